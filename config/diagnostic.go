@@ -1,0 +1,103 @@
+package config
+
+import (
+	"bufio"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// Severity tells whether a configuration can be run in spite of a diagnostic.
+type Severity uint8
+
+// The severities.
+const (
+	Error   Severity = iota // the configuration cannot be used
+	Warning                 // it can, but hardly as meant
+)
+
+// String returns "error" or "warning".
+func (s Severity) String() string {
+	if s == Warning {
+		return "warning"
+	}
+	return "error"
+}
+
+// MarshalText is String for encoders.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Diagnostic is one thing that is wrong with a configuration.
+type Diagnostic struct {
+	Severity Severity `json:"severity"`
+	Summary  string   `json:"summary"` // what is wrong, without a full stop
+	Detail   string   `json:"detail"`  // the remedy: what to write instead
+	Pos      Pos      `json:"pos"`     // without a line if it concerns the whole
+	// Source is the line at Pos, and Width how many of its characters are
+	// meant, at least 1.
+	Source string `json:"source,omitempty"`
+	Width  int    `json:"-"`
+}
+
+// Diagnostics are all that was found, by place.
+type Diagnostics []Diagnostic
+
+// HasErrors tells whether there is more than warnings.
+func (d Diagnostics) HasErrors() bool {
+	for i := range d {
+		if d[i].Severity == Error {
+			return true
+		}
+	}
+	return false
+}
+
+// WriteText prints each diagnostic with its source line, a marker under what
+// is meant, and the remedy.
+func (d Diagnostics) WriteText(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	for i := range d {
+		d[i].write(out)
+	}
+	return out.Flush()
+}
+
+// String returns what WriteText prints.
+func (d Diagnostics) String() string {
+	var b strings.Builder
+	d.WriteText(&b) // a Builder does not fail
+	return b.String()
+}
+
+func (d *Diagnostic) write(w *bufio.Writer) {
+	if at := d.Pos.String(); at != "" {
+		w.WriteString(at + ": ")
+	}
+	w.WriteString(d.Severity.String() + ": " + d.Summary + "\n")
+	if d.Source != "" {
+		w.WriteString("    " + d.Source + "\n    " + d.marker() + "\n")
+	}
+	if d.Detail != "" {
+		w.WriteString("  " + d.Detail + "\n")
+	}
+}
+
+// marker returns the line under the source: blanks as wide as what precedes
+// (a tab stays a tab, or the marker would stand elsewhere), then carets.
+func (d *Diagnostic) marker() string {
+	var b strings.Builder
+	column := 1
+	for _, r := range d.Source {
+		if column >= d.Pos.Column {
+			break
+		}
+		if r != '\t' {
+			r = ' '
+		}
+		b.WriteRune(r)
+		column++
+	}
+	left := utf8.RuneCountInString(d.Source) - (column - 1)
+	b.WriteString(strings.Repeat("^", max(1, min(d.Width, left))))
+	return b.String()
+}

@@ -1,0 +1,133 @@
+package config
+
+import "net/netip"
+
+// Site is what is served for a set of host names.
+type Site struct {
+	Pos  Pos
+	Name string
+	// Hosts are lower-case names without port, "*.example.org" for all names
+	// below one. Empty: the default site, of which there is at most one.
+	Hosts       []string
+	Maintenance *Maintenance // nil: none
+	ErrorPages  []ErrorPage
+	Routes      []Route // in the order of the file
+}
+
+// Maintenance is the page for bad times.
+type Maintenance struct {
+	Pos Pos
+	// Page is an HTML file, also served while a pool has no usable backend.
+	// Empty: the balancer's own 503.
+	Page string
+	// File is a path; while a file exists there, the site answers 503 with the
+	// page. Empty: no such switch.
+	File string
+}
+
+// ErrorPage replaces the body of the balancer's own answers with these statuses.
+type ErrorPage struct {
+	Pos    Pos
+	Status []int
+	File   string
+}
+
+// Route is a rule for one part of a site. Exactly one of Static, Proxy,
+// Redirect and Respond is not nil.
+type Route struct {
+	Pos     Pos
+	Pattern string // as written: "/images/" or "= /ping"
+	Path    string // the pattern without "= "
+	Exact   bool   // the pattern was "= /path"; otherwise Path is a prefix
+
+	Methods []string // upper case; empty: all
+	Headers []Header // all must match; empty: no condition
+
+	Allow []netip.Prefix // if not empty, all other clients get 403
+	Deny  []netip.Prefix
+
+	RateLimit *RateLimit // nil: none
+	BasicAuth *BasicAuth // nil: none
+
+	RequestHeaders  HeaderRules // towards the backend
+	ResponseHeaders HeaderRules // towards the client
+
+	Static   *Static
+	Proxy    *Proxy
+	Redirect *Redirect
+	Respond  *Respond
+}
+
+// Header is a header field.
+type Header struct {
+	Name  string // a valid field name (RFC 9110, section 5.1), as written
+	Value string // without CR, LF and NUL
+}
+
+// HeaderRules change the fields of a message: first Remove, then Set, then Add.
+// The zero value changes nothing.
+type HeaderRules struct {
+	Pos    Pos
+	Set    []Header
+	Add    []Header
+	Remove []string
+}
+
+// RateLimit bounds the requests of one client.
+type RateLimit struct {
+	Pos   Pos
+	Key   string  // client_ip, header:NAME or cookie:NAME
+	Rate  float64 // requests a second
+	Burst int
+	Redis Secret // "redis://…": one limit for a whole fleet; empty: this process alone
+}
+
+// BasicAuth asks for a user name and a password (RFC 7617).
+type BasicAuth struct {
+	Pos       Pos
+	UsersFile string // htpasswd format, bcrypt
+}
+
+// Static serves files.
+type Static struct {
+	Pos          Pos
+	Root         string   // a folder
+	StripPrefix  bool     // cut the route's path before the rest is appended to Root
+	Index        []string // files that stand for their folder
+	TryFiles     []string // templates with {path}; the last may be "=404" or "/fallback.html"
+	CacheControl string   // empty: no such field
+	Compress     bool     // zstd, br, gzip
+	Browse       bool     // list folders
+	DotFiles     bool     // serve names that begin with a dot
+}
+
+// Proxy forwards to a pool.
+type Proxy struct {
+	Pos         Pos
+	Pool        string  // the name of a pool in Config.Pools; empty if Split is set
+	Split       []Share // pools by weight; empty if Pool is set
+	StripPrefix bool    // cut the route's path from the request's
+	Rewrite     string  // a template for the path, as "/v2{path}"; empty: unchanged
+	Host        string  // the Host field for the backend; empty: the client's is kept
+}
+
+// Share is a pool's part of a split.
+type Share struct {
+	Pool   string
+	Weight int // 0 to 1000, relative to the sum of all shares, which is above 0
+}
+
+// Redirect answers with another place to go.
+type Redirect struct {
+	Pos    Pos
+	To     string // a template for the Location, as "/new/{rest}"
+	Status int    // 301, 302, 303, 307 or 308
+}
+
+// Respond answers with a fixed body.
+type Respond struct {
+	Pos         Pos
+	Status      int
+	Body        string
+	ContentType string
+}
