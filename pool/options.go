@@ -1,0 +1,79 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"lb/telemetry"
+)
+
+// SourceConfig names the members that come from Options.Members rather than from a discoverer.
+const SourceConfig = "config"
+
+// MaxWeight is the largest weight of a backend.
+const MaxWeight = 65535
+
+// Options are what a pool is made of. The zero value of every field has a meaning;
+// a pool with the zero Options is empty and picks nothing.
+type Options struct {
+	Name    string
+	Balance string // the algorithm's name, for the status only
+
+	// NewPicker makes the picker of one snapshot; it is called at each change of state.
+	// The seed is 0 for a pool's first picker and random after that, so that a rotation
+	// which starts anew does not favour the first backend. nil: the first with room, in order.
+	NewPicker func(usable []*Backend, seed uint64) Picker
+
+	// Connect makes the transport's side of a backend that joins. It must not block and must
+	// not call the pool's setters. nil: Backend.Conns stays nil.
+	Connect func(*Backend) Connections
+
+	// TransportKey stands for every setting that Connect builds on. If it differs in Apply, all backends
+	// are replaced by new ones; the administrator's weight and state are carried over.
+	TransportKey string
+
+	Members []Member // those written in the configuration
+	Sources []string // the discoverers, in order of precedence; Apply forgets the members of any other
+
+	HealthChecks   bool    // backends join as unknown rather than up
+	PanicThreshold float64 // with fewer usable than this share, but at least one, all are used; 0: never
+	Eject          Eject
+	QueueLimit     int           // waiting requests at most; 0: none waits, Pick fails with ErrFull
+	QueueTimeout   time.Duration // longest wait; 0: only the context bounds it
+	RetryBudget    float64       // share of requests that may be retried; 0: the floor of 3 a second only
+
+	// The hooks are called one at a time, in the order of the changes, without any lock held, never by a
+	// request, and never before Start: members that a pool was made with are reported then.
+	OnJoin  func(*Backend)
+	OnLeave func(*Backend)
+	OnEvent func(Event)
+
+	Log       hclog.Logger        // nil: nothing is logged
+	Telemetry *telemetry.Registry // nil: the series are kept but shown nowhere
+}
+
+// Eject says when a backend is taken out because of the requests it failed.
+type Eject struct {
+	Failures   int           // in a row; 0: never
+	Duration   time.Duration // times the number of ejections in a row, at most ten times
+	MaxPercent int           // of the pool's members, rounded down: 50 of one backend is none, of two one
+}
+
+// Member is one backend as configured or discovered. In one pool the address is the identity.
+type Member struct {
+	Address  string // "127.0.0.1:5000", "unix:/run/app.sock"
+	Weight   int    // 0: 1
+	MaxConns int    // requests at a time; 0: no limit
+	Backup   bool   // used only while no other is usable
+}
+
+// Event is one change of a backend's state, for the log and the event stream.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Pool    string    `json:"pool"`
+	Backend string    `json:"backend,omitempty"` // "": the pool itself
+	From    string    `json:"from"`
+	To      string    `json:"to"`
+	Reason  string    `json:"reason"`
+}

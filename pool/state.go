@@ -1,0 +1,122 @@
+package pool
+
+import "time"
+
+// Active is what the health checks say.
+type Active uint8
+
+// The active states. A backend without health checks is ActiveUp.
+const (
+	ActiveUnknown Active = iota // no probe has ended yet; used only when none is up
+	ActiveUp
+	ActiveDown
+)
+
+// String returns the name used in the status and in metrics.
+func (a Active) String() string {
+	switch a {
+	case ActiveUp:
+		return "up"
+	case ActiveDown:
+		return "down"
+	}
+	return "unknown"
+}
+
+// Passive is what the backend's own answers say.
+type Passive uint8
+
+// The passive states.
+const (
+	PassiveOK    Passive = iota
+	PassiveEject         // not used until its time is up
+	PassiveTrial         // its time was up: one request at a time until one succeeds
+)
+
+// String returns the name used in the status.
+func (s Passive) String() string {
+	switch s {
+	case PassiveEject:
+		return "ejected"
+	case PassiveTrial:
+		return "trial"
+	}
+	return "ok"
+}
+
+// Admin is what the administrator wants.
+type Admin uint8
+
+// The admin states.
+const (
+	Ready Admin = iota
+	Drain       // no new requests; those in flight finish
+	Maint       // no requests and no probes
+)
+
+// String returns the name used in the status, in metrics and in the admin API.
+func (a Admin) String() string {
+	switch a {
+	case Drain:
+		return "drain"
+	case Maint:
+		return "maint"
+	}
+	return "ready"
+}
+
+// ParseAdmin is the inverse of Admin.String.
+func ParseAdmin(s string) (Admin, bool) {
+	for _, a := range [...]Admin{Ready, Drain, Maint} {
+		if s == a.String() {
+			return a, true
+		}
+	}
+	return Ready, false
+}
+
+// stateNames are the values of the label "state", each backend being in exactly one.
+var stateNames = [...]string{"up", "down", "unknown", "ejected", "drain", "maint"}
+
+// state is everything about a backend that changes seldom. It is immutable: a change replaces it whole,
+// so that whoever reads it sees the three axes of one moment.
+type state struct {
+	active  Active
+	passive Passive
+	admin   Admin
+
+	configured int // weight by configuration or discovery
+	override   int // weight set at run time; 0: none
+	maxConns   int
+	backup     bool
+
+	until     time.Time // end of the ejection
+	ejections int       // in a row
+	change    Change
+}
+
+func (s *state) weight() int {
+	if s.override > 0 {
+		return s.override
+	}
+	return max(s.configured, 1)
+}
+
+// usable is the AND of the three axes.
+func (s *state) usable() bool {
+	return s.active == ActiveUp && s.passive != PassiveEject && s.admin == Ready
+}
+
+// name is the one state that matters most: what the administrator said comes before what the probes
+// said, and that before what requests met.
+func (s *state) name() string {
+	switch {
+	case s.admin != Ready:
+		return s.admin.String()
+	case s.active != ActiveUp:
+		return s.active.String()
+	case s.passive == PassiveEject:
+		return "ejected"
+	}
+	return "up"
+}

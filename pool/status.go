@@ -1,0 +1,50 @@
+package pool
+
+import "time"
+
+// Check is the result of one probe.
+type Check struct {
+	Time     time.Time     `json:"time"`
+	OK       bool          `json:"ok"`
+	Duration time.Duration `json:"-"`
+	Millis   float64       `json:"duration_ms"`      // filled in from Duration
+	Status   int           `json:"status,omitempty"` // of the answer; 0: there was none
+	Error    string        `json:"error,omitempty"`
+}
+
+// Change is the last change of a backend's state.
+type Change struct {
+	Time   time.Time `json:"time"`
+	From   string    `json:"from"`
+	To     string    `json:"to"`
+	Reason string    `json:"reason"`
+}
+
+// BackendStatus is one backend at one moment, in the shape of the admin API.
+type BackendStatus struct {
+	Address          string  `json:"address"`
+	Weight           int     `json:"weight"`
+	ConfiguredWeight int     `json:"configured_weight,omitempty"` // only if another was set at run time
+	MaxConns         int     `json:"max_conns,omitempty"`
+	Backup           bool    `json:"backup"`
+	Usable           bool    `json:"usable"` // the AND of the three axes
+	State            string  `json:"state"`  // the one name that lb_backend_state shows
+	Active           string  `json:"active"`
+	Passive          string  `json:"passive"`
+	Admin            string  `json:"admin"`
+	InFlight         int64   `json:"in_flight"`
+	Requests         uint64  `json:"requests"`
+	Errors           uint64  `json:"errors"` // failed attempts; those the client ended are none
+	EWMAMillis       float64 `json:"ewma_ms"`
+	LastCheck        *Check  `json:"last_check,omitempty"`
+	LastChange       *Change `json:"last_change,omitempty"`
+}
+
+// PoolStatus is a whole pool in the shape of the admin API.
+type PoolStatus struct {
+	Name     string          `json:"name"`
+	Balance  string          `json:"balance"`
+	Panic    bool            `json:"panic"`
+	Waiting  int             `json:"waiting"` // requests in the queue
+	Backends []BackendStatus `json:"backends"`
+}
