@@ -1,0 +1,78 @@
+// Package front is the client's side: it listens, accepts, speaks TLS and the PROXY protocol, limits
+// connections, refuses every request that two parsers could read differently, and hands the rest
+// to one handler.
+//
+// fasthttp parses the requests and runs the loop of a connection, but never writes: all answers
+// go through [Conn], which the handler finds as ctx.Conn(). Conn frames what comes in as well, so
+// that fasthttp sees one checked request at a time and never a byte beyond it.
+package front
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/valyala/fasthttp"
+
+	"lb/telemetry"
+)
+
+// Handler answers one request through ctx.Conn().(*Conn); what it writes to ctx.Response goes nowhere.
+//
+// It must send exactly one final answer (interim 1xx ones aside) before it returns. After
+// ctx.SetConnectionClose() the connection ends when the handler returns; the answer must have
+// said so. The body, if any, comes from ctx.RequestBodyStream(), whose errors tell the reason:
+// [ErrBodyTooLarge], [ErrBodyTimeout], [ErrBodyMalformed], else the client has gone. What it
+// leaves of the body is read and dropped if that is little, else the connection ends.
+//
+// ctx and the Conn must not be used after the handler has returned.
+type Handler func(ctx *fasthttp.RequestCtx)
+
+// Options is all that a Front needs to know.
+type Options struct {
+	Listeners []ListenerOptions
+	Limits    Limits
+	Handler   Handler
+	Log       hclog.Logger        // nil: silent
+	Metrics   *telemetry.Registry // nil: nothing is counted
+	// Inherited holds sockets that are open already (handed over by another process, or by socket
+	// activation), by the Address that they serve. Listen and Apply take them instead of binding.
+	Inherited map[string]net.Listener
+}
+
+// ListenerOptions describes one listening socket; Address is its identity across reloads.
+type ListenerOptions struct {
+	// Address is "host:port", "[::]:80" or ":80" (IPv6 and IPv4 both), or "unix:/path".
+	Address string
+	// TLS is nil for plain HTTP.
+	TLS *TLSOptions
+	// ProxyProtocol demands a PROXY header, version 1 or 2, and a peer in TrustedProxies.
+	ProxyProtocol  bool
+	TrustedProxies []netip.Prefix
+	// RedirectHTTPS is not acted on here; the handler asks for it through Conn.Listener.
+	RedirectHTTPS bool
+}
+
+// TLSOptions says how a listener speaks TLS. A value is not changed once it was given away.
+type TLSOptions struct {
+	// Certificates are picked by the client's server name: exact, then wildcard, then the first.
+	Certificates []tls.Certificate
+	// GetCertificate, if set, is asked first; nil, nil sends the choice on to Certificates.
+	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	MinVersion     uint16         // 0: TLS 1.2
+	ClientCAs      *x509.CertPool // set: a client certificate signed by one of them is required
+}
+
+// Limits protects against clients that take too much. Zero means no limit unless said otherwise.
+type Limits struct {
+	MaxConnections   int           // 0: what the descriptor limit allows, with a reserve
+	ConnectionsPerIP int           // over it: 429
+	HeaderSize       int           // bytes of a request head; 0: 16 KiB; over it: 431
+	HeaderTimeout    time.Duration // PROXY header, TLS handshake and request head, each; 0: 10 s
+	BodySize         int64         // bytes of a request body; over it: 413
+	BodyIdleTimeout  time.Duration // between two reads or two writes that move bytes; 0: 60 s
+	IdleTimeout      time.Duration // between two requests; 0: 75 s
+}
