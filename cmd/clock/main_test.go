@@ -65,7 +65,7 @@ func start(t *testing.T, args ...string) (url string, stop func(), status <-chan
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	resp, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
