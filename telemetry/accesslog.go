@@ -1,8 +1,16 @@
 package telemetry
 
 import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"net/netip"
+	"os"
+	"sync/atomic"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // Entry is one line of the access log. The byte slices are read only during
@@ -31,9 +39,161 @@ type Entry struct {
 	Error     string // why lb answered itself or cut the answer; "" if all went well
 }
 
+// queueBytes bounds what waits for the disk; the ring bounds the number of lines.
+const queueBytes = 32 << 20
+
+// AccessLogOptions says what the access log holds and where it goes.
+type AccessLogOptions struct {
+	Format  string       // json or combined; "" is json
+	File    string       // "-" or "" is stdout
+	Sample  float64      // share of the lines kept, 0 to 1; those with a status of 500 or more always are
+	Dropped *Counter     // counts lines lost, lb_access_log_dropped_total; nil: nobody asks
+	Log     hclog.Logger // told when writing fails; nil: nobody is
+}
+
 // AccessLog writes entries without ever blocking the caller: what the disk cannot take is dropped and counted.
-type AccessLog struct{}
+type AccessLog struct {
+	encode  func([]byte, *Entry) []byte
+	share   uint64 // of math.MaxUint64; a random number up to it keeps a line
+	path    string // "" for stdout
+	dropped *Counter
+	log     hclog.Logger
+
+	queue  *ring
+	queued atomic.Int64 // bytes in the queue
+	idle   atomic.Bool  // the writer sleeps until woken
+	wake   chan struct{}
+
+	reopened atomic.Pointer[os.File] // taken by the writer before its next batch
+	file     atomic.Pointer[os.File] // stored by the writer alone
+	ended    <-chan struct{}         // Start's context's
+	done     chan struct{}           // closed when the writer has ended
+
+	torn       bool      // the file ends in the midst of a line; the writer's
+	complained time.Time // when a failed write was last logged; the writer's
+}
+
+// NewAccessLog opens the log. Nothing is written before Start.
+func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
+	l := &AccessLog{
+		encode:  appendJSON,
+		dropped: o.Dropped,
+		log:     o.Log,
+		queue:   newRing(ringSlots),
+		wake:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
+	}
+	switch o.Format {
+	case "", "json":
+	case "combined":
+		l.encode = appendCombined
+	default:
+		return nil, fmt.Errorf("cannot write an access log in format %q: it must be json or combined", o.Format)
+	}
+	switch {
+	case o.Sample >= 1:
+		l.share = math.MaxUint64
+	case o.Sample > 0:
+		l.share = uint64(o.Sample * math.MaxUint64)
+	}
+	if l.dropped == nil {
+		l.dropped = new(Counter)
+	}
+	if l.log == nil {
+		l.log = hclog.NewNullLogger()
+	}
+	l.file.Store(os.Stdout)
+	if o.File != "" && o.File != "-" {
+		f, err := openLog(o.File)
+		if err != nil {
+			return nil, err
+		}
+		l.file.Store(f)
+		l.path = o.File
+	}
+	return l, nil
+}
 
 // Write queues one entry. It never blocks and does not allocate in the steady state.
 // It is safe on a nil *AccessLog, which drops everything.
-func (l *AccessLog) Write(e *Entry) { panic("todo") }
+func (l *AccessLog) Write(e *Entry) {
+	if l == nil {
+		return
+	}
+	if e.Status < 500 && l.share != math.MaxUint64 && (l.share == 0 || rand.Uint64() > l.share) {
+		return
+	}
+	if l.queued.Load() > queueBytes {
+		l.dropped.Inc()
+		return
+	}
+	s, p := l.queue.reserve()
+	if s == nil {
+		l.dropped.Inc()
+		return
+	}
+	s.line = l.encode(s.line[:0], e)
+	l.queued.Add(int64(len(s.line)))
+	s.publish(p)
+	// A full quarter of the ring does not wait for the delay to end.
+	if (p+1)%(ringSlots/4) == 0 || l.idle.Load() && l.idle.CompareAndSwap(true, false) {
+		select {
+		case l.wake <- struct{}{}:
+		default: // it is awake
+		}
+	}
+}
+
+// Start starts the goroutine that writes. When ctx ends it writes what is queued and closes the
+// file; what is logged later is dropped and counted. Start may be called once.
+func (l *AccessLog) Start(ctx context.Context) {
+	if l == nil {
+		return
+	}
+	l.ended = ctx.Done()
+	go l.run(ctx)
+}
+
+// Wait returns when the writer has ended: once Start's context has, and all that was queued is in
+// the file. It gives up, with an error, when that takes over two seconds after the context's end.
+func (l *AccessLog) Wait() error {
+	if l == nil {
+		return nil
+	}
+	<-l.ended
+	patience := time.NewTimer(flushTime + flushTime/4)
+	defer patience.Stop()
+	select {
+	case <-l.done:
+		return nil
+	case <-patience.C:
+		return fmt.Errorf("cannot flush the access log %q: it takes no more data", l.file.Load().Name())
+	}
+}
+
+// Reopen opens the file anew by its name, for rotation by rename: lines of requests that end later
+// go to the new file. On an error the old file stays in use.
+func (l *AccessLog) Reopen() error {
+	if l == nil || l.path == "" {
+		return nil
+	}
+	f, err := openLog(l.path)
+	if err != nil {
+		return err
+	}
+	if old := l.reopened.Swap(f); old != nil {
+		old.Close() // a second call before the writer saw the first
+	}
+	select {
+	case <-l.done:
+		l.closeReopened() // nobody will take it
+	default:
+	}
+	return nil
+}
+
+func (l *AccessLog) closeReopened() {
+	if f := l.reopened.Swap(nil); f != nil {
+		f.Close()
+	}
+}

@@ -1,0 +1,75 @@
+package telemetry
+
+import (
+	"strconv"
+	"sync/atomic"
+)
+
+// CodeCounters counts by exact HTTP status without a lock and without allocating
+// once a status has been seen.
+type CodeCounters struct {
+	scope  *Scope
+	name   string
+	labels []string
+
+	// A hundred statuses a page, since most of the nine classes are never seen; page 0 holds "0".
+	pages [10]atomic.Pointer[codePage]
+}
+
+type codePage [100]atomic.Pointer[Counter]
+
+// Inc counts one response with that status. A status outside 100–999 counts as 0.
+func (c *CodeCounters) Inc(status int) {
+	if status < 100 || status > 999 {
+		status = 0
+	}
+	if page := c.pages[status/100].Load(); page != nil {
+		if counter := page[status%100].Load(); counter != nil {
+			counter.Inc()
+			return
+		}
+	}
+	c.add(status).Inc()
+}
+
+// Count returns how often that status was seen.
+func (c *CodeCounters) Count(status int) uint64 {
+	if status < 100 || status > 999 {
+		status = 0
+	}
+	if page := c.pages[status/100].Load(); page != nil {
+		if counter := page[status%100].Load(); counter != nil {
+			return counter.Get()
+		}
+	}
+	return 0
+}
+
+// Total returns the sum over all statuses.
+func (c *CodeCounters) Total() uint64 {
+	var n uint64
+	for i := range c.pages {
+		page := c.pages[i].Load()
+		if page == nil {
+			continue
+		}
+		for j := range page {
+			if counter := page[j].Load(); counter != nil {
+				n += counter.Get()
+			}
+		}
+	}
+	return n
+}
+
+// add makes the series of a status on its first use. Two requests may come here at once: the scope
+// gives both the same counter, and the page that was first stays.
+func (c *CodeCounters) add(status int) *Counter {
+	labels := make([]string, 0, len(c.labels)+2)
+	labels = append(append(labels, c.labels...), "code", strconv.Itoa(status))
+	counter := c.scope.Counter(c.name, labels...)
+	slot := &c.pages[status/100]
+	slot.CompareAndSwap(nil, new(codePage))
+	slot.Load()[status%100].Store(counter)
+	return counter
+}

@@ -1,0 +1,105 @@
+package telemetry
+
+import (
+	"bytes"
+	"cmp"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// sample is the text of one series at one scrape; all the lines of it, for a histogram.
+type sample struct {
+	series
+	text string
+}
+
+// WritePrometheus writes all series in the Prometheus text format, grouped by
+// family with HELP and TYPE lines, and those of the process and the Go runtime with them.
+// The error is the writer's.
+func (r *Registry) WritePrometheus(w io.Writer) error {
+	var all []sample
+	for _, s := range r.newestFirst() {
+		all = s.gather(all)
+	}
+	all = gatherProcess(all)
+
+	// Stable: where two scopes hold the same series, the newest comes first, and is shown.
+	slices.SortStableFunc(all, func(a, b sample) int {
+		return cmp.Or(strings.Compare(a.family, b.family), strings.Compare(a.labels, b.labels))
+	})
+	var out bytes.Buffer
+	var last series
+	for _, x := range all {
+		if x.series == last {
+			continue
+		}
+		if x.family != last.family {
+			writeHead(&out, x.family)
+		}
+		out.WriteString(x.text)
+		last = x.series
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+func (s *Scope) gather(all []sample) []sample {
+	var text strings.Builder
+	s.set.WritePrometheus(&text)
+	all = appendLines(all, text.String())
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, h := range s.histograms {
+		all = append(all, sample{id, string(h.appendText(nil, id))})
+	}
+	return all
+}
+
+// gatherProcess adds the library's series of the process and the runtime, as far as the table of
+// families has them: some have names that promtool refuses.
+func gatherProcess(all []sample) []sample {
+	var text strings.Builder
+	metrics.WriteGoMetrics(&text)
+	metrics.WriteProcMetrics(&text)
+	metrics.WriteFDMetrics(&text)
+	for _, x := range appendLines(nil, text.String()) {
+		if base, isPart := strings.CutSuffix(x.family, "_sum"); isPart {
+			x.family, x.labels = base, "~sum" // sorts after the quantiles
+		} else if base, isPart := strings.CutSuffix(x.family, "_count"); isPart {
+			x.family, x.labels = base, "~count"
+		}
+		if _, known := families[x.family]; known {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// appendLines cuts the library's text, one line a series, into samples.
+func appendLines(all []sample, text string) []sample {
+	for line := range strings.Lines(text) {
+		end := strings.LastIndexByte(line, ' ')
+		if line[0] == '#' || end < 0 {
+			continue
+		}
+		family, labels, _ := strings.Cut(line[:end], "{")
+		all = append(all, sample{series{family, strings.TrimSuffix(labels, "}")}, line})
+	}
+	return all
+}
+
+func writeHead(out *bytes.Buffer, name string) {
+	f, known := families[name]
+	if !known {
+		// A test keeps the table complete; a family that slipped through is better shown than lost.
+		f = family{gauge, "Not documented."}
+		if strings.HasSuffix(name, "_total") {
+			f.kind = counter
+		}
+	}
+	out.WriteString("# HELP " + name + " " + f.help + "\n# TYPE " + name + " " + string(f.kind) + "\n")
+}
