@@ -1,0 +1,180 @@
+// Package health probes the backends of a pool and tells the pool which are up.
+//
+// Each backend has a loop of its own, so that a target that hangs delays nobody else. The loop
+// alone owns the counts of passes and failures; the pool hears of a backend only when its state
+// flips. A backend's first probe runs at once and decides alone; later ones need Config.Rise or
+// Config.Fall results in a row.
+package health
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+
+	"lb/pool"
+)
+
+// Pool is told what the probes found; *pool.Pool is one. Its methods are called from the backends'
+// loops, and may still be for a moment after Leave.
+type Pool interface {
+	SetActive(b *pool.Backend, up bool, reason string) // the first result, and each flip
+	ProbePassed(b *pool.Backend)                       // each probe that passed
+}
+
+// Options are what a Checker is made from.
+type Options struct {
+	Config Config
+	Pool   Pool
+
+	// Dial connects to a backend as a request would, TLS included. It must
+	// give up when the context ends.
+	Dial func(ctx context.Context, b *pool.Backend) (net.Conn, error)
+
+	Version string         // of lb, for the User-Agent field; empty: none is told
+	Log     hclog.Logger   // failures that change nothing yet, at debug level; nil: no log
+	Random  func() float64 // from 0 up to but not 1, for the jitter; nil: math/rand/v2
+}
+
+// Checker probes the backends of one pool. A backend's state belongs to the Checker, not to its
+// address: two pools with the same backend probe it apart.
+type Checker struct {
+	pool    Pool
+	dial    func(context.Context, *pool.Backend) (net.Conn, error)
+	version string
+	log     hclog.Logger
+	random  func() float64
+
+	settings atomic.Pointer[settings]
+	buffers  sync.Pool // of *exchange
+	loops    sync.WaitGroup
+
+	mu      sync.Mutex
+	ctx     context.Context // nil before Start
+	cancel  context.CancelFunc
+	stopped bool
+	members map[*pool.Backend]*member
+}
+
+// member is a backend's place in the Checker, guarded by Checker.mu.
+type member struct {
+	loop *loop // nil before Start and under maintenance
+}
+
+// New makes a Checker that probes nothing before Start.
+func New(o Options) *Checker {
+	c := &Checker{
+		pool:    o.Pool,
+		dial:    o.Dial,
+		version: o.Version,
+		log:     o.Log,
+		random:  o.Random,
+		members: make(map[*pool.Backend]*member),
+	}
+	if c.log == nil {
+		c.log = hclog.NewNullLogger()
+	}
+	if c.random == nil {
+		c.random = rand.Float64
+	}
+	c.buffers.New = func() any { return newExchange() }
+	c.settings.Store(newSettings(o.Config))
+	return c
+}
+
+// Start begins to probe the backends that have joined, and from now on those that join, until
+// ctx ends or Stop is called. It is called once.
+func (c *Checker) Start(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped || c.ctx != nil {
+		return
+	}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	for b, m := range c.members {
+		c.begin(b, m)
+	}
+}
+
+// Stop ends all probes and waits until the last loop has returned.
+func (c *Checker) Stop() {
+	c.mu.Lock()
+	c.stopped = true
+	if c.cancel != nil {
+		c.cancel()
+	}
+	c.mu.Unlock()
+	c.loops.Wait()
+}
+
+// Join adds a backend, which is probed at once. A backend that is there already goes on as it was.
+func (c *Checker) Join(b *pool.Backend) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.members[b] != nil {
+		return
+	}
+	m := &member{}
+	c.members[b] = m
+	c.begin(b, m)
+}
+
+// Leave takes a backend out. It does not wait for a probe under way; the result of that is dropped.
+func (c *Checker) Leave(b *pool.Backend) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.members[b]; m != nil {
+		m.end()
+		delete(c.members, b)
+	}
+}
+
+// AdminChanged tells that the backend's admin state may have changed: one under maintenance is not
+// probed. What was known before is stale when it returns, so that its next probe runs at once and
+// decides alone, like a first one.
+func (c *Checker) AdminChanged(b *pool.Backend) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.members[b]
+	switch {
+	case m == nil:
+	case b.AdminState() == pool.Maint:
+		m.end()
+	case m.loop == nil:
+		c.begin(b, m)
+	}
+}
+
+// Reconfigure sets how to probe from the next probe on. States and counts stay as they are; only the
+// waits are measured anew.
+func (c *Checker) Reconfigure(config Config) {
+	c.settings.Store(newSettings(config))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.members {
+		if m.loop != nil {
+			m.loop.nudge()
+		}
+	}
+}
+
+// begin starts a backend's loop if it is time to. The caller holds c.mu.
+func (c *Checker) begin(b *pool.Backend, m *member) {
+	if c.ctx == nil || c.stopped || b.AdminState() == pool.Maint {
+		return
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	m.loop = &loop{checker: c, backend: b, cancel: cancel, changed: make(chan struct{}, 1)}
+	l := m.loop
+	c.loops.Go(func() { l.run(ctx) })
+}
+
+func (m *member) end() {
+	if m.loop != nil {
+		m.loop.cancel()
+		m.loop = nil
+	}
+}

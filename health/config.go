@@ -1,0 +1,114 @@
+package health
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"lb/pool"
+)
+
+// The kinds of probe.
+const (
+	HTTP = "http" // a request whose answer is judged
+	TCP  = "tcp"  // a connection, with the TLS handshake for a backend that speaks TLS
+)
+
+// Config says how the backends of one pool are probed.
+type Config struct {
+	Type   string // HTTP (also when empty) or TCP
+	Path   string // the request target; empty: "/"
+	Method string // empty: GET
+	Host   string // the Host field; empty: the backend's address, "localhost" for a unix socket
+
+	// Status are the statuses that pass. A redirect is judged by its own
+	// status and never followed. Empty: 200-399.
+	Status []StatusRange
+	// Body must occur in the first 64 KiB of the answer's body. Empty: the
+	// body is not looked at.
+	Body string
+
+	Interval     time.Duration // from the start of a probe to that of the next; 0: 2s
+	FastInterval time.Duration // the same while a backend is changing state, never above Interval; 0: 500ms
+	Timeout      time.Duration // of the whole probe: connect, TLS, request, answer; 0: 1s
+	Jitter       float64       // the share of the interval, both ways, that is left to chance; 0 to 1
+
+	Rise int // passes in a row that make a backend up; 0: 2
+	Fall int // failures in a row that make it down; 0: 3
+}
+
+// StatusRange is the statuses From to To, both included.
+type StatusRange struct{ From, To int }
+
+// settings is a Config with its defaults filled in. It does not change once a loop can see it.
+type settings struct {
+	Config
+	statusText string
+}
+
+func newSettings(c Config) *settings {
+	s := &settings{Config: c}
+	setDefault(&s.Type, HTTP)
+	setDefault(&s.Path, "/")
+	setDefault(&s.Method, "GET")
+	setDefault(&s.Interval, 2*time.Second)
+	setDefault(&s.FastInterval, 500*time.Millisecond)
+	setDefault(&s.Timeout, time.Second)
+	setDefault(&s.Rise, 2)
+	setDefault(&s.Fall, 3)
+	s.FastInterval = min(s.FastInterval, s.Interval)
+	s.Jitter = min(max(s.Jitter, 0), 1)
+	if len(s.Status) == 0 {
+		s.Status = []StatusRange{{200, 399}}
+	}
+	s.statusText = statusText(s.Status)
+	return s
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (s *settings) passes(status int) bool {
+	for _, r := range s.Status {
+		if r.From <= status && status <= r.To {
+			return true
+		}
+	}
+	return false
+}
+
+// statusText words ranges as a configuration does: "200,300-399".
+func statusText(ranges []StatusRange) string {
+	words := make([]string, len(ranges))
+	for i, r := range ranges {
+		words[i] = strconv.Itoa(r.From)
+		if r.To != r.From {
+			words[i] += "-" + strconv.Itoa(r.To)
+		}
+	}
+	return strings.Join(words, ",")
+}
+
+// request returns the bytes that an HTTP probe sends to b.
+func (s *settings) request(b *pool.Backend, version string) []byte {
+	host := s.Host
+	if host == "" {
+		host = b.Address()
+		if strings.HasPrefix(host, "unix:") {
+			host = "localhost"
+		}
+	}
+	agent := "lb-health"
+	if version != "" {
+		agent += "/" + version
+	}
+	return []byte(s.Method + " " + s.Path + " HTTP/1.1\r\n" +
+		"Host: " + host + "\r\n" +
+		"User-Agent: " + agent + "\r\n" +
+		"Accept: */*\r\n" +
+		"Connection: close\r\n\r\n")
+}

@@ -1,0 +1,168 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"lb/pool"
+)
+
+// loop probes one backend until its context ends. Its goroutine alone touches the fields below changed.
+type loop struct {
+	checker *Checker
+	backend *pool.Backend
+	cancel  context.CancelFunc
+	changed chan struct{} // holds one token: the settings are new
+
+	state      state
+	unresolved int // probes in a row whose name did not resolve
+	settings   *settings
+	request    []byte
+}
+
+// nudge makes the loop look at the settings again. It never blocks.
+func (l *loop) nudge() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (l *loop) run(ctx context.Context) {
+	defer l.cancel()
+	for {
+		l.configure()
+		start := time.Now()
+		if !l.check(ctx, start) || !l.wait(ctx, start) {
+			return
+		}
+	}
+}
+
+// configure takes over the settings in force.
+func (l *loop) configure() {
+	s := l.checker.settings.Load()
+	if s == l.settings {
+		return
+	}
+	l.settings = s
+	if s.Type != TCP {
+		l.request = s.request(l.backend, l.checker.version)
+	}
+}
+
+// check runs one probe and reports it. It returns false once ctx has ended, when the result, if any,
+// says nothing of the backend.
+func (l *loop) check(ctx context.Context, start time.Time) bool {
+	probeCtx, cancel := context.WithTimeout(ctx, l.settings.Timeout)
+	defer cancel()
+	x := l.checker.buffers.Get().(*exchange)
+	defer l.checker.buffers.Put(x)
+	defer x.close() // after the report: the rest of an answer's body delays no verdict
+
+	v := x.probe(probeCtx, l)
+	if ctx.Err() != nil {
+		return false
+	}
+	if v.unresolved {
+		l.unresolved++
+	} else {
+		l.unresolved = 0
+	}
+	l.report(pool.Check{
+		Time:     start,
+		OK:       v.failure == "",
+		Duration: time.Since(start),
+		Status:   v.status,
+		Error:    v.failure,
+	})
+	return true
+}
+
+// report hands one result on, and the state if it flips it.
+func (l *loop) report(check pool.Check) {
+	c := l.checker
+	l.backend.RecordCheck(check)
+	reason := check.Error
+	if check.OK {
+		c.pool.ProbePassed(l.backend)
+		reason = "first check passed"
+		if l.state.known {
+			reason = fmt.Sprintf("%d checks passed in a row", l.settings.Rise)
+		}
+	}
+	if l.state.add(check.OK, l.settings.Rise, l.settings.Fall) {
+		c.pool.SetActive(l.backend, l.state.up, reason)
+	} else if !check.OK && c.log.IsDebug() {
+		c.log.Debug("health check failed", "backend", l.backend.Address(), "reason", reason, "took", check.Duration)
+	}
+}
+
+// wait sleeps until the next probe is due. It returns false when ctx has ended.
+func (l *loop) wait(ctx context.Context, start time.Time) bool {
+	timer := time.NewTimer(time.Until(start.Add(l.delay())))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-l.changed:
+			l.configure()
+			timer.Reset(time.Until(start.Add(l.delay())))
+		}
+	}
+}
+
+// delay returns the time from the start of the last probe to that of the next.
+func (l *loop) delay() time.Duration {
+	s := l.settings
+	d := s.Interval
+	switch {
+	case l.unresolved > 0:
+		// A name often appears soon after its service has been started, but a
+		// resolver must not be hammered for one that never does.
+		d = s.FastInterval
+		for n := 1; n < l.unresolved && d < s.Interval; n++ {
+			d *= 2
+		}
+		d = min(d, s.Interval)
+	case l.state.changing():
+		d = s.FastInterval
+	}
+	return time.Duration(float64(d) * (1 + s.Jitter*(2*l.checker.random()-1)))
+}
+
+// state is a backend's active state with the results in a row that speak against it.
+type state struct {
+	known    bool
+	up       bool
+	contrary int
+}
+
+// add counts one result and tells whether the state flipped; a first result always does.
+func (s *state) add(pass bool, rise, fall int) bool {
+	if !s.known {
+		*s = state{known: true, up: pass}
+		return true
+	}
+	if pass == s.up {
+		s.contrary = 0
+		return false
+	}
+	s.contrary++
+	needed := fall
+	if pass {
+		needed = rise
+	}
+	if s.contrary < needed {
+		return false
+	}
+	*s = state{known: true, up: pass}
+	return true
+}
+
+// changing tells whether the last result spoke against the state without flipping it.
+func (s *state) changing() bool { return s.contrary > 0 }

@@ -1,0 +1,140 @@
+package health
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	maxHead = 64 << 10 // bytes of an answer's head, interim answers included
+	maxBody = 64 << 10 // bytes of an answer's body that are looked at
+	// maxRaw bounds the bytes that a chunked body of maxBody may take on the wire.
+	maxRaw = 8 * maxBody
+	// maxInterim is how many 1xx answers may come before the final one.
+	maxInterim = 8
+)
+
+// exchange is one probe's connection and buffers. It is pooled.
+type exchange struct {
+	conn     net.Conn
+	unhook   func() bool // takes the context's hold off conn
+	limited  io.LimitedReader
+	reader   *bufio.Reader
+	window   []byte // see contains
+	response *http.Response
+}
+
+func newExchange() *exchange {
+	x := &exchange{}
+	x.reader = bufio.NewReaderSize(&x.limited, 4096)
+	return x
+}
+
+// probe probes l's backend once. The context bounds all of it. The caller must close the exchange.
+func (x *exchange) probe(ctx context.Context, l *loop) verdict {
+	conn, err := l.checker.dial(ctx, l.backend)
+	if err != nil {
+		return failed(ctx, err, l.settings)
+	}
+	x.conn = conn
+	// The past deadline wakes a blocked read or write, whether it is time or the loop that ended.
+	x.unhook = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	if l.settings.Type == TCP {
+		return verdict{}
+	}
+	return x.ask(ctx, l.settings, l.request)
+}
+
+// ask sends the request and judges the answer.
+func (x *exchange) ask(ctx context.Context, s *settings, request []byte) verdict {
+	if _, err := x.conn.Write(request); err != nil {
+		return failed(ctx, err, s)
+	}
+	x.limited = io.LimitedReader{R: x.conn, N: maxHead}
+	x.reader.Reset(&x.limited)
+	response, err := x.readResponse(s.Method)
+	if err != nil {
+		if x.limited.N <= 0 {
+			err = errHead
+		}
+		return failed(ctx, err, s)
+	}
+	x.response = response
+	v := verdict{status: response.StatusCode}
+	switch {
+	case !s.passes(v.status):
+		v.failure = fmt.Sprintf("status %d, want %s", v.status, s.statusText)
+	case s.Body != "":
+		x.limited.N = maxRaw
+		if found, err := x.contains(s.Body); !found {
+			v.failure = lacks(ctx, err, s)
+		}
+	}
+	return v
+}
+
+// readResponse reads the head of the first answer that is not an interim one.
+func (x *exchange) readResponse(method string) (*http.Response, error) {
+	request := http.Request{Method: method} // a HEAD's answer has no body
+	for range maxInterim {
+		response, err := http.ReadResponse(x.reader, &request)
+		if err != nil {
+			return nil, err
+		}
+		if response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols {
+			return response, nil
+		}
+	}
+	return nil, errInterim
+}
+
+// contains tells whether text occurs in the first maxBody bytes of the answer's body. It reads no
+// further than it must. The window keeps the end of what was read before, so that text is found
+// across the borders of chunks and packets.
+func (x *exchange) contains(text string) (bool, error) {
+	if need := max(4096, 2*len(text)); cap(x.window) < need {
+		x.window = make([]byte, need)
+	}
+	window := x.window[:cap(x.window)]
+	needle := []byte(text)
+	kept, left := 0, maxBody
+	for left > 0 {
+		end := min(len(window), kept+left)
+		n, err := x.response.Body.Read(window[kept:end])
+		left -= n
+		seen := window[:kept+n]
+		if bytes.Contains(seen, needle) {
+			return true, nil
+		}
+		if err == io.EOF {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		kept = copy(window, seen[max(0, len(seen)-len(needle)+1):])
+	}
+	return false, nil
+}
+
+// close reads the rest of a short body, since a server that is cut off while it writes logs an error
+// each time, and closes the connection. It takes no longer than the probe's context lasts.
+func (x *exchange) close() {
+	if x.conn == nil {
+		return
+	}
+	if x.response != nil && x.response.StatusCode != http.StatusSwitchingProtocols {
+		x.limited.N = maxRaw
+		_, _ = io.CopyN(io.Discard, x.response.Body, maxBody)
+	}
+	x.unhook()
+	_ = x.conn.Close()
+	x.conn, x.unhook, x.response = nil, nil, nil
+	x.limited.R = nil
+}
