@@ -1,0 +1,128 @@
+package staticcache
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+)
+
+// answerCached answers from memory. It allocates nothing but for ranges.
+func (d *Dir) answerCached(w ResponseWriter, r *Request, e *entry, hit bool) error {
+	v := r.evaluate(&e.representation)
+	switch {
+	case v == verdictNotModified:
+		d.cache.counts.notModified.Inc()
+		return w.Respond(http.StatusNotModified, e.short, nil)
+	case hit:
+		d.cache.counts.hit.Inc()
+	default:
+		d.cache.counts.miss.Inc()
+	}
+	switch {
+	case v == verdictFailed:
+		return preconditionFailed(w)
+	case len(r.Method) == len("HEAD"):
+		return w.Respond(http.StatusOK, e.header, nil)
+	case len(r.Range) > 0:
+		return answerRange(w, r, &e.representation, content{body: e.body}, e.header)
+	}
+	return w.Respond(http.StatusOK, e.header, e.body)
+}
+
+// answerFile answers from an open descriptor.
+func (d *Dir) answerFile(w ResponseWriter, r *Request, rep *representation, f *os.File) error {
+	s := d.cache.lend()
+	defer d.cache.scratches.Put(s)
+	v := r.evaluate(rep)
+	if v == verdictNotModified {
+		d.cache.counts.notModified.Inc()
+		s.b = rep.appendValidators(s.b[:0], true)
+		return w.Respond(http.StatusNotModified, s.b, nil)
+	}
+	d.cache.counts.stream.Inc()
+	s.b = rep.appendFull(s.b[:0], rep.size)
+	switch {
+	case v == verdictFailed:
+		return preconditionFailed(w)
+	case len(r.Method) == len("HEAD"):
+		return w.Respond(http.StatusOK, s.b, nil)
+	case len(r.Range) > 0:
+		return answerRange(w, r, rep, content{file: f}, s.b)
+	}
+	return content{file: f}.send(w, http.StatusOK, s.b, span{0, rep.size})
+}
+
+func preconditionFailed(w ResponseWriter) error {
+	return w.Respond(http.StatusPreconditionFailed, []byte("Content-Length: 0\r\n"), nil)
+}
+
+// content is where the bytes come from: memory, or a file.
+type content struct {
+	body []byte
+	file *os.File
+}
+
+func (c content) send(w ResponseWriter, status int, header []byte, s span) error {
+	if c.file != nil {
+		return w.RespondFile(status, header, c.file, s.start, s.length)
+	}
+	return w.Respond(status, header, c.body[s.start:s.start+s.length])
+}
+
+// part is head followed by a stretch of the content.
+func (c content) appendPart(parts []Part, head []byte, s span) []Part {
+	if c.file != nil {
+		return append(parts, Part{Bytes: head, Offset: s.start, Length: s.length})
+	}
+	return append(parts, Part{Bytes: head}, Part{Bytes: c.body[s.start : s.start+s.length]})
+}
+
+// answerRange answers a GET with a Range field; full is the header of the whole. Only GET comes here:
+// section 14.2 of RFC 9110 defines ranges for no other method.
+func answerRange(w ResponseWriter, r *Request, rep *representation, c content, full []byte) error {
+	if !r.rangeHolds(rep) {
+		return c.send(w, http.StatusOK, full, span{0, rep.size})
+	}
+	var room [maxRanges]span
+	spans, ok := parseRange(room[:0], r.Range, rep.size)
+	if !ok {
+		return w.Respond(http.StatusRequestedRangeNotSatisfiable,
+			fmt.Appendf(nil, "Content-Range: bytes */%d\r\nContent-Length: 0\r\n", rep.size), nil)
+	}
+	switch len(spans) {
+	case 0:
+		return c.send(w, http.StatusOK, full, span{0, rep.size})
+	case 1:
+		header := spans[0].appendContentRange(nil, rep.size)
+		header = rep.appendFull(header, spans[0].length)
+		return c.send(w, http.StatusPartialContent, header, spans[0])
+	}
+	return answerParts(w, rep, c, spans)
+}
+
+// answerParts answers with multipart/byteranges (RFC 9110 section 14.6). The boundary is drawn for each
+// answer, so that no file can contain it on purpose.
+func answerParts(w ResponseWriter, rep *representation, c content, spans []span) error {
+	boundary := strconv.FormatUint(rand.Uint64(), 36) + strconv.FormatUint(rand.Uint64(), 36)
+	parts := make([]Part, 0, 2*len(spans)+1)
+	var length int64
+	for i, s := range spans {
+		var head []byte
+		if i > 0 {
+			head = append(head, "\r\n"...)
+		}
+		head = append(append(append(head, "--"...), boundary...), "\r\n"...)
+		head = appendLine(head, "Content-Type: ", rep.contentType)
+		head = append(s.appendContentRange(head, rep.size), "\r\n"...)
+		parts = c.appendPart(parts, head, s)
+		length += int64(len(head)) + s.length
+	}
+	tail := []byte("\r\n--" + boundary + "--\r\n")
+	parts = append(parts, Part{Bytes: tail})
+	whole := *rep
+	whole.contentType = "multipart/byteranges; boundary=" + boundary
+	header := whole.appendFull(nil, length+int64(len(tail)))
+	return w.RespondParts(http.StatusPartialContent, header, c.file, parts)
+}

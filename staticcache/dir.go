@@ -1,0 +1,208 @@
+package staticcache
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// DirOptions say which tree is served and how a path finds its file.
+type DirOptions struct {
+	Root string // a directory; it must exist when it is opened, but may go and come back later
+
+	// Index names the files that stand for their directory, the first that exists wins; none: no directory has an answer.
+	Index []string
+
+	// TryFiles are tried in order. "{path}" stands for the request's path; a name that ends in a slash
+	// matches a directory. The last may be "=404". Default: "{path}", "{path}/".
+	TryFiles []string
+
+	CacheControl string // value of that header line; "": no line
+	Dotfiles     bool   // also serve names that begin with a dot; .well-known is always served
+}
+
+// Dir is one directory tree, served through its Cache. Its methods are safe for concurrent use.
+type Dir struct {
+	cache        *Cache
+	path         string // of the root, absolute
+	index        []string
+	try          []candidate
+	cacheControl string
+	dotfiles     bool
+
+	bodies  uint64 // namespace of the bodies' keys
+	aliases uint64 // namespace of the aliases' keys
+	direct  bool   // a path that names a file is that file, whatever else there is
+
+	root     atomic.Pointer[openRoot] // nil while the directory is gone
+	reopen   sync.Mutex               // so that one request opens a root that came back
+	epoch    atomic.Uint64            // goes up when something below the root may have changed
+	loads    singleflight.Group
+	identity string // of its options, in Cache.dirs
+	users    int    // guarded by Cache.mu
+	closed   atomic.Bool
+}
+
+// openRoot is the root's descriptor and what it was opened on.
+type openRoot struct {
+	*os.Root
+	info os.FileInfo
+}
+
+// Open opens a directory tree. Opened again with the same options while it is still open, it is the
+// same Dir with all that is cached, so that a reload that opens before it closes loses nothing.
+// Each Open wants one Close.
+func (c *Cache) Open(o DirOptions) (*Dir, error) {
+	d, err := newDir(c, o)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.dirs[d.identity]; old != nil {
+		old.users++
+		return old, nil
+	}
+	root, err := openRootAt(d.path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open static root %q: %w; create it, make it readable, or correct the path", o.Root, err)
+	}
+	d.root.Store(root)
+	c.names += 2
+	d.bodies, d.aliases = c.names, c.names+1
+	d.users = 1
+	c.dirs[d.identity] = d
+	return d, nil
+}
+
+// newDir checks the options.
+func newDir(c *Cache, o DirOptions) (*Dir, error) {
+	fail := func(format string, args ...any) (*Dir, error) {
+		return nil, fmt.Errorf("cannot serve static root %q: %w", o.Root, fmt.Errorf(format, args...))
+	}
+	if o.Root == "" {
+		return fail("no root is set")
+	}
+	path, err := filepath.Abs(o.Root)
+	if err != nil {
+		return fail("%w", err)
+	}
+	d := &Dir{cache: c, path: path, cacheControl: strings.TrimSpace(o.CacheControl), dotfiles: o.Dotfiles}
+	for i := range len(d.cacheControl) {
+		if b := d.cacheControl[i]; b < ' ' || b == 0x7f {
+			return fail("cache_control %q holds a control character", o.CacheControl)
+		}
+	}
+	for _, name := range o.Index {
+		clean, ok := appendClean(nil, []byte(name))
+		if !ok || string(clean) != name || isDir(name) || !d.visible(name) {
+			return fail("index %q must be the plain name of a file", name)
+		}
+		d.index = append(d.index, name)
+	}
+	try := o.TryFiles
+	if len(try) == 0 {
+		try = []string{"{path}", "{path}/"}
+	}
+	for i, text := range try {
+		t, err := parseCandidate(text, i == len(try)-1)
+		if err == nil && !t.hasPath && !t.stop && !d.visible(t.before) {
+			err = fmt.Errorf("%q begins with a dot: set dotfiles, or rename it", text)
+		}
+		if err != nil {
+			return fail("try_files: %w", err)
+		}
+		d.try = append(d.try, t)
+	}
+	d.direct = d.try[0] == candidate{hasPath: true}
+	d.identity = fmt.Sprintf("%q %q %q %q %t", path, d.index, try, d.cacheControl, d.dotfiles)
+	return d, nil
+}
+
+func (d *Dir) visible(path string) bool { return d.dotfiles || !hidden(path) }
+
+// Close gives the Dir back. With the last user's Close its files leave the memory; what is
+// being answered from them is not disturbed.
+func (d *Dir) Close() error {
+	c := d.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d.users--; d.users > 0 {
+		return nil
+	}
+	if d.closed.Swap(true) {
+		return os.ErrClosed
+	}
+	delete(c.dirs, d.identity)
+	for k := range c.store.Keys() {
+		if k.space == d.bodies || k.space == d.aliases {
+			c.store.Invalidate(k)
+		}
+	}
+	c.watch.want(d, "")
+	d.reopen.Lock()
+	defer d.reopen.Unlock()
+	if root := d.root.Swap(nil); root != nil {
+		return root.Close()
+	}
+	return nil
+}
+
+func openRootAt(path string) (*openRoot, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Stat(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return &openRoot{root, info}, nil
+}
+
+// current returns the root after a look whether its path still leads there: a deployment may replace
+// the directory, or the link to it. Only requests that go to the disk anyway come here.
+func (d *Dir) current() (*os.Root, error) {
+	info, err := os.Stat(d.path)
+	if err != nil && transient(err) {
+		return nil, err
+	}
+	root := d.root.Load()
+	if err == nil && root != nil && os.SameFile(root.info, info) {
+		return root.Root, nil
+	}
+	return d.replaceRoot()
+}
+
+func (d *Dir) replaceRoot() (*os.Root, error) {
+	d.reopen.Lock()
+	defer d.reopen.Unlock()
+	if d.closed.Load() {
+		return nil, os.ErrClosed
+	}
+	fresh, err := openRootAt(d.path)
+	if err != nil && transient(err) {
+		return nil, err
+	}
+	old := d.root.Load()
+	if fresh != nil && old != nil && os.SameFile(fresh.info, old.info) {
+		_ = fresh.Close() // another request was here first
+		return old.Root, nil
+	}
+	d.root.Store(fresh)
+	if old != nil {
+		_ = old.Close() // waits for nobody: the descriptor lives until its last use ends
+	}
+	d.epoch.Add(1)
+	d.cache.watch.want(d, "") // the watches are on the old directories
+	if err != nil {
+		return nil, err
+	}
+	return fresh.Root, nil
+}

@@ -1,0 +1,193 @@
+package staticcache
+
+import (
+	"bytes"
+	"io"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// old is a modification time that is long settled.
+var old = time.Date(2024, 2, 29, 12, 30, 45, 123456789, time.UTC)
+
+// answer is a ResponseWriter that records.
+type answer struct {
+	status   int
+	header   textproto.MIMEHeader
+	raw      string
+	body     []byte
+	streamed bool
+	t        testing.TB
+}
+
+func (a *answer) begin(status int, header []byte) {
+	if a.status != 0 {
+		a.t.Error("answered twice")
+	}
+	a.status, a.raw, a.header = status, string(header), textproto.MIMEHeader{}
+	for _, line := range strings.SplitAfter(string(header), "\r\n") {
+		if line == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\r\n"), ": ")
+		if !ok || !strings.HasSuffix(line, "\r\n") || strings.ContainsAny(value, "\r\n\x00") {
+			a.t.Errorf("bad header line %q", line)
+		}
+		a.header.Add(name, value)
+	}
+}
+
+func (a *answer) Respond(status int, header, body []byte) error {
+	a.begin(status, header)
+	a.body = bytes.Clone(body)
+	return nil
+}
+
+func (a *answer) RespondFile(status int, header []byte, f *os.File, offset, length int64) error {
+	a.begin(status, header)
+	a.streamed = true
+	var b bytes.Buffer
+	_, err := CopyFile(&b, f, offset, length)
+	a.body = b.Bytes()
+	return err
+}
+
+func (a *answer) RespondParts(status int, header []byte, f *os.File, parts []Part) error {
+	a.begin(status, header)
+	a.streamed = f != nil
+	var b bytes.Buffer
+	_, err := CopyParts(&b, f, parts)
+	a.body = b.Bytes()
+	return err
+}
+
+// discard is a ResponseWriter that allocates nothing.
+type discard struct {
+	status int
+	length int
+}
+
+func (d *discard) Respond(status int, header, body []byte) error {
+	d.status, d.length = status, len(body)
+	return nil
+}
+
+func (d *discard) RespondFile(status int, _ []byte, f *os.File, offset, length int64) error {
+	d.status = status
+	_, err := CopyFile(io.Discard, f, offset, length)
+	return err
+}
+
+func (d *discard) RespondParts(status int, _ []byte, f *os.File, parts []Part) error {
+	d.status = status
+	_, err := CopyParts(io.Discard, f, parts)
+	return err
+}
+
+// tree writes files into a new directory; a name that ends in a slash is a directory. All are old.
+func tree(t testing.TB, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, body := range files {
+		write(t, filepath.Join(root, name), body, strings.HasSuffix(name, "/"))
+	}
+	return root
+}
+
+func write(t testing.TB, path, body string, dir bool) {
+	t.Helper()
+	parent := filepath.Dir(path)
+	if dir {
+		parent = path
+	}
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if dir {
+		return
+	}
+	if err := os.WriteFile(path, []byte(body), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newCache(memory, maxFile int64) *Cache { return New(Options{Memory: memory, MaxFile: maxFile}) }
+
+func open(t testing.TB, c *Cache, o DirOptions) *Dir {
+	t.Helper()
+	d, err := c.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// get asks for a path; fields are name, value, name, value.
+func get(t testing.TB, d *Dir, path string, fields ...string) (*answer, Result) {
+	t.Helper()
+	return do(t, d, "GET", path, fields...)
+}
+
+func do(t testing.TB, d *Dir, method, path string, fields ...string) (*answer, Result) {
+	t.Helper()
+	a := &answer{t: t}
+	r := &Request{Method: []byte(method), Path: []byte(path), Target: []byte(path)}
+	for i := 0; i < len(fields); i += 2 {
+		v := []byte(fields[i+1])
+		switch fields[i] {
+		case "If-Match":
+			r.IfMatch = v
+		case "If-None-Match":
+			r.IfNoneMatch = v
+		case "If-Modified-Since":
+			r.IfModifiedSince = v
+		case "If-Unmodified-Since":
+			r.IfUnmodifiedSince = v
+		case "Range":
+			r.Range = v
+		case "If-Range":
+			r.IfRange = v
+		case "Target":
+			r.Target = v
+		default:
+			t.Fatalf("no such field %q", fields[i])
+		}
+	}
+	result, err := d.Serve(a, r)
+	if err != nil {
+		t.Errorf("Serve(%s %q): %v", method, path, err)
+	}
+	if (result == Answered) != (a.status != 0) {
+		t.Errorf("%s %q: result %v, but status %d was sent", method, path, result, a.status)
+	}
+	return a, result
+}
+
+// want asserts that a path is answered with 200 and that body.
+func want(t testing.TB, d *Dir, path, body string) *answer {
+	t.Helper()
+	a, result := get(t, d, path)
+	if result != Answered || a.status != 200 || string(a.body) != body {
+		t.Fatalf("GET %q: result %v, status %d, body %.60q; want 200 %.60q", path, result, a.status, a.body, body)
+	}
+	return a
+}
+
+// age makes everything that is cached due for a look at the disk, as the clock does in time.
+func age(c *Cache) { c.clock.Add(int64(recheck)) }

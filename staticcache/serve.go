@@ -1,0 +1,147 @@
+package staticcache
+
+import (
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"time"
+	"unsafe"
+)
+
+// Serve answers a request for a file, or says why it does not. If the error is not nil and the
+// result is Answered, the connection may hold half an answer and must be closed.
+//
+// The usual request, a GET or HEAD of a cached file without a range, ends here: one or two lookups
+// and one call of w.
+func (d *Dir) Serve(w ResponseWriter, r *Request) (Result, error) {
+	if string(r.Method) != "GET" && string(r.Method) != "HEAD" {
+		return MethodNotAllowed, nil
+	}
+	path := r.Path
+	if len(path) > 0 && path[0] == '/' {
+		path = path[1:]
+	}
+	// The string is a view for the lookups alone, which keep nothing of it.
+	if e := d.cached(unsafe.String(unsafe.SliceData(path), len(path))); e != nil {
+		return Answered, d.answerCached(w, r, e, true)
+	}
+	return d.serveFromDisk(w, r)
+}
+
+// scratch is room for header lines that are made for one answer.
+type scratch struct{ b []byte }
+
+// lend returns empty room; give it back with c.scratches.Put.
+func (c *Cache) lend() *scratch {
+	if s, ok := c.scratches.Get().(*scratch); ok {
+		s.b = s.b[:0]
+		return s
+	}
+	return &scratch{make([]byte, 0, 1024)}
+}
+
+// serveFromDisk answers what is not in memory, and brings it there if it may be.
+func (d *Dir) serveFromDisk(w ResponseWriter, r *Request) (Result, error) {
+	clean, ok := appendClean(make([]byte, 0, len(r.Path)), r.Path)
+	if !ok {
+		return NotFound, nil
+	}
+	path := string(clean)
+	if !d.visible(path) {
+		return NotFound, nil
+	}
+	if e := d.cached(path); e != nil { // another spelling of a cached path
+		return Answered, d.answerCached(w, r, e, true)
+	}
+	result, err := d.find(w, r, path)
+	if errors.Is(err, os.ErrClosed) && result == Failed && !d.closed.Load() {
+		result, err = d.find(w, r, path) // the root was replaced under the first try
+	}
+	return result, err
+}
+
+func (d *Dir) find(w ResponseWriter, r *Request, path string) (Result, error) {
+	now, epoch := d.cache.clock.Load(), d.epoch.Load()
+	root, err := d.current()
+	if err != nil {
+		return refusal(err)
+	}
+	kind, name, info, err := d.resolve(root, path)
+	switch {
+	case err != nil:
+		return refusal(err)
+	case kind == outcomeRedirect:
+		return Answered, d.redirect(w, r)
+	case kind == outcomeForbidden:
+		return Forbidden, nil
+	case kind != outcomeFile:
+		return NotFound, nil
+	}
+	if !d.cache.fits(info.Size()) {
+		return d.stream(w, r, root, name)
+	}
+	e, hit := d.body(name)
+	if !hit {
+		e, err = d.load(root, name)
+		if errors.Is(err, errUnstable) || errors.Is(err, errTooLarge) {
+			return d.stream(w, r, root, name)
+		}
+		if err != nil {
+			return refusal(err)
+		}
+	}
+	if name != path || !d.direct {
+		alias := &entry{name: path, target: name}
+		alias.confirm(now, epoch)
+		d.keep(alias)
+	}
+	return Answered, d.answerCached(w, r, e, hit)
+}
+
+// body returns the cached body of a file that was resolved just now.
+func (d *Dir) body(name string) (*entry, bool) {
+	e, ok := d.cache.store.GetIfPresent(key{d.bodies, name})
+	if !ok || !d.usable(e) {
+		return nil, false
+	}
+	return e, true
+}
+
+// stream answers from an open descriptor. The header is made of what that descriptor says, so a file
+// put in its place meanwhile changes nothing.
+func (d *Dir) stream(w ResponseWriter, r *Request, root *os.Root, name string) (Result, error) {
+	f, info, err := openRegular(root, name)
+	if err != nil {
+		return refusal(err)
+	}
+	defer f.Close()
+	var start [512]byte
+	n := 0
+	if typeByExtension(extension(name)) == "" {
+		n, _ = f.ReadAt(start[:], 0)
+	}
+	rep := describe(name, start[:n], info, d.cacheControl, time.Now())
+	return Answered, d.answerFile(w, r, &rep, f)
+}
+
+// refusal turns an error of the file system into what the client is told.
+func refusal(err error) (Result, error) {
+	switch {
+	case transient(err):
+		return Failed, err
+	case errors.Is(err, fs.ErrPermission):
+		return Forbidden, nil
+	}
+	// Gone, no directory, a loop of links, a link out of the root, a socket: nothing to see.
+	return NotFound, nil
+}
+
+func (d *Dir) redirect(w ResponseWriter, r *Request) error {
+	s := d.cache.lend()
+	defer d.cache.scratches.Put(s)
+	s.b = append(s.b, "Location: "...)
+	s.b = appendLocation(s.b, r.Target)
+	s.b = append(s.b, "\r\nContent-Length: 0\r\n"...)
+	return w.Respond(http.StatusMovedPermanently, s.b, nil)
+}
