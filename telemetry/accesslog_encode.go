@@ -113,11 +113,15 @@ func appendCombined(b []byte, e *Entry) []byte {
 	b = append(b, " - - ["...)
 	b = e.Time.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, `] "`...)
-	b = appendHexEscaped(b, e.Method)
-	b = append(b, ' ')
-	b = appendHexEscaped(b, e.Target)
-	b = append(b, ' ')
-	b = appendHexEscaped(b, e.Protocol)
+	if len(e.Method) == 0 {
+		b = append(b, '-') // no valid request line
+	} else {
+		b = appendHexEscaped(b, e.Method)
+		b = append(b, ' ')
+		b = appendHexEscaped(b, e.Target)
+		b = append(b, ' ')
+		b = appendHexEscaped(b, e.Protocol)
+	}
 	b = append(b, `" `...)
 	b = strconv.AppendInt(b, int64(e.Status), 10)
 	b = append(b, ' ')
