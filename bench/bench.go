@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// bench is what all scenarios share.
+type bench struct {
+	options  options
+	dir      string
+	fleet    *fleet
+	settings settings // to be completed by addresses
+	wrk      wrk
+	subjects []subject
+	notes    []string
+}
+
+func prepare(ctx context.Context, o options, dir string, f *fleet) (*bench, error) {
+	wrk, err := findWrk(dir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := findProgram("nginx"); err != nil {
+		return nil, fmt.Errorf("cannot do without nginx, the backend of the measurements: %w", err)
+	}
+	fixtures, err := writeFixtures(dir)
+	if err != nil {
+		return nil, err
+	}
+	common, err := commonSettings(o, fixtures, dir)
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{options: o, dir: dir, fleet: f, settings: common, wrk: wrk}
+	b.subjects, b.notes = findSubjects(ctx, o, dir)
+	for _, note := range b.notes {
+		fmt.Fprintln(os.Stderr, "bench:", note)
+	}
+	if len(b.subjects) == 0 {
+		return nil, fmt.Errorf("no balancer to measure")
+	}
+	return b, nil
+}
+
+// entrant is a balancer in a scenario. Its instance is nil in scenarios that start one per measurement.
+type entrant struct {
+	subject  subject
+	instance *running
+	out      bool // it failed, and is not measured again
+}
+
+// runScenario measures every balancer that can take part once a round, each round beginning with another.
+// What goes wrong with one of them is noted and does not keep the others from being measured.
+func (b *bench) runScenario(ctx context.Context, s scenario) scenarioResult {
+	result := newScenarioResult(s, b.options)
+	stopBackend, values, err := b.startBackend(ctx, s)
+	if err != nil {
+		result.fail("the backend does not start: %v", err)
+		return result
+	}
+	defer stopBackend()
+	var entrants []*entrant
+	for _, subject := range b.subjects {
+		if !subject.can(s.need) {
+			continue
+		}
+		result.Subjects = append(result.Subjects, subject.name)
+		result.Samples[subject.name] = make([]sample, b.options.rounds)
+		e := &entrant{subject: subject}
+		entrants = append(entrants, e)
+		if s.fresh {
+			continue
+		}
+		if e.instance, err = b.enter(ctx, s, subject, values); err != nil {
+			e.out = true
+			result.fail("%s: %v", subject.name, err)
+			continue
+		}
+		defer b.fleet.stop(e.instance.process)
+	}
+	for round := range b.options.rounds {
+		for turn := range entrants {
+			e := entrants[(round+turn)%len(entrants)]
+			if ctx.Err() != nil {
+				return result
+			}
+			if e.out {
+				continue
+			}
+			measured, err := b.measure(ctx, s, e, values)
+			if ctx.Err() != nil {
+				return result
+			}
+			if err != nil {
+				result.fail("%s, round %d: %v", e.subject.name, round+1, err)
+				continue
+			}
+			result.Samples[e.subject.name][round] = measured
+			first := s.metrics[0]
+			fmt.Fprintf(os.Stderr, "bench: %s, round %d of %d, %s: %.*f %s\n", s.name, round+1, b.options.rounds,
+				e.subject.name, first.Digits, measured[first.Key], first.Unit)
+		}
+	}
+	return result
+}
+
+// measure takes one sample of an entrant. One that has ended, or does not start, is out.
+func (b *bench) measure(ctx context.Context, s scenario, e *entrant, values settings) (sample, error) {
+	instance := e.instance
+	if s.fresh {
+		var err error
+		if instance, err = b.enter(ctx, s, e.subject, values); err != nil {
+			e.out = true
+			return nil, err
+		}
+		defer b.fleet.stop(instance.process)
+	}
+	measured, err := s.measure(ctx, b, s, instance)
+	select {
+	case <-instance.process.exited:
+		e.out = true
+		return nil, fmt.Errorf("it ended during the measurement: %s", instance.process.logTail())
+	default:
+		return measured, err
+	}
+}
+
+// enter starts a balancer for a scenario, checks that it gives the right answer, and lets it warm up.
+func (b *bench) enter(ctx context.Context, s scenario, subject subject, values settings) (*running, error) {
+	var err error
+	if values.Address, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	if s.tls {
+		if values.TLSAddress, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	if s.log {
+		values.AccessLog = filepath.Join(b.dir, subject.name+"-access.log")
+		// Of the earlier rounds' lines only the newest can matter, to who keeps them with -keep.
+		if err := os.RemoveAll(values.AccessLog); err != nil {
+			return nil, fmt.Errorf("cannot remove an old access log: %w", err)
+		}
+	}
+	instance, err := subject.start(ctx, b.fleet, values)
+	if err != nil {
+		return nil, err
+	}
+	err = checkAnswer(ctx, s.url(instance), s.size)
+	if err == nil && !s.fresh {
+		_, err = b.wrk.run(ctx, s.url(instance), b.options.connections, time.Second)
+	}
+	if err != nil {
+		b.fleet.stop(instance.process)
+		return nil, err
+	}
+	return instance, nil
+}
+
+// startBackend starts what the balancers proxy to, and returns the settings that name it.
+func (b *bench) startBackend(ctx context.Context, s scenario) (stop func(), values settings, err error) {
+	values = b.settings
+	if s.origin {
+		origin, err := startOrigin()
+		if err != nil {
+			return nil, values, err
+		}
+		values.Backend = origin.address
+		return origin.stop, values, nil
+	}
+	program, err := findProgram("nginx")
+	if err != nil {
+		return nil, values, err
+	}
+	backend := subject{
+		name:     "backend",
+		template: "backend.conf.tmpl",
+		command: func(configuration string) (argv, env []string) {
+			return nginxCommand(program, configuration), nil
+		},
+	}
+	if values.Address, err = freeAddress(); err != nil {
+		return nil, values, err
+	}
+	instance, err := backend.start(ctx, b.fleet, values)
+	if err != nil {
+		return nil, values, err
+	}
+	values.Backend = instance.address
+	return func() { b.fleet.stop(instance.process) }, values, nil
+}

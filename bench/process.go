@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// How long a program may take to answer its first request, and to leave after SIGTERM.
+const (
+	startLimit = 10 * time.Second
+	stopLimit  = 5 * time.Second
+)
+
+// fleet starts programs, and stops what it started and nothing else. It is for one goroutine, which must
+// be locked to its thread.
+type fleet struct {
+	dir     string // of the programs' logs
+	running []*process
+}
+
+// process is one started program with all its children: they form a process group of their own.
+type process struct {
+	name    string
+	pid     int
+	log     string // path of what it wrote to stdout and stderr
+	program *os.Process
+	exited  chan struct{} // closed when the program has ended and its status has been collected
+}
+
+// start runs a program in a process group of its own, so that Ctrl-C reaches the harness alone and stop
+// reaches the program's children. Should the harness itself be killed, the kernel sends SIGTERM in its place.
+func (f *fleet) start(name string, env []string, argv ...string) (*process, error) {
+	log, err := os.CreateTemp(f.dir, name+"-*.log")
+	if err != nil {
+		return nil, fmt.Errorf("cannot create a log for %q: %w", name, err)
+	}
+	defer log.Close()
+	command := exec.Command(argv[0], argv[1:]...)
+	command.Env = append(os.Environ(), env...)
+	command.Stdout, command.Stderr = log, log
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("cannot start %q: %w", name, err)
+	}
+	p := &process{name: name, pid: command.Process.Pid, log: log.Name(), program: command.Process, exited: make(chan struct{})}
+	go func() {
+		defer close(p.exited)
+		awaitEnd(p.pid)
+		// The dead leader keeps its number until Wait, so the group can be no other than ours. It has
+		// members left when nginx's master was killed and its workers were not.
+		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+		_ = command.Wait() // The log says more than the status.
+	}()
+	f.running = append(f.running, p)
+	return p, nil
+}
+
+// awaitEnd returns when the child has ended, and leaves its status, and so its number, to be collected.
+func awaitEnd(pid int) {
+	for {
+		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// stop asks the program to leave and waits until it and its group have gone, with SIGKILL after stopLimit.
+// It is safe to call again.
+func (f *fleet) stop(p *process) {
+	f.running = slices.DeleteFunc(f.running, func(other *process) bool { return other == p })
+	_ = p.program.Signal(syscall.SIGTERM) // An error says that it has ended already.
+	select {
+	case <-p.exited:
+		return
+	case <-time.After(stopLimit):
+	}
+	_ = p.program.Kill()
+	<-p.exited
+}
+
+func (f *fleet) stopAll() {
+	for len(f.running) > 0 {
+		f.stop(f.running[len(f.running)-1])
+	}
+}
+
+// waitReady returns once url answers 200, or says why it does not: the end of the program's log included.
+func (p *process) waitReady(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	client := newHTTPClient()
+	defer client.CloseIdleConnections()
+	var last error
+	for {
+		if last = probe(ctx, client, url); last == nil {
+			return nil
+		}
+		select {
+		case <-p.exited:
+			return fmt.Errorf("%s ended while it started: %s", p.name, p.logTail())
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not answer %s: %w: %s", p.name, url, last, p.logTail())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func probe(ctx context.Context, client *http.Client, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return errors.New(response.Status)
+	}
+	return nil
+}
+
+// logTail is the end of what the program wrote, on one line, for an error message.
+func (p *process) logTail() string {
+	const limit = 600
+	content, err := os.ReadFile(p.log)
+	if err != nil || len(strings.TrimSpace(string(content))) == 0 {
+		return "(it wrote nothing)"
+	}
+	text := strings.Join(strings.Fields(string(content)), " ")
+	if len(text) > limit {
+		text = "…" + text[len(text)-limit:]
+	}
+	return text
+}
+
+// freeAddress finds a loopback port that nobody listens on, below the range from which the kernel takes
+// the ports of outgoing connections: one from that range could be taken again before it is used.
+func freeAddress() (string, error) {
+	for range 200 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		return address, listener.Close()
+	}
+	return "", errors.New("cannot find a free port between 10000 and 30000")
+}
+
+// findProgram looks in PATH and where Debian puts daemons, which is not in every user's PATH.
+func findProgram(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	return exec.LookPath(filepath.Join("/usr/sbin", name))
+}
