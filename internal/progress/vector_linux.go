@@ -1,0 +1,138 @@
+package progress
+
+import (
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// vector is what a gathering write needs, kept with the connection so that one costs no memory.
+type vector struct {
+	raw   syscall.RawConn
+	try   func(fd uintptr) bool // writeOnce, bound once
+	iov   [2]unix.Iovec
+	parts [2][]byte
+	n     int
+	errno syscall.Errno
+	wait  bool
+}
+
+// WriteParts writes head and then body, in one system call if the socket takes them. It fails with
+// os.ErrDeadlineExceeded when the socket took no byte for idle (0: for ever); each byte
+// renews that, and the write deadline as set before is gone. No deadline is armed before
+// the socket's buffer is full.
+func (c *Conn) WriteParts(head, body []byte, idle time.Duration) (int64, error) {
+	v := &c.vector
+	if v.try == nil {
+		if !c.bindVector() {
+			return c.writeInTurn(head, body, idle)
+		}
+	}
+	v.parts = [2][]byte{head, body}
+	n, err := c.writeAll(idle)
+	v.parts = [2][]byte{}
+	return n, err
+}
+
+func (c *Conn) bindVector() bool {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	c.vector.raw = raw
+	c.vector.try = c.vector.writeOnce
+	return true
+}
+
+func (c *Conn) writeAll(idle time.Duration) (done int64, err error) {
+	v := &c.vector
+	c.write.wanted.Store(0)
+	for len(v.parts[0])+len(v.parts[1]) > 0 {
+		n, err := c.tryWrite(v.try, idle)
+		done += int64(n)
+		if err != nil {
+			return done, err
+		}
+		v.advance(n)
+	}
+	return done, nil
+}
+
+// tryWrite runs try, which must set v.n and v.errno, at once and, if the socket is full, after it has room.
+func (c *Conn) tryWrite(try func(uintptr) bool, idle time.Duration) (int, error) {
+	v := &c.vector
+	v.n, v.errno, v.wait = 0, 0, false
+	if err := c.rawWrite(try); err != nil {
+		return 0, err
+	}
+	if v.errno == unix.EAGAIN {
+		if err := c.RenewWrite(idle); err != nil {
+			return 0, err
+		}
+		v.wait = true
+		err := c.rawWrite(try)
+		c.write.wanted.Store(0)
+		if err != nil {
+			return 0, err
+		}
+	}
+	if v.errno != 0 {
+		return 0, &opError{op: "write", errno: v.errno}
+	}
+	return v.n, nil
+}
+
+// rawWrite runs try on the descriptor, again after a deadline that nobody wants any more.
+func (c *Conn) rawWrite(try func(uintptr) bool) error {
+	for {
+		err := c.vector.raw.Write(try)
+		if err == nil || !isDeadline(err) {
+			return err
+		}
+		if due, armErr := c.write.rearm(c.Conn.SetWriteDeadline); due || armErr != nil {
+			return err
+		}
+	}
+}
+
+// writeOnce is one writev or write. It reports false to wait for room in the socket.
+func (v *vector) writeOnce(fd uintptr) bool {
+	first, second := v.parts[0], v.parts[1]
+	if len(first) == 0 {
+		first, second = second, nil
+	}
+	for {
+		var n uintptr
+		if len(second) == 0 {
+			n, _, v.errno = unix.Syscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&first[0])), uintptr(len(first)))
+		} else {
+			v.iov[0].Base, v.iov[1].Base = &first[0], &second[0]
+			v.iov[0].SetLen(len(first))
+			v.iov[1].SetLen(len(second))
+			n, _, v.errno = unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&v.iov)), 2)
+			v.iov = [2]unix.Iovec{}
+		}
+		switch v.errno {
+		case 0:
+			v.n = int(n)
+			return true
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return !v.wait
+		}
+		return true
+	}
+}
+
+func (v *vector) advance(n int) {
+	k := min(n, len(v.parts[0]))
+	v.parts[0] = v.parts[0][k:]
+	v.parts[1] = v.parts[1][n-k:]
+}

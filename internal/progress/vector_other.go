@@ -1,0 +1,13 @@
+//go:build !linux
+
+package progress
+
+import "time"
+
+type vector struct{}
+
+// WriteParts writes head and then body. It fails with os.ErrDeadlineExceeded when the
+// socket took no byte for idle (0: for ever); the write deadline as set before is gone.
+func (c *Conn) WriteParts(head, body []byte, idle time.Duration) (int64, error) {
+	return c.writeInTurn(head, body, idle)
+}

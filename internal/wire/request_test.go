@@ -1,0 +1,173 @@
+package wire
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRequestHeadCheck(t *testing.T) {
+	const ok = "GET / HTTP/1.1\r\nHost: a\r\n"
+	for _, tc := range []struct {
+		name, head string
+		want       *RequestError
+	}{
+		{"plain", ok + "\r\n", nil},
+		{"HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", nil},
+		{"port", "GET / HTTP/1.1\r\nHost: a.example:8080\r\n\r\n", nil},
+		{"IPv6", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", nil},
+		{"escape in host", "GET / HTTP/1.1\r\nHost: a%2db\r\n\r\n", nil},
+		{"absolute-form", "GET http://A/x?y HTTP/1.1\r\nHost: a\r\n\r\n", nil},
+		{"absolute-form without path", "GET HTTPS://a?y HTTP/1.1\r\nHost: a\r\n\r\n", nil},
+		{"absolute-form in HTTP/1.0", "GET http://a/ HTTP/1.0\r\n\r\n", nil},
+		{"asterisk", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", nil},
+		{"two slashes", "GET //evil/://x HTTP/1.1\r\nHost: good\r\n\r\n", nil},
+		{"tab and obs-text in a value", ok + "X: a\tb\xff\r\n\r\n", nil},
+		{"empty value", ok + "X:\r\n\r\n", nil},
+		{"length", ok + "Content-Length: 12\r\n\r\n", nil},
+		{"chunked", ok + "Transfer-Encoding: Chunked\r\n\r\n", nil},
+		{"expect", ok + "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\n", nil},
+		{"expectation of HTTP/1.0", "GET / HTTP/1.0\r\nExpect: x\r\n\r\n", nil},
+
+		{"LF ends the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n", ErrBareLineEnd},
+		{"LF ends a field", "GET / HTTP/1.1\r\nHost: a\n\r\n", ErrBareLineEnd},
+		{"LF as blank line", ok + "\nGET / HTTP/1.1\r\nHost: b\r\n\r\n", ErrBareLineEnd},
+		{"CR in a value", ok + "X: a\rb\r\n\r\n", ErrValue},
+		{"CR before the end", ok + "X: a\r\r\n\r\n", ErrValue},
+		{"NUL in a value", ok + "X: a\x00b\r\n\r\n", ErrValue},
+		{"DEL in a value", ok + "X: \x7f\r\n\r\n", ErrValue},
+		{"fold", ok + "X: a\r\n b\r\n\r\n", ErrFolded},
+		{"fold before the first field", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", ErrFolded},
+		{"space in a name", ok + "X Y: a\r\n\r\n", ErrName},
+		{"space before the colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", ErrName},
+		{"no name", ok + ": a\r\n\r\n", ErrName},
+		{"no colon", ok + "X\r\n\r\n", ErrName},
+		{"NUL in a name", ok + "X\x00: a\r\n\r\n", ErrName},
+		{"obs-text in a name", ok + "X\xe9: a\r\n\r\n", ErrName},
+
+		{"no Host", "GET / HTTP/1.1\r\n\r\n", ErrNoHost},
+		{"two Hosts", ok + "host: a\r\n\r\n", ErrTwoHosts},
+		{"empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", ErrHost},
+		{"Host with a user", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", ErrHost},
+		{"Host with a space", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", ErrHost},
+		{"Host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", ErrHost},
+		{"Host with a comma", "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", ErrHost},
+		{"Host with a bad port", "GET / HTTP/1.1\r\nHost: a:8o\r\n\r\n", ErrHost},
+		{"Host with a big port", "GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", ErrHost},
+		{"Host with a port twice", "GET / HTTP/1.1\r\nHost: a:1:2\r\n\r\n", ErrHost},
+		{"Host with a port alone", "GET / HTTP/1.1\r\nHost: :80\r\n\r\n", ErrHost},
+		{"Host with half an escape", "GET / HTTP/1.1\r\nHost: a%2\r\n\r\n", ErrHost},
+		{"Host that is no IPv6", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", ErrHost},
+		{"Host with text after IPv6", "GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n", ErrHost},
+		{"other host in the target", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", ErrHostMismatch},
+		{"other port in the target", "GET http://a:81/ HTTP/1.1\r\nHost: a\r\n\r\n", ErrHostMismatch},
+		{"user in the target", "GET http://a@b/ HTTP/1.1\r\nHost: a\r\n\r\n", ErrTarget},
+
+		{"length and chunked", ok + "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", ErrLengthAndTE},
+		{"chunked and length", ok + "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n", ErrLengthAndTE},
+		{"two lengths", ok + "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", ErrTwoLengths},
+		{"length list", ok + "Content-Length: 1, 1\r\n\r\n", ErrLength},
+		{"signed length", ok + "Content-Length: +1\r\n\r\n", ErrLength},
+		{"hexadecimal length", ok + "Content-Length: 0x1\r\n\r\n", ErrLength},
+		{"empty length", ok + "Content-Length:\r\n\r\n", ErrLength},
+		{"huge length", ok + "Content-Length: 9999999999999999999\r\n\r\n", ErrLength},
+		{"chunked twice", ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", ErrTE},
+		{"identity", ok + "Transfer-Encoding: identity\r\n\r\n", ErrTE},
+		{"gzip, chunked", ok + "Transfer-Encoding: gzip, chunked\r\n\r\n", ErrTE},
+		{"xchunked", ok + "Transfer-Encoding: xchunked\r\n\r\n", ErrTE},
+		{"empty TE", ok + "Transfer-Encoding:\r\n\r\n", ErrTE},
+		{"chunked in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", ErrTE},
+
+		{"HTTP/2.0", "PRI * HTTP/2.0\r\n\r\n", ErrVersion},
+		{"HTTP/0.9", "GET / HTTP/0.9\r\n\r\n", ErrVersion},
+		{"HTTP/1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", ErrVersion},
+		{"no version", "GET /\r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"version in lower case", "GET / http/1.1\r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"version with more", "GET / HTTP/1.1x\r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"space after the version", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"space in the target", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"tab", "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"no token", "G@T / HTTP/1.1\r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"leading space", " GET / HTTP/1.1\r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"fragment", "GET /#x HTTP/1.1\r\nHost: a\r\n\r\n", ErrTarget},
+		{"control byte in the target", "GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", ErrTarget},
+		{"CR in the target", "GET /\r HTTP/1.1\r\nHost: a\r\n\r\n", ErrTarget},
+		{"non-ASCII byte in the target", "GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", ErrTarget},
+		{"no slash", "GET x HTTP/1.1\r\nHost: a\r\n\r\n", ErrTarget},
+		{"other scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", ErrTarget},
+		{"no authority", "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", ErrTarget},
+		{"asterisk with GET", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", ErrTarget},
+		{"CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", ErrMethod},
+		{"TRACE", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", ErrMethod},
+		{"unknown expectation", ok + "Expect: 200-ok\r\n\r\n", ErrExpectation},
+		{"one of two expectations unknown", ok + "Expect: 100-continue\r\nExpect: x\r\n\r\n", ErrExpectation},
+		{"more after the blank line", ok + "\r\nGET", ErrRequestLine},
+		{"no end", ok, ErrBareLineEnd},
+		{"nothing", "", ErrBareLineEnd},
+	} {
+		var h RequestHead
+		if got := h.Check([]byte(tc.head)); got != tc.want {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestRequestHeadFacts(t *testing.T) {
+	var h RequestHead
+	head := []byte("POST /a%2Fb?c HTTP/1.1\r\nhost: A:80 \r\nAccept: text/html\r\nexpect: 100-continue\r\nCONTENT-LENGTH:\t7 \r\n\r\n")
+	if err := h.Check(head); err != nil {
+		t.Fatal(err)
+	}
+	if string(h.Method) != "POST" || string(h.Target) != "/a%2Fb?c" || string(h.Host) != "A:80" || string(h.Accept) != "text/html" ||
+		h.Minor != 1 || h.ContentLength != 7 || h.Chunked || !h.Continue || !h.HasBody() {
+		t.Errorf("%+v", h)
+	}
+	if err := h.Check([]byte("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n")); err != nil || h.Continue || h.HasBody() || h.ContentLength != -1 {
+		t.Errorf("no body to wait for: %+v, %v", h, err)
+	}
+}
+
+func TestRequestHeadCheckAllocatesNothing(t *testing.T) {
+	head := []byte("GET http://a/ HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nContent-Length: 5\r\nCookie: a=b\r\n\r\n")
+	var h RequestHead
+	if n := testing.AllocsPerRun(100, func() {
+		if err := h.Check(head); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// What passes must be one head whichever way it is cut: no bare line ends, one Host, one length.
+func FuzzRequestHead(f *testing.F) {
+	f.Add([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+	f.Add([]byte("POST http://a/b HTTP/1.0\r\nHost: a\r\nContent-Length: 3\r\n\r\n"))
+	f.Add([]byte("OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\nTransfer-Encoding: chunked\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, head []byte) {
+		var h RequestHead
+		if h.Check(head) != nil {
+			return
+		}
+		s := string(head)
+		lines := strings.Split(strings.TrimSuffix(s, "\r\n\r\n"), "\r\n")
+		if strings.Join(lines, "\r\n")+"\r\n\r\n" != s || strings.ContainsAny(strings.Join(lines, ""), "\r\n\x00") {
+			t.Fatalf("line ends: %q", s)
+		}
+		if want := string(h.Method) + " " + string(h.Target) + " HTTP/1." + string(rune('0'+h.Minor)); lines[0] != want {
+			t.Fatalf("request line %q, read as %q", lines[0], want)
+		}
+		count := map[string]int{}
+		for _, line := range lines[1:] {
+			name, _, ok := strings.Cut(line, ":")
+			if !ok || name == "" || strings.ContainsAny(name, " \t") {
+				t.Fatalf("field line %q", line)
+			}
+			count[strings.ToLower(name)]++
+		}
+		if count["host"] > 1 || count["host"] == 0 && h.Minor == 1 || count["content-length"] > 1 ||
+			count["content-length"] > 0 && count["transfer-encoding"] > 0 || (count["transfer-encoding"] == 1) != h.Chunked {
+			t.Fatalf("framing of %q: %+v", s, h)
+		}
+	})
+}
