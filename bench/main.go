@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -53,7 +54,7 @@ func run(ctx context.Context, o options) (err error) {
 	} else {
 		defer os.RemoveAll(dir)
 	}
-	fleet := &fleet{dir: dir}
+	fleet := &fleet{dir: dir, patience: 5 * time.Second}
 	defer fleet.stopAll()
 
 	bench, err := prepare(ctx, o, dir, fleet)

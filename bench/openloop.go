@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
@@ -12,10 +13,10 @@ import (
 	"time"
 )
 
-// openLoop sends requests at a fixed rate, evenly spaced, whether or not the answers to earlier ones have
-// come: when every connection is busy, requests wait, and their latency runs from the moment at which they
-// were due. (h2load's --rps starts all its clients at once, so that its requests come in bursts of as many
-// as there are clients; wrk has no rate.)
+// openLoop sends requests at a fixed mean rate whether or not the answers to earlier ones have come: when
+// every connection is busy, requests wait, and their latency runs from the moment at which they were due.
+// (h2load's --rps starts all its clients at once, so that its requests come in bursts of as many as there
+// are clients; wrk has no rate.)
 func openLoop(ctx context.Context, address, path string, connections, rate int, duration time.Duration) (load, error) {
 	clients := make([]*client, connections)
 	defer func() {
@@ -31,14 +32,14 @@ func openLoop(ctx context.Context, address, path string, connections, rate int, 
 			return load{}, fmt.Errorf("cannot connect to the balancer: %w", err)
 		}
 	}
-	total := int(duration.Seconds() * float64(rate))
-	due := make(chan time.Time, total) // It never blocks the pacer.
+	moments := arrivals(rate, duration)
+	due := make(chan time.Time, len(moments)) // It never blocks the pacer.
 	latencies := make([][]time.Duration, connections)
 	var failed atomic.Int64
 	var group sync.WaitGroup
 	start := time.Now()
 	for i, c := range clients {
-		latencies[i] = make([]time.Duration, 0, 2*total/connections+16)
+		latencies[i] = make([]time.Duration, 0, 2*len(moments)/connections+16)
 		group.Go(func() {
 			for at := range due {
 				if err := c.exchange(); err != nil {
@@ -51,22 +52,34 @@ func openLoop(ctx context.Context, address, path string, connections, rate int, 
 	}
 	group.Go(func() {
 		defer close(due)
-		pace(ctx, start, rate, total, due)
+		pace(ctx, start, moments, due)
 	})
 	group.Wait()
 	if ctx.Err() != nil {
 		return load{}, ctx.Err()
 	}
-	return summarise(slices.Concat(latencies...), time.Since(start), int(failed.Load())+len(due))
+	return summarizeLatencies(slices.Concat(latencies...), time.Since(start), int(failed.Load())+len(due))
+}
+
+// arrivals are the moments, after the start, of a Poisson process: requests of many clients who know nothing
+// of each other. Every balancer and every round gets the same ones.
+func arrivals(rate int, duration time.Duration) []time.Duration {
+	random := rand.New(rand.NewPCG(1, 2))
+	mean := float64(time.Second) / float64(rate)
+	var moments []time.Duration
+	for at := random.ExpFloat64() * mean; at < float64(duration); at += random.ExpFloat64() * mean {
+		moments = append(moments, time.Duration(at))
+	}
+	return moments
 }
 
 // pace sends the due times as they come. It sleeps in the kernel on a thread of its own: Go's timers are as
 // coarse as epoll's timeout, a millisecond, which would make bursts.
-func pace(ctx context.Context, start time.Time, rate, total int, due chan<- time.Time) {
+func pace(ctx context.Context, start time.Time, moments []time.Duration, due chan<- time.Time) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	for i := range total {
-		at := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
+	for _, moment := range moments {
+		at := start.Add(moment)
 		if wait := time.Until(at); wait > 0 {
 			pause := syscall.NsecToTimespec(int64(wait))
 			_ = syscall.Nanosleep(&pause, nil) // Woken early by a signal, one request comes early.
@@ -78,7 +91,7 @@ func pace(ctx context.Context, start time.Time, rate, total int, due chan<- time
 	}
 }
 
-func summarise(latencies []time.Duration, elapsed time.Duration, errors int) (load, error) {
+func summarizeLatencies(latencies []time.Duration, elapsed time.Duration, errors int) (load, error) {
 	if len(latencies) == 0 {
 		return load{}, fmt.Errorf("no answer at all, %d errors", errors)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,17 +20,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How long a program may take to answer its first request, and to leave after SIGTERM.
-const (
-	startLimit = 10 * time.Second
-	stopLimit  = 5 * time.Second
-)
+// startLimit is how long a program may take to answer its first request.
+const startLimit = 10 * time.Second
 
 // fleet starts programs, and stops what it started and nothing else. It is for one goroutine, which must
 // be locked to its thread.
 type fleet struct {
-	dir     string // of the programs' logs
-	running []*process
+	dir      string        // of the programs' logs
+	patience time.Duration // between SIGTERM and SIGKILL
+	running  []*process
 }
 
 // process is one started program with all its children: they form a process group of their own.
@@ -78,15 +77,15 @@ func awaitEnd(pid int) {
 	}
 }
 
-// stop asks the program to leave and waits until it and its group have gone, with SIGKILL after stopLimit.
-// It is safe to call again.
+// stop asks the program to leave and waits until it and its group have gone, with SIGKILL when patience
+// ends. It is safe to call again.
 func (f *fleet) stop(p *process) {
 	f.running = slices.DeleteFunc(f.running, func(other *process) bool { return other == p })
 	_ = p.program.Signal(syscall.SIGTERM) // An error says that it has ended already.
 	select {
 	case <-p.exited:
 		return
-	case <-time.After(stopLimit):
+	case <-time.After(f.patience):
 	}
 	_ = p.program.Kill()
 	<-p.exited
@@ -140,18 +139,23 @@ func probe(ctx context.Context, client *http.Client, url string) error {
 	return nil
 }
 
-// logTail is the end of what the program wrote, on one line, for an error message.
+// logTail is the end of what the program wrote, for an error message.
 func (p *process) logTail() string {
-	const limit = 600
 	content, err := os.ReadFile(p.log)
-	if err != nil || len(strings.TrimSpace(string(content))) == 0 {
+	if err != nil || len(bytes.TrimSpace(content)) == 0 {
 		return "(it wrote nothing)"
 	}
-	text := strings.Join(strings.Fields(string(content)), " ")
+	return oneLine(content)
+}
+
+// oneLine is the end of a program's output with its white space folded.
+func oneLine(output []byte) string {
+	const limit = 600
+	text := bytes.Join(bytes.Fields(output), []byte(" "))
 	if len(text) > limit {
-		text = "…" + text[len(text)-limit:]
+		text = text[len(text)-limit:]
 	}
-	return text
+	return strings.ToValidUTF8(string(text), "")
 }
 
 // freeAddress finds a loopback port that nobody listens on, below the range from which the kernel takes

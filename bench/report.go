@@ -120,7 +120,7 @@ func writeScenario(out *strings.Builder, s scenarioResult) {
 			fmt.Fprintf(out, "| %s | %s | %.*f ± %.*f | %.*f–%.*f |", m.title(), subject,
 				m.Digits, values.Median, m.Digits, values.MAD, m.Digits, values.Min, m.Digits, values.Max)
 			for _, peer := range peerNames() {
-				fmt.Fprintf(out, " %s |", s.ratio(subject, peer, m.Key))
+				fmt.Fprintf(out, " %s |", s.ratio(subject, peer, m))
 			}
 			out.WriteString("\n")
 		}
@@ -139,27 +139,31 @@ func (m metric) title() string {
 }
 
 // ratio is the cell that compares a balancer with a peer; empty for the peer itself.
-func (r scenarioResult) ratio(subject, peer, key string) string {
-	if subject == peer {
+func (r scenarioResult) ratio(subject, peer string, m metric) string {
+	if subject == peer || m.NearZero {
 		return ""
 	}
-	ratios := summarize(pairedRatios(r.Samples[subject], r.Samples[peer], key))
+	ratios := summarize(pairedRatios(r.Samples[subject], r.Samples[peer], m.Key))
 	if ratios.Count == 0 {
 		return "–"
 	}
 	return fmt.Sprintf("%.2f (%.2f–%.2f)", ratios.Median, ratios.Min, ratios.Max)
 }
 
-// noise says how far the scenario's first metric can be trusted.
+// noise says how far the scenario's metrics can be trusted: the first one that has a meaningful ratio stands
+// for them.
 func (r scenarioResult) noise() string {
-	key := r.Metrics[0].Key
+	i := slices.IndexFunc(r.Metrics, func(m metric) bool { return !m.NearZero })
+	if i < 0 {
+		return ""
+	}
 	var worst float64
 	var other []float64
 	for _, subject := range r.Subjects {
-		worst = max(worst, summarize(valuesOf(r.Samples[subject], key)).relativeMAD())
+		worst = max(worst, summarize(valuesOf(r.Samples[subject], r.Metrics[i].Key)).relativeMAD())
 		other = append(other, valuesOf(r.Samples[subject], otherLoad)...)
 	}
-	text := fmt.Sprintf("Noise: the typical deviation of %s is up to %.1f %% of the median.", r.Metrics[0].Label, 100*worst)
+	text := fmt.Sprintf("Noise: the typical deviation of %s is up to %.1f %% of the median.", r.Metrics[i].Label, 100*worst)
 	if len(other) > 0 {
 		load := summarize(other)
 		text += fmt.Sprintf(" Other programs kept %.2f cores busy meanwhile (%.2f–%.2f).", load.Median, load.Min, load.Max)

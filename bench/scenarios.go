@@ -29,6 +29,8 @@ type metric struct {
 	Label  string `json:"label"`
 	Unit   string `json:"unit"`
 	Digits int    `json:"-"` // behind the decimal point
+	// NearZero: the values may be next to nothing, so that a ratio or a percentage of them says nothing.
+	NearZero bool `json:"-"`
 }
 
 // sample is what one measurement found, by the metrics' keys. otherLoad may be there besides.
@@ -39,10 +41,10 @@ const otherLoad = "other_load_cores"
 
 func loadMetrics() []metric {
 	return []metric{
-		{"cpu_us", "CPU per request", "µs", 1},
-		{"rps", "requests per second", "", 0},
-		{"p50_us", "latency p50", "µs", 0},
-		{"p99_us", "latency p99", "µs", 0},
+		{Key: "cpu_us", Label: "CPU per request", Unit: "µs", Digits: 1},
+		{Key: "rps", Label: "requests per second", Digits: 0},
+		{Key: "p50_us", Label: "latency p50", Unit: "µs", Digits: 0},
+		{Key: "p99_us", Label: "latency p99", Unit: "µs", Digits: 0},
 	}
 }
 
@@ -62,8 +64,8 @@ func allScenarios() []scenario {
 		},
 		{
 			name: "rate", title: "Proxying, 1 KiB, at a fixed rate", need: featureProxy, path: "/", size: 1 << 10,
-			text: "The first scenario with requests evenly spaced in time (open loop): latencies run from the moment at which " +
-				"a request was due. A rate that falls short of the one asked for means that the machine is too small for it.",
+			text: "The first scenario with requests that come when they come (open loop, random arrivals, the same for all): latencies run " +
+				"from the moment at which a request was due. A rate that falls short of the one asked for means that the machine is too small for it.",
 			metrics: loadMetrics(), measure: measureOpenLoop,
 		},
 		{
@@ -86,8 +88,8 @@ func allScenarios() []scenario {
 			text: "Growth of resident memory by connections that each had one proxied answer and then stay open, unused. " +
 				"What a balancer sets aside for them at its start is in the total alone.",
 			metrics: []metric{
-				{"bytes_per_connection", "RSS growth per connection", "bytes", 0},
-				{"rss_mib", "RSS in all", "MiB", 1},
+				{Key: "bytes_per_connection", Label: "RSS growth per connection", Unit: "bytes", Digits: 0},
+				{Key: "rss_mib", Label: "RSS in all", Unit: "MiB", Digits: 1},
 			},
 			measure: measureIdle,
 		},
@@ -96,12 +98,12 @@ func allScenarios() []scenario {
 			text: "One large upload, then one large download, streamed. Growth is the peak of resident memory during the transfer " +
 				"above what it was after a first small request.",
 			metrics: []metric{
-				{"up_growth_mib", "RSS growth, upload", "MiB", 1},
-				{"down_growth_mib", "RSS growth, download", "MiB", 1},
-				{"up_cpu_ms_per_gb", "CPU per GB, upload", "ms", 0},
-				{"down_cpu_ms_per_gb", "CPU per GB, download", "ms", 0},
-				{"up_mb_s", "upload", "MB/s", 0},
-				{"down_mb_s", "download", "MB/s", 0},
+				{Key: "up_growth_mib", Label: "RSS growth, upload", Unit: "MiB", Digits: 1, NearZero: true},
+				{Key: "down_growth_mib", Label: "RSS growth, download", Unit: "MiB", Digits: 1, NearZero: true},
+				{Key: "up_cpu_ms_per_gb", Label: "CPU per GB, upload", Unit: "ms", Digits: 0},
+				{Key: "down_cpu_ms_per_gb", Label: "CPU per GB, download", Unit: "ms", Digits: 0},
+				{Key: "up_mb_s", Label: "upload", Unit: "MB/s", Digits: 0},
+				{Key: "down_mb_s", Label: "download", Unit: "MB/s", Digits: 0},
 			},
 			measure: measureTransfers,
 		},

@@ -107,9 +107,9 @@ func (s subject) can(f feature) bool { return slices.Contains(s.features, f) }
 func findSubjects(ctx context.Context, o options, dir string) (subjects []subject, notes []string) {
 	builds := o.builds
 	if len(builds) == 0 {
-		path := filepath.Join(dir, "lb")
-		if output, err := exec.CommandContext(ctx, "go", "build", "-o", path, "lb/cmd/lb").CombinedOutput(); err != nil {
-			notes = append(notes, fmt.Sprintf("lb is left out, it does not build: %v: %s", err, firstLine(output)))
+		path, err := buildLB(ctx, dir)
+		if err != nil {
+			notes = append(notes, fmt.Sprintf("lb is left out: %v", err))
 		} else {
 			builds = []build{{"lb", path}}
 		}
@@ -131,6 +131,21 @@ func findSubjects(ctx context.Context, o options, dir string) (subjects []subjec
 		subjects = append(subjects, makePeer[name](path))
 	}
 	return subjects, notes
+}
+
+// buildLB compiles lb from the module that the harness was started in.
+func buildLB(ctx context.Context, dir string) (path string, err error) {
+	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("cannot find the module: %w", err)
+	}
+	path = filepath.Join(dir, "lb")
+	build := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/lb")
+	build.Dir = filepath.Dir(firstLine(module))
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build it: %w: %s", err, oneLine(output))
+	}
+	return path, nil
 }
 
 // running is a balancer, or the backend, that answers requests.

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func testOptions(t *testing.T, arguments ...string) options {
+	t.Helper()
+	var complaints strings.Builder
+	o, err := parseOptions(append([]string{"-duration", "1s", "-connections", "4", "-idle", "40", "-transfer", "5", "-rate", "200"}, arguments...), &complaints)
+	if err != nil {
+		t.Fatalf("%v: %s", err, complaints.String())
+	}
+	return o
+}
+
+// brokenLB is a program that ends at once.
+func brokenLB(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "lb")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\necho out of order >&2\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A run for real, with a balancer that works beside one that does not.
+func TestRunScenario(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	o := testOptions(t, "-rounds", "1", "-peers", "nginx", "-lb", brokenLB(t))
+	f := newFleet(t)
+	b, err := prepare(t.Context(), o, f.dir, f)
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, s := range o.scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			result := b.runScenario(t.Context(), s)
+			if len(result.Failures) != 1 || !strings.Contains(result.Failures[0], "out of order") {
+				t.Errorf("failures %q, want one that quotes lb", result.Failures)
+			}
+			if got := valuesOf(result.Samples["lb"], s.metrics[0].Key); len(got) != 0 {
+				t.Errorf("values %v of a balancer that never ran", got)
+			}
+			for _, m := range s.metrics {
+				if got := valuesOf(result.Samples["nginx"], m.Key); len(got) != 1 {
+					t.Errorf("%s: values %v of nginx, want one", m.Key, got)
+				}
+			}
+			if len(f.running) != 0 {
+				t.Errorf("%d programs still run", len(f.running))
+			}
+		})
+	}
+}
+
+func TestConfigurationsAreFilledIn(t *testing.T) {
+	dir := t.TempDir()
+	values := settings{
+		Dir: dir, User: "root", Address: "127.0.0.1:1001", TLSAddress: "127.0.0.1:1002", Certificate: "c.pem", Key: "c.key",
+		Root: "/www", Backend: "127.0.0.1:1003", AccessLog: "/a.log", Body: "x", Workers: 2, Connections: 9, Descriptors: 10, Forwarded: true,
+	}
+	tests := []struct {
+		template     string
+		has, without []string // without: what a run with neither TLS, log nor forwarded headers lacks
+	}{
+		{"lb.hcl.tmpl", []string{`listen "127.0.0.1:1001"`, `backend "127.0.0.1:1003"`, `root = "/www"`}, []string{"127.0.0.1:1002", "/a.log"}},
+		{"nginx.conf.tmpl", []string{"listen 127.0.0.1:1001", "server 127.0.0.1:1003", "root /www"}, []string{"127.0.0.1:1002", "/a.log", "X-Forwarded-For"}},
+		{"haproxy.cfg.tmpl", []string{"bind 127.0.0.1:1001", "server app1 127.0.0.1:1003"}, []string{"X-Forwarded-For"}},
+		{"backend.conf.tmpl", []string{"listen 127.0.0.1:1001", `return 200 "x"`}, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.template, func(t *testing.T) {
+			full, plain := render(t, test.template, values), values
+			plain.TLSAddress, plain.AccessLog, plain.Forwarded = "", "", false
+			bare := render(t, test.template, plain)
+			for _, want := range test.has {
+				if !strings.Contains(full, want) || !strings.Contains(bare, want) {
+					t.Errorf("%q is missing in\n%s\nor in\n%s", want, full, bare)
+				}
+			}
+			for _, extra := range test.without {
+				if !strings.Contains(full, extra) || strings.Contains(bare, extra) {
+					t.Errorf("%q is not just in the first of\n%s\nand\n%s", extra, full, bare)
+				}
+			}
+		})
+	}
+}
+
+func render(t *testing.T, template string, values settings) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "configuration")
+	if err := writeConfiguration(path, template, values); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestCheckAnswer(t *testing.T) {
+	origin, err := startOrigin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer origin.stop()
+	url := "http://" + origin.address + "/?bytes=1024"
+	if err := checkAnswer(t.Context(), url, 1024); err != nil {
+		t.Error(err)
+	}
+	if err := checkAnswer(t.Context(), url, 1025); err == nil {
+		t.Error("no error for an answer that is too short")
+	}
+}
+
+func TestFixtures(t *testing.T) {
+	f, err := writeFixtures(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int64{"1k.txt": 1024, "100k.txt": 102400} {
+		info, err := os.Stat(filepath.Join(f.root, "files", name))
+		if err != nil || info.Size() != size {
+			t.Errorf("%s: %v and %v, want %d bytes", name, info, err, size)
+		}
+	}
+	if strings.ContainsAny(bodyText(1024), "\"\\$\n") {
+		t.Error("the backend's body needs quoting in a configuration")
+	}
+}
