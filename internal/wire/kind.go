@@ -1,0 +1,177 @@
+package wire
+
+// Kind names the fields that the balancer itself looks at; all others are Other.
+type Kind uint8
+
+// The kinds of fields.
+const (
+	Other Kind = iota
+
+	Host
+	ContentLengthField
+	TransferEncoding
+	Connection
+	KeepAlive
+	ProxyConnection
+	ProxyAuthenticate
+	ProxyAuthorization
+	TE
+	Trailer
+	Upgrade
+	HTTP2Settings
+	Expect
+
+	Forwarded
+	XForwardedFor
+	XForwardedProto
+	XForwardedHost
+	XRealIP
+	XForwardedTwin // spelt with underscores, which many applications read as the same
+	XRequestID
+
+	Accept
+	AcceptEncoding
+	Date
+	IdempotencyKey
+	IfMatch
+	IfModifiedSince
+	IfNoneMatch
+	IfRange
+	IfUnmodifiedSince
+	Range
+	Referer
+	UserAgent
+)
+
+// HopByHop reports whether a field of that kind is meant for the next hop alone
+// (RFC 9110 section 7.6.1) and so is never passed on as it is.
+func (k Kind) HopByHop() bool { return k >= Connection && k <= HTTP2Settings || k == TransferEncoding }
+
+// KindOf returns the kind of a field name, in any case.
+func KindOf(name []byte) Kind {
+	switch len(name) {
+	case 2:
+		return pick(name, "te", TE)
+	case 4:
+		switch name[0] | 0x20 {
+		case 'h':
+			return pick(name, "host", Host)
+		case 'd':
+			return pick(name, "date", Date)
+		}
+	case 5:
+		return pick(name, "range", Range)
+	case 6:
+		switch name[0] | 0x20 {
+		case 'a':
+			return pick(name, "accept", Accept)
+		case 'e':
+			return pick(name, "expect", Expect)
+		}
+	case 7:
+		switch name[0] | 0x20 {
+		case 't':
+			return pick(name, "trailer", Trailer)
+		case 'u':
+			return pick(name, "upgrade", Upgrade)
+		case 'r':
+			return pick(name, "referer", Referer)
+		}
+	case 8:
+		switch name[3] | 0x20 {
+		case 'm':
+			return pick(name, "if-match", IfMatch)
+		case 'r':
+			return pick(name, "if-range", IfRange)
+		}
+	case 9:
+		if name[0]|0x20 == 'f' {
+			return pick(name, "forwarded", Forwarded)
+		}
+		return twin(name, "x-real-ip", XRealIP)
+	case 10:
+		switch name[0] | 0x20 {
+		case 'c':
+			return pick(name, "connection", Connection)
+		case 'k':
+			return pick(name, "keep-alive", KeepAlive)
+		case 'u':
+			return pick(name, "user-agent", UserAgent)
+		}
+	case 12:
+		return pick(name, "x-request-id", XRequestID)
+	case 13:
+		return pick(name, "if-none-match", IfNoneMatch)
+	case 14:
+		switch name[0] | 0x20 {
+		case 'c':
+			return pick(name, "content-length", ContentLengthField)
+		case 'h':
+			return pick(name, "http2-settings", HTTP2Settings)
+		}
+	case 15:
+		switch name[0] | 0x20 {
+		case 'a':
+			return pick(name, "accept-encoding", AcceptEncoding)
+		case 'x':
+			return twin(name, "x-forwarded-for", XForwardedFor)
+		case 'i':
+			return pick(name, "idempotency-key", IdempotencyKey)
+		}
+	case 16:
+		switch name[0] | 0x20 {
+		case 'p':
+			return pick(name, "proxy-connection", ProxyConnection)
+		case 'x':
+			return twin(name, "x-forwarded-host", XForwardedHost)
+		}
+	case 17:
+		switch name[0] | 0x20 {
+		case 't':
+			return pick(name, "transfer-encoding", TransferEncoding)
+		case 'x':
+			return twin(name, "x-forwarded-proto", XForwardedProto)
+		case 'i':
+			return pick(name, "if-modified-since", IfModifiedSince)
+		}
+	case 18:
+		return pick(name, "proxy-authenticate", ProxyAuthenticate)
+	case 19:
+		switch name[0] | 0x20 {
+		case 'p':
+			return pick(name, "proxy-authorization", ProxyAuthorization)
+		case 'i':
+			return pick(name, "if-unmodified-since", IfUnmodifiedSince)
+		}
+	}
+	return Other
+}
+
+func pick(name []byte, lower string, kind Kind) Kind {
+	if EqualFold(name, lower) {
+		return kind
+	}
+	return Other
+}
+
+// twin is pick for the forwarded fields: the same name with any dash written as
+// an underscore is XForwardedTwin.
+func twin(name []byte, lower string, kind Kind) Kind {
+	same := true
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c == '_' && lower[i] == '-' {
+			same = false
+			continue
+		}
+		if c != lower[i] {
+			return Other
+		}
+	}
+	if same {
+		return kind
+	}
+	return XForwardedTwin
+}

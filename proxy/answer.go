@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"lb/internal/answer"
+	"lb/internal/wire"
+)
+
+// statusLines holds "HTTP/1.1 200 OK\r\n" for every status that has a name.
+var statusLines = func() (lines [600][]byte) {
+	for status := range lines {
+		if text := http.StatusText(status); text != "" {
+			lines[status] = []byte("HTTP/1.1 " + strconv.Itoa(status) + " " + text + "\r\n")
+		}
+	}
+	return lines
+}()
+
+func appendStatusLine(dst []byte, status int) []byte {
+	if status < len(statusLines) && statusLines[status] != nil {
+		return append(dst, statusLines[status]...)
+	}
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	return append(dst, " \r\n"...)
+}
+
+// date holds the Date line of the current second, made by whoever needs it first.
+var date atomic.Pointer[dateLine]
+
+type dateLine struct {
+	second int64
+	line   []byte
+}
+
+func appendDate(dst []byte, now time.Time) []byte {
+	d := date.Load()
+	if second := now.Unix(); d == nil || d.second != second {
+		d = &dateLine{second, []byte("Date: " + now.UTC().Format(http.TimeFormat) + "\r\n")}
+		date.Store(d)
+	}
+	return append(dst, d.line...)
+}
+
+// head starts the answer's head in x.res: the status line, header lines, and what every answer of
+// the balancer's own bears.
+func (x *Exchange) head(status int, header []byte) []byte {
+	b := appendStatusLine(x.res[:0], status)
+	b = append(b, header...)
+	b = append(b, x.Extra...)
+	b = appendDate(b, x.start)
+	return b
+}
+
+// endHead adds the request id, the route's own lines and how the connection goes on.
+func (x *Exchange) endHead(b []byte) []byte {
+	b = append(b, "X-Request-Id: "...)
+	b = append(b, x.id...)
+	b = append(b, '\r', '\n')
+	if x.route != nil {
+		b = x.route.Response.Append(b)
+	}
+	if x.client.Draining() || x.client.BodyPending() {
+		x.close = true
+	}
+	if x.close {
+		x.ctx.SetConnectionClose()
+		b = append(b, "Connection: close\r\n"...)
+	} else if x.http10 {
+		b = append(b, "Connection: keep-alive\r\n"...)
+	}
+	return append(b, '\r', '\n')
+}
+
+// Respond answers with a status, complete header lines (Content-Length among them) and a body.
+// For HEAD the body is left out.
+func (x *Exchange) Respond(status int, header, body []byte) error {
+	x.status = status
+	x.res = x.endHead(x.head(status, header))
+	if x.Head() {
+		body = nil
+	}
+	return x.sent(x.client.Send(x.res, body))
+}
+
+// RespondFile is Respond with length bytes of f from offset as the body, which does not pass
+// through the process's memory where the system can do without.
+func (x *Exchange) RespondFile(status int, header []byte, f *os.File, offset, length int64) error {
+	x.status = status
+	x.res = x.endHead(x.head(status, header))
+	if x.Head() {
+		return x.sent(x.client.Send(x.res, nil))
+	}
+	return x.sent(x.client.SendFile(x.res, f, offset, length))
+}
+
+// sent notes how an answer ended: one cut short must not look whole.
+func (x *Exchange) sent(_ int64, err error) error {
+	if err != nil {
+		x.cut("cannot send the answer: " + err.Error())
+	}
+	return err
+}
+
+// cut ends the connection in the middle of an answer.
+func (x *Exchange) cut(reason string) {
+	x.reason = reason
+	x.client.Abort()
+	x.ctx.SetConnectionClose()
+}
+
+// Refuse answers with an error of the balancer's own: the site's page for the status if there is
+// one, else what the client's Accept field prefers.
+func (x *Exchange) Refuse(status int, reason string) {
+	x.reason = reason
+	if status == http.StatusBadRequest {
+		x.close = true
+	}
+	if page := x.site.ErrorPages[status]; page != nil {
+		x.own(status, "text/html; charset=utf-8", page)
+		return
+	}
+	body, media := answer.Body(x.Lookup(wire.Accept), status, reason, x.id)
+	x.own(status, media, body)
+}
+
+// Unavailable answers 503 and asks to come back: with the site's maintenance page if there is one.
+func (x *Exchange) Unavailable(reason string) {
+	x.Extra = append(x.Extra, "Retry-After: 5\r\nCache-Control: no-store\r\n"...)
+	if m := x.site.Maintenance; m != nil && m.Page != nil {
+		x.reason = reason
+		x.own(http.StatusServiceUnavailable, "text/html; charset=utf-8", m.Page)
+		return
+	}
+	x.Refuse(http.StatusServiceUnavailable, reason)
+}
+
+func (x *Exchange) own(status int, media string, body []byte) {
+	x.status = status
+	b := x.head(status, nil)
+	b = append(b, "Content-Type: "...)
+	b = append(b, media...)
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	b = append(b, '\r', '\n')
+	x.res = x.endHead(b)
+	if x.Head() {
+		body = nil
+	}
+	_ = x.sent(x.client.Send(x.res, body))
+}

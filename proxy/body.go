@@ -1,0 +1,194 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lb/internal/wire"
+	"lb/transport"
+)
+
+// requestBody is the body of a request: none, kept whole so that it can be sent again, or
+// streamed once.
+type requestBody struct {
+	framed   bool // the head announced a body, be it an empty one
+	kept     []byte
+	streamed bool
+	length   int64   // of a streamed body; -1: chunked
+	spent    bool    // a streamed body has been read from
+	err      error   // the client's side failed
+	buf      *[]byte // behind kept
+}
+
+var (
+	errBodyTooLarge  = errors.New("the request body is larger than the limit")
+	errBodyTimeout   = errors.New("the request body made no progress in time")
+	errBodyMalformed = errors.New("the request body is malformed")
+	errBodyShort     = errors.New("the client went away in the middle of its request body")
+)
+
+var bodyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// readBody reads a body of known length up to limit bytes, so that it can be sent again; a longer
+// or chunked one is left to be streamed. false says that the client has been answered.
+func (x *Exchange) readBody(limit int64) bool {
+	x.body = requestBody{}
+	stream := x.ctx.RequestBodyStream()
+	switch length := x.ctx.Request.Header.ContentLength(); {
+	case length == -1:
+		x.body = requestBody{framed: true, streamed: true, length: -1}
+	case length < 0 || stream == nil && length == 0:
+		x.body.framed = wire.Lookup(x.Fields, wire.ContentLengthField) != nil
+	case int64(length) > limit:
+		x.body = requestBody{framed: true, streamed: true, length: int64(length)}
+	default:
+		x.body.framed = true
+		return x.keepBody(stream, length)
+	}
+	return true
+}
+
+func (x *Exchange) keepBody(stream io.Reader, length int) bool {
+	buf := bodyBuffers.Get().(*[]byte)
+	if cap(*buf) < length {
+		*buf = make([]byte, length)
+	}
+	x.body.buf, x.body.kept = buf, (*buf)[:length]
+	if _, err := io.ReadFull(stream, x.body.kept); err != nil {
+		x.refuseBody(err)
+		return false
+	}
+	return true
+}
+
+// releaseBody gives back what keepBody took.
+func (x *Exchange) releaseBody() {
+	if buf := x.body.buf; buf != nil && cap(*buf) <= keepBuffer {
+		bodyBuffers.Put(buf)
+	}
+	x.body = requestBody{}
+}
+
+// refuseBody answers for a request body that could not be read.
+func (x *Exchange) refuseBody(err error) {
+	x.close = true
+	status := x.handler.bodyStatus(err)
+	switch status {
+	case 0:
+		x.status, x.reason = statusClientGone, errBodyShort.Error()
+		x.client.Abort()
+		x.ctx.SetConnectionClose()
+		return
+	case http.StatusRequestEntityTooLarge:
+		x.handler.rejections.BodySize.Inc()
+		err = errBodyTooLarge
+	case http.StatusRequestTimeout:
+		err = errBodyTimeout
+	case http.StatusBadRequest:
+		err = errBodyMalformed
+	}
+	x.Refuse(status, err.Error())
+}
+
+// upload is a streamed body on its way to a backend, in a goroutine of its own so that an answer
+// which comes before the request's end is not lost. A nil upload has ended.
+type upload struct {
+	conn     *transport.Conn
+	done     chan struct{}
+	complete atomic.Bool
+	progress atomic.Int64 // Unix nanoseconds of the last bytes sent
+}
+
+// startUpload sends the body on conn.
+func (x *Exchange) startUpload(conn *transport.Conn) *upload {
+	up := &upload{conn: conn, done: make(chan struct{})}
+	up.progress.Store(time.Now().UnixNano())
+	x.body.spent = true
+	stream, length, err := x.ctx.RequestBodyStream(), x.body.length, &x.body.err
+	go func() {
+		defer close(up.done)
+		if *err = up.run(stream, length); *err != nil {
+			conn.Interrupt() // nobody waits for an answer to half a request
+		}
+	}()
+	return up
+}
+
+// run copies the body; its error is the client's. When the backend takes no more, the
+// answer that it may have sent decides, so that is no error.
+func (up *upload) run(stream io.Reader, length int64) error {
+	buf := bodyBuffers.Get().(*[]byte)
+	defer bodyBuffers.Put(buf)
+	const room = 10 // for a chunk's size line before the bytes and the line end behind
+	var sent int64
+	for length != sent {
+		n, err := stream.Read((*buf)[room : len(*buf)-2])
+		if n > 0 {
+			piece := (*buf)[room : room+n]
+			if length < 0 {
+				piece = chunk(*buf, room, n)
+			}
+			if _, werr := up.conn.Write(piece); werr != nil {
+				return nil
+			}
+			sent += int64(n)
+			up.progress.Store(time.Now().UnixNano())
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if length < 0 {
+		if _, err := up.conn.Write([]byte("0\r\n\r\n")); err != nil {
+			return nil
+		}
+	} else if sent < length {
+		return io.ErrUnexpectedEOF
+	}
+	up.complete.Store(true)
+	return nil
+}
+
+// chunk frames the n bytes at buf[room:] in place (RFC 9112 section 7.1).
+func chunk(buf []byte, room, n int) []byte {
+	var size [8]byte
+	line := append(strconv.AppendInt(size[:0], int64(n), 16), '\r', '\n')
+	start := room - len(line)
+	copy(buf[start:], line)
+	buf[room+n], buf[room+n+1] = '\r', '\n'
+	return buf[start : room+n+2]
+}
+
+// stalled reports whether a body is no longer on its way, so that the wait for an answer counts.
+func (up *upload) stalled(wait time.Duration) bool {
+	if up == nil {
+		return true
+	}
+	return time.Since(time.Unix(0, up.progress.Load())) > wait
+}
+
+// ended reports whether the whole body was sent.
+func (up *upload) ended() bool { return up == nil || up.complete.Load() }
+
+// stop ends the upload and waits for it. The client's connection cannot go on afterwards
+// unless the body had been sent whole.
+func (up *upload) stop(x *Exchange) {
+	if up == nil {
+		return
+	}
+	if !up.complete.Load() {
+		up.conn.Interrupt()
+		_ = x.ctx.Conn().SetReadDeadline(time.Unix(1, 0))
+		x.ctx.SetConnectionClose()
+		x.close = true
+	}
+	<-up.done
+}

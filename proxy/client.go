@@ -1,0 +1,49 @@
+package proxy
+
+import (
+	"net"
+	"net/netip"
+	"os"
+)
+
+// Client is the client's connection while one request is answered on it. The front
+// implements it; answers are the exact bytes handed to Send.
+type Client interface {
+	// Send writes head and then body, as one where the socket allows.
+	Send(head, body []byte) (int64, error)
+	// SendInterim writes a 1xx head; the final answer is still owed.
+	SendInterim(head []byte) error
+	// SendFile writes head and then n bytes of f from offset off.
+	SendFile(head []byte, f *os.File, off, n int64) (int64, error)
+	// Sent returns how many bytes the socket has taken for this request.
+	Sent() int64
+	// Answered reports whether a byte of the final answer was sent.
+	Answered() bool
+	// BodyPending reports whether bytes of the request's body have not arrived yet.
+	BodyPending() bool
+	// BodyBytes returns how many bytes of the request's body have arrived.
+	BodyBytes() int64
+	// Draining reports whether the connection should end with this answer.
+	Draining() bool
+	// Abort ends the connection so that the answer cannot be taken for whole.
+	Abort()
+	// Upgrade leaves HTTP: the connection, with what the client sent behind its request.
+	Upgrade() Stream
+	// Peer is the client's address; zero on a unix socket.
+	Peer() netip.AddrPort
+	// TLSVersion is "" on a plain connection.
+	TLSVersion() string
+}
+
+// Stream is an upgraded connection.
+type Stream = interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// Inbound is what the listener tells about every request that comes by it.
+type Inbound struct {
+	Secure        bool   // TLS ends here
+	RedirectHTTPS bool   // every request is sent to https
+	ServerName    string // of the TLS handshake; "" if none was named
+}

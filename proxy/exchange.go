@@ -1,0 +1,261 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"lb/internal/wire"
+	"lb/pool"
+	"lb/route"
+	"lb/telemetry"
+)
+
+// Exchange is one request and its answer. It is reused; nothing may keep it, or a slice
+// that it hands out, after Serve has returned.
+type Exchange struct {
+	handler *Handler
+	state   *State
+	ctx     *fasthttp.RequestCtx
+	client  Client
+	in      Inbound
+	start   time.Time
+
+	// The request.
+	Method []byte
+	Target []byte // as the client wrote it
+	Fields []wire.Field
+	http10 bool
+	path   []byte // of Target, as written
+	query  []byte // with its "?"
+	clean  []byte // path as rules and files are matched by
+	host   []byte // name alone, in lower case
+	err    error  // the head cannot be read
+
+	clientIP netip.Addr // whom limits, log and forwarded fields mean
+	trusted  bool       // the peer is a trusted proxy
+	id       []byte     // the request id
+
+	site  *Site
+	rule  *route.Rule[*Route]
+	route *Route
+
+	// The answer.
+	Extra  []byte // header lines to add to it
+	status int
+	reason string // why the balancer answered itself, or cut the answer
+	close  bool   // the connection ends with it
+
+	// The backends' part.
+	body     requestBody
+	tried    []*pool.Backend
+	tries    int
+	upstream time.Duration
+	poolName string
+
+	out      []byte // the request towards the backend
+	res      []byte // the answer's head, and small pieces of its body
+	hostBuf  []byte
+	cleanBuf []byte
+	idBuf    [32]byte
+	entry    telemetry.Entry
+}
+
+// statusClientGone is counted for a request whose client left before there was an answer;
+// it is nginx's number for that and is never sent.
+const statusClientGone = 499
+
+// Buffers that grew beyond this are not kept for the next exchange.
+const keepBuffer = 64 << 10
+
+func (x *Exchange) begin(s *State, ctx *fasthttp.RequestCtx, client Client, in Inbound) {
+	x.state, x.ctx, x.client, x.in = s, ctx, client, in
+	x.start = time.Now()
+	h := &ctx.Request.Header
+	x.Method, x.Target = h.Method(), h.RequestURI()
+	x.http10 = !h.IsHTTP11()
+	x.path, x.query = route.SplitTarget(x.Target)
+	raw := h.RawHeaders()
+	if n := len(raw); n >= 2 {
+		raw = raw[:n-2] // the blank line
+	}
+	x.Fields, x.err = wire.ParseFields(raw, x.Fields[:0])
+	x.host = route.CleanHost(x.hostBuf[:0], x.authority())
+	x.hostBuf = x.host
+	x.identify()
+	x.close = h.ConnectionClose()
+	x.enter(s.Nowhere)
+}
+
+// authority returns host and port that the request is for: the Host field, or, with an
+// absolute-form target and no such field, what the target names.
+func (x *Exchange) authority() []byte { return wire.Lookup(x.Fields, wire.Host) }
+
+// enter counts the exchange for a site from now on.
+func (x *Exchange) enter(site *Site) {
+	if x.site != nil {
+		x.site.Metrics.InFlight.Add(-1)
+	}
+	x.site = site
+	site.Metrics.InFlight.Add(1)
+}
+
+// identify finds out who asks, and gives the request its id.
+func (x *Exchange) identify() {
+	peer := x.client.Peer().Addr().Unmap()
+	x.clientIP = peer
+	x.trusted = peer.IsValid() && route.Contains(x.state.TrustedProxies, peer)
+	x.id = nil
+	if x.trusted {
+		x.clientIP = forwardedClient(x.Fields, x.state.TrustedProxies, peer)
+		if id := wire.Lookup(x.Fields, wire.XRequestID); saneID(id) {
+			x.id = id
+			return
+		}
+	}
+	const digits = "0123456789abcdef"
+	for i := 0; i < len(x.idBuf); i += 16 {
+		n := rand.Uint64()
+		for j := range 16 {
+			x.idBuf[i+j] = digits[n&15]
+			n >>= 4
+		}
+	}
+	x.id = x.idBuf[:]
+}
+
+// saneID reports whether a request id can be passed on: short, printable, and harmless in a log.
+func saneID(id []byte) bool {
+	if len(id) == 0 || len(id) > 128 {
+		return false
+	}
+	for _, c := range id {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			c == '-' || c == '_' || c == '.' || c == ':' || c == '+' || c == '/' || c == '=') {
+			return false
+		}
+	}
+	return true
+}
+
+// forwardedClient walks the X-Forwarded-For fields from the nearest proxy back and returns the
+// first address that no trusted proxy has, which is the last one that can be believed.
+func forwardedClient(fields []wire.Field, trusted []netip.Prefix, peer netip.Addr) netip.Addr {
+	client := peer
+	for i := len(fields) - 1; i >= 0; i-- {
+		if fields[i].Kind != wire.XForwardedFor {
+			continue
+		}
+		for list := fields[i].Value; len(list) > 0; {
+			var item []byte
+			item, list = lastListItem(list)
+			addr, ok := parseAddr(item)
+			if !ok {
+				return client
+			}
+			client = addr
+			if !route.Contains(trusted, addr) {
+				return client
+			}
+		}
+	}
+	return client
+}
+
+func lastListItem(list []byte) (item, rest []byte) {
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i] == ',' {
+			return wire.TrimSpace(list[i+1:]), list[:i]
+		}
+	}
+	return wire.TrimSpace(list), nil
+}
+
+// parseAddr reads an address with or without a port.
+func parseAddr(b []byte) (netip.Addr, bool) {
+	s := string(b)
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.Unmap(), true
+	}
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap(), true
+	}
+	return netip.Addr{}, false
+}
+
+// ClientIP is the address that limits, log and forwarded fields mean; invalid on a unix socket.
+func (x *Exchange) ClientIP() netip.Addr { return x.clientIP }
+
+// Path returns the path that rules are matched by; Query the query as written, with its "?".
+func (x *Exchange) Path() []byte { return x.clean }
+
+// Query returns the query as the client wrote it, with its "?"; empty if there is none.
+func (x *Exchange) Query() []byte { return x.query }
+
+// Lookup returns the value of the request's first field of that kind.
+func (x *Exchange) Lookup(kind wire.Kind) []byte { return wire.Lookup(x.Fields, kind) }
+
+// Head reports whether the answer must not have a body because the method is HEAD.
+func (x *Exchange) Head() bool { return string(x.Method) == "HEAD" }
+
+// end counts and logs the exchange and makes it ready for the next.
+func (x *Exchange) end() {
+	if !x.client.Answered() && x.status == 0 {
+		x.status, x.reason = statusClientGone, "the client went away"
+	}
+	duration := time.Since(x.start)
+	m := &x.site.Metrics
+	m.InFlight.Add(-1)
+	m.Requests.Inc(x.status)
+	m.Duration.Observe(duration)
+	if n := x.client.BodyBytes(); n > 0 {
+		m.BytesIn.AddInt64(n)
+	}
+	m.BytesOut.AddInt64(x.client.Sent())
+	if x.state.AccessLog != nil {
+		x.log(duration)
+	}
+	x.releaseBody()
+	x.reset()
+	x.handler.exchanges.Put(x)
+}
+
+func (x *Exchange) log(duration time.Duration) {
+	e := &x.entry
+	*e = telemetry.Entry{
+		Time: x.start, Client: x.clientIP, Site: x.site.Name, Pool: x.poolName,
+		Method: x.Method, Host: x.authority(), Target: x.Target, Protocol: "HTTP/1.1",
+		Status: x.status, BytesIn: x.client.BodyBytes(), BytesOut: x.client.Sent(),
+		Duration: duration, Upstream: x.upstream, Tries: x.tries, RequestID: x.id,
+		Referer: x.Lookup(wire.Referer), UserAgent: x.Lookup(wire.UserAgent),
+		TLS: x.client.TLSVersion(), Error: x.reason,
+	}
+	if x.http10 {
+		e.Protocol = "HTTP/1.0"
+	}
+	if x.rule != nil {
+		e.Route = x.rule.Pattern
+	}
+	if n := len(x.tried); n > 0 {
+		e.Backend = x.tried[n-1].Address()
+	}
+	x.state.AccessLog.Write(e)
+}
+
+func (x *Exchange) reset() {
+	clear(x.Fields)
+	clear(x.tried)
+	*x = Exchange{
+		handler: x.handler, Fields: x.Fields[:0], tried: x.tried[:0], Extra: x.Extra[:0],
+		out: kept(x.out), res: kept(x.res), hostBuf: kept(x.hostBuf), cleanBuf: kept(x.cleanBuf),
+	}
+}
+
+func kept(b []byte) []byte {
+	if cap(b) > keepBuffer {
+		return nil
+	}
+	return b[:0]
+}

@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+
+	"lb/route"
+)
+
+// Redirect answers with another place to go. The query goes along.
+type Redirect struct {
+	To     route.Template
+	Status int
+}
+
+// Serve implements Action.
+func (r *Redirect) Serve(x *Exchange) {
+	location := r.To.Append(nil, x.path, x.rest())
+	location = append(location, x.query...)
+	x.redirect(r.Status, location)
+}
+
+// rest returns the path, as written, behind the rule's prefix; the clean path's if the two
+// differ within the prefix.
+func (x *Exchange) rest() []byte {
+	prefix := x.route.Prefix
+	if len(x.path) >= len(prefix) && string(x.path[:len(prefix)]) == prefix {
+		return x.path[len(prefix):]
+	}
+	return appendEscaped(nil, x.clean[min(len(prefix), len(x.clean)):])
+}
+
+func (x *Exchange) redirect(status int, location []byte) {
+	header := append([]byte("Location: "), location...)
+	header = append(header, "\r\nContent-Length: 0\r\n"...)
+	_ = x.Respond(status, header, nil)
+}
+
+// redirectHTTPS sends the client to the same place under https.
+func (x *Exchange) redirectHTTPS() {
+	if len(x.host) == 0 {
+		x.Refuse(http.StatusBadRequest, "without a Host field there is no https address to go to")
+		return
+	}
+	location := append([]byte("https://"), x.host...)
+	location = append(location, x.path...)
+	x.redirect(http.StatusPermanentRedirect, append(location, x.query...))
+}
+
+// Fixed answers with the same body each time.
+type Fixed struct {
+	status int
+	header []byte
+	body   []byte
+}
+
+// NewFixed returns an action that answers with that body.
+func NewFixed(status int, contentType, body string) *Fixed {
+	f := &Fixed{status: status, body: []byte(body)}
+	if contentType != "" {
+		f.header = append(f.header, "Content-Type: "+contentType+"\r\n"...)
+	}
+	if status != http.StatusNoContent && status >= 200 {
+		f.header = append(f.header, "Content-Length: "+strconv.Itoa(len(body))+"\r\n"...)
+	}
+	return f
+}
+
+// Serve implements Action.
+func (f *Fixed) Serve(x *Exchange) { _ = x.Respond(f.status, f.header, f.body) }
+
+// appendEscaped percent-encodes what may not stand in a path (RFC 3986 section 3.3).
+func appendEscaped(dst, path []byte) []byte {
+	const digits = "0123456789ABCDEF"
+	for _, c := range path {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			c == '-', c == '.', c == '_', c == '~', c == '!', c == '$', c == '&', c == '\'', c == '(', c == ')',
+			c == '*', c == '+', c == ',', c == ';', c == '=', c == ':', c == '@', c == '/':
+			dst = append(dst, c)
+		default:
+			dst = append(dst, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return dst
+}

@@ -1,0 +1,226 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"lb/internal/wire"
+	"lb/pool"
+	"lb/route"
+	"lb/transport"
+)
+
+// Forward passes requests on to a pool.
+type Forward struct {
+	Pool        *pool.Pool
+	StripPrefix bool
+	Rewrite     route.Template // zero: the path as it is
+	Host        string         // "": the client's
+	Retry       Retry
+}
+
+// Retry says what is tried again.
+type Retry struct {
+	Attempts int   // after the first; 0: none
+	Body     int64 // bytes of a request body that are kept to be sent again
+
+	Connect, Reset, Timeout bool // which failures
+	On502, On503, On504     bool // which answers
+}
+
+// Serve implements Action.
+func (f *Forward) Serve(x *Exchange) {
+	x.poolName = f.Pool.Name()
+	if !x.readBody(f.Retry.Body) {
+		return
+	}
+	x.out = f.request(x, x.out[:0])
+	b, err := f.Pool.Pick(context.Background(), nil)
+	for err == nil {
+		x.tried = append(x.tried, b)
+		x.tries++
+		next := f.attempt(x, b)
+		b.Release()
+		if next == nil {
+			return // answered
+		}
+		b = next
+	}
+	unpicked(x, err)
+}
+
+// unpicked answers where no backend could be had.
+func unpicked(x *Exchange, err error) {
+	switch {
+	case errors.Is(err, pool.ErrNoBackend):
+		x.Unavailable("no backend of the pool is usable")
+	case errors.Is(err, context.Canceled):
+		x.status, x.reason = statusClientGone, "the client went away while it was queued"
+	default:
+		x.Unavailable(err.Error())
+	}
+}
+
+// attempt makes one try at b, and another on a new connection if a kept one turns out to have
+// been closed by the backend. If the request may be tried elsewhere it returns the backend reserved
+// for that; nil says that the client has been answered.
+func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
+	client := b.Conns.(*transport.Client)
+	// A body that is not kept cannot be sent again, so it does not risk a kept connection.
+	for fresh := x.body.streamed; ; fresh = true {
+		conn, err := client.Get(context.Background(), fresh)
+		if err != nil {
+			return f.failed(x, b, err)
+		}
+		begin := time.Now()
+		up, err := x.ask(conn)
+		if err == nil {
+			x.upstream = time.Since(begin)
+			b.Observe(x.upstream)
+			return f.answered(x, b, conn, up)
+		}
+		up.stop(x)
+		conn.Done(false)
+		if stale(err) && up == nil && x.mayResend(err) {
+			continue // the backend closed a kept connection, which is no failure of its
+		}
+		return f.failed(x, b, err)
+	}
+}
+
+// stale reports whether err says that a kept connection had ended before it was used again.
+func stale(err error) bool {
+	var e *transport.Error
+	return errors.As(err, &e) && e.Reused && !e.Answered && e.Cause == transport.Reset
+}
+
+// mayResend reports whether sending the request again can do no harm: nothing of it was sent, or its
+// method is idempotent (RFC 9110 section 9.2.2) or the client says so, and nothing was answered.
+func (x *Exchange) mayResend(err error) bool {
+	var e *transport.Error
+	if !errors.As(err, &e) || e.Answered {
+		return false
+	}
+	return !e.Sent || x.idempotent()
+}
+
+// answered handles a response head: it is relayed, or, where its status asks for that and another
+// backend is there, given up for another try.
+func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload) *pool.Backend {
+	status := conn.Head.Status
+	b.Metrics.Requests.Inc(status)
+	failure := status == 502 || status == 503 || status == 504
+	if failure && f.Retry.onStatus(status) && up == nil && x.idempotent() && x.tries <= f.Retry.Attempts {
+		if next := f.another(x); next != nil {
+			b.Report(pool.Status)
+			f.Pool.Metrics().Retried(pool.Status, status)
+			conn.Done(false)
+			return next
+		}
+	}
+	outcome := x.relay(conn, up)
+	if failure && outcome == pool.Success {
+		outcome = pool.Status
+	}
+	b.Report(outcome)
+	return nil
+}
+
+// another reserves a backend that has not been tried, if the budget allows; nil if there is none.
+func (f *Forward) another(x *Exchange) *pool.Backend {
+	next, err := f.Pool.Pick(context.Background(), x.tried)
+	if err != nil {
+		return nil
+	}
+	for _, b := range x.tried {
+		if b == next {
+			next.Release()
+			return nil
+		}
+	}
+	if !f.Pool.AllowRetry() {
+		next.Release()
+		return nil
+	}
+	return next
+}
+
+// failed handles an attempt without an answer: another try where that is safe, else 502 or 504.
+func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend {
+	outcome := outcomeOf(err)
+	if x.body.err != nil {
+		outcome = pool.Aborted
+	}
+	b.Report(outcome)
+	if outcome == pool.Aborted {
+		x.refuseBody(x.body.err)
+		return nil
+	}
+	if x.tries <= f.Retry.Attempts && f.Retry.onOutcome(outcome) && !x.body.spent && x.mayResend(err) && f.Pool.AllowRetry() {
+		next, pickErr := f.Pool.Pick(context.Background(), x.tried)
+		if pickErr == nil {
+			f.Pool.Metrics().Retried(outcome, 0)
+			return next
+		}
+	}
+	x.tell(err, outcome)
+	return nil
+}
+
+// tell answers for a backend that gave none.
+func (x *Exchange) tell(err error, outcome pool.Outcome) {
+	status, words := http.StatusBadGateway, "the backend could not be reached"
+	switch outcome {
+	case pool.Timeout:
+		status, words = http.StatusGatewayTimeout, "the backend did not answer in time"
+	case pool.Reset:
+		words = "the backend ended the connection without an answer"
+	case pool.Protocol:
+		words = "the backend's answer is no valid HTTP"
+	}
+	x.Refuse(status, words)
+	x.reason = err.Error() // the log may say more than the client
+}
+
+func outcomeOf(err error) pool.Outcome {
+	var e *transport.Error
+	if !errors.As(err, &e) {
+		return pool.Aborted
+	}
+	switch {
+	case e.Cause == transport.TimedOut:
+		return pool.Timeout
+	case e.Phase == transport.Dial:
+		return pool.Connect
+	case e.Cause == transport.Protocol:
+		return pool.Protocol
+	}
+	return pool.Reset
+}
+
+func (r *Retry) onOutcome(o pool.Outcome) bool {
+	switch o {
+	case pool.Connect:
+		return r.Connect
+	case pool.Reset:
+		return r.Reset
+	case pool.Timeout:
+		return r.Timeout
+	}
+	return false
+}
+
+func (r *Retry) onStatus(status int) bool {
+	return status == 502 && r.On502 || status == 503 && r.On503 || status == 504 && r.On504
+}
+
+// idempotent reports whether the request may be carried out twice without harm.
+func (x *Exchange) idempotent() bool {
+	switch string(x.Method) {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+		return true
+	}
+	return len(x.Lookup(wire.IdempotencyKey)) > 0
+}

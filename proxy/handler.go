@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/valyala/fasthttp"
+
+	"lb/internal/wire"
+	"lb/route"
+)
+
+// Handler answers requests by the State in force.
+type Handler struct {
+	state      atomic.Pointer[State]
+	rejections Rejections
+	bodyStatus func(error) int
+	exchanges  sync.Pool
+}
+
+// NewHandler returns a handler; Swap must be called before the first request. bodyStatus says
+// with which status a failure to read a request's body is answered: 400, 408, 413, or
+// 0 where the client is gone.
+func NewHandler(rejections Rejections, bodyStatus func(error) int) *Handler {
+	h := &Handler{rejections: rejections, bodyStatus: bodyStatus}
+	h.exchanges.New = func() any { return &Exchange{handler: h} }
+	return h
+}
+
+// Swap puts a state in force for all requests to come.
+func (h *Handler) Swap(s *State) { h.state.Store(s) }
+
+// Serve answers one request on client. When it returns, the answer has been sent, counted and
+// logged. The front has refused what is no valid request before.
+func (h *Handler) Serve(ctx *fasthttp.RequestCtx, client Client, in Inbound) {
+	x := h.exchanges.Get().(*Exchange)
+	x.begin(h.state.Load(), ctx, client, in)
+	defer x.end()
+	if x.err != nil {
+		x.Refuse(http.StatusBadRequest, x.err.Error())
+		return
+	}
+	h.dispatch(x)
+}
+
+// dispatch finds who answers.
+func (h *Handler) dispatch(x *Exchange) {
+	site, ok := x.state.Hosts.Match(x.host)
+	if !ok {
+		h.rejections.NoSite.Inc()
+		x.Refuse(http.StatusNotFound, "no site is configured for this host")
+		return
+	}
+	x.enter(site)
+	if x.misdirected() {
+		h.rejections.Misdirected.Inc()
+		x.Refuse(http.StatusMisdirectedRequest, "this connection was made for another host name")
+		return
+	}
+	if x.in.RedirectHTTPS {
+		x.redirectHTTPS()
+		return
+	}
+	if m := site.Maintenance; m != nil && m.On != nil && m.On.Load() {
+		h.rejections.Maintenance.Inc()
+		x.Unavailable("the site is under maintenance")
+		return
+	}
+	h.route(x)
+}
+
+func (h *Handler) route(x *Exchange) {
+	clean, ok := route.CleanPath(x.cleanBuf, x.path)
+	if !ok {
+		x.Refuse(http.StatusBadRequest, "the path cannot be decoded or leads out of the root")
+		return
+	}
+	x.clean = clean
+	if len(clean) > 0 && &clean[0] != &x.path[0] {
+		x.cleanBuf = clean
+	}
+	rule, allow := x.site.Paths.Match(clean, x.Method, x.Fields)
+	if rule == nil {
+		if allow != "" {
+			h.rejections.Method.Inc()
+			x.Extra = append(append(append(x.Extra, "Allow: "...), allow...), "\r\n"...)
+			x.Refuse(http.StatusMethodNotAllowed, "this route does not take the method")
+			return
+		}
+		h.rejections.NoRoute.Inc()
+		x.Refuse(http.StatusNotFound, "no route matches this path")
+		return
+	}
+	x.rule, x.route = rule, rule.Action
+	if !rule.Access.Permits(x.clientIP) {
+		h.rejections.ACL.Inc()
+		x.Refuse(http.StatusForbidden, "this address may not use the route")
+		return
+	}
+	rule.Action.Action.Serve(x)
+}
+
+// misdirected reports whether the connection was opened, by TLS server name, for a name that
+// no site has while the request names another (RFC 9110 section 15.5.20).
+func (x *Exchange) misdirected() bool {
+	if x.in.ServerName == "" || wire.EqualFold(x.host, x.in.ServerName) {
+		return false
+	}
+	_, known := x.state.Hosts.Match([]byte(x.in.ServerName))
+	return !known
+}

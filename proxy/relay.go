@@ -1,0 +1,172 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+
+	"lb/internal/wire"
+	"lb/pool"
+	"lb/transport"
+)
+
+// relay passes a response on as it comes and ends the exchange with the backend.
+func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
+	x.status = conn.Head.Status
+	if x.status == http.StatusSwitchingProtocols {
+		return x.switchProtocols(conn)
+	}
+	length := conn.Length()
+	chunked := length < 0 && !x.http10
+	b := appendOriginLine(x.res[:0], &conn.Head)
+	b = x.originFields(conn, b)
+	switch {
+	case chunked, x.Head() && conn.Head.Chunked && !x.http10:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case length < 0:
+		x.close = true // only the end of the connection tells an HTTP/1.0 client
+	}
+	x.res = x.endHead(b)
+	outcome := pool.Success
+	if chunked {
+		outcome = x.relayChunks(conn)
+	} else {
+		outcome = x.relayBytes(conn)
+	}
+	up.stop(x)
+	conn.Done(outcome == pool.Success && up.ended())
+	return outcome
+}
+
+// appendOriginLine appends the backend's status line, in our version.
+func appendOriginLine(b []byte, h *wire.ResponseHead) []byte {
+	if sameText(h.Reason, h.Status) {
+		return append(b, statusLines[h.Status]...)
+	}
+	b = strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(h.Status), 10)
+	b = append(b, ' ')
+	return append(append(b, h.Reason...), '\r', '\n')
+}
+
+// originFields appends the backend's fields that go on to the client, in their order.
+func (x *Exchange) originFields(conn *transport.Conn, b []byte) []byte {
+	h := &conn.Head
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if f.Kind != wire.Other {
+			if f.Kind.HopByHop() || f.Kind == wire.XRequestID ||
+				f.Kind == wire.ContentLengthField && (h.Status < 200 || h.Status == http.StatusNoContent) {
+				continue
+			}
+		}
+		if h.Nominated && wire.NominatedBy(h.Fields, f) || x.route.Response.Drops(f) {
+			continue
+		}
+		b = append(b, f.Line...)
+	}
+	return b
+}
+
+// relayBytes sends the head in x.res and then the body as it is. The head does not wait for
+// the body, but goes along with what has come of it.
+func (x *Exchange) relayBytes(conn *transport.Conn) pool.Outcome {
+	head := x.res
+	if !conn.Buffered() {
+		if x.sent(x.client.Send(head, nil)) != nil {
+			return pool.Aborted
+		}
+		head = nil
+	}
+	for {
+		piece, err := conn.ReadBody()
+		if err != nil && err != io.EOF {
+			return x.broken(head, err)
+		}
+		if len(head) > 0 || len(piece) > 0 {
+			if x.sent(x.client.Send(head, piece)) != nil {
+				return pool.Aborted
+			}
+			head = nil
+		}
+		if err == io.EOF {
+			return pool.Success
+		}
+	}
+}
+
+// relayChunks sends the head in x.res and then the body in chunks of our own, each piece as
+// soon as it has come.
+func (x *Exchange) relayChunks(conn *transport.Conn) pool.Outcome {
+	if !conn.Buffered() {
+		if x.sent(x.client.Send(x.res, nil)) != nil {
+			return pool.Aborted
+		}
+		x.res = x.res[:0]
+	}
+	for {
+		piece, err := conn.ReadBody()
+		if err != nil && err != io.EOF {
+			return x.broken(x.res, err)
+		}
+		b := x.res
+		if len(piece) > 0 {
+			b = strconv.AppendInt(b, int64(len(piece)), 16)
+			b = append(b, '\r', '\n')
+			b = append(b, piece...)
+			b = append(b, '\r', '\n')
+		}
+		if err == io.EOF {
+			b = append(b, "0\r\n"...)
+			b = x.trailer(conn, b)
+			b = append(b, '\r', '\n')
+		}
+		if len(b) > 0 && x.sent(x.client.Send(b, nil)) != nil {
+			return pool.Aborted
+		}
+		x.res = b[:0]
+		if err == io.EOF {
+			return pool.Success
+		}
+	}
+}
+
+// trailer appends the response's trailer fields for a client that said it takes them
+// (RFC 9110 section 6.5.1), without those that must not stand there.
+func (x *Exchange) trailer(conn *transport.Conn, b []byte) []byte {
+	lines := conn.Trailer()
+	if len(lines) == 0 || !acceptsTrailers(x.Fields) {
+		return b
+	}
+	fields, err := wire.ParseFields(lines, nil)
+	if err != nil {
+		return b
+	}
+	for i := range fields {
+		if !wire.ForbiddenInTrailer(&fields[i]) {
+			b = append(b, fields[i].Line...)
+		}
+	}
+	return b
+}
+
+func acceptsTrailers(fields []wire.Field) bool {
+	for list := wire.Lookup(fields, wire.TE); len(list) > 0; {
+		var item []byte
+		if item, list = wire.NextListItem(list); wire.EqualFold(item, "trailers") {
+			return true
+		}
+	}
+	return false
+}
+
+// broken ends an answer whose body the backend did not finish. If its head has not been sent, it
+// is not: the client gets an error of ours instead.
+func (x *Exchange) broken(head []byte, err error) pool.Outcome {
+	outcome := outcomeOf(err)
+	if len(head) > 0 && !x.client.Answered() {
+		x.tell(err, outcome)
+		return outcome
+	}
+	x.cut("the backend did not finish its answer: " + err.Error())
+	return outcome
+}

@@ -1,0 +1,202 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+
+	"lb/internal/wire"
+	"lb/transport"
+)
+
+// request appends the request as the backend gets it: our own request line with the
+// client's target, its fields without those meant for us, ours, and a body that is kept.
+func (f *Forward) request(x *Exchange, dst []byte) []byte {
+	dst = append(dst, x.Method...)
+	dst = append(dst, ' ')
+	dst = f.target(x, dst)
+	dst = append(dst, " HTTP/1.1\r\n"...)
+	dst = f.fields(x, dst)
+	dst = x.forwarded(dst)
+	dst = x.route.Request.Append(dst)
+	if x.body.framed {
+		dst = x.body.frame(dst)
+	}
+	if upgrade := x.upgrade(); upgrade != nil {
+		dst = append(append(append(dst, "Connection: Upgrade\r\nUpgrade: "...), upgrade...), "\r\n"...)
+	}
+	dst = append(dst, '\r', '\n')
+	return append(dst, x.body.kept...)
+}
+
+func (b *requestBody) frame(dst []byte) []byte {
+	if b.streamed && b.length < 0 {
+		return append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	length := b.length
+	if !b.streamed {
+		length = int64(len(b.kept))
+	}
+	dst = append(dst, "Content-Length: "...)
+	return append(strconv.AppendInt(dst, length, 10), '\r', '\n')
+}
+
+// target appends the request target: the client's byte for byte unless the route rewrites it.
+func (f *Forward) target(x *Exchange, dst []byte) []byte {
+	if !f.StripPrefix && f.Rewrite.IsZero() {
+		return append(dst, x.Target...)
+	}
+	path := x.path
+	if f.StripPrefix {
+		path = x.rest()
+		if len(path) == 0 || path[0] != '/' {
+			path = append([]byte{'/'}, path...)
+		}
+	}
+	if f.Rewrite.IsZero() {
+		dst = append(dst, path...)
+	} else {
+		dst = f.Rewrite.Append(dst, path, x.rest())
+	}
+	return append(dst, x.query...)
+}
+
+// fields appends the client's fields that go on to the backend, in their order.
+func (f *Forward) fields(x *Exchange, dst []byte) []byte {
+	nominated := wire.Lookup(x.Fields, wire.Connection) != nil
+	for i := range x.Fields {
+		field := &x.Fields[i]
+		switch kind := field.Kind; {
+		case kind == wire.Other: // most of them
+		case kind == wire.Host:
+			dst = append(dst, "Host: "...)
+			if f.Host != "" {
+				dst = append(dst, f.Host...)
+			} else {
+				dst = append(dst, field.Value...)
+			}
+			dst = append(dst, '\r', '\n')
+			continue
+		case kind.HopByHop(), kind >= wire.XForwardedFor && kind <= wire.XRequestID,
+			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Forwarded && !x.trusted:
+			continue
+		}
+		if nominated && wire.NominatedBy(x.Fields, field) || x.route.Request.Drops(field) {
+			continue
+		}
+		dst = append(dst, field.Line...)
+	}
+	return dst
+}
+
+// forwarded appends what the backend is told of the client. What a peer that is not trusted
+// says of itself is not passed on.
+func (x *Exchange) forwarded(dst []byte) []byte {
+	if peer := x.client.Peer().Addr().Unmap(); peer.IsValid() {
+		dst = append(dst, "X-Forwarded-For: "...)
+		if x.trusted {
+			for i := range x.Fields {
+				if x.Fields[i].Kind == wire.XForwardedFor && len(x.Fields[i].Value) > 0 {
+					dst = append(append(dst, x.Fields[i].Value...), ", "...)
+				}
+			}
+		}
+		dst = peer.AppendTo(dst)
+		dst = append(dst, "\r\nX-Real-IP: "...)
+		dst = x.clientIP.AppendTo(dst)
+		dst = append(dst, '\r', '\n')
+	}
+	proto := []byte(nil)
+	host := []byte(nil)
+	if x.trusted {
+		proto = wire.Lookup(x.Fields, wire.XForwardedProto)
+		host = wire.Lookup(x.Fields, wire.XForwardedHost)
+	}
+	dst = append(dst, "X-Forwarded-Proto: "...)
+	switch {
+	case len(proto) > 0:
+		dst = append(dst, proto...)
+	case x.in.Secure:
+		dst = append(dst, "https"...)
+	default:
+		dst = append(dst, "http"...)
+	}
+	if len(host) == 0 {
+		host = x.authority()
+	}
+	if len(host) > 0 {
+		dst = append(append(dst, "\r\nX-Forwarded-Host: "...), host...)
+	}
+	dst = append(dst, "\r\nX-Request-Id: "...)
+	return append(append(dst, x.id...), '\r', '\n')
+}
+
+// upgrade returns the protocol that the client wants to go over to, nil if none: a Connection
+// field must name Upgrade, and HTTP/1.0 has none (RFC 9110 section 7.8).
+func (x *Exchange) upgrade() []byte {
+	protocol := wire.Lookup(x.Fields, wire.Upgrade)
+	if protocol == nil || x.http10 || x.body.framed && (x.body.streamed || len(x.body.kept) > 0) {
+		return nil
+	}
+	for i := range x.Fields {
+		if x.Fields[i].Kind != wire.Connection {
+			continue
+		}
+		for list := x.Fields[i].Value; len(list) > 0; {
+			var item []byte
+			if item, list = wire.NextListItem(list); wire.EqualFold(item, "upgrade") {
+				return protocol
+			}
+		}
+	}
+	return nil
+}
+
+// ask sends the request on conn and waits for the head of the final response, which is then in
+// conn.Head. Heads of status 1xx that come before are passed on. upload is nil unless a body
+// is still on its way.
+func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
+	_, writeErr := conn.Write(x.out)
+	if writeErr == nil && x.body.streamed {
+		up = x.startUpload(conn)
+	}
+	for {
+		err = conn.ReadHead(x.Head())
+		if err != nil {
+			if isTimeout(err) && !up.stalled(conn.ResponseTimeout()) {
+				continue // the wait for the answer begins with the request's end
+			}
+			if writeErr != nil {
+				err = writeErr // it says more: perhaps nothing was sent
+			}
+			return up, err
+		}
+		if conn.Head.Status >= 200 || conn.Head.Status == 101 {
+			return up, nil
+		}
+		if conn.Head.Status != 100 && !x.http10 {
+			// A 100 was sent by the front, if the client asked for one.
+			x.res = x.interim(conn, x.res[:0])
+			if err := x.client.SendInterim(x.res); err != nil {
+				x.body.err = err
+				return up, err
+			}
+		}
+	}
+}
+
+func (x *Exchange) interim(conn *transport.Conn, b []byte) []byte {
+	b = appendOriginLine(b, &conn.Head)
+	b = x.originFields(conn, b)
+	return append(b, '\r', '\n')
+}
+
+func isTimeout(err error) bool {
+	e, ok := err.(*transport.Error)
+	return ok && e.Cause == transport.TimedOut
+}
+
+// sameText reports whether the reason phrase is the usual one for its status.
+func sameText(reason []byte, status int) bool {
+	line := statusLines[min(status, len(statusLines)-1)]
+	return len(line) == 15+len(reason) && bytes.Equal(line[13:len(line)-2], reason)
+}

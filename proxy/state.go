@@ -1,0 +1,86 @@
+// Package proxy answers one request: it finds the site and the route, and forwards to a backend,
+// again to another one where that is safe, relaying the answer as it comes.
+package proxy
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"lb/route"
+	"lb/telemetry"
+)
+
+// State is everything that requests need, immutable but for counters. A request loads it once
+// and lives with it to its end, whatever is reloaded meanwhile.
+type State struct {
+	Hosts          route.Hosts[*Site]
+	Nowhere        *Site // counts and answers the requests whose host no site has; required
+	TrustedProxies []netip.Prefix
+	AccessLog      *telemetry.AccessLog // nil: none
+}
+
+// Site is what is served for a set of hosts.
+type Site struct {
+	Name  string
+	Paths route.Paths[*Route]
+	// Maintenance is nil if the site has none.
+	Maintenance *Maintenance
+	// ErrorPages are HTML bodies for the balancer's own answers, by status.
+	ErrorPages map[int][]byte
+	Metrics    SiteMetrics
+}
+
+// Maintenance is the page for bad times, and the switch that shows it.
+type Maintenance struct {
+	Page []byte       // HTML; nil: the balancer's own words
+	On   *atomic.Bool // the file that asks for maintenance exists; may be nil
+}
+
+// Route is what a request meets where its rule matches.
+type Route struct {
+	Prefix   string // the rule's path, for strip_prefix and {rest}
+	Action   Action
+	Request  route.HeaderRules // towards the backend
+	Response route.HeaderRules // towards the client
+}
+
+// Action answers requests. It must answer every exchange exactly once.
+type Action interface {
+	Serve(x *Exchange)
+}
+
+// SiteMetrics are the series of one site.
+type SiteMetrics struct {
+	Requests *telemetry.CodeCounters
+	Duration *telemetry.Histogram
+	BytesIn  *telemetry.Counter
+	BytesOut *telemetry.Counter
+	InFlight *atomic.Int64
+}
+
+// NewSiteMetrics resolves the series of a site.
+func NewSiteMetrics(s *telemetry.Scope, site string) SiteMetrics {
+	m := SiteMetrics{
+		Requests: s.CodeCounters("lb_requests_total", "site", site),
+		Duration: s.Histogram("lb_request_duration_seconds", "site", site),
+		BytesIn:  s.Counter("lb_request_bytes_total", "site", site),
+		BytesOut: s.Counter("lb_response_bytes_total", "site", site),
+		InFlight: new(atomic.Int64),
+	}
+	s.Gauge("lb_requests_in_flight", func() float64 { return float64(m.InFlight.Load()) }, "site", site)
+	return m
+}
+
+// Rejections count the requests that the proxy refuses, by reason.
+type Rejections struct {
+	ACL, BodySize, NoRoute, NoSite, Method, Misdirected, Maintenance *telemetry.Counter
+}
+
+// NewRejections resolves the counters.
+func NewRejections(s *telemetry.Scope) Rejections {
+	reason := func(r string) *telemetry.Counter { return s.Counter("lb_rejected_requests_total", "reason", r) }
+	return Rejections{
+		ACL: reason("acl"), BodySize: reason("body_size"), NoRoute: reason("no_route"), NoSite: reason("no_site"),
+		Method: reason("method"), Misdirected: reason("misdirected"), Maintenance: reason("maintenance"),
+	}
+}

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package transport
+
+import "net"
+
+// liveness has no way to look at an idle connection here; a dead one shows at its first use.
+type liveness struct{}
+
+func (l *liveness) init(net.Conn) {}
+
+func (c *Conn) alive() bool { return true }

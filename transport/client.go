@@ -1,0 +1,166 @@
+// Package transport is the backend's side of an exchange: it dials, keeps, reuses and retires
+// connections, writes requests and reads responses. It knows nothing of pools or retries.
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"lb/telemetry"
+)
+
+// Options say how to reach one backend.
+type Options struct {
+	Address string // "host:port" or "unix:/path"
+
+	Connect  time.Duration // to connect, TLS handshake included; 0: no limit
+	Response time.Duration // from the end of the request to the response head; 0: no limit
+	Idle     time.Duration // between two reads or writes of a body; 0: no limit
+
+	MaxIdle     int           // connections kept; 0: none
+	IdleTimeout time.Duration // how long a connection is kept unused; 0: without limit
+	MaxRequests int           // on one connection; 0: any number
+
+	TLS *tls.Config // nil: plain
+
+	// Counters of connections by how they came; nil ones are not counted.
+	Opened, Reused, Failed *telemetry.Counter
+	// ConnectTime takes the time that a successful dial needed. May be nil.
+	ConnectTime *telemetry.Histogram
+}
+
+// Client holds the connections to one backend. It is safe for concurrent use.
+type Client struct {
+	opt     Options
+	network string
+	address string
+	dialer  net.Dialer
+
+	idle   *idleStack
+	active atomic.Int64
+	closed atomic.Bool
+	start  time.Time
+}
+
+// New returns a client without connections; nothing is dialled before the first Get.
+func New(opt Options) *Client {
+	c := &Client{
+		opt: opt, network: "tcp", address: opt.Address,
+		// Keep-alive probes would find nothing that the timeouts do not find before.
+		dialer: net.Dialer{Timeout: opt.Connect, KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1},
+		idle:   newIdleStack(opt.MaxIdle),
+		start:  time.Now(),
+	}
+	if path, ok := strings.CutPrefix(opt.Address, "unix:"); ok {
+		c.network, c.address = "unix", path
+	}
+	return c
+}
+
+// Counts returns the connections in use and those kept for the next request.
+func (c *Client) Counts() (active, idle int) {
+	return int(c.active.Load()), int(c.idle.count.Load())
+}
+
+// Get returns a kept connection that is still alive or, if there is none or fresh
+// is set, a new one. Every error is an *Error of phase Dial.
+func (c *Client) Get(ctx context.Context, fresh bool) (*Conn, error) {
+	for !fresh {
+		conn := c.idle.pop()
+		if conn == nil {
+			break
+		}
+		if c.expired(conn) || !conn.alive() {
+			conn.nc.Close()
+			continue
+		}
+		c.active.Add(1)
+		conn.begin(true)
+		count(c.opt.Reused)
+		return conn, nil
+	}
+	begin := time.Now()
+	nc, err := c.Dial(ctx)
+	if err != nil {
+		count(c.opt.Failed)
+		return nil, err
+	}
+	if c.opt.ConnectTime != nil {
+		c.opt.ConnectTime.Observe(time.Since(begin))
+	}
+	count(c.opt.Opened)
+	c.active.Add(1)
+	conn := newConn(c, nc)
+	conn.begin(false)
+	return conn, nil
+}
+
+// Dial makes a new connection, through TLS where that is configured, that the client
+// does not keep or count: health checks use it. Every error is an *Error of phase Dial.
+func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
+	if c.opt.Connect > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.opt.Connect)
+		defer cancel()
+	}
+	nc, err := c.dialer.DialContext(ctx, c.network, c.address)
+	if err != nil {
+		return nil, dialError(ctx, err)
+	}
+	if c.opt.TLS == nil {
+		return nc, nil
+	}
+	secure := tls.Client(nc, c.opt.TLS)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, dialError(ctx, err)
+	}
+	return secure, nil
+}
+
+func dialError(ctx context.Context, err error) *Error {
+	cause := Refused
+	if ctx.Err() == context.DeadlineExceeded || causeOf(err) == TimedOut {
+		cause = TimedOut
+	}
+	return &Error{Phase: Dial, Cause: cause, Err: err}
+}
+
+// Sweep closes the connections that have been idle for longer than IdleTimeout. Call it
+// about once a second.
+func (c *Client) Sweep() {
+	c.idle.sweep(func(conn *Conn) bool { return c.expired(conn) }, func(conn *Conn) { conn.nc.Close() })
+}
+
+// Close closes the idle connections; those in use are closed when they are given back.
+func (c *Client) Close() error {
+	c.closed.Store(true)
+	c.idle.sweep(func(*Conn) bool { return true }, func(conn *Conn) { conn.nc.Close() })
+	return nil
+}
+
+// keep takes back a connection that is fit for another request.
+func (c *Client) keep(conn *Conn) {
+	conn.idleSince.Store(int64(time.Since(c.start)))
+	if c.closed.Load() || !c.idle.push(conn) {
+		conn.nc.Close()
+		return
+	}
+	if c.closed.Load() {
+		c.Close() // it began between the look and the push
+	}
+}
+
+func (c *Client) expired(conn *Conn) bool {
+	return c.opt.IdleTimeout > 0 && int64(time.Since(c.start))-conn.idleSince.Load() > int64(c.opt.IdleTimeout)
+}
+
+func count(counter *telemetry.Counter) {
+	if counter != nil {
+		counter.Inc()
+	}
+}

@@ -1,0 +1,314 @@
+package transport
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lb/internal/progress"
+	"lb/internal/wire"
+)
+
+const (
+	smallBuffer = 8 << 10  // for a head and a small body
+	largeBuffer = 32 << 10 // for long heads and bodies; the limit of a head too
+)
+
+var (
+	smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
+	largeBuffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
+)
+
+// Conn is a connection to a backend, in use for one exchange at a time:
+// Write…, ReadHead (again after each 1xx), ReadBody until io.EOF, then Done.
+type Conn struct {
+	client *Client
+	nc     progress.Conn
+	look   liveness
+
+	idleSince atomic.Int64 // since the client's start
+	uses      int
+	reused    bool
+	sent      bool
+	answered  bool
+
+	buf  *[]byte // read buffer, held from the first read to Done
+	r, w int     // buf[r:w] is read but not used
+
+	Head wire.ResponseHead // of the response that ReadHead returned last
+
+	framing framing
+	left    int64 // of a body with a length
+	chunks  wire.ChunkDecoder
+	clean   bool // the response ended where it should
+}
+
+type framing uint8
+
+const (
+	noBody framing = iota
+	byLength
+	byChunks
+	byClose
+)
+
+func newConn(c *Client, nc net.Conn) *Conn {
+	conn := &Conn{client: c}
+	conn.nc.Conn = nc
+	conn.look.init(nc)
+	return conn
+}
+
+// begin makes the connection ready for one more exchange.
+func (c *Conn) begin(reused bool) {
+	c.reused = reused
+	c.uses++
+	c.sent, c.answered, c.clean = false, false, false
+	c.framing, c.left = noBody, 0
+}
+
+// Reused reports whether the connection has served an exchange before this one.
+func (c *Conn) Reused() bool { return c.reused }
+
+// Answered reports whether a byte of a response has come in this exchange.
+func (c *Conn) Answered() bool { return c.answered }
+
+// Write sends part of a request. Each write must make progress within the Idle timeout.
+// Every error is an *Error of phase Write.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.nc.RenewWrite(c.client.opt.Idle)
+	n, err := c.nc.Write(p)
+	if n > 0 {
+		c.sent = true
+	}
+	if err != nil {
+		sent := c.sent || !nothingSent(err, int64(n))
+		return n, &Error{Phase: Write, Cause: causeOf(err), Sent: sent, Reused: c.reused, Err: err}
+	}
+	return n, nil
+}
+
+// ReadHead reads the head of the next response into c.Head. head says that the request was
+// HEAD, whose response has no body whatever its fields say. Every error is an *Error.
+func (c *Conn) ReadHead(head bool) error {
+	c.nc.RenewRead(c.client.opt.Response)
+	if c.buf == nil {
+		c.buf, c.r, c.w = smallBuffers.Get().(*[]byte), 0, 0
+	}
+	scanned := 0
+	for {
+		if end := wire.HeadEnd((*c.buf)[c.r:c.w], scanned); end >= 0 {
+			if err := c.Head.Parse((*c.buf)[c.r : c.r+end]); err != nil {
+				return c.fail(Head, Protocol, err)
+			}
+			c.r += end
+			return c.frame(head)
+		}
+		scanned = c.w - c.r
+		if scanned > 0 && !plausible((*c.buf)[c.r:c.w]) {
+			return c.fail(Head, Protocol, wire.ErrStatusLine)
+		}
+		if err := c.room(); err != nil {
+			return c.fail(Head, Protocol, err)
+		}
+		n, err := c.nc.Read((*c.buf)[c.w:])
+		c.w += n
+		if n > 0 {
+			c.answered = true
+		} else if err != nil {
+			return c.fail(Head, causeOf(err), unexpectedEOF(err))
+		}
+	}
+}
+
+// plausible reports whether b may be the start of a response, so that a backend which
+// speaks something else is found out at once and not after the timeout.
+func plausible(b []byte) bool {
+	const start = "HTTP/1."
+	n := min(len(b), len(start))
+	return string(b[:n]) == start[:n]
+}
+
+// room makes space for at least one more byte behind c.w.
+func (c *Conn) room() error {
+	if c.w < len(*c.buf) {
+		return nil
+	}
+	if c.r > 0 {
+		c.w = copy(*c.buf, (*c.buf)[c.r:c.w])
+		c.r = 0
+		return nil
+	}
+	if len(*c.buf) >= largeBuffer {
+		return ErrHeadTooLarge
+	}
+	c.enlarge()
+	return nil
+}
+
+// enlarge moves what is unread to a large buffer.
+func (c *Conn) enlarge() {
+	large := largeBuffers.Get().(*[]byte)
+	c.w = copy(*large, (*c.buf)[c.r:c.w])
+	c.r = 0
+	smallBuffers.Put(c.buf)
+	c.buf = large
+}
+
+// frame decides how the body ends (RFC 9112 section 6.3).
+func (c *Conn) frame(head bool) error {
+	h := &c.Head
+	switch {
+	case h.Status < 200 || h.Status == 204:
+		if h.Chunked || h.ContentLength > 0 {
+			return c.fail(Head, Protocol, wire.ErrFraming)
+		}
+		c.framing = noBody
+	case head || h.Status == 304:
+		c.framing = noBody
+	case h.Chunked:
+		c.framing = byChunks
+		c.chunks.Reset()
+	case h.ContentLength >= 0:
+		c.framing, c.left = byLength, h.ContentLength
+	default:
+		c.framing, h.Close = byClose, true
+	}
+	if c.framing == noBody || c.framing == byLength && c.left == 0 {
+		c.clean = h.Status >= 200
+	}
+	return nil
+}
+
+// Length returns the number of bytes of the body: 0 for none, -1 if only its end will tell.
+func (c *Conn) Length() int64 {
+	switch c.framing {
+	case noBody:
+		return 0
+	case byLength:
+		return c.left
+	}
+	return -1
+}
+
+// ReadBody returns the next piece of the body, valid until the next call; together with
+// io.EOF the last one. What is already there is returned without reading. Other errors
+// are *Error of phase Body; a body cut short is one.
+func (c *Conn) ReadBody() ([]byte, error) {
+	for {
+		if c.clean {
+			return nil, io.EOF
+		}
+		if c.r < c.w {
+			piece, err := c.take()
+			if len(piece) > 0 || err != nil || c.clean {
+				if err == nil && c.clean {
+					err = io.EOF
+				}
+				return piece, err
+			}
+			continue
+		}
+		if err := c.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// take cuts the payload out of what has been read.
+func (c *Conn) take() ([]byte, error) {
+	unread := (*c.buf)[c.r:c.w]
+	switch c.framing {
+	case byLength:
+		n := int(min(c.left, int64(len(unread))))
+		c.r += n
+		c.left -= int64(n)
+		c.clean = c.left == 0
+		return unread[:n], nil
+	case byChunks:
+		payload, read, err := c.chunks.Decode(unread)
+		c.r += read
+		if err != nil {
+			return unread[:payload], c.fail(Body, Protocol, err)
+		}
+		c.clean = c.chunks.Done()
+		return unread[:payload], nil
+	}
+	c.r = c.w
+	return unread, nil
+}
+
+// fill reads more of the body; the buffer is empty.
+func (c *Conn) fill() error {
+	if len(*c.buf) < largeBuffer && (c.framing != byLength || c.left > smallBuffer) {
+		c.enlarge()
+	}
+	c.r, c.w = 0, 0
+	c.nc.RenewRead(c.client.opt.Idle)
+	n, err := c.nc.Read(*c.buf)
+	c.w = n
+	if n > 0 || err == nil {
+		return nil
+	}
+	if err == io.EOF && c.framing == byClose {
+		c.clean = true
+		return nil
+	}
+	if err == io.EOF {
+		err = ErrTruncated
+	}
+	return c.fail(Body, causeOf(err), err)
+}
+
+// Trailer returns the trailer lines of a chunked body after its end, nil if there are none.
+func (c *Conn) Trailer() []byte {
+	if c.framing != byChunks {
+		return nil
+	}
+	return c.chunks.Trailer()
+}
+
+func (c *Conn) fail(phase Phase, cause Cause, err error) *Error {
+	return &Error{Phase: phase, Cause: cause, Sent: true, Answered: c.answered, Reused: c.reused, Err: err}
+}
+
+// Done ends the exchange: the connection is kept for another if the whole response was
+// read, nothing stands behind it and both sides want to go on; else it is closed.
+// complete says that the whole request was sent.
+func (c *Conn) Done(complete bool) {
+	client := c.client
+	client.active.Add(-1)
+	fit := complete && c.clean && !c.Head.Close && c.r == c.w &&
+		(client.opt.MaxRequests == 0 || c.uses < client.opt.MaxRequests)
+	c.release()
+	if fit {
+		client.keep(c)
+		return
+	}
+	c.nc.Close()
+}
+
+// release gives the buffer back; nothing may read from it any more.
+func (c *Conn) release() {
+	if c.buf == nil {
+		return
+	}
+	if len(*c.buf) == smallBuffer {
+		smallBuffers.Put(c.buf)
+	} else {
+		largeBuffers.Put(c.buf)
+	}
+	c.buf, c.r, c.w = nil, 0, 0
+	clear(c.Head.Fields)
+}
+
+// Buffered reports whether ReadBody has something to return without waiting.
+func (c *Conn) Buffered() bool { return c.clean || c.r < c.w }
+
+// ResponseTimeout is how long ReadHead waits.
+func (c *Conn) ResponseTimeout() time.Duration { return c.client.opt.Response }
+
+// Interrupt makes a blocked read or write of another goroutine fail at once.
+func (c *Conn) Interrupt() { _ = c.nc.SetDeadline(time.Unix(1, 0)) }

@@ -1,0 +1,84 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// Phase is how far an exchange with a backend had come when it failed.
+type Phase uint8
+
+// The phases of an exchange.
+const (
+	Dial  Phase = iota // no connection yet, so nothing was sent
+	Write              // writing the request
+	Head               // waiting for, or reading, the response head
+	Body               // reading the response's body
+)
+
+func (p Phase) String() string {
+	return [...]string{"connect", "send the request", "read the response head", "read the response body"}[p]
+}
+
+// Cause is what went wrong.
+type Cause uint8
+
+// The causes of a failure.
+const (
+	Refused  Cause = iota // no connection could be made: refused, unreachable, name unknown, TLS failed
+	Reset                 // the connection ended too early
+	TimedOut              // no progress in time
+	Protocol              // what came is no valid HTTP
+)
+
+// Error is a failure on the backend's side. Whoever decides on a retry, a status
+// or a metric reads its fields, never its text.
+type Error struct {
+	Phase Phase
+	Cause Cause
+	// Sent says that bytes of the request may have reached the backend.
+	Sent bool
+	// Answered says that at least one byte of a response came.
+	Answered bool
+	// Reused says that the connection had served a request before.
+	Reused bool
+	Err    error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("cannot %s: %v", e.Phase, e.Err) }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// The reasons why a response is refused beside those of package wire.
+var (
+	ErrHeadTooLarge = errors.New("the response head is larger than 32 KiB")
+	ErrUnasked      = errors.New("bytes came before the request was sent")
+	ErrTruncated    = errors.New("the response ended before its body did")
+)
+
+// causeOf sorts an I/O error.
+func causeOf(err error) Cause {
+	var timeout net.Error
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+		return TimedOut
+	}
+	return Reset
+}
+
+// nothingSent reports whether the kernel refused a write because the peer had ended the
+// connection before: then no byte of the request was taken.
+func nothingSent(err error, written int64) bool {
+	return written == 0 && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed))
+}
+
+// unexpectedEOF gives the end of a connection in the middle of a message its name.
+func unexpectedEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

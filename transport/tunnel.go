@@ -1,0 +1,37 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"net"
+
+	"lb/internal/progress"
+)
+
+// Stream is a connection whose sending half can be closed by itself.
+type Stream = interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// Tunnel returns the bytes that came behind a 101, and the connection itself without deadlines:
+// both are the caller's from now on. Done still has to be called, and closes it.
+func (c *Conn) Tunnel() (unread []byte, stream Stream) {
+	c.Head.Close = true
+	unread = append(unread, (*c.buf)[c.r:c.w]...)
+	c.nc.RenewRead(0)
+	c.nc.RenewWrite(0)
+	return unread, tunnel{&c.nc}
+}
+
+type tunnel struct{ *progress.Conn }
+
+func (t tunnel) CloseWrite() error {
+	if half, ok := t.Conn.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// IsEOF reports whether err is the orderly end of a stream.
+func IsEOF(err error) bool { return errors.Is(err, io.EOF) }
