@@ -53,7 +53,7 @@ func (r *Request) rangeHolds(rep *representation) bool {
 	}
 	// A date is strong only if the file cannot have changed again within its second (section 8.8.2.2).
 	since, ok := parseDate(v)
-	return ok && !rep.young && rep.lastModified != "" && since == rep.modified
+	return ok && rep.strongDate && since == rep.modified
 }
 
 // matches reports whether a list of entity tags, or "*", has the one of an existing file. Our tags are

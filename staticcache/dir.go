@@ -128,7 +128,7 @@ func newDir(c *Cache, o DirOptions) (*Dir, error) {
 func (d *Dir) visible(path string) bool { return d.dotfiles || !hidden(path) }
 
 // Close gives the Dir back. With the last user's Close its files leave the memory; what is
-// being answered from them is not disturbed.
+// being answered from them is not disturbed. A later Serve fails with [os.ErrClosed].
 func (d *Dir) Close() error {
 	c := d.cache
 	c.mu.Lock()

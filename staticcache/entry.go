@@ -10,9 +10,14 @@ import (
 	"time"
 )
 
-// settled is the age from which the times of a file tell its contents apart. A younger one may be
-// written again without a visible change: file systems count time in steps of up to two seconds.
-const settled = 2 * time.Second
+const (
+	// settled is the age at which the times of a file tell its contents apart on any file system: some
+	// count in steps of two seconds. A younger file in memory is read again whenever it is due.
+	settled = 2 * time.Second
+
+	// grain is the same for the file systems of servers, which count in ticks of the kernel, 10 ms at most.
+	grain = 20 * time.Millisecond
+)
 
 // representation is what the header lines say about a file, held in memory or not.
 type representation struct {
@@ -22,7 +27,7 @@ type representation struct {
 	etag         string // quoted; "": none
 	lastModified string // IMF-fixdate; "": none
 	modified     int64  // Unix seconds; meaningful if lastModified is set
-	young        bool   // not yet settled: its times are no strong validators
+	strongDate   bool   // lastModified was over a second ago when the file was read (RFC 9110 section 8.8.2.2)
 }
 
 // entry is one value of the cache: a body with all that is needed to answer with it, or an alias,
@@ -36,6 +41,7 @@ type entry struct {
 
 	representation
 	id     identity
+	young  bool // not yet settled
 	body   []byte
 	header []byte // of 200
 	short  []byte // of 304
@@ -71,6 +77,7 @@ func newFileEntry(name string, body []byte, info os.FileInfo, cacheControl strin
 		name:           name,
 		body:           body,
 		id:             identify(info),
+		young:          identify(info).changed.After(now.Add(-settled)),
 		representation: describe(name, body[:min(len(body), 512)], info, cacheControl, now),
 	}
 	e.size = int64(len(body))
@@ -81,22 +88,22 @@ func newFileEntry(name string, body []byte, info os.FileInfo, cacheControl strin
 }
 
 // describe makes the representation of a file that is streamed. Its entity tag is made of the
-// modification time in nanoseconds and the size; while the file is young it has none, since the
-// same tag could stand for two contents.
+// modification time in nanoseconds and the size; in the first moment after a change it has none, since
+// the same tag could stand for two contents.
 func describe(name string, start []byte, info os.FileInfo, cacheControl string, now time.Time) representation {
 	r := representation{
 		size:         info.Size(),
 		contentType:  contentType(name, start),
 		cacheControl: cacheControl,
-		young:        identify(info).changed.After(now.Add(-settled)),
 	}
 	mtime := info.ModTime()
-	if !r.young {
+	if !identify(info).changed.After(now.Add(-grain)) {
 		r.etag = `"` + strconv.FormatInt(mtime.UnixNano(), 36) + "-" + strconv.FormatInt(r.size, 36) + `"`
 	}
 	// RFC 9110 section 8.8.2.1 forbids a date in the future; the epoch is what archives without times leave behind.
 	if mtime.Unix() > 0 && !mtime.After(now) {
 		r.modified = mtime.Unix()
+		r.strongDate = mtime.Before(now.Add(-time.Second))
 		r.lastModified = mtime.UTC().Format(http.TimeFormat)
 	}
 	return r

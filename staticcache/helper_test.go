@@ -2,10 +2,14 @@ package staticcache
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"mime"
+	"mime/multipart"
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -191,3 +195,42 @@ func want(t testing.TB, d *Dir, path, body string) *answer {
 
 // age makes everything that is cached due for a look at the disk, as the clock does in time.
 func age(c *Cache) { c.clock.Add(int64(recheck)) }
+
+func decimal(n int) string { return strconv.Itoa(n) }
+
+// parts writes a multipart body without its boundary, any other as it is.
+func parts(t testing.TB, contentType string, body []byte) string {
+	t.Helper()
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind != "multipart/byteranges" {
+		return contentType + "\n" + string(body)
+	}
+	var b strings.Builder
+	for r := multipart.NewReader(bytes.NewReader(body), params["boundary"]); ; {
+		p, err := r.NextRawPart()
+		if err == io.EOF {
+			return b.String()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s %s %q\n", p.Header.Get("Content-Type"), p.Header.Get("Content-Range"), text)
+	}
+}
+
+// poll waits until f holds.
+func poll(t testing.TB, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not become true")
+		}
+	}
+}

@@ -95,7 +95,12 @@ func (d *Dir) unchanged(e *entry) bool {
 
 // load reads a file into memory, once for all requests that want it at the same time.
 func (d *Dir) load(root *os.Root, name string) (*entry, error) {
-	v, err, _ := d.loads.Do(name, func() (any, error) { return d.read(root, name) })
+	v, err, _ := d.loads.Do(name, func() (any, error) {
+		if e, ok := d.body(name); ok { // a load ended between the caller's look and this call
+			return e, nil
+		}
+		return d.read(root, name)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,66 @@
+package staticcache
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Whatever the field holds: spans are within the file, few, no more than the file in sum, and where the
+// field is of the common form, the answer is net/http's.
+func FuzzRange(f *testing.F) {
+	for _, s := range []string{"bytes=0-1", "bytes=-1", "bytes=1-", "bytes=0-1,3-4", "bytes=-0", "bytes=9-1", "bytes=,,0-0", "Bytes = 1-2",
+		"bytes=0-99999999999999999999", "bytes=0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0", "items=1-2", "bytes=1-2-3"} {
+		f.Add(s, int64(10))
+	}
+	f.Fuzz(func(t *testing.T, field string, size int64) {
+		if size < 0 {
+			return
+		}
+		spans, ok := parseRange(nil, []byte(field), size)
+		if !ok && len(spans) > 0 || len(spans) > maxRanges {
+			t.Fatalf("%v %v", spans, ok)
+		}
+		var sum int64
+		for _, s := range spans {
+			if s.start < 0 || s.length <= 0 || s.start > size-s.length {
+				t.Fatalf("%v of %d", s, size)
+			}
+			if sum += s.length; sum > size || sum < 0 {
+				t.Fatalf("%v exceed %d", spans, size)
+			}
+		}
+		if size > 1<<16 || !strings.HasPrefix(field, "bytes=") || strings.Contains(field, "-0") || strings.Count(field, ",") >= maxRanges ||
+			strings.ContainsAny(field, "+ \t\v\f\r\n\x85\xa0") || len(field) > 30 {
+			return
+		}
+		rec := httptest.NewRecorder()
+		req := &http.Request{Method: "GET", Header: http.Header{"Range": {field}}}
+		http.ServeContent(rec, req, "f.txt", time.Time{}, strings.NewReader(strings.Repeat("x", int(size))))
+		status := 200
+		switch {
+		case !ok:
+			status = 416
+		case len(spans) > 0:
+			status = 206
+		}
+		if rec.Code != status && !longNumber(field) {
+			t.Fatalf("%q of %d: %d, net/http %d", field, size, status, rec.Code)
+		}
+	})
+}
+
+// longNumber reports whether a field may hold a number that net/http finds too large.
+func longNumber(field string) bool {
+	digits := 0
+	for _, c := range field {
+		if c < '0' || c > '9' {
+			digits = 0
+		} else if digits++; digits > 18 {
+			return true
+		}
+	}
+	return false
+}
