@@ -3,7 +3,14 @@ package pool
 
 import (
 	"io"
+	"math"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/cpu"
+
+	"lb/telemetry"
 )
 
 // Connections is the transport's side of a backend; the proxy knows its concrete type.
@@ -32,50 +39,246 @@ type Backend struct {
 	// Conns is set once, when the backend joins, from Options.Connect.
 	Conns   Connections
 	Metrics Metrics
+
+	address string
+	pool    *Pool
+	scope   *telemetry.Scope
+
+	state     atomic.Pointer[state] // stored under Pool.mu only
+	lastCheck atomic.Pointer[Check]
+	budgeted  uint64 // of counters.asked, as far as the retry budget has seen it
+	closing   sync.Once
+
+	// What requests write stands on a cache line of its own, so that requests
+	// to different backends do not slow each other down.
+	_ cpu.CacheLinePad
+	counters
+	_ cpu.CacheLinePad
+}
+
+// counters are written by each request.
+type counters struct {
+	limit    atomic.Int64 // of inFlight; or noLimit, onTrial, gone
+	inFlight atomic.Int64
+	asked    atomic.Uint64 // requests that were sent here first; a retry is none
+	failed   atomic.Uint64
+	ewma     atomic.Uint64 // bits of a float64, nanoseconds
+	inARow   atomic.Int32  // failures since the last success
+	trying   atomic.Bool   // on trial: the one request is on its way
+}
+
+// The values of counters.limit that are no number of requests.
+const (
+	noLimit = 0
+	onTrial = -1
+	gone    = -2 // has left its pool
+)
+
+// retired is the in-flight count of a backend whose connections have been closed: far below zero, so
+// that a late Reserve, which adds one before it looks, sees that it came too late.
+const retired = math.MinInt64 / 2
+
+// NewBackend returns a backend that belongs to no pool: for the tests and benchmarks of pickers.
+func NewBackend(m Member) *Backend {
+	return newBackend(m, ActiveUp)
+}
+
+func newBackend(m Member, a Active) *Backend {
+	b := &Backend{address: m.Address}
+	b.set(&state{active: a, configured: m.Weight, maxConns: m.MaxConns, backup: m.Backup})
+	return b
+}
+
+// set stores a state and the limit that follows from it.
+func (b *Backend) set(s *state) {
+	b.state.Store(s)
+	if s.passive == PassiveTrial {
+		b.limit.Store(onTrial)
+	} else {
+		b.limit.Store(int64(s.maxConns))
+	}
 }
 
 // Address returns the address as configured or discovered: "127.0.0.1:5000", "unix:/run/app.sock".
-func (b *Backend) Address() string { panic("todo") }
+func (b *Backend) Address() string { return b.address }
 
 // Pool returns the pool that the backend is or was a member of; nil for one made by NewBackend.
-func (b *Backend) Pool() *Pool { panic("todo") }
+func (b *Backend) Pool() *Pool { return b.pool }
 
 // Weight returns the weight in force, at least 1.
-func (b *Backend) Weight() int { panic("todo") }
+func (b *Backend) Weight() int { return b.state.Load().weight() }
 
 // MaxConns returns the most requests at a time; 0: no limit.
-func (b *Backend) MaxConns() int { panic("todo") }
-
-// InFlight returns the number of requests that have reserved the backend and not released it.
-func (b *Backend) InFlight() int64 { panic("todo") }
+func (b *Backend) MaxConns() int { return b.state.Load().maxConns }
 
 // AdminState returns what the administrator wants; a prober does not probe in Maint.
-func (b *Backend) AdminState() Admin { panic("todo") }
+func (b *Backend) AdminState() Admin { return b.state.Load().admin }
 
 // ActiveState returns what the health checks say.
-func (b *Backend) ActiveState() Active { panic("todo") }
+func (b *Backend) ActiveState() Active { return b.state.Load().active }
 
 // Usable tells whether all three axes allow requests.
-func (b *Backend) Usable() bool { panic("todo") }
+func (b *Backend) Usable() bool { return b.state.Load().usable() }
+
+// InFlight returns the number of requests that have reserved the backend and not released it.
+func (b *Backend) InFlight() int64 {
+	if n := b.inFlight.Load(); n > retired/2 {
+		return max(n, 0)
+	}
+	return 0
+}
+
+// Load returns the requests in flight, and whether Reserve would find room at this moment.
+func (b *Backend) Load() (inFlight int64, room bool) {
+	inFlight = b.inFlight.Load()
+	limit := b.limit.Load()
+	if limit >= 0 {
+		return inFlight, inFlight >= 0 && (limit == noLimit || inFlight < limit)
+	}
+	return inFlight, limit == onTrial && !b.trying.Load()
+}
 
 // Reserve takes one place and tells whether there was one. Pickers call it; the caller of Pick releases.
-func (b *Backend) Reserve() bool { panic("todo") }
+func (b *Backend) Reserve() bool {
+	switch limit := b.limit.Load(); {
+	case limit == noLimit:
+		if b.inFlight.Add(1) > 0 {
+			return true
+		}
+		b.inFlight.Add(-1)
+		return false
+	case limit > 0:
+		return b.reserveBelow(limit)
+	case limit == onTrial:
+		return b.reserveTrial()
+	}
+	return false
+}
+
+func (b *Backend) reserveBelow(limit int64) bool {
+	for {
+		n := b.inFlight.Load()
+		if n < 0 || n >= limit {
+			return false
+		}
+		if b.inFlight.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// reserveTrial lets one request through at a time. Those that were on their way before the ejection
+// (a WebSocket, say) do not count, or the trial could wait for them for ever.
+func (b *Backend) reserveTrial() bool {
+	limit := int64(b.state.Load().maxConns)
+	if limit == noLimit {
+		limit = math.MaxInt64
+	}
+	for b.inFlight.Load() < limit {
+		if !b.trying.CompareAndSwap(false, true) {
+			return false
+		}
+		if b.reserveBelow(limit) {
+			return true
+		}
+		// Look again: whoever made room just now has found the trial taken.
+		b.trying.Store(false)
+		if b.inFlight.Load() < 0 {
+			return false
+		}
+	}
+	return false
+}
 
 // Release gives back what Pick reserved. Exactly once for each pick.
-func (b *Backend) Release() { panic("todo") }
+func (b *Backend) Release() {
+	b.giveBack()
+	// The count is down before the queue is looked at, and a waiter is in the queue before it
+	// looks at the counts: one of the two sees the other.
+	if p := b.pool; p != nil && p.queue.waiting.Load() != 0 {
+		p.serveQueue()
+	}
+}
+
+// giveBack is Release without a look at the queue.
+func (b *Backend) giveBack() {
+	n := b.inFlight.Add(-1)
+	switch b.limit.Load() {
+	case onTrial:
+		b.trying.Store(false)
+	case gone:
+		if n == 0 {
+			b.retire()
+		}
+	}
+}
+
+// retire has the connections of a backend that has left closed, once its last request has ended.
+func (b *Backend) retire() {
+	if b.inFlight.CompareAndSwap(0, retired) {
+		b.pool.outbox.add(func() { b.pool.forget(b) })
+	}
+}
+
+func (b *Backend) closeConns() {
+	b.closing.Do(func() {
+		if b.Conns != nil {
+			b.Conns.Close()
+		}
+	})
+}
 
 // Report tells how an attempt ended. It feeds passive ejection and the error counters; it does not release.
-func (b *Backend) Report(o Outcome) { panic("todo") }
+func (b *Backend) Report(o Outcome) {
+	if c := b.Metrics.errors[o]; c != nil {
+		c.Inc()
+	}
+	switch o {
+	case Aborted:
+	case Success:
+		if b.inARow.Load() != 0 {
+			b.inARow.Store(0)
+		}
+		if b.limit.Load() == onTrial {
+			b.pool.endTrial(b)
+		}
+	default:
+		b.failed.Add(1)
+		if n := b.inARow.Add(1); b.pool != nil {
+			b.pool.countFailure(b, int(n))
+		}
+	}
+}
 
-// Observe adds the time to a response head to the backend's moving average and to lb_backend_duration_seconds.
-func (b *Backend) Observe(d time.Duration) { panic("todo") }
+// ewmaShare is the weight of the newest time in the moving average: about the last 16 count.
+const ewmaShare = 1.0 / 16
+
+// Observe adds the time to a response head to the backend's moving average. The histogram
+// Metrics.Duration is the caller's to add to.
+func (b *Backend) Observe(d time.Duration) {
+	for {
+		old := b.ewma.Load()
+		mean := float64(d)
+		if old != 0 {
+			was := math.Float64frombits(old)
+			mean = was + (mean-was)*ewmaShare
+		}
+		if b.ewma.CompareAndSwap(old, math.Float64bits(mean)) {
+			return
+		}
+	}
+}
 
 // RecordCheck keeps the result of a probe for the status and counts it. It changes no state:
 // see Pool.SetActive and Pool.ProbePassed.
-func (b *Backend) RecordCheck(c Check) { panic("todo") }
-
-// Status returns the backend as the admin API shows it.
-func (b *Backend) Status() BackendStatus { panic("todo") }
-
-// NewBackend returns a backend that belongs to no pool: for pickers' tests and benchmarks.
-func NewBackend(m Member) *Backend { panic("todo") }
+func (b *Backend) RecordCheck(c Check) {
+	c.Millis = millis(float64(c.Duration))
+	b.lastCheck.Store(&c)
+	counter := b.Metrics.ChecksFailed
+	if c.OK {
+		counter = b.Metrics.ChecksPassed
+	}
+	if counter != nil {
+		counter.Inc()
+	}
+}

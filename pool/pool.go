@@ -3,6 +3,14 @@ package pool
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"lb/telemetry"
 )
 
 // Picker chooses a backend from the fixed set it was made from, and reserves it in the
@@ -20,62 +28,204 @@ var (
 )
 
 // Pool is a named set of backends. One Pool object lives as long as its name stays in the configuration.
-type Pool struct{}
+//
+// Requests read one immutable snapshot through one atomic pointer. Every change of membership, state or
+// options happens under mu and ends in publish, which stores the next snapshot.
+type Pool struct {
+	name     string
+	snapshot atomic.Pointer[snapshot]
+	queue    queue
+	budget   budget
+	metrics  PoolMetrics
+	scope    *telemetry.Scope
+	registry *telemetry.Registry
+	outbox   outbox
+	done     chan struct{} // closed when the goroutine of Start has ended
+
+	// mu is taken before the queue's lock and the outbox's, never after.
+	mu      sync.Mutex
+	options Options
+	sources []source
+	members []*Backend            // never changed in place: snapshots share it
+	leaving map[*Backend]struct{} // out of the snapshot, their last requests not ended yet
+	started bool
+	closed  bool
+}
+
+// source is what the configuration or one discoverer says the members are.
+type source struct {
+	name    string
+	members []Member
+}
 
 // New returns a pool that can be picked from at once. It starts nothing: see Start.
-func New(o Options) *Pool { panic("todo") }
+func New(o Options) *Pool {
+	p := &Pool{
+		name:     o.Name,
+		registry: o.Telemetry,
+		leaving:  map[*Backend]struct{}{},
+		done:     make(chan struct{}),
+	}
+	if p.registry == nil {
+		p.registry = telemetry.NewRegistry()
+	}
+	p.outbox.wake = make(chan struct{}, 1)
+	p.budget.start(time.Now())
+	p.register()
+	p.Apply(o)
+	return p
+}
+
+// Name returns the pool's name.
+func (p *Pool) Name() string { return p.name }
+
+// Metrics returns the series of the pool.
+func (p *Pool) Metrics() *PoolMetrics { return &p.metrics }
+
+// Backends returns all members in their order. The slice must not be changed.
+func (p *Pool) Backends() []*Backend { return p.snapshot.Load().members }
+
+// Backend returns the member with that address, or nil.
+func (p *Pool) Backend(address string) *Backend {
+	for _, b := range p.Backends() {
+		if b.address == address {
+			return b
+		}
+	}
+	return nil
+}
 
 // Start runs the pool's timers and hooks in one goroutine until ctx ends or, after Close,
 // the last backend has finished. Call it at most once.
-func (p *Pool) Start(ctx context.Context) { panic("todo") }
+func (p *Pool) Start(ctx context.Context) {
+	p.mu.Lock()
+	p.started = true
+	p.mu.Unlock()
+	go p.run(ctx)
+}
 
 // Wait returns when the goroutine of Start has ended; at once if there was none.
-func (p *Pool) Wait() { panic("todo") }
+func (p *Pool) Wait() {
+	p.mu.Lock()
+	started := p.started
+	p.mu.Unlock()
+	if started {
+		<-p.done
+	}
+}
+
+func (p *Pool) run(ctx context.Context) {
+	defer close(p.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wait := p.endEjections(time.Now())
+		p.outbox.deliver()
+		if ctx.Err() != nil || p.finished() {
+			p.closeAll()
+			return
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-p.outbox.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+func (p *Pool) finished() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed && len(p.leaving) == 0
+}
+
+// closeAll lets go of everything that is left when the pool stops.
+func (p *Pool) closeAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, b := range p.members {
+		b.scope.Close()
+		b.closeConns()
+	}
+	for b := range p.leaving {
+		b.closeConns()
+	}
+	p.scope.Close()
+}
 
 // Close takes all members out. Their connections are closed as soon as their requests have ended,
 // or when the context of Start ends. It does not wait.
-func (p *Pool) Close() { panic("todo") }
+func (p *Pool) Close() {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.closed = true
+	p.sources = nil
+	p.updateMembers("pool removed", false)
+	p.publish()
+	p.scope.Close() // now, so that a new pool of that name can have the series
+	started := p.started
+	p.mu.Unlock()
+	if started {
+		p.outbox.nudge()
+	} else {
+		p.closeAll()
+	}
+}
 
 // Apply takes over new options in one step. A backend whose address stays, stays the same object with all
 // its state, counters, requests and connections, unless TransportKey changed. It cannot fail:
-// what can be wrong in options is checked before.
-func (p *Pool) Apply(o Options) { panic("todo") }
+// what can be wrong in options is checked before. Name and Telemetry stay those of New.
+func (p *Pool) Apply(o Options) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	replace := o.TransportKey != p.options.TransportKey
+	if o.Log == nil {
+		o.Log = hclog.NewNullLogger()
+	}
+	p.options = o
+
+	sources := []source{{SourceConfig, o.Members}}
+	for _, name := range o.Sources {
+		sources = append(sources, source{name, p.membersOf(name)})
+	}
+	p.sources = sources
+	p.updateMembers("configuration", replace)
+	p.publish()
+}
 
 // SetMembers replaces the members that one source knows of. The pool's members are the union over the
 // sources; where two know the same address, the settings of the first hold: the configuration, then
-// Options.Sources in their order.
-func (p *Pool) SetMembers(source string, members []Member) { panic("todo") }
+// Options.Sources in their order. A source that is not among them is forgotten by the next Apply.
+func (p *Pool) SetMembers(name string, members []Member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	members = slices.Clone(members)
+	i := slices.IndexFunc(p.sources, func(s source) bool { return s.name == name })
+	if i < 0 {
+		p.sources = append(p.sources, source{name, members})
+	} else {
+		p.sources[i].members = members
+	}
+	p.updateMembers(name, false)
+	p.publish()
+}
 
-// SetActive is called with the first result of a backend's health checks, and at each flip.
-func (p *Pool) SetActive(b *Backend, up bool, reason string) { panic("todo") }
-
-// ProbePassed is called after every probe that passed: it ends an ejection. It costs one load otherwise.
-func (p *Pool) ProbePassed(b *Backend) { panic("todo") }
-
-// SetAdmin sets the administrator's state of a backend. It survives a reload.
-func (p *Pool) SetAdmin(b *Backend, a Admin, reason string) { panic("todo") }
-
-// SetWeight sets a backend's weight at run time. It survives a reload. The error names the range allowed.
-func (p *Pool) SetWeight(b *Backend, weight int, reason string) error { panic("todo") }
-
-// Pick reserves a backend that is not in tried, unless only tried ones are left.
-// The caller must Release it. The context bounds the wait in the queue only.
-func (p *Pool) Pick(ctx context.Context, tried []*Backend) (*Backend, error) { panic("todo") }
-
-// AllowRetry tells whether the retry budget allows one more retry, and takes it from the budget.
-func (p *Pool) AllowRetry() bool { panic("todo") }
-
-// Name returns the pool's name.
-func (p *Pool) Name() string { panic("todo") }
-
-// Metrics returns the series of the pool.
-func (p *Pool) Metrics() *PoolMetrics { panic("todo") }
-
-// Backends returns all members in their order. The slice must not be changed.
-func (p *Pool) Backends() []*Backend { panic("todo") }
-
-// Backend returns the member with that address, or nil.
-func (p *Pool) Backend(address string) *Backend { panic("todo") }
-
-// Status returns the pool as the admin API shows it.
-func (p *Pool) Status() PoolStatus { panic("todo") }
+func (p *Pool) membersOf(name string) []Member {
+	for _, s := range p.sources {
+		if s.name == name {
+			return s.members
+		}
+	}
+	return nil
+}

@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Check is the result of one probe.
 type Check struct {
@@ -47,4 +50,56 @@ type PoolStatus struct {
 	Panic    bool            `json:"panic"`
 	Waiting  int             `json:"waiting"` // requests in the queue
 	Backends []BackendStatus `json:"backends"`
+}
+
+// Status returns the backend as the admin API shows it.
+func (b *Backend) Status() BackendStatus {
+	s := b.state.Load()
+	out := BackendStatus{
+		Address:    b.address,
+		Weight:     s.weight(),
+		MaxConns:   s.maxConns,
+		Backup:     s.backup,
+		Usable:     s.usable(),
+		State:      s.name(),
+		Active:     s.active.String(),
+		Passive:    s.passive.String(),
+		Admin:      s.admin.String(),
+		InFlight:   b.InFlight(),
+		Errors:     b.failed.Load(),
+		EWMAMillis: millis(math.Float64frombits(b.ewma.Load())),
+		LastCheck:  b.lastCheck.Load(),
+	}
+	if s.override != 0 {
+		out.ConfiguredWeight = s.configured
+	}
+	if !s.change.Time.IsZero() {
+		change := s.change
+		out.LastChange = &change
+	}
+	if b.Metrics.Requests != nil {
+		out.Requests = b.Metrics.Requests.Total()
+	}
+	return out
+}
+
+// Status returns the pool as the admin API shows it.
+func (p *Pool) Status() PoolStatus {
+	s := p.snapshot.Load()
+	out := PoolStatus{
+		Name:     p.name,
+		Balance:  s.balance,
+		Panic:    s.tier == tierPanic,
+		Waiting:  int(p.queue.waiting.Load()),
+		Backends: make([]BackendStatus, len(s.members)),
+	}
+	for i, b := range s.members {
+		out.Backends[i] = b.Status()
+	}
+	return out
+}
+
+// millis turns nanoseconds into milliseconds, rounded to whole microseconds to be read by people.
+func millis(ns float64) float64 {
+	return math.Round(ns/1e3) / 1e3
 }

@@ -1,0 +1,78 @@
+package pool
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// retryFloor is how many retries a second any pool may make, however few requests it has.
+	retryFloor = 3.0
+	// budgetMemory is how long unused budget lasts: about ten seconds' worth can pile up.
+	budgetMemory = 10 * time.Second
+	// firstRetries is what a new pool starts with, so that its first failures can be retried.
+	firstRetries = 10
+
+	// token is one retry in the unit of budget.tokens.
+	token = 1000
+	// refillEvery bounds how often the members' counters are added up.
+	refillEvery = 10 * time.Millisecond
+)
+
+// budget limits retries to a share of the requests. Requests do not touch it: they are counted
+// by backend anyway, and who wants to retry adds those counters up.
+//
+// Unused budget decays by 1/e in budgetMemory, so that a steady load piles up what it deposits in that time.
+type budget struct {
+	tokens   atomic.Int64
+	mu       sync.Mutex // tried, never waited for
+	refilled time.Time
+}
+
+func (g *budget) start(now time.Time) {
+	g.refilled = now
+	g.tokens.Store(firstRetries * token)
+}
+
+// AllowRetry tells whether the retry budget allows one more retry, and takes it from the budget.
+func (p *Pool) AllowRetry() bool {
+	g := &p.budget
+	g.refill(p.snapshot.Load(), time.Now())
+	for {
+		n := g.tokens.Load()
+		if n < token {
+			p.metrics.budgetExhausted.Inc()
+			return false
+		}
+		if g.tokens.CompareAndSwap(n, n-token) {
+			return true
+		}
+	}
+}
+
+// refill deposits the share of the requests since the last time, but at least the floor.
+func (g *budget) refill(s *snapshot, now time.Time) {
+	if !g.mu.TryLock() {
+		return
+	}
+	defer g.mu.Unlock()
+	elapsed := now.Sub(g.refilled)
+	if elapsed < refillEvery {
+		return
+	}
+	g.refilled = now
+	var requests uint64
+	for _, b := range s.members {
+		asked := b.counters.asked.Load()
+		requests += asked - b.budgeted
+		b.budgeted = asked
+	}
+	deposit := max(s.retryBudget*float64(requests), retryFloor*elapsed.Seconds()) * token
+	// The deposit came in evenly over the time elapsed and decayed meanwhile.
+	k := elapsed.Seconds() / budgetMemory.Seconds()
+	kept := math.Exp(-k)
+	had := g.tokens.Load()
+	g.tokens.Add(int64(float64(had)*(kept-1) + deposit*(1-kept)/k))
+}

@@ -1,0 +1,114 @@
+package pool
+
+import (
+	"strconv"
+	"time"
+)
+
+// maxEjections bounds the growth of an ejection's duration.
+const maxEjections = 10
+
+// farAway is how long the pool's goroutine sleeps when no ejection is to end.
+const farAway = 24 * time.Hour
+
+// countFailure ejects a backend whose failures in a row are too many, or that failed its trial.
+func (p *Pool) countFailure(b *Backend, inARow int) {
+	e := p.snapshot.Load().eject
+	if e.Failures <= 0 {
+		return
+	}
+	switch b.state.Load().passive {
+	case PassiveEject: // late reports, or a pool in panic
+		return
+	case PassiveOK:
+		if inARow < e.Failures {
+			return
+		}
+	}
+	reason := "trial request failed"
+	if inARow >= e.Failures {
+		reason = strconv.Itoa(inARow) + " failures in a row"
+	}
+	p.change(b, reason, func(s *state) (from, to string) {
+		if s.passive == PassiveEject || s.passive == PassiveOK && b.inARow.Load() < int32(e.Failures) {
+			return "", ""
+		}
+		b.inARow.Store(0)
+		if !p.mayEject(b) {
+			return "", ""
+		}
+		from = s.passive.String()
+		s.ejections = min(s.ejections+1, maxEjections)
+		s.until = time.Now().Add(p.options.Eject.Duration * time.Duration(s.ejections))
+		s.passive = PassiveEject
+		b.Metrics.ejections.Inc()
+		return from, s.passive.String()
+	})
+}
+
+// mayEject tells whether one more ejection keeps within max_percent. Below 100 the last usable backend is
+// never ejected: a backend that sometimes fails is better than none. The caller holds p.mu.
+func (p *Pool) mayEject(b *Backend) bool {
+	percent := p.options.Eject.MaxPercent
+	ejected, usable := 1, 0
+	for _, m := range p.members {
+		if m == b {
+			continue
+		}
+		s := m.state.Load()
+		if s.passive == PassiveEject {
+			ejected++
+		}
+		if s.usable() {
+			usable++
+		}
+	}
+	return ejected*100 <= percent*len(p.members) && (usable > 0 || percent >= 100)
+}
+
+// endEjection is what an active probe's success or a successful trial does to a state.
+func (b *Backend) endEjection(s *state) {
+	s.passive, s.ejections, s.until = PassiveOK, 0, time.Time{}
+	b.inARow.Store(0)
+}
+
+// endTrial takes a backend back whose trial request succeeded.
+func (p *Pool) endTrial(b *Backend) {
+	if b.state.Load().passive != PassiveTrial {
+		return
+	}
+	p.change(b, "trial request succeeded", func(s *state) (from, to string) {
+		if s.passive != PassiveTrial {
+			return "", ""
+		}
+		from = s.passive.String()
+		b.endEjection(s)
+		return from, s.passive.String()
+	})
+}
+
+// endEjections puts backends whose time is up on trial, and returns how long until the next one's is.
+func (p *Pool) endEjections(now time.Time) time.Duration {
+	next := farAway
+	for _, b := range p.snapshot.Load().members {
+		s := b.state.Load()
+		if s.passive != PassiveEject {
+			continue
+		}
+		if wait := s.until.Sub(now); wait > 0 {
+			next = min(next, wait)
+			continue
+		}
+		p.change(b, "ejection time is up", func(s *state) (from, to string) {
+			if s.passive != PassiveEject || s.until.After(now) {
+				return "", ""
+			}
+			from = s.passive.String()
+			s.passive = PassiveTrial
+			b.inARow.Store(0)
+			b.trying.Store(false)
+			return from, s.passive.String()
+		})
+	}
+	return next
+}

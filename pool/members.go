@@ -1,0 +1,139 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// updateMembers makes p.members what the sources say. With replace, those that stay are replaced
+// by new ones. The caller holds p.mu and publishes.
+func (p *Pool) updateMembers(reason string, replace bool) {
+	old := make(map[string]*Backend, len(p.members))
+	for _, b := range p.members {
+		old[b.address] = b
+	}
+	seen := make(map[string]bool)
+	stays := make(map[*Backend]bool, len(p.members))
+	var wanted []Member
+	for _, src := range p.sources {
+		for _, m := range src.members {
+			if seen[m.Address] {
+				continue
+			}
+			seen[m.Address] = true
+			wanted = append(wanted, m)
+			if b := old[m.Address]; b != nil && !replace {
+				stays[b] = true
+			}
+		}
+	}
+	// Those that leave go first: a replacement may then have their series.
+	for _, b := range p.members {
+		if !stays[b] {
+			p.leave(b, reason)
+		}
+	}
+	members := make([]*Backend, len(wanted))
+	for i, m := range wanted {
+		b := old[m.Address]
+		if stays[b] {
+			p.update(b, m)
+			members[i] = b
+			continue
+		}
+		members[i] = p.join(m, b, reason)
+	}
+	p.members = members
+}
+
+// join makes a backend. The one that it replaces, if any, hands on what the administrator said.
+func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
+	active := ActiveUp
+	if p.options.HealthChecks {
+		active = ActiveUnknown
+	}
+	b := newBackend(m, active)
+	b.pool = p
+	s := *b.state.Load()
+	if replaced != nil {
+		was := replaced.state.Load()
+		s.admin, s.override = was.admin, was.override
+	}
+	s.change = Change{Time: time.Now(), From: "absent", To: active.String(), Reason: reason}
+	b.set(&s)
+	p.registerBackend(b)
+	p.announce(b, s.change)
+	if join := p.options.OnJoin; join != nil {
+		p.outbox.add(func() { join(b) })
+	}
+	return b
+}
+
+// update gives a backend that stays its new settings.
+func (p *Pool) update(b *Backend, m Member) {
+	s := *b.state.Load()
+	s.configured, s.maxConns, s.backup = m.Weight, m.MaxConns, m.Backup
+	if !p.options.HealthChecks && s.active != ActiveUp {
+		s.change = Change{Time: time.Now(), From: s.active.String(), To: "up", Reason: "no health checks any more"}
+		s.active = ActiveUp
+		p.announce(b, s.change)
+	}
+	if p.options.Eject.Failures <= 0 && s.passive != PassiveOK {
+		s.change = Change{Time: time.Now(), From: s.passive.String(), To: "ok", Reason: "no ejection any more"}
+		b.endEjection(&s)
+		p.announce(b, s.change)
+	}
+	b.set(&s)
+}
+
+// leave takes a backend out. No request can reserve it any more; those it has finish, and
+// the last of them, or this call, has its connections closed.
+func (p *Pool) leave(b *Backend, reason string) {
+	from := b.state.Load().name()
+	b.limit.Store(gone)
+	b.scope.Close()
+	p.leaving[b] = struct{}{}
+	p.announce(b, Change{Time: time.Now(), From: from, To: "absent", Reason: reason})
+	if leave := p.options.OnLeave; leave != nil {
+		p.outbox.add(func() { leave(b) })
+	}
+	b.retire()
+}
+
+// forget closes the connections of a backend that has left, after its last request.
+func (p *Pool) forget(b *Backend) {
+	b.closeConns()
+	p.mu.Lock()
+	delete(p.leaving, b)
+	p.mu.Unlock()
+}
+
+// announce logs a change and sends it to the event stream, after the caller's lock is released.
+// A nil backend means the pool itself.
+func (p *Pool) announce(b *Backend, c Change) {
+	e := Event{Time: c.Time, Pool: p.name, From: c.From, To: c.To, Reason: c.Reason}
+	what := "pool"
+	if b != nil {
+		what = "backend"
+		e.Backend = b.address
+	}
+	log, hook := p.options.Log, p.options.OnEvent
+	p.outbox.add(func() {
+		fields := []any{"pool", e.Pool, "backend", e.Backend, "from", e.From, "to", e.To, "reason", e.Reason}
+		if b == nil {
+			fields = append(fields[:2], fields[4:]...)
+		}
+		level := hclog.Info
+		switch e.To {
+		case "none":
+			level = hclog.Error
+		case "down", "ejected", "panic", "backup":
+			level = hclog.Warn
+		}
+		log.Log(level, what+" changed", fields...)
+		if hook != nil {
+			hook(e)
+		}
+	})
+}

@@ -1,0 +1,82 @@
+package pool
+
+import "context"
+
+// Pick reserves a backend that is not in tried, unless only tried ones are left.
+// The caller must Release it. The context bounds the wait in the queue only.
+func (p *Pool) Pick(ctx context.Context, tried []*Backend) (*Backend, error) {
+	if len(tried) == 0 && p.queue.waiting.Load() == 0 {
+		if b := p.snapshot.Load().picker.Pick(); b != nil {
+			b.counters.asked.Add(1)
+			return b, nil
+		}
+	}
+	b, err := p.pickOrWait(ctx, tried)
+	if b != nil && len(tried) == 0 {
+		b.counters.asked.Add(1)
+	}
+	return b, err
+}
+
+func (p *Pool) pickOrWait(ctx context.Context, tried []*Backend) (*Backend, error) {
+	s := p.snapshot.Load()
+	if len(s.usable) == 0 {
+		return nil, ErrNoBackend
+	}
+	// Who comes while others wait stands behind them.
+	if p.queue.waiting.Load() == 0 {
+		b := s.pick(tried)
+		if len(tried) != 0 && p.queue.waiting.Load() != 0 {
+			p.serveQueue() // pick may have held a tried one while somebody looked for room
+		}
+		if b != nil {
+			return b, nil
+		}
+	}
+	if s.queueLimit <= 0 {
+		return nil, ErrFull
+	}
+	return p.wait(ctx, s, tried)
+}
+
+// pick reserves one that is not in tried; one that is, if all usable ones are; else it returns nil.
+func (s *snapshot) pick(tried []*Backend) *Backend {
+	if len(tried) == 0 {
+		return s.picker.Pick()
+	}
+	// The algorithm is asked a few times, so that a retry is balanced like any request.
+	for range 3 {
+		b := s.picker.Pick()
+		if b == nil {
+			return nil
+		}
+		if !contains(tried, b) {
+			return b
+		}
+		b.giveBack()
+	}
+	allTried := true
+	for _, b := range s.usable {
+		if contains(tried, b) {
+			continue
+		}
+		if b.Reserve() {
+			return b
+		}
+		allTried = false
+	}
+	if allTried {
+		return s.picker.Pick()
+	}
+	return nil
+}
+
+// contains is written out as tried has one or two entries and this is the request path.
+func contains(tried []*Backend, b *Backend) bool {
+	for _, t := range tried {
+		if t == b {
+			return true
+		}
+	}
+	return false
+}

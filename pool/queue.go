@@ -1,0 +1,113 @@
+package pool
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// queue holds the requests that wait for room, first come first served. Requests that find
+// room look at waiting only; nobody takes the lock while nobody waits.
+type queue struct {
+	waiting atomic.Int64 // the length of list, changed under mu
+	mu      sync.Mutex
+	list    list.List // of *waiter
+}
+
+// waiter is one request in the queue. Whoever takes it out of the list, under the queue's
+// lock, sets the result and closes done.
+type waiter struct {
+	tried   []*Backend
+	place   *list.Element // nil once out of the list
+	done    chan struct{}
+	backend *Backend
+	err     error
+}
+
+// enter puts w at the end, unless limit are waiting already.
+func (q *queue) enter(w *waiter, limit int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.list.Len() >= limit {
+		return false
+	}
+	w.place = q.list.PushBack(w)
+	q.waiting.Add(1)
+	return true
+}
+
+// leave takes w out and tells whether it was still waiting; if not, its result is set.
+func (q *queue) leave(w *waiter) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if w.place == nil {
+		return false
+	}
+	q.remove(w)
+	return true
+}
+
+func (q *queue) remove(w *waiter) {
+	q.list.Remove(w.place)
+	w.place = nil
+	q.waiting.Add(-1)
+}
+
+// wait queues the caller until it gets a backend, the queue timeout or ctx ends, or no backend is usable.
+func (p *Pool) wait(ctx context.Context, s *snapshot, tried []*Backend) (*Backend, error) {
+	w := &waiter{tried: tried, done: make(chan struct{})}
+	if !p.queue.enter(w, s.queueLimit) {
+		p.metrics.queueRejected.Inc()
+		return nil, ErrQueueFull
+	}
+	started := time.Now()
+	defer func() { p.metrics.queueWait.Observe(time.Since(started)) }()
+	// Room may have come up before the queue was entered; from here on Release sees the waiter.
+	p.serveQueue()
+
+	var timeout <-chan time.Time
+	if s.queueTimeout > 0 {
+		timer := time.NewTimer(s.queueTimeout)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		if !p.queue.leave(w) && w.backend != nil {
+			w.backend.Release()
+		}
+		return nil, ctx.Err()
+	case <-timeout:
+		if p.queue.leave(w) {
+			p.metrics.queueRejected.Inc()
+			return nil, ErrQueueTimeout
+		}
+	}
+	return w.backend, w.err
+}
+
+// serveQueue reserves backends for those who wait, from the first on, as long as there is room. One whose
+// only free backends are those it has tried already lets the next pass.
+func (p *Pool) serveQueue() {
+	q := &p.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := p.snapshot.Load()
+	for e := q.list.Front(); e != nil; {
+		w := e.Value.(*waiter)
+		e = e.Next()
+		if len(s.usable) == 0 {
+			w.err = ErrNoBackend
+		} else if w.backend = s.pick(w.tried); w.backend == nil {
+			if len(w.tried) == 0 {
+				return
+			}
+			continue
+		}
+		q.remove(w)
+		close(w.done)
+	}
+}

@@ -1,0 +1,88 @@
+package pool
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// change replaces a backend's state by one that edit has worked on, and publishes it. An edit that returns
+// no names wants no change. The caller does not hold p.mu; a backend that has left is not touched.
+func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b.pool != p || b.limit.Load() == gone {
+		return
+	}
+	s := *b.state.Load()
+	from, to := edit(&s)
+	if from == to {
+		return
+	}
+	s.change = Change{Time: time.Now(), From: from, To: to, Reason: reason}
+	b.set(&s)
+	p.announce(b, s.change)
+	p.publish()
+}
+
+// SetActive is called with the first result of a backend's health checks, and at each flip.
+// Up ends an ejection.
+func (p *Pool) SetActive(b *Backend, up bool, reason string) {
+	p.change(b, reason, func(s *state) (from, to string) {
+		from = s.active.String()
+		s.active = ActiveDown
+		if up {
+			s.active = ActiveUp
+			if s.passive != PassiveOK {
+				from = s.passive.String()
+				b.endEjection(s)
+			}
+		}
+		return from, s.active.String()
+	})
+}
+
+// ProbePassed is called after every probe that passed: it ends an ejection, and an unknown backend is up.
+// It costs one load otherwise.
+func (p *Pool) ProbePassed(b *Backend) {
+	s := b.state.Load()
+	if s.passive != PassiveOK || s.active == ActiveUnknown {
+		p.change(b, "probe passed", func(s *state) (from, to string) {
+			from = s.passive.String()
+			if s.active == ActiveUnknown {
+				from, s.active = s.active.String(), ActiveUp
+			} else if s.passive == PassiveOK {
+				return "", ""
+			}
+			b.endEjection(s)
+			return from, s.name()
+		})
+	}
+}
+
+// SetAdmin sets the administrator's state of a backend. It survives a reload. A backend with health
+// checks that comes back from Maint is unknown until its next probe, as nobody looked at it meanwhile.
+func (p *Pool) SetAdmin(b *Backend, a Admin, reason string) {
+	p.change(b, reason, func(s *state) (from, to string) {
+		from = s.admin.String()
+		if s.admin == Maint && a != Maint && p.options.HealthChecks {
+			s.active = ActiveUnknown
+		}
+		s.admin = a
+		return from, a.String()
+	})
+}
+
+// SetWeight sets a backend's weight at run time; 0 gives the configured one back. It survives a
+// reload. The error names the range allowed.
+func (p *Pool) SetWeight(b *Backend, weight int, reason string) error {
+	if weight < 0 || weight > MaxWeight {
+		return fmt.Errorf("cannot set weight %d of backend %q: not between 1 and %d", weight, b.address, MaxWeight)
+	}
+	p.change(b, reason, func(s *state) (from, to string) {
+		from = "weight " + strconv.Itoa(s.weight())
+		s.override = weight
+		return from, "weight " + strconv.Itoa(s.weight())
+	})
+	return nil
+}
