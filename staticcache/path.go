@@ -1,6 +1,9 @@
 package staticcache
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // maxPath is the longest path, in bytes, that is looked for: the kernel knows no longer ones.
 const maxPath = 4096
@@ -59,33 +62,34 @@ func isDir(path string) bool { return path == "" || path[len(path)-1] == '/' }
 // appendLocation appends the target of a request with a slash after its path, the query kept.
 //
 // The result begins with exactly one slash: a browser takes "//host/" and "/\host/" for another
-// site. It strips tabs and line ends before it looks, so bytes that no URL holds are escaped.
+// site. It strips tabs and line ends before it looks, so they are escaped.
 func appendLocation(dst, target []byte) []byte {
 	target = originForm(target)
 	for len(target) > 0 && (target[0] == '/' || target[0] == '\\') {
 		target = target[1:]
 	}
 	dst = append(dst, '/')
-	if len(target) == 0 {
-		return dst
+	path, query, found := bytes.Cut(target, []byte("?"))
+	dst = appendEscaped(dst, path)
+	if dst[len(dst)-1] != '/' {
+		dst = append(dst, '/')
 	}
-	query := false
-	for _, c := range target {
-		switch {
-		case c == '#':
-			dst = append(dst, "%23"...)
-		case c == '?' && !query:
-			query = true
-			dst = append(dst, "/?"...)
-		case c <= ' ' || c == '\\' || c >= 0x7f || c == '"' || c == '<' || c == '>':
-			const hex = "0123456789ABCDEF"
+	if found {
+		dst = append(dst, '?')
+		dst = appendEscaped(dst, query)
+	}
+	return dst
+}
+
+// appendEscaped appends a piece of a target and escapes the bytes that no target holds.
+func appendEscaped(dst, piece []byte) []byte {
+	const hex = "0123456789ABCDEF"
+	for _, c := range piece {
+		if c <= ' ' || c >= 0x7f || c == '\\' || c == '#' || c == '"' || c == '<' || c == '>' {
 			dst = append(dst, '%', hex[c>>4], hex[c&15])
-		default:
+		} else {
 			dst = append(dst, c)
 		}
-	}
-	if !query {
-		dst = append(dst, '/')
 	}
 	return dst
 }
@@ -95,10 +99,9 @@ func originForm(target []byte) []byte {
 	if len(target) > 0 && target[0] == '/' {
 		return target
 	}
-	s := string(target)
-	if _, rest, ok := strings.Cut(s, "://"); ok {
-		if i := strings.IndexAny(rest, "/?"); i >= 0 {
-			return []byte(rest[i:])
+	if _, rest, ok := bytes.Cut(target, []byte("://")); ok {
+		if i := bytes.IndexAny(rest, "/?"); i >= 0 {
+			return rest[i:]
 		}
 		return nil
 	}

@@ -36,7 +36,7 @@ func parseRange(spans []span, field []byte, size int64) ([]span, bool) {
 		return nil, true
 	}
 	var sum int64
-	asked, ranges := false, 0
+	asked := 0
 	for len(set) > 0 {
 		var item []byte
 		item, set, _ = bytes.Cut(set, []byte(","))
@@ -48,19 +48,16 @@ func parseRange(spans []span, field []byte, size int64) ([]span, bool) {
 		if !ok {
 			return nil, false
 		}
-		asked = true
-		if ranges++; ranges > maxRanges {
-			return nil, true
+		asked++
+		if satisfiable && asked <= maxRanges && sum <= size {
+			spans = append(spans, s)
+			sum += s.length
 		}
-		if !satisfiable {
-			continue
-		}
-		if sum += s.length; sum > size {
-			return nil, true
-		}
-		spans = append(spans, s)
 	}
-	return spans, len(spans) > 0 || !asked
+	if asked > maxRanges || sum > size {
+		return nil, true
+	}
+	return spans, len(spans) > 0 || asked == 0
 }
 
 // parseSpan reads "first-last", "first-" or "-suffix".

@@ -195,3 +195,24 @@ func TestForbidden(t *testing.T) {
 		t.Errorf("%v", result)
 	}
 }
+
+func TestRefusal(t *testing.T) {
+	for err, want := range map[error]Result{
+		&os.PathError{Op: "openat", Path: "x", Err: syscall.EACCES}: Forbidden,
+		&os.PathError{Op: "openat", Path: "x", Err: syscall.ENOENT}: NotFound,
+		&os.PathError{Op: "openat", Path: "x", Err: syscall.ENXIO}:  NotFound, // a socket
+		&os.PathError{Op: "openat", Path: "x", Err: syscall.EMFILE}: Failed,
+		errNotRegular: NotFound,
+		os.ErrClosed:  Failed,
+	} {
+		result, reason := refusal(err)
+		if result != want || (reason != nil) != (want == Failed) {
+			t.Errorf("%v: %v %v", err, result, reason)
+		}
+	}
+	for result, status := range map[Result]int{Answered: 0, NotFound: 404, Forbidden: 403, MethodNotAllowed: 405, Failed: 500} {
+		if result.Status() != status {
+			t.Errorf("%d: %d", result, result.Status())
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -19,7 +20,8 @@ const calm = 50 * time.Millisecond
 // watch carries the wishes of requests to the one goroutine that owns the notifications. A wish
 // that finds the channel full is dropped: watching only makes sooner what recheck does anyway.
 type watch struct {
-	wanted chan wish
+	wanted  chan wish
+	dropped atomic.Bool // a wish to forget did not get through
 }
 
 // wish asks to watch a directory for d, or with no directory to forget all of d's.
@@ -32,6 +34,9 @@ func (w *watch) want(d *Dir, path string) {
 	select {
 	case w.wanted <- wish{d, path}:
 	default:
+		if path == "" {
+			w.dropped.Store(true)
+		}
 	}
 }
 
@@ -41,6 +46,15 @@ type watched struct {
 	byPath  map[string]map[*Dir]struct{}
 	told    map[*Dir]time.Time // when a Dir was last told of a change
 	pending map[*Dir]struct{}  // to be told at the next tick
+}
+
+func newWatched(events *fsnotify.Watcher) *watched {
+	return &watched{
+		events:  events,
+		byPath:  map[string]map[*Dir]struct{}{},
+		told:    map[*Dir]time.Time{},
+		pending: map[*Dir]struct{}{},
+	}
 }
 
 // runWatch tells Dirs that something in one of their directories changed. Where the system has no
@@ -53,12 +67,7 @@ func (c *Cache) runWatch(ctx context.Context) {
 		return
 	}
 	defer events.Close()
-	w := &watched{
-		events:  events,
-		byPath:  map[string]map[*Dir]struct{}{},
-		told:    map[*Dir]time.Time{},
-		pending: map[*Dir]struct{}{},
-	}
+	w := newWatched(events)
 	complained := false
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -84,6 +93,9 @@ func (c *Cache) runWatch(ctx context.Context) {
 			w.tellAll()
 		case <-ticker.C:
 			w.flush()
+			if c.watch.dropped.Swap(false) {
+				w.forgetClosed()
+			}
 		}
 	}
 }
@@ -130,6 +142,20 @@ func (w *watched) forget(d *Dir) {
 		if len(dirs) == 0 {
 			w.drop(path)
 		}
+	}
+}
+
+func (w *watched) forgetClosed() {
+	closed := map[*Dir]struct{}{}
+	for _, dirs := range w.byPath {
+		for d := range dirs {
+			if d.closed.Load() {
+				closed[d] = struct{}{}
+			}
+		}
+	}
+	for d := range closed {
+		w.forget(d)
 	}
 }
 
