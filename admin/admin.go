@@ -1,0 +1,127 @@
+// Package admin is lb's second listener: the metrics, a JSON API, the dashboard and the profiler,
+// for people and programs that operate lb; and the client that lb's own commands use.
+//
+// It is not on the request path, and so it is net/http.
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"lb/pool"
+	"lb/telemetry"
+)
+
+const (
+	headTimeout  = 5 * time.Second  // to read a request's head
+	bodyTimeout  = 10 * time.Second // to read its body
+	writeTimeout = 30 * time.Second // to make and send an answer; events and profiles have their own
+	idleTimeout  = 75 * time.Second
+	stopTimeout  = 2 * time.Second // for answers under way when Serve ends
+	maxHead      = 32 << 10
+	maxBody      = 64 << 10
+)
+
+// Options are what the server shows and controls. A nil func leaves its endpoint out: it answers 404.
+type Options struct {
+	// Listen is the address as configured; requests may name its host even if it is no loopback name.
+	Listen string
+	// Token, if set, is asked for everywhere but on /metrics, /healthz and /readyz.
+	Token string
+
+	Registry *telemetry.Registry
+	Log      hclog.Logger
+	Events   *Events // what /api/v1/events shows
+
+	Pools  func() []*pool.Pool // those in force, in their order
+	Status func() Status
+	Ready  func() bool // nil: always
+
+	// Reload reads the configuration anew and puts it in force, or returns an error and changes
+	// nothing. The diagnostics, warnings too, are for people and may have many lines.
+	Reload func(ctx context.Context) (diagnostics string, err error)
+	// Config returns the configuration in force, secrets masked, as something that encodes as JSON.
+	Config func() any
+	// Explain tells what a request would meet. An error means that the URL or the method is wrong.
+	Explain func(method, url string) (any, error)
+}
+
+// Server answers on the admin listener.
+type Server struct {
+	options Options
+	access  access
+	page    page
+	handler http.Handler
+}
+
+// New returns a server that is not yet listening: see Serve.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = hclog.NewNullLogger()
+	}
+	if o.Registry == nil {
+		o.Registry = telemetry.NewRegistry()
+	}
+	if o.Pools == nil {
+		o.Pools = func() []*pool.Pool { return nil }
+	}
+	s := &Server{options: o, access: newAccess(o), page: newPage()}
+	s.handler = s.routes()
+	return s
+}
+
+// Serve answers connections of the listener until ctx ends, and closes it. Answers under way have
+// two seconds then. The error is nil if ctx ended it. Without a token it refuses a listener that other
+// machines can reach.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	local := isLocal(ln.Addr())
+	if !local && s.options.Token == "" {
+		ln.Close()
+		return fmt.Errorf("cannot serve the admin API on %s without a token: other machines can reach it", ln.Addr())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	server := &http.Server{
+		Handler:           s.access.guard(ln.Addr(), s.handler),
+		ReadHeaderTimeout: headTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHead,
+		// Requests that last, as event streams do, end with ctx.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    s.options.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+		// No WriteTimeout: the profiler refuses a profile that is longer. Each handler sets a deadline.
+	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			server.Close()
+		}
+	})
+	err := server.Serve(ln)
+	if !errors.Is(err, http.ErrServerClosed) && stop() {
+		server.Close()
+		return fmt.Errorf("cannot serve the admin API on %s: %w", ln.Addr(), err)
+	}
+	<-stopped
+	return nil
+}
+
+// isLocal tells whether only this machine reaches the address.
+func isLocal(addr net.Addr) bool {
+	switch a := addr.(type) {
+	case *net.UnixAddr:
+		return true
+	case *net.TCPAddr:
+		return a.IP.IsLoopback()
+	}
+	return false
+}

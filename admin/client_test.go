@@ -1,0 +1,133 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"lb/pool"
+)
+
+func TestClient(t *testing.T) {
+	pools, _ := twoPools()
+	diagnostics, refused := "a warning", error(nil)
+	client := &Client{Token: testToken, Addr: serve(t, Options{
+		Token: testToken, Pools: pools,
+		Status:  func() Status { return Status{Version: "v9"} },
+		Reload:  func(context.Context) (string, error) { return diagnostics, refused },
+		Explain: func(method, url string) (any, error) { return []string{method, url}, nil },
+	})}
+	ctx := t.Context()
+	t.Setenv("http_proxy", "http://127.0.0.1:1") // not for us
+
+	if s, err := client.Status(ctx); err != nil || s.Version != "v9" {
+		t.Errorf("status: %+v %v", s, err)
+	}
+	got, err := client.Pools(ctx)
+	if err != nil || len(got) != 2 || got[0].Name != "app" || len(got[0].Backends) != 2 || got[0].Backends[1].Weight != 3 {
+		t.Errorf("pools: %+v %v", got, err)
+	}
+	if err := client.SetAdmin(ctx, `odd "pool"/x`, "unix:/run/app.sock", "drain"); err != nil {
+		t.Error(err)
+	}
+	if b := pools()[1].Backend("unix:/run/app.sock"); b.AdminState() != pool.Drain {
+		t.Errorf("state %v", b.AdminState())
+	}
+	if err := client.SetWeight(ctx, "app", "127.0.0.1:5000", 9); err != nil || pools()[0].Backend("127.0.0.1:5000").Weight() != 9 {
+		t.Errorf("weight: %v", err)
+	}
+	var explained []string
+	if err := client.Explain(ctx, "GET", "http://a/b?c=d&e", &explained); err != nil || len(explained) != 2 || explained[1] != "http://a/b?c=d&e" {
+		t.Errorf("explain: %q %v", explained, err)
+	}
+	if d, err := client.Reload(ctx); err != nil || d != diagnostics {
+		t.Errorf("reload: %q %v", d, err)
+	}
+	diagnostics, refused = "lb.hcl:7: wrong\n", errors.New("the configuration has 1 error")
+	_, err = client.Reload(ctx)
+	var response *ResponseError
+	if !errors.As(err, &response) || response.Status != 422 || response.Diagnostics != diagnostics ||
+		err.Error() != "the configuration has 1 error\nlb.hcl:7: wrong" {
+		t.Errorf("refused reload: %v", err)
+	}
+	if err := client.SetAdmin(ctx, "app", "nobody", "drain"); !errors.As(err, &response) || response.Status != 404 || err.Error() != `no backend "nobody" in pool "app"` {
+		t.Errorf("unknown backend: %v", err)
+	}
+	client.Token = "wrong"
+	if _, err := client.Pools(ctx); !errors.As(err, &response) || response.Status != 401 || !strings.Contains(err.Error(), "-token") {
+		t.Errorf("wrong token: %v", err)
+	}
+}
+
+func TestClientUnreachable(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	_, err = (&Client{Addr: addr}).Pools(t.Context())
+	var unreachable *UnreachableError
+	if !errors.As(err, &unreachable) || !strings.HasPrefix(err.Error(), "cannot reach lb's admin listener at "+addr+": ") ||
+		!strings.HasSuffix(err.Error(), "is lb running? use -admin ADDR") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("error %v", err)
+	}
+	for _, addr := range []string{"no port", "%zz", "unix:/does/not/exist"} {
+		if _, err := (&Client{Addr: addr}).Pools(t.Context()); !errors.As(err, &unreachable) {
+			t.Errorf("%q: %v", addr, err)
+		}
+	}
+}
+
+// The port may belong to something else.
+func TestClientOfAnotherServer(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+	}{{200, "<html>"}, {404, "404 page not found"}, {502, `{"message":"x"}`}} {
+		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(c.status)
+			w.Write([]byte(c.body))
+		}))
+		_, err := (&Client{Addr: other.Listener.Addr().String()}).Pools(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "is not lb's admin listener") {
+			t.Errorf("%d %s: %v", c.status, c.body, err)
+		}
+		other.Close()
+	}
+}
+
+func TestTable(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var b strings.Builder
+	err := writeTable(&b, []pool.PoolStatus{
+		{Name: "app", Panic: true, Backends: []pool.BackendStatus{
+			{Address: "127.0.0.1:5000", Weight: 1, Usable: true, State: "up", Passive: "ok", InFlight: 3, MaxConns: 10, Requests: 1200, EWMAMillis: 12.34,
+				LastChange: &pool.Change{Time: now.Add(-time.Hour), Reason: "not shown: all is well"},
+				LastCheck:  &pool.Check{OK: true, Time: now.Add(-time.Second), Millis: 1.26}},
+			{Address: "127.0.0.1:5001", Weight: 2, ConfiguredWeight: 1, State: "down", Passive: "ok", Backup: true, Errors: 7,
+				LastChange: &pool.Change{Time: now.Add(-90 * time.Second), Reason: "status 500\x1b[2J\n"},
+				LastCheck:  &pool.Check{Error: "status 500", Time: now.Add(-2 * time.Second)}},
+			{Address: "127.0.0.1:5002", Weight: 1, Usable: true, State: "up", Passive: "trial",
+				LastChange: &pool.Change{Time: now.Add(-50 * time.Hour)}},
+		}},
+		{Name: "empty"},
+	}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `POOL         BACKEND         STATE                                   WEIGHT            IN-FLIGHT  REQUESTS  ERRORS  EWMA    LAST CHECK
+app (panic)  127.0.0.1:5000  up                                      1                 3/10       1200      0       12.3ms  passed in 1.3ms, 1s ago
+             127.0.0.1:5001  down, backup (status 500 [2J , 1m ago)  2 (configured 1)  0          0         7       -       failed: status 500, 2s ago
+             127.0.0.1:5002  up, on trial (2d ago)                   1                 0          0         0       -       -
+empty        (no backend)
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}

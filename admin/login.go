@@ -1,0 +1,47 @@
+package admin
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
+	writeLogin(w, http.StatusOK, "")
+}
+
+// writeLogin shows the form that asks for the token; the message is one of ours.
+func writeLogin(w http.ResponseWriter, status int, message string) {
+	html := strings.NewReplacer("/*CSS*/", dashboardCSS, "<!--MESSAGE-->", message).Replace(loginHTML)
+	policy := "default-src 'none'; style-src '" + digest(dashboardCSS) +
+		"'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	writeHTML(w, status, policy, html)
+}
+
+// login gives a browser that knows the token a session.
+func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	if !s.access.isToken(r.PostFormValue("token")) {
+		s.options.Log.Warn("login to the dashboard with a wrong token", "from", r.RemoteAddr)
+		writeLogin(w, http.StatusUnauthorized, "That is not the token.")
+		return
+	}
+	http.SetCookie(w, sessionOf(r, s.access.newSession(time.Now()), sessionLifetime))
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, sessionOf(r, "", -time.Second))
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
+
+func sessionOf(r *http.Request, value string, lifetime time.Duration) *http.Cookie {
+	return &http.Cookie{
+		Name:     sessionCookie,
+		Value:    value,
+		Path:     "/",
+		MaxAge:   int(lifetime.Seconds()),
+		HttpOnly: true,
+		Secure:   r.TLS != nil,
+		SameSite: http.SameSiteStrictMode,
+	}
+}

@@ -1,0 +1,61 @@
+package admin
+
+import "time"
+
+// reloadTimeout bounds a reload as its caller sees it.
+const reloadTimeout = 2 * time.Minute
+
+// Status is what GET /api/v1/status shows: lb as a whole.
+type Status struct {
+	Version   string     `json:"version"`
+	GoVersion string     `json:"go_version"`
+	PID       int        `json:"pid"`
+	Ready     bool       `json:"ready"`
+	Started   time.Time  `json:"started"`
+	Uptime    float64    `json:"uptime_seconds"`
+	Config    string     `json:"config,omitempty"` // the path that a reload reads
+	Reload    *Reload    `json:"last_reload,omitempty"`
+	Listeners []Listener `json:"listeners"`
+	Sites     []Site     `json:"sites"`
+	Totals    Totals     `json:"totals"`
+}
+
+// Reload is how the last reload ended. It is also the data of the "reload" event.
+type Reload struct {
+	Time  time.Time `json:"time"`
+	OK    bool      `json:"ok"`
+	Error string    `json:"error,omitempty"`
+}
+
+// Listener is one address that clients connect to.
+type Listener struct {
+	Address     string `json:"address"`
+	TLS         bool   `json:"tls"`
+	Connections int64  `json:"connections"`       // open now
+	Accepted    uint64 `json:"connections_total"` // since the start
+}
+
+// Site is one site with its traffic since the start.
+type Site struct {
+	Name     string   `json:"name"`
+	Hosts    []string `json:"hosts,omitempty"` // none: the default site
+	Requests uint64   `json:"requests"`
+	Errors   uint64   `json:"errors"` // answered 5xx
+	InFlight int64    `json:"in_flight"`
+}
+
+// Totals are the sums over all sites since the start.
+type Totals struct {
+	Requests    uint64 `json:"requests"`
+	Errors      uint64 `json:"errors"` // answered 5xx
+	InFlight    int64  `json:"in_flight"`
+	BytesIn     uint64 `json:"bytes_in"`
+	BytesOut    uint64 `json:"bytes_out"`
+	Connections int64  `json:"connections"`
+}
+
+// Reloaded is the answer to a reload that went well; the diagnostics are warnings.
+type Reloaded struct {
+	Status      string `json:"status"`
+	Diagnostics string `json:"diagnostics,omitempty"`
+}

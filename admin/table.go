@@ -1,0 +1,116 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"lb/pool"
+)
+
+// WriteTable writes the pools as an aligned table for a terminal, one line a backend.
+func WriteTable(w io.Writer, pools []pool.PoolStatus) error {
+	return writeTable(w, pools, time.Now())
+}
+
+func writeTable(w io.Writer, pools []pool.PoolStatus, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "POOL\tBACKEND\tSTATE\tWEIGHT\tIN-FLIGHT\tREQUESTS\tERRORS\tEWMA\tLAST CHECK")
+	for _, p := range pools {
+		name := plain(p.Name)
+		if p.Panic {
+			name += " (panic)"
+		}
+		if len(p.Backends) == 0 {
+			fmt.Fprintf(t, "%s\t(no backend)\n", name)
+		}
+		for _, b := range p.Backends {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", name, plain(b.Address), stateText(b, now),
+				weightText(b), inFlightText(b), b.Requests, b.Errors, ewmaText(b), checkText(b.LastCheck, now))
+			name = "" // once a pool
+		}
+	}
+	return t.Flush()
+}
+
+// stateText is the state with its reason, which is what one looks at a table for.
+func stateText(b pool.BackendStatus, now time.Time) string {
+	text := plain(b.State)
+	if b.Passive == "trial" {
+		text += ", on trial"
+	}
+	if b.Backup {
+		text += ", backup"
+	}
+	if c := b.LastChange; c != nil && !(b.Usable && b.Passive == "ok") {
+		reason := ""
+		if c.Reason != "" {
+			reason = plain(c.Reason) + ", "
+		}
+		text += " (" + reason + age(c.Time, now) + ")"
+	}
+	return text
+}
+
+func weightText(b pool.BackendStatus) string {
+	if b.ConfiguredWeight != 0 {
+		return fmt.Sprintf("%d (configured %d)", b.Weight, b.ConfiguredWeight)
+	}
+	return strconv.Itoa(b.Weight)
+}
+
+func inFlightText(b pool.BackendStatus) string {
+	if b.MaxConns > 0 {
+		return fmt.Sprintf("%d/%d", b.InFlight, b.MaxConns)
+	}
+	return strconv.FormatInt(b.InFlight, 10)
+}
+
+func ewmaText(b pool.BackendStatus) string {
+	if b.EWMAMillis == 0 {
+		return "-"
+	}
+	return strconv.FormatFloat(b.EWMAMillis, 'f', 1, 64) + "ms"
+}
+
+func checkText(c *pool.Check, now time.Time) string {
+	switch {
+	case c == nil:
+		return "-"
+	case c.OK:
+		return fmt.Sprintf("passed in %.1fms, %s", c.Millis, age(c.Time, now))
+	case c.Error != "":
+		return "failed: " + plain(c.Error) + ", " + age(c.Time, now)
+	}
+	return "failed, " + age(c.Time, now)
+}
+
+// age is "now" rather than a negative time when the clocks of two machines differ.
+func age(t, now time.Time) string {
+	d := now.Sub(t)
+	switch {
+	case d < time.Second:
+		return "now"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds ago", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm ago", d/time.Minute)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh ago", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd ago", d/(24*time.Hour))
+}
+
+// plain keeps what a backend said from moving the terminal's cursor or the table's columns.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
