@@ -92,6 +92,8 @@ func lacks(ctx context.Context, err error, s *settings) string {
 	reason := fmt.Sprintf("body lacks %q", s.Body)
 	switch {
 	case err == nil:
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		reason += ": connection closed before its end"
 	case outOfTime(ctx):
 		reason += fmt.Sprintf(" within %v", s.Timeout)
 	default:

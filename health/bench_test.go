@@ -1,0 +1,89 @@
+package health
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"lb/pool"
+)
+
+const serveEnv = "LB_HEALTH_BENCH_SERVE"
+
+// serveForBenchmark answers probes in a process of its own, so that BenchmarkProbe measures lb's share alone.
+func serveForBenchmark() {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the benchmark
+		os.Exit(0)
+	}()
+	fmt.Println(listener.Addr())
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = conn.Read(make([]byte, 4096))
+		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"))
+		_ = conn.Close()
+	}
+}
+
+// BenchmarkProbe reports the CPU time of this process per probe. At 60 µs, 1,000 backends every 2 s
+// take 3 % of a core.
+func BenchmarkProbe(b *testing.B) {
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), serveEnv+"=1")
+	stdin, _ := command.StdinPipe()
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = stdin.Close(); _ = command.Wait() }()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	address := line[:len(line)-1]
+
+	for _, kind := range []string{HTTP, TCP} {
+		b.Run(kind, func(b *testing.B) {
+			target := backend(address)
+			dialer := net.Dialer{KeepAlive: -1}
+			dial := func(ctx context.Context, _ *pool.Backend) (net.Conn, error) {
+				return dialer.DialContext(ctx, "tcp", address)
+			}
+			c := New(Options{Config: Config{Type: kind}, Pool: &recorder{}, Dial: dial})
+			l := &loop{checker: c, backend: target, cancel: func() {}}
+			l.configure()
+			b.ReportAllocs()
+			before := cpuTime()
+			for b.Loop() {
+				l.check(context.Background(), time.Now())
+			}
+			b.ReportMetric(float64(cpuTime()-before)/float64(b.N)/1e3, "cpu-µs/probe")
+			if target.Status().LastCheck.Error != "" {
+				b.Fatal(target.Status().LastCheck.Error)
+			}
+		})
+	}
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

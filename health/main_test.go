@@ -1,0 +1,80 @@
+package health
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"lb/pool"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serveEnv) != "" {
+		serveForBenchmark()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// flip is one call of SetActive.
+type flip struct {
+	backend *pool.Backend
+	up      bool
+	reason  string
+	at      time.Time
+}
+
+// recorder is a Pool that remembers what it was told.
+type recorder struct {
+	mu     sync.Mutex
+	flips  []flip
+	passed int
+	told   chan flip // each flip; nil: nobody waits
+}
+
+func (r *recorder) SetActive(b *pool.Backend, up bool, reason string) {
+	f := flip{b, up, reason, time.Now()}
+	r.mu.Lock()
+	r.flips = append(r.flips, f)
+	r.mu.Unlock()
+	if r.told != nil {
+		r.told <- f
+	}
+}
+
+func (r *recorder) ProbePassed(*pool.Backend) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.passed++
+}
+
+func (r *recorder) all() []flip {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]flip(nil), r.flips...)
+}
+
+// await returns the next flip and fails the test if none comes.
+func (r *recorder) await(t *testing.T) flip {
+	t.Helper()
+	select {
+	case f := <-r.told:
+		return f
+	case <-time.After(10 * time.Second):
+		t.Fatal("no flip within 10s")
+		return flip{}
+	}
+}
+
+func backend(address string) *pool.Backend { return pool.NewBackend(pool.Member{Address: address}) }
+
+// dialTCP dials the backend's own address.
+func dialTCP(ctx context.Context, b *pool.Backend) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", b.Address())
+}
