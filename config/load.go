@@ -2,9 +2,24 @@
 // default filled in out, and diagnostics that say where something is wrong
 // and what to write instead.
 //
+// Each block of the language has one reading function. It names the block's
+// attributes and sub-blocks, each with where its value goes and what range it
+// may have; whatever the function did not name is unknown and reported.
+//
 // All file names in a Config are absolute or relative to the working folder;
 // a relative one in a file was meant relative to that file's folder.
 package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclwrite"
+)
 
 // Source is one configuration file in memory.
 type Source struct {
@@ -17,6 +32,7 @@ type Option func(*options)
 
 type options struct {
 	withoutFiles bool
+	everything   bool // for tests: read also what this version does not serve
 }
 
 // WithoutFileChecks leaves out every check of files that the configuration
@@ -25,25 +41,89 @@ func WithoutFileChecks() Option { return func(o *options) { o.withoutFiles = tru
 
 // Load reads a file, or a folder whose *.hcl files are read in name order as
 // one configuration. The Config is nil if the diagnostics have errors.
-func Load(path string, opts ...Option) (*Config, Diagnostics) { panic("todo") }
-
-// Parse is Load for sources in memory. The Config is nil if the diagnostics have errors.
-func Parse(sources []Source, opts ...Option) (*Config, Diagnostics) { panic("todo") }
-
-// Format returns the source in canonical HCL style. What does not parse is returned with
-// its spacing changed at most.
-func Format(src []byte) []byte { panic("todo") }
-
-// Flags are what the command line can say without a file.
-type Flags struct {
-	Listen  string   // "" is ":8080"
-	To      []string // backend addresses, at least one
-	Static  string   // a folder that is served under /static/; "" for none
-	Balance string   // "" is round_robin
+func Load(path string, opts ...Option) (*Config, Diagnostics) {
+	names, err := sourceNames(path)
+	if err != nil {
+		return nil, Diagnostics{unreadable(path, err)}
+	}
+	var sources []Source
+	var found Diagnostics
+	for _, name := range names {
+		text, err := readRegular(name)
+		if err != nil {
+			found = append(found, unreadable(name, err))
+			continue
+		}
+		sources = append(sources, Source{Name: name, Text: text})
+	}
+	if len(found) > 0 {
+		return nil, found
+	}
+	return Parse(sources, opts...)
 }
 
-// FromFlags returns the configuration for a command line without a file: one
-// default site that proxies everything to one pool named "app", and serves
-// files under /static/ if there is a folder for them.
-// The Config is nil if the diagnostics have errors.
-func FromFlags(f Flags, opts ...Option) (*Config, Diagnostics) { panic("todo") }
+// sourceNames returns the files of a configuration.
+func sourceNames(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path) // sorted by name
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		// A leading dot is an editor's lock or backup file.
+		if strings.HasSuffix(e.Name(), ".hcl") && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, filepath.Join(path, e.Name()))
+		}
+	}
+	if len(names) == 0 {
+		return nil, errors.New("the folder has no *.hcl file")
+	}
+	return names, nil
+}
+
+func unreadable(name string, err error) Diagnostic {
+	return Diagnostic{
+		Summary: fmt.Sprintf("cannot read the configuration: %v", bare(err)),
+		Detail:  "Name a file, or a folder with *.hcl files, that this user may read: lb -config /etc/lb/lb.hcl",
+		Pos:     Pos{File: name},
+	}
+}
+
+// bare takes the operation and the path off a file error, where the message
+// around it names the path already.
+func bare(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// Parse is Load for sources in memory. The Config is nil if the diagnostics have errors.
+func Parse(sources []Source, opts ...Option) (*Config, Diagnostics) {
+	r := newReader(sources)
+	for _, o := range opts {
+		o(&r.options)
+	}
+	root, ok := r.root(sources)
+	if !ok {
+		return nil, r.diagnostics()
+	}
+	c := readConfig(root)
+	found := r.diagnostics()
+	if found.HasErrors() {
+		return nil, found
+	}
+	return c, found
+}
+
+// Format returns the source in canonical HCL style. What does not parse comes
+// back with its spacing changed at most.
+func Format(src []byte) []byte { return hclwrite.Format(src) }

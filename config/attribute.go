@@ -1,0 +1,268 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// textCheck says what is wrong with a text and what to write instead; two
+// empty strings if nothing is.
+type textCheck func(s string) (problem, remedy string)
+
+// value evaluates an attribute. It is false if the attribute is not written,
+// is null (which means the same), or is broken, which is reported.
+func (b *block) value(name string) (v cty.Value, at hcl.Range, ok bool) {
+	b.knownAttributes = append(b.knownAttributes, name)
+	a := b.attributes[name]
+	if a == nil {
+		return cty.NilVal, b.at, false
+	}
+	v, ok = b.evaluate(a.Expr)
+	at = a.Expr.Range()
+	if !ok || v.IsNull() {
+		return cty.NilVal, at, false
+	}
+	return v, at, b.available(b.path+"."+name, plain(v), at)
+}
+
+// plain returns a primitive value as text, "" for others.
+func plain(v cty.Value) string {
+	if s, err := convert.Convert(v, cty.String); err == nil {
+		return s.AsString()
+	}
+	return ""
+}
+
+func (b *block) evaluate(e hclsyntax.Expression) (cty.Value, bool) {
+	v, diags := e.Value(b.contexts[e.Range().Filename])
+	for _, d := range diags {
+		b.adopt(d)
+	}
+	if diags.HasErrors() || !v.IsWhollyKnown() {
+		return cty.NilVal, false
+	}
+	return v, true
+}
+
+// written tells whether the attribute stands in the block.
+func (b *block) written(name string) bool { return b.attributes[name] != nil }
+
+// place returns where an attribute is written, or the block's head if it is not.
+func (b *block) place(name string) hcl.Range {
+	if a := b.attributes[name]; a != nil {
+		return a.Expr.Range()
+	}
+	return b.at
+}
+
+func (b *block) wrongType(at hcl.Range, name string, got cty.Value, remedy string) {
+	b.fail(at, fmt.Sprintf("%s cannot be %s", name, sort(got)), remedy)
+}
+
+// sort names the type of a value.
+func sort(v cty.Value) string {
+	t := v.Type()
+	switch {
+	case v.IsNull():
+		return "null"
+	case t == cty.String:
+		return "a text"
+	case t == cty.Number:
+		return "a number"
+	case t == cty.Bool:
+		return "true or false"
+	case t.IsTupleType() || t.IsListType() || t.IsSetType():
+		return "a list"
+	}
+	return "a map"
+}
+
+// text reads a text in quotes.
+func (b *block) text(name string, to *string, checks ...textCheck) {
+	v, at, ok := b.value(name)
+	if !ok {
+		return
+	}
+	if v.Type() != cty.String {
+		b.wrongType(at, name, v, fmt.Sprintf("Write a text in quotes: %s = %q", name, exampleText(plain(v))))
+		return
+	}
+	if s := v.AsString(); b.passes(name, s, at, checks) {
+		*to = s
+	}
+}
+
+func exampleText(s string) string {
+	if s == "" {
+		return "…"
+	}
+	return s
+}
+
+func (b *block) passes(name, s string, at hcl.Range, checks []textCheck) bool {
+	for _, check := range checks {
+		if problem, remedy := check(s); problem != "" {
+			b.fail(at, name+" "+problem, remedy)
+			return false
+		}
+	}
+	return true
+}
+
+// require reports an attribute that is not written, or is empty.
+func (b *block) require(name, value, example string) {
+	if value == "" && (!b.written(name) || b.attributeIsEmptyText(name)) {
+		b.fail(b.place(name), fmt.Sprintf("%s needs %s", b.kind(), name), fmt.Sprintf("Write: %s = %q", name, example))
+	}
+}
+
+func (b *block) attributeIsEmptyText(name string) bool {
+	v, diags := b.attributes[name].Expr.Value(b.contexts[b.at.Filename])
+	return !diags.HasErrors() && v.IsKnown() && !v.IsNull() && v.Type() == cty.String && v.AsString() == ""
+}
+
+// secret reads a text without the line feed that files end with.
+func (b *block) secret(name string, to *Secret, checks ...textCheck) {
+	s := string(*to)
+	b.text(name, &s, checks...)
+	*to = Secret(strings.TrimRight(s, "\r\n"))
+}
+
+// file reads the name of a file, relative to the configuration's folder.
+func (b *block) file(name string, to *string) {
+	b.text(name, to, noNUL)
+	if b.written(name) {
+		*to = under(filepath.Dir(b.at.Filename), *to)
+	}
+}
+
+func noNUL(s string) (problem, remedy string) {
+	if strings.ContainsRune(s, 0) {
+		return "contains a NUL character", "Remove it."
+	}
+	return "", ""
+}
+
+// flag reads true or false.
+func (b *block) flag(name string, to *bool) {
+	v, at, ok := b.value(name)
+	if !ok {
+		return
+	}
+	c, err := convert.Convert(v, cty.Bool) // a text too: env("…") gives one
+	if err != nil {
+		b.wrongType(at, name, v, fmt.Sprintf("Write %s = true or %s = false, without quotes.", name, name))
+		return
+	}
+	*to = c.True()
+}
+
+// number reads an integer from lo to hi.
+func (b *block) number(name string, to *int, lo, hi int) {
+	v, at, ok := b.value(name)
+	if !ok {
+		return
+	}
+	if n, ok := b.integer(name, v, at); ok {
+		if n < int64(lo) || n > int64(hi) {
+			b.fail(at, fmt.Sprintf("%s = %d is out of range", name, n), numberRange(lo, hi))
+			return
+		}
+		*to = int(n)
+	}
+}
+
+func numberRange(lo, hi int) string {
+	if hi == math.MaxInt32 {
+		return fmt.Sprintf("Write a whole number of %d or more.", lo)
+	}
+	return fmt.Sprintf("Write a whole number from %d to %d.", lo, hi)
+}
+
+// unlimited is the upper bound of numbers that have none of their own.
+const unlimited = math.MaxInt32
+
+func (b *block) integer(name string, v cty.Value, at hcl.Range) (int64, bool) {
+	c, err := convert.Convert(v, cty.Number) // a text too: env("…") gives one
+	if err != nil {
+		b.wrongType(at, name, v, fmt.Sprintf("Write a whole number without quotes: %s = 1", name))
+		return 0, false
+	}
+	n, accuracy := c.AsBigFloat().Int64()
+	if accuracy != big.Exact {
+		b.fail(at, fmt.Sprintf("%s must be a whole number", name), fmt.Sprintf("Write it without a fraction: %s = %d", name, n))
+		return 0, false
+	}
+	return n, true
+}
+
+// share reads a number from 0 to 1.
+func (b *block) share(name string, to *float64) {
+	v, at, ok := b.value(name)
+	if !ok {
+		return
+	}
+	c, err := convert.Convert(v, cty.Number)
+	if err != nil {
+		b.wrongType(at, name, v, fmt.Sprintf("Write a number from 0 to 1 without quotes: %s = 0.5", name))
+		return
+	}
+	f, _ := c.AsBigFloat().Float64()
+	if !(f >= 0 && f <= 1) {
+		b.fail(at, fmt.Sprintf("%s = %g is out of range", name, f), "Write a number from 0 to 1: 0.5 is one half.")
+		return
+	}
+	*to = f
+}
+
+// duration reads "1500ms", "2s", "5m" and the like, and 0.
+func (b *block) duration(name string, to *time.Duration, least time.Duration) {
+	v, at, ok := b.value(name)
+	if !ok {
+		return
+	}
+	if v.Type() != cty.String && v.Type() != cty.Number {
+		b.wrongType(at, name, v, fmt.Sprintf("Write a duration in quotes: %s = \"2s\"", name))
+		return
+	}
+	d, err := parseDuration(plain(v))
+	if err != nil {
+		b.fail(at, fmt.Sprintf("%s is no duration: %v", name, err), fmt.Sprintf("Write a number with ms, s, m or h: %s = %q", name, suggestDuration(plain(v))))
+		return
+	}
+	if d < least {
+		b.fail(at, fmt.Sprintf("%s = %q is too short", name, plain(v)), fmt.Sprintf("Write at least %q.", least.String()))
+		return
+	}
+	*to = d
+}
+
+// size reads a number of bytes, or "16KiB", "8MiB" and the like.
+func (b *block) size(name string, to *int64, lo, hi int64) {
+	v, at, ok := b.value(name)
+	if !ok {
+		return
+	}
+	if v.Type() != cty.String && v.Type() != cty.Number {
+		b.wrongType(at, name, v, fmt.Sprintf("Write a size in quotes: %s = \"16KiB\"", name))
+		return
+	}
+	n, err := parseSize(plain(v))
+	switch {
+	case err != nil:
+		b.fail(at, fmt.Sprintf("%s is no size: %v", name, err), fmt.Sprintf("Write a number with KiB, MiB or GiB: %s = \"16KiB\"", name))
+	case n < lo || n > hi:
+		b.fail(at, fmt.Sprintf("%s = %q is out of range", name, plain(v)), fmt.Sprintf("Write a size from %s to %s.", formatSize(lo), formatSize(hi)))
+	default:
+		*to = n
+	}
+}

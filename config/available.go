@@ -1,0 +1,67 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// gap is a part of the language that this version reads but does not serve.
+type gap struct {
+	path  string // of the block or attribute, as "site.route.proxy"
+	value string // of the attribute, or the block's label; "" for any
+	but   string // values that are served nonetheless, separated by blanks
+	// effect makes the gap a mere warning: what happens instead.
+	effect string
+	remedy string
+}
+
+// gaps is all that this version does not serve. A line goes when its feature comes.
+var gaps = [...]gap{
+	{path: "listen.tls.acme", remedy: "Remove the block, and name files in certificate { cert, key }."},
+	{path: "listen.tls.http2", value: "true", effect: "clients are served HTTP/1.1", remedy: "Leave the attribute out, or write: http2 = false"},
+	{path: "site.route.basic_auth", remedy: "Remove the block, and restrict the route with allow = [\"10.0.0.0/8\"], or let the backend ask for the password."},
+	{path: "site.route.rate_limit", remedy: "Remove the block, and bound clients with limits { connections_per_ip }, or backends with max_conns."},
+	{path: "site.route.static.browse", value: "true", remedy: "Write browse = false, and put an index.html into each folder."},
+	{path: "site.route.static.compress", value: "true", effect: "files are sent as they are", remedy: "Leave the attribute out, or write: compress = false"},
+	{path: "pool.balance", value: "p2c", remedy: leastConn},
+	{path: "pool.balance", value: "peak_ewma", remedy: leastConn},
+	{path: "pool.balance", value: "hash", remedy: leastConn},
+	{path: "pool.hash_key", remedy: "Remove the attribute, and write balance = \"round_robin\", \"least_conn\", \"random\" or \"first\"."},
+	{path: "pool.slow_start", but: "0 0s", remedy: "Remove the attribute, or write: slow_start = \"0s\""},
+	{path: "pool.sticky", remedy: "Remove the block, and keep sessions where every backend finds them."},
+	{path: "pool.discover", value: "docker", remedy: otherSource},
+	{path: "pool.discover", value: "consul", remedy: otherSource},
+	{path: "pool.discover.type", value: "SRV", remedy: "Write type = \"A\" with a port."},
+}
+
+const (
+	leastConn   = "Write: balance = \"least_conn\""
+	otherSource = "List the backends, or use discover \"dns\" or discover \"file\"."
+)
+
+// available reports a block or attribute that this version does not serve. It
+// is false if reading on makes no sense.
+func (r *reader) available(path, value string, at hcl.Range) bool {
+	if r.everything {
+		return true
+	}
+	for _, g := range gaps {
+		if g.path != path || g.value != "" && g.value != value || slices.Contains(strings.Fields(g.but), value) {
+			continue
+		}
+		what := path
+		if g.value != "" {
+			what = fmt.Sprintf("%s %q", path, value)
+		}
+		if g.effect != "" {
+			r.warn(at, fmt.Sprintf("%s is not available in this version: %s", what, g.effect), g.remedy)
+			return true
+		}
+		r.fail(at, what+" is not available in this version", g.remedy)
+		return false
+	}
+	return true
+}

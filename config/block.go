@@ -1,0 +1,229 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// block is one block while it is read. Every attribute and sub-block that a
+// reading function asks for becomes known; end reports the rest.
+type block struct {
+	*reader
+	path       string    // "site.route.proxy"; empty for the whole configuration
+	at         hcl.Range // the block's type and labels
+	label      string    // of a block that has one
+	labelAt    hcl.Range
+	attributes map[string]*hclsyntax.Attribute
+	blocks     []*hclsyntax.Block
+
+	knownAttributes []string
+	knownBlocks     []string
+}
+
+// join adds a body. Several only form the whole configuration.
+func (b *block) join(body *hclsyntax.Body) {
+	for name, a := range body.Attributes {
+		if first, twice := b.attributes[name]; twice {
+			b.fail(a.NameRange, fmt.Sprintf("%s is set twice", name),
+				fmt.Sprintf("The first time is at %v. Keep one of them.", b.pos(first.NameRange)))
+			continue
+		}
+		b.attributes[name] = a
+	}
+	b.blocks = append(b.blocks, body.Blocks...)
+}
+
+// kind returns the last part of the path: the block's type.
+func (b *block) kind() string { return b.path[strings.LastIndexByte(b.path, '.')+1:] }
+
+// one returns the sub-block of that type, or nil if there is none or if it is
+// not available in this version.
+func (b *block) one(kind string) *block {
+	found := b.find(kind)
+	if len(found) == 0 {
+		return nil
+	}
+	for _, again := range found[1:] {
+		b.fail(again.DefRange(), fmt.Sprintf("a second %s block", kind),
+			fmt.Sprintf("The first is at %v. Merge the two.", b.pos(found[0].DefRange())))
+	}
+	return b.enter(found[0], "")
+}
+
+// all returns the sub-blocks of that type. With a label's name each must have
+// one label, without none.
+func (b *block) all(kind, label string) []*block {
+	var list []*block
+	for _, hb := range b.find(kind) {
+		if sub := b.enter(hb, label); sub != nil {
+			list = append(list, sub)
+		}
+	}
+	return list
+}
+
+func (b *block) find(kind string) []*hclsyntax.Block {
+	b.knownBlocks = append(b.knownBlocks, kind)
+	var found []*hclsyntax.Block
+	for _, hb := range b.blocks {
+		if hb.Type == kind {
+			found = append(found, hb)
+		}
+	}
+	return found
+}
+
+// enter begins a sub-block, or returns nil if it cannot be read.
+func (b *block) enter(hb *hclsyntax.Block, label string) *block {
+	sub := &block{reader: b.reader, path: hb.Type, at: hb.DefRange(), attributes: hb.Body.Attributes, blocks: hb.Body.Blocks}
+	if b.path != "" {
+		sub.path = b.path + "." + hb.Type
+	}
+	switch {
+	case label == "" && len(hb.Labels) > 0:
+		b.fail(hb.LabelRanges[0], fmt.Sprintf("%s takes no label", hb.Type), fmt.Sprintf("Write: %s { … }", hb.Type))
+	case label != "" && len(hb.Labels) != 1:
+		b.fail(sub.at, fmt.Sprintf("%s needs one label, %s", hb.Type, label), fmt.Sprintf("Write: %s %s { … }", hb.Type, labelExample(hb.Type)))
+		return nil
+	case label != "":
+		sub.label, sub.labelAt = hb.Labels[0], hb.LabelRanges[0]
+	}
+	if !b.available(sub.path, sub.label, sub.at) {
+		return nil
+	}
+	return sub
+}
+
+// labelExample returns what a label of such a block looks like.
+func labelExample(kind string) string {
+	switch kind {
+	case "listen":
+		return `":8080"`
+	case "route":
+		return `"/"`
+	case "backend":
+		return `"127.0.0.1:5000"`
+	case "discover":
+		return `"dns"`
+	}
+	return `"app"`
+}
+
+// end reports what the block has and nothing asked for.
+func (b *block) end() {
+	for _, name := range slices.Sorted(maps.Keys(b.attributes)) {
+		if !slices.Contains(b.knownAttributes, name) {
+			b.unknownAttribute(b.attributes[name])
+		}
+	}
+	for _, hb := range b.blocks {
+		if !slices.Contains(b.knownBlocks, hb.Type) {
+			b.unknownBlock(hb)
+		}
+	}
+}
+
+func (b *block) unknownAttribute(a *hclsyntax.Attribute) {
+	if slices.Contains(b.knownBlocks, a.Name) {
+		b.fail(a.NameRange, fmt.Sprintf("%s is a block, not an attribute", a.Name), fmt.Sprintf("Write it without the equals sign: %s { … }", a.Name))
+		return
+	}
+	b.fail(a.NameRange, fmt.Sprintf("unknown attribute %s%s", a.Name, b.where()), b.instead(a.Name, b.knownAttributes, b.knownBlocks))
+}
+
+func (b *block) unknownBlock(hb *hclsyntax.Block) {
+	if slices.Contains(b.knownAttributes, hb.Type) {
+		b.fail(hb.TypeRange, fmt.Sprintf("%s is an attribute, not a block", hb.Type), fmt.Sprintf("Write it with an equals sign: %s = …", hb.Type))
+		return
+	}
+	b.fail(hb.TypeRange, fmt.Sprintf("unknown block %s%s", hb.Type, b.where()), b.instead(hb.Type, b.knownBlocks, b.knownAttributes))
+}
+
+func (b *block) where() string {
+	if b.path == "" {
+		return ""
+	}
+	return " in " + b.kind()
+}
+
+// instead is the remedy for an unknown name: the nearest known one, or all of
+// its sort, or failing that of the other sort.
+func (b *block) instead(name string, same, other []string) string {
+	if near := nearest(name, slices.Concat(same, other)); near != "" {
+		return fmt.Sprintf("Did you mean %s?", near)
+	}
+	if len(same) == 0 {
+		same = other
+	}
+	if len(same) == 0 {
+		return "Remove it: this block is empty."
+	}
+	return "Known here: " + strings.Join(slices.Sorted(slices.Values(same)), ", ")
+}
+
+// foreign is what other balancers call things.
+func foreign(name string) string {
+	switch name {
+	case "bind", "frontend", "entrypoint":
+		return "listen"
+	case "location", "path", "handle":
+		return "route"
+	case "upstream", "cluster":
+		return "pool"
+	case "vhost", "virtual_host", "host":
+		return "site"
+	case "server", "endpoint", "target", "member":
+		return "backend"
+	case "proxy_pass", "reverse_proxy":
+		return "proxy"
+	case "healthcheck", "check":
+		return "health"
+	case "algorithm", "policy", "lb_policy":
+		return "balance"
+	}
+	return ""
+}
+
+// nearest returns the candidate that a misspelt name was most probably meant
+// to be, or "".
+func nearest(name string, candidates []string) string {
+	if word := foreign(name); slices.Contains(candidates, word) {
+		return word
+	}
+	if len(name) > 64 {
+		return "" // the distance takes time with the square of the length
+	}
+	best, least := "", 1+max(1, min(3, len(name)/3))
+	for _, c := range candidates {
+		if d := levenshtein.Distance(strings.ToLower(name), c, nil); d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// names finds what is declared twice.
+type names struct {
+	what string // "pool"
+	at   map[string]hcl.Range
+}
+
+func newNames(what string) *names { return &names{what: what, at: make(map[string]hcl.Range)} }
+
+// claim takes a name, or reports where it was taken before.
+func (n *names) claim(r *reader, name string, at hcl.Range, remedy string) bool {
+	first, taken := n.at[name]
+	if taken {
+		r.fail(at, fmt.Sprintf("%s %q is there twice", n.what, name),
+			fmt.Sprintf("The first is at %v. %s", r.pos(first), remedy))
+		return false
+	}
+	n.at[name] = at
+	return true
+}

@@ -1,0 +1,94 @@
+package config
+
+import (
+	"crypto/tls"
+	"time"
+)
+
+// The defaults of each block. They hold for a block that is not written, too,
+// unless its absence means something.
+
+func defaultConfig() *Config {
+	return &Config{
+		Admin:       Admin{Listen: "127.0.0.1:9900"},
+		Log:         Log{Level: "info", Format: "text", File: "-"},
+		AccessLog:   AccessLog{Format: "json", File: "-", Sample: 1},
+		Limits:      defaultLimits(),
+		StaticCache: StaticCache{Memory: 256 << 20, MaxFile: 8 << 20},
+		Shutdown:    Shutdown{Grace: 30 * time.Second},
+	}
+}
+
+func defaultLimits() Limits {
+	return Limits{
+		HeaderSize:      16 << 10,
+		HeaderTimeout:   10 * time.Second,
+		BodyIdleTimeout: 60 * time.Second,
+		IdleTimeout:     75 * time.Second,
+	}
+}
+
+func defaultTLS() TLS { return TLS{MinVersion: tls.VersionTLS12, HTTP2: true} }
+
+func defaultACME() ACME { return ACME{Storage: "/var/lib/lb/acme"} }
+
+func defaultStatic() Static {
+	return Static{
+		Index:    []string{"index.html"},
+		TryFiles: []string{"{path}", "{path}/"},
+		Compress: true,
+	}
+}
+
+func defaultRateLimit() RateLimit { return RateLimit{Key: "client_ip", Rate: 100, Burst: 200} }
+
+func defaultRedirect() Redirect { return Redirect{Status: 308} }
+
+func defaultRespond() Respond { return Respond{Status: 200, ContentType: "text/plain"} }
+
+func defaultPool() Pool {
+	return Pool{
+		Balance: "round_robin",
+		HashKey: "client_ip",
+		Eject:   Eject{Failures: 5, Duration: 10 * time.Second, MaxPercent: 50},
+		Retry: Retry{
+			Attempts: 2,
+			Budget:   0.1,
+			On:       []string{"connect", "reset", "503"},
+			Body:     64 << 10,
+		},
+		Queue:          Queue{Limit: 1024, Timeout: 5 * time.Second},
+		PanicThreshold: 0.5,
+		Timeouts:       Timeouts{Connect: 3 * time.Second, Response: 60 * time.Second, Idle: 60 * time.Second},
+		// Below the five seconds after which Node closes: a POST on a
+		// connection that is just being closed cannot be sent again.
+		KeepAlive: KeepAlive{MaxIdle: 256, IdleTimeout: 4 * time.Second},
+	}
+}
+
+func defaultBackend() Backend { return Backend{Weight: 1} }
+
+func defaultHealth() Health {
+	return Health{
+		Type:         "http",
+		Path:         "/",
+		Method:       "GET",
+		Status:       StatusSet{{From: 200, To: 399}},
+		Interval:     2 * time.Second,
+		FastInterval: 500 * time.Millisecond,
+		Timeout:      time.Second,
+		Jitter:       0.1,
+		Rise:         2,
+		Fall:         3,
+	}
+}
+
+func defaultDiscoverDNS() DiscoverDNS { return DiscoverDNS{Type: "A", Interval: 5 * time.Second} }
+
+func defaultDiscoverDocker() DiscoverDocker { return DiscoverDocker{Socket: "/var/run/docker.sock"} }
+
+func defaultDiscoverConsul() DiscoverConsul { return DiscoverConsul{Address: "127.0.0.1:8500"} }
+
+func defaultBackendTLS() BackendTLS { return BackendTLS{Verify: true} }
+
+func defaultSticky() Sticky { return Sticky{Cookie: "lb"} }

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Checks of files that attributes name. An empty name has nothing to check.
+
+// checkReadable wants a regular file that can be opened.
+func (b *block) checkReadable(name, path string) bool {
+	if b.withoutFiles || path == "" || !b.written(name) {
+		return false
+	}
+	if err := openRegular(path); err != nil {
+		b.fail(b.place(name), fmt.Sprintf("cannot read %s %q: %v", name, path, bare(err)), fileRemedy(err))
+		return false
+	}
+	return true
+}
+
+func fileRemedy(err error) string {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return "Let the user that lb runs as read it."
+	case errors.Is(err, os.ErrNotExist):
+		return "Create it, or write the path of one that is there; a relative path begins at the configuration's folder."
+	}
+	return "Write the path of a file."
+}
+
+func openRegular(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return errors.New("it is a folder")
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// checkFolder wants a folder.
+func (b *block) checkFolder(name, path string) {
+	if b.withoutFiles || path == "" || !b.written(name) {
+		return
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is not a folder")
+	}
+	if err != nil {
+		b.fail(b.place(name), fmt.Sprintf("cannot use the folder of %s, %q: %v", name, path, bare(err)),
+			"Create the folder, or write the path of one that is there; a relative path begins at the configuration's folder.")
+	}
+}
+
+// checkAwaited warns of a file that may come later.
+func (b *block) checkAwaited(name, path string) {
+	if b.withoutFiles || path == "" || !b.written(name) {
+		return
+	}
+	if err := openRegular(path); err != nil {
+		b.warn(b.place(name), fmt.Sprintf("cannot read %s %q: %v", name, path, bare(err)), "Until it can be read it adds no backend.")
+	}
+}
+
+// checkRoots wants a PEM file with at least one certificate.
+func (b *block) checkRoots(name, path string) {
+	if !b.checkReadable(name, path) {
+		return
+	}
+	pem, err := readRegular(path)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		err = errors.New("it has no certificate")
+	}
+	if err != nil {
+		b.fail(b.place(name), fmt.Sprintf("cannot use %s %q: %v", name, path, bare(err)), "Write the path of a PEM file with the authority's certificate.")
+	}
+}
+
+// checkPair wants a certificate and the key that belongs to it.
+func (b *block) checkPair(cert, key string) {
+	certGood, keyGood := b.checkReadable("cert", cert), b.checkReadable("key", key)
+	if !certGood || !keyGood {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+		b.fail(b.place("key"), fmt.Sprintf("cert %q and key %q do not fit each other: %v", cert, key, bare(err)),
+			"Write the PEM file of the certificate, followed by its chain, and that of its own key.")
+	}
+}
+
+// broken tells whether an attribute is written; a value that is empty all the
+// same was reported, or is empty on purpose.
+func (b *block) broken(name string) bool { return b.written(name) && !b.attributeIsEmptyText(name) }

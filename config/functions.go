@@ -1,0 +1,102 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// callError is why a function of the configuration language failed.
+type callError struct{ summary, remedy string }
+
+func (e *callError) Error() string { return e.summary }
+
+// functions returns what expressions in a file of that folder may call.
+func functions(folder string) *hcl.EvalContext {
+	return &hcl.EvalContext{Functions: map[string]function.Function{
+		"env":  envFunction(),
+		"file": fileFunction(folder),
+	}}
+}
+
+// envFunction is env("NAME") and env("NAME", "default").
+func envFunction() function.Function {
+	return function.New(&function.Spec{
+		Params:   []function.Parameter{{Name: "name", Type: cty.String}},
+		VarParam: &function.Parameter{Name: "default", Type: cty.String},
+		Type:     function.StaticReturnType(cty.String),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			name := args[0].AsString()
+			if len(args) > 2 {
+				return cty.NilVal, &callError{"env takes a name and at most one default",
+					fmt.Sprintf("Write env(%q) or env(%q, \"default\").", name, name)}
+			}
+			if value, ok := os.LookupEnv(name); ok {
+				return cty.StringVal(value), nil
+			}
+			if len(args) == 2 {
+				return args[1], nil
+			}
+			return cty.NilVal, &callError{fmt.Sprintf("the environment variable %s is not set", name),
+				fmt.Sprintf("Set it before lb starts, or name a default: env(%q, \"default\")", name)}
+		},
+	})
+}
+
+// fileFunction is file("path").
+func fileFunction(folder string) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "path", Type: cty.String}},
+		Type:   function.StaticReturnType(cty.String),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			path := under(folder, args[0].AsString())
+			text, err := readRegular(path)
+			if err == nil && !utf8.Valid(text) {
+				err = errors.New("it is not UTF-8 text")
+			}
+			if err != nil {
+				return cty.NilVal, &callError{fmt.Sprintf("cannot read file %q: %v", path, bare(err)),
+					"Name a text file that this user may read; a relative path begins at the configuration's folder."}
+			}
+			return cty.StringVal(string(text)), nil
+		},
+	})
+}
+
+// under returns the path as seen from the working folder, if it was written
+// in a file of that folder.
+func under(folder, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(folder, path)
+}
+
+// readRegular reads a file of at most maxSource bytes. It does not open pipes
+// and devices, which could block or never end.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxSource+1))
+	if err == nil && len(text) > maxSource {
+		err = fmt.Errorf("it is larger than %d MiB", maxSource>>20)
+	}
+	return text, err
+}

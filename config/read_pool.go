@@ -1,0 +1,276 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxWeight bounds weights of backends and shares of a split.
+const maxWeight = 1000
+
+func readPools(root *block) []Pool {
+	var list []Pool
+	pools := newNames("pool")
+	for _, b := range root.all("pool", "its name") {
+		if b.label == "" {
+			b.fail(b.labelAt, "a pool's name is empty", `Name it: pool "app" { … }`)
+		}
+		pools.claim(b.reader, b.label, b.labelAt, "Rename one of them, or merge the two.")
+		list = append(list, readPool(b))
+	}
+	root.checkPools(pools)
+	return list
+}
+
+func readPool(b *block) Pool {
+	p := defaultPool()
+	p.Pos, p.Name = b.pos(b.at), b.label
+	b.text("balance", &p.Balance, oneOf("round_robin", "least_conn", "p2c", "peak_ewma", "random", "hash", "first"))
+	b.text("hash_key", &p.HashKey, clientKey("client_ip", "path", "uri"))
+	p.Backends = readBackends(b)
+	for _, d := range b.all("discover", "its kind") {
+		p.Discover = append(p.Discover, readDiscover(d))
+	}
+	p.Health = readHealth(b.one("health"))
+	readEject(b.one("eject"), &p.Eject)
+	readRetry(b.one("retry"), &p.Retry)
+	readQueue(b.one("queue"), &p.Queue)
+	b.duration("slow_start", &p.SlowStart, 0)
+	b.share("panic_threshold", &p.PanicThreshold)
+	readTimeouts(b.one("timeouts"), &p.Timeouts)
+	readKeepAlive(b.one("keepalive"), &p.KeepAlive)
+	p.TLS = readBackendTLS(b.one("tls"))
+	p.Sticky = readSticky(b.one("sticky"))
+	b.end()
+	if len(b.find("backend")) == 0 && len(b.find("discover")) == 0 {
+		b.fail(b.at, fmt.Sprintf("pool %q has no backend", b.label), `Add one inside: backend "127.0.0.1:5000" {}`)
+	}
+	return p
+}
+
+func readBackends(pool *block) []Backend {
+	var list []Backend
+	addresses := newNames("backend")
+	idle := 0
+	blocks := pool.all("backend", "its address")
+	for _, b := range blocks {
+		m := defaultBackend()
+		m.Pos, m.Address = b.pos(b.at), b.label
+		good := b.passes("backend", m.Address, b.labelAt, []textCheck{peerAddress})
+		b.number("weight", &m.Weight, 0, maxWeight)
+		b.number("max_conns", &m.MaxConns, 0, unlimited)
+		b.flag("backup", &m.Backup)
+		b.end()
+		if m.Weight == 0 {
+			idle++
+		}
+		if good && addresses.claim(b.reader, strings.ToLower(m.Address), b.labelAt, "Keep one of them; weight = 2 gives it a double share.") {
+			list = append(list, m)
+		}
+	}
+	if idle > 0 && idle == len(blocks) && len(pool.find("discover")) == 0 {
+		pool.warn(pool.at, fmt.Sprintf("every backend of pool %q has weight 0", pool.label), "Give those that are to serve a weight: weight = 1")
+	}
+	return list
+}
+
+func readDiscover(b *block) Discover {
+	d := Discover{Pos: b.pos(b.at)}
+	kinds := []string{"dns", "file", "docker", "consul"}
+	switch b.label {
+	case "dns":
+		d.DNS = readDiscoverDNS(b)
+	case "file":
+		d.File = &DiscoverFile{}
+		b.file("path", &d.File.Path)
+		b.require("path", d.File.Path, "/etc/lb/app.backends")
+		b.checkAwaited("path", d.File.Path)
+	case "docker":
+		d.Docker = readDiscoverDocker(b)
+	case "consul":
+		d.Consul = readDiscoverConsul(b)
+	default:
+		b.passes("discover", b.label, b.labelAt, []textCheck{oneOf(kinds...)})
+		return d // its attributes belong to a kind that is not known
+	}
+	b.end()
+	return d
+}
+
+func readDiscoverDNS(b *block) *DiscoverDNS {
+	d := defaultDiscoverDNS()
+	b.text("name", &d.Name, optional(func(s string) (string, string) {
+		if !validName(s) {
+			return fmt.Sprintf("is no name: %q", s), `Write a name without a port: name = "app.internal"`
+		}
+		return "", ""
+	}))
+	b.require("name", d.Name, "app.internal")
+	b.text("type", &d.Type, oneOf("A", "SRV"))
+	b.number("port", &d.Port, 1, 65535)
+	if d.Port == 0 && !b.written("port") && d.Type == "A" {
+		b.fail(b.at, "discover \"dns\" of type A needs port", "Write: port = 5000")
+	}
+	b.duration("interval", &d.Interval, 100*time.Millisecond)
+	b.text("resolver", &d.Resolver, optional(func(s string) (string, string) {
+		if strings.HasPrefix(s, "unix:") {
+			return "cannot be a socket", `Write: resolver = "127.0.0.1:53"`
+		}
+		problem, _ := peerAddress(s)
+		return problem, `Write the resolver's address with its port: resolver = "127.0.0.1:53"`
+	}))
+	return &d
+}
+
+func readDiscoverDocker(b *block) *DiscoverDocker {
+	d := defaultDiscoverDocker()
+	b.text("label", &d.Label)
+	b.require("label", d.Label, "lb.pool=app")
+	b.number("port", &d.Port, 1, 65535)
+	b.file("socket", &d.Socket)
+	return &d
+}
+
+func readDiscoverConsul(b *block) *DiscoverConsul {
+	d := defaultDiscoverConsul()
+	b.text("service", &d.Service)
+	b.require("service", d.Service, "app")
+	b.text("address", &d.Address, peerAddress)
+	b.text("tag", &d.Tag)
+	b.secret("token", &d.Token, headerValue)
+	return &d
+}
+
+func readHealth(b *block) *Health {
+	if b == nil {
+		return nil
+	}
+	h := defaultHealth()
+	h.Pos = b.pos(b.at)
+	b.text("type", &h.Type, oneOf("http", "tcp"))
+	b.text("path", &h.Path, absolutePath)
+	b.text("method", &h.Method, method)
+	b.text("host", &h.Host, optional(hostField))
+	status := h.Status.String()
+	b.text("status", &status, func(s string) (string, string) {
+		if _, err := parseStatusSet(s); err != nil {
+			return fmt.Sprintf("is no range of statuses: %v", err), `Write statuses from 100 to 599: "200-399", or "200,204,300-399"`
+		}
+		return "", ""
+	})
+	h.Status, _ = parseStatusSet(status)
+	b.text("body", &h.Body)
+	const least = 10 * time.Millisecond
+	b.duration("interval", &h.Interval, least)
+	b.duration("fast_interval", &h.FastInterval, least)
+	b.duration("timeout", &h.Timeout, leastTimeout)
+	b.share("jitter", &h.Jitter)
+	b.number("rise", &h.Rise, 1, 1000)
+	b.number("fall", &h.Fall, 1, 1000)
+	b.end()
+	if h.Method == "HEAD" && h.Body != "" {
+		b.fail(b.place("body"), "an answer to HEAD has no body to look into", `Write: method = "GET"`)
+	}
+	return &h
+}
+
+func readEject(b *block, e *Eject) {
+	if b == nil {
+		return
+	}
+	e.Pos = b.pos(b.at)
+	b.number("failures", &e.Failures, 0, unlimited)
+	b.duration("duration", &e.Duration, leastTimeout)
+	b.number("max_percent", &e.MaxPercent, 0, 100)
+	b.end()
+}
+
+func readRetry(b *block, t *Retry) {
+	if b == nil {
+		return
+	}
+	t.Pos = b.pos(b.at)
+	b.number("attempts", &t.Attempts, 0, 100)
+	b.share("budget", &t.Budget)
+	b.texts("on", "connect", &t.On, oneOf("connect", "reset", "timeout", "502", "503", "504"))
+	slices.Sort(t.On)
+	t.On = slices.Compact(t.On)
+	b.size("body", &t.Body, 0, 1<<30)
+	b.end()
+}
+
+func readQueue(b *block, q *Queue) {
+	if b == nil {
+		return
+	}
+	q.Pos = b.pos(b.at)
+	b.number("limit", &q.Limit, 0, unlimited)
+	b.duration("timeout", &q.Timeout, leastTimeout)
+	b.end()
+}
+
+func readTimeouts(b *block, t *Timeouts) {
+	if b == nil {
+		return
+	}
+	t.Pos = b.pos(b.at)
+	b.duration("connect", &t.Connect, leastTimeout)
+	b.duration("response", &t.Response, leastTimeout)
+	b.duration("idle", &t.Idle, leastTimeout)
+	b.end()
+}
+
+func readKeepAlive(b *block, k *KeepAlive) {
+	if b == nil {
+		return
+	}
+	k.Pos = b.pos(b.at)
+	b.number("max_idle", &k.MaxIdle, 0, unlimited)
+	b.duration("idle_timeout", &k.IdleTimeout, leastTimeout)
+	b.number("max_requests", &k.MaxRequests, 0, math.MaxInt32)
+	b.end()
+}
+
+func readBackendTLS(b *block) *BackendTLS {
+	if b == nil {
+		return nil
+	}
+	t := defaultBackendTLS()
+	t.Pos = b.pos(b.at)
+	b.file("ca", &t.CA)
+	b.checkRoots("ca", t.CA)
+	b.file("cert", &t.Cert)
+	b.file("key", &t.Key)
+	b.text("server_name", &t.ServerName, optional(hostName))
+	b.flag("verify", &t.Verify)
+	b.end()
+	switch {
+	case t.Cert != "" && t.Key == "" && !b.broken("key"):
+		b.fail(b.place("cert"), "tls has a cert without its key", `Write: key = "/etc/lb/client.key"`)
+	case t.Key != "" && t.Cert == "" && !b.broken("cert"):
+		b.fail(b.place("key"), "tls has a key without its cert", `Write: cert = "/etc/lb/client.pem"`)
+	}
+	b.checkPair(t.Cert, t.Key)
+	return &t
+}
+
+func readSticky(b *block) *Sticky {
+	if b == nil {
+		return nil
+	}
+	s := defaultSticky()
+	s.Pos = b.pos(b.at)
+	b.text("cookie", &s.Cookie, func(s string) (string, string) {
+		if !isToken(s) {
+			return fmt.Sprintf("is no cookie name: %q", s), `Write letters, digits, hyphens: "lb"`
+		}
+		return "", ""
+	})
+	b.secret("secret", &s.Secret)
+	b.duration("ttl", &s.TTL, 0)
+	b.end()
+	return &s
+}

@@ -1,0 +1,341 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/textproto"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+func readRoute(b *block) Route {
+	t := Route{Pos: b.pos(b.at), Pattern: b.label, Path: b.label}
+	if p, exact := strings.CutPrefix(b.label, "="); exact {
+		t.Exact, t.Path = true, strings.TrimLeft(p, " ")
+	}
+	b.checkPattern(&t)
+	b.texts("methods", "GET", &t.Methods, method)
+	t.Headers = b.headers("headers", matchedHeader)
+	b.prefixes("allow", &t.Allow)
+	b.prefixes("deny", &t.Deny)
+	readHeaderRules(b.one("request_headers"), &t.RequestHeaders, requestHeader)
+	readHeaderRules(b.one("response_headers"), &t.ResponseHeaders, ownHeader)
+	t.RateLimit = readRateLimit(b.one("rate_limit"))
+	t.BasicAuth = readBasicAuth(b.one("basic_auth"))
+	t.Static = readStatic(b.one("static"))
+	t.Proxy = readProxy(b.one("proxy"))
+	t.Redirect = readRedirect(b.one("redirect"), t.Exact)
+	t.Respond = readRespond(b.one("respond"))
+	b.end()
+	b.checkAction()
+	return t
+}
+
+// checkPattern reports a path that no request can have: paths are compared
+// clean, percent-decoded and without the query.
+func (b *block) checkPattern(t *Route) {
+	switch problem, remedy := absolutePath(t.Path); {
+	case strings.HasPrefix(t.Path, "~") || strings.HasPrefix(t.Path, "^"):
+		b.fail(b.labelAt, fmt.Sprintf("route %q is a regular expression", t.Pattern), `Write a prefix, "/images/", or one path, "= /ping"; headers and methods can narrow it.`)
+	case t.Path == "" || t.Path == "*":
+		b.fail(b.labelAt, fmt.Sprintf("route %q has no path", t.Pattern), `For every path write: route "/"`)
+	case problem != "":
+		b.fail(b.labelAt, "route "+problem, remedy)
+	case strings.ContainsAny(t.Path, "?#"):
+		b.fail(b.labelAt, fmt.Sprintf("route %q has a query or a fragment", t.Pattern), "Write the path alone; what follows it is not compared.")
+	case strings.ContainsAny(t.Path, "*{}"):
+		b.warn(b.labelAt, fmt.Sprintf("route %q has a wildcard, which is compared as it stands", t.Pattern), `A path is a prefix already: write "/images/" for all below it.`)
+	case cleanPath(t.Path) != t.Path:
+		b.warn(b.labelAt, fmt.Sprintf("route %q can never match", t.Pattern), fmt.Sprintf("Paths are cleaned before they are compared. Write: %q", cleanPath(t.Path)))
+	}
+}
+
+// cleanPath removes empty and dot segments and keeps a slash at the end.
+func cleanPath(p string) string {
+	clean := path.Clean(p)
+	if clean != "/" && (strings.HasSuffix(p, "/") || strings.HasSuffix(p, "/.") || strings.HasSuffix(p, "/..")) {
+		clean += "/"
+	}
+	return clean
+}
+
+// checkAction wants exactly one of the blocks that answer a request.
+func (b *block) checkAction() {
+	var actions []string
+	for _, hb := range b.blocks {
+		switch hb.Type {
+		case "static", "proxy", "redirect", "respond":
+			if slices.Contains(actions, hb.Type) {
+				continue // reported as a second block
+			}
+			if len(actions) > 0 {
+				b.fail(hb.DefRange(), fmt.Sprintf("route %q has two actions, %s and %s", b.label, actions[0], hb.Type), "Keep one of them; another path needs a route of its own.")
+			}
+			actions = append(actions, hb.Type)
+		}
+	}
+	if len(actions) == 0 {
+		b.fail(b.at, fmt.Sprintf("route %q has no action", b.label), "Add one inside: static { … }, proxy { … }, redirect { … } or respond { … }")
+	}
+}
+
+// headers reads a map of header fields, in the order in which they are written.
+func (b *block) headers(name string, check textCheck) []Header {
+	var list []Header
+	for _, e := range b.entries(name, `"X-Name" = "value"`) {
+		if !b.passes("a name in "+name, e.name, e.nameAt, []textCheck{check}) {
+			continue
+		}
+		if e.value.IsNull() || e.value.Type() != cty.String {
+			b.wrongType(e.valueAt, e.name, e.value, fmt.Sprintf("Write a text in quotes: %q = \"value\"", e.name))
+			continue
+		}
+		if v := e.value.AsString(); b.passes(e.name, v, e.valueAt, []textCheck{headerValue}) {
+			list = append(list, Header{Name: e.name, Value: v})
+		}
+	}
+	return list
+}
+
+// matchedHeader wants any field name.
+func matchedHeader(s string) (problem, remedy string) {
+	if !isToken(s) {
+		return fmt.Sprintf("is no header name: %q", s), `Write letters, digits and hyphens: "X-Version"`
+	}
+	return "", ""
+}
+
+// requestHeader is ownHeader without Host, which has an attribute of its own.
+func requestHeader(s string) (problem, remedy string) {
+	if textproto.CanonicalMIMEHeaderKey(s) == "Host" {
+		return `cannot be "Host"`, `Write it in the proxy block: host = "app.internal"`
+	}
+	return ownHeader(s)
+}
+
+func readHeaderRules(b *block, h *HeaderRules, check textCheck) {
+	if b == nil {
+		return
+	}
+	h.Pos = b.pos(b.at)
+	h.Set = b.headers("set", check)
+	h.Add = b.headers("add", check)
+	b.texts("remove", "X-Powered-By", &h.Remove, check)
+	b.end()
+}
+
+func readRateLimit(b *block) *RateLimit {
+	if b == nil {
+		return nil
+	}
+	l := defaultRateLimit()
+	l.Pos = b.pos(b.at)
+	b.text("key", &l.Key, clientKey("client_ip"))
+	rate := "100/s"
+	b.text("rate", &rate, func(s string) (string, string) {
+		if _, ok := parseRate(s); !ok {
+			return fmt.Sprintf("is no rate: %q", s), `Write a whole number a second, minute or hour: "100/s", "60/m", "1000/h"`
+		}
+		return "", ""
+	})
+	l.Rate, _ = parseRate(rate)
+	b.number("burst", &l.Burst, 1, unlimited)
+	b.secret("redis", &l.Redis)
+	b.end()
+	return &l
+}
+
+func readBasicAuth(b *block) *BasicAuth {
+	if b == nil {
+		return nil
+	}
+	a := &BasicAuth{Pos: b.pos(b.at)}
+	b.file("users_file", &a.UsersFile)
+	b.require("users_file", a.UsersFile, "/etc/lb/users")
+	b.checkReadable("users_file", a.UsersFile)
+	b.end()
+	return a
+}
+
+func readStatic(b *block) *Static {
+	if b == nil {
+		return nil
+	}
+	s := defaultStatic()
+	s.Pos = b.pos(b.at)
+	b.file("root", &s.Root)
+	b.require("root", s.Root, "/var/www/html")
+	b.checkFolder("root", s.Root)
+	b.flag("strip_prefix", &s.StripPrefix)
+	b.texts("index", "index.html", &s.Index, fileName)
+	b.texts("try_files", "{path}", &s.TryFiles, placeholders("path"), tryFile)
+	b.text("cache_control", &s.CacheControl, headerValue)
+	b.flag("compress", &s.Compress)
+	b.flag("browse", &s.Browse)
+	b.flag("dotfiles", &s.DotFiles)
+	b.end()
+	if len(s.TryFiles) == 0 {
+		b.fail(b.place("try_files"), "try_files is empty", `Write: try_files = ["{path}", "{path}/"]`)
+	}
+	for _, t := range s.TryFiles[:max(0, len(s.TryFiles)-1)] {
+		if strings.HasPrefix(t, "=") {
+			b.fail(b.place("try_files"), fmt.Sprintf("try_files has %q before its last entry", t), "Move it to the end: nothing after it is tried.")
+		}
+	}
+	return &s
+}
+
+// fileName wants a name without folders.
+func fileName(s string) (problem, remedy string) {
+	if s == "" || s == "." || s == ".." || strings.ContainsAny(s, "/\x00") {
+		return fmt.Sprintf("is no file name: %q", s), `Write a name without folders: "index.html"`
+	}
+	return "", ""
+}
+
+// tryFile wants "{path}…", "/fallback.html" or "=404".
+func tryFile(s string) (problem, remedy string) {
+	if status, ok := strings.CutPrefix(s, "="); ok {
+		if n, good := parseStatus(status); !good || n < 400 {
+			return fmt.Sprintf("has no error status: %q", s), `Write a status from 400 to 599: "=404"`
+		}
+		return "", ""
+	}
+	if !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "{path}") {
+		return fmt.Sprintf("does not begin with a slash or {path}: %q", s), fmt.Sprintf("Write: %q", "/"+s)
+	}
+	if slices.Contains(strings.Split(s, "/"), "..") {
+		return fmt.Sprintf("leaves its folder: %q", s), "Write a path below root."
+	}
+	return noNUL(s)
+}
+
+func readProxy(b *block) *Proxy {
+	if b == nil {
+		return nil
+	}
+	p := &Proxy{Pos: b.pos(b.at)}
+	b.text("pool", &p.Pool)
+	if p.Pool != "" {
+		b.uses = append(b.uses, use{p.Pool, b.place("pool")})
+	}
+	p.Split = readSplit(b)
+	b.flag("strip_prefix", &p.StripPrefix)
+	b.text("rewrite", &p.Rewrite, optional(rewriteTarget))
+	b.text("host", &p.Host, optional(hostField))
+	b.end()
+	switch hasPool, hasSplit := b.written("pool"), b.written("split"); {
+	case p.Pool != "" && len(p.Split) > 0:
+		b.fail(b.place("split"), "proxy has both pool and split", "Keep one of them.")
+	case !hasPool && !hasSplit:
+		b.fail(b.at, "proxy needs pool or split", `Write: pool = "app"`)
+	case hasPool && !hasSplit && b.attributeIsEmptyText("pool"):
+		b.fail(b.place("pool"), "proxy needs pool or split", `Write: pool = "app"`)
+	}
+	return p
+}
+
+func rewriteTarget(s string) (problem, remedy string) {
+	if !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "{path}") {
+		return fmt.Sprintf("%q does not begin with a slash", s), fmt.Sprintf("Write: %q", "/"+s)
+	}
+	if problem, remedy = targetCharacters(s); problem != "" {
+		return problem, remedy
+	}
+	return placeholders("path", "rest")(s)
+}
+
+// hostField wants a host, with a port or without.
+func hostField(s string) (problem, remedy string) {
+	if problem, _ := peerAddress(s); problem == "" && !strings.HasPrefix(s, "unix:") || validHost(strings.Trim(s, "[]")) {
+		return "", ""
+	}
+	return fmt.Sprintf("is no host: %q", s), `Write a name, with a port or without: "app.internal"`
+}
+
+func readSplit(b *block) []Share {
+	var list []Share
+	sum := 0
+	entries := b.entries("split", `"app" = 95, "canary" = 5`)
+	for _, e := range entries {
+		b.uses = append(b.uses, use{e.name, e.nameAt})
+		if e.value.IsNull() {
+			b.wrongType(e.valueAt, "a share", e.value, fmt.Sprintf("Write: %q = 5", e.name))
+			continue
+		}
+		n, ok := b.integer("a share", e.value, e.valueAt)
+		if !ok {
+			continue
+		}
+		if n < 0 || n > maxWeight {
+			b.fail(e.valueAt, fmt.Sprintf("the share of %q = %d is out of range", e.name, n), numberRange(0, maxWeight))
+			continue
+		}
+		sum += int(n)
+		list = append(list, Share{Pool: e.name, Weight: int(n)})
+	}
+	if b.written("split") && sum == 0 && len(list) == len(entries) && !b.written("pool") {
+		b.fail(b.place("split"), "split gives no pool a share", `Write: split = { "app" = 95, "canary" = 5 }`)
+	}
+	return list
+}
+
+func readRedirect(b *block, exact bool) *Redirect {
+	if b == nil {
+		return nil
+	}
+	t := defaultRedirect()
+	t.Pos = b.pos(b.at)
+	b.text("to", &t.To, optional(placeholders("path", "rest")), headerValue)
+	b.require("to", t.To, "/new/{rest}")
+	b.number("status", &t.Status, 300, 399)
+	if !slices.Contains([]int{301, 302, 303, 307, 308}, t.Status) {
+		b.fail(b.place("status"), fmt.Sprintf("status = %d is no redirect", t.Status), "Write 301, 302, 303, 307 or 308.")
+	}
+	b.end()
+	if exact && strings.Contains(t.To, "{rest}") {
+		b.warn(b.place("to"), "{rest} is always empty after an exact path", "Remove it, or make the route a prefix.")
+	}
+	return &t
+}
+
+func readRespond(b *block) *Respond {
+	if b == nil {
+		return nil
+	}
+	a := defaultRespond()
+	a.Pos = b.pos(b.at)
+	b.number("status", &a.Status, 200, 599)
+	b.text("body", &a.Body)
+	b.text("content_type", &a.ContentType, headerValue)
+	b.end()
+	if a.Body != "" && (a.Status == 204 || a.Status == 304) {
+		b.fail(b.place("body"), fmt.Sprintf("an answer with status %d has no body", a.Status), "Remove body, or write: status = 200")
+	}
+	return &a
+}
+
+// checkPools reports names of pools that are not there, and pools that nothing names.
+func (r *reader) checkPools(pools *names) {
+	known := slices.Sorted(maps.Keys(pools.at))
+	used := make(map[string]bool)
+	for _, u := range r.uses {
+		used[u.name] = true
+		if _, ok := pools.at[u.name]; ok {
+			continue
+		}
+		remedy := fmt.Sprintf("Add it: pool %q { … }", u.name)
+		if near := nearest(u.name, known); near != "" {
+			remedy = fmt.Sprintf("Did you mean %q?", near)
+		}
+		r.fail(u.at, fmt.Sprintf("there is no pool %q", u.name), remedy)
+	}
+	for _, name := range known {
+		if !used[name] {
+			r.warn(pools.at[name], fmt.Sprintf("nothing uses pool %q", name), fmt.Sprintf("Name it in a route, proxy { pool = %q }, or remove it.", name))
+		}
+	}
+}

@@ -1,0 +1,253 @@
+package config
+
+import (
+	"crypto/tls"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The shortest time that makes sense for a timeout that cannot be off.
+const leastTimeout = time.Millisecond
+
+// readConfig reads the whole configuration.
+func readConfig(b *block) *Config {
+	c := defaultConfig()
+	b.prefixes("trusted_proxies", &c.TrustedProxies)
+	readAdmin(b.one("admin"), &c.Admin)
+	c.Listeners = readListeners(b, c)
+	readLog(b.one("log"), &c.Log)
+	readAccessLog(b.one("access_log"), &c.AccessLog)
+	readLimits(b.one("limits"), &c.Limits)
+	readStaticCache(b.one("static_cache"), &c.StaticCache)
+	readShutdown(b.one("shutdown"), &c.Shutdown)
+	c.Sites = readSites(b)
+	c.Pools = readPools(b)
+	b.end()
+	return c
+}
+
+func readListeners(root *block, c *Config) []Listener {
+	var list []Listener
+	places := make(map[string]Pos) // by address
+	blocks := root.all("listen", "an address")
+	for _, b := range blocks {
+		l := readListener(b, len(c.TrustedProxies) > 0 || root.written("trusted_proxies"))
+		if !b.passes("listen", l.Address, b.labelAt, []textCheck{listenAddress}) {
+			continue
+		}
+		for _, earlier := range list {
+			if sameSocket(l.Address, earlier.Address) {
+				b.fail(b.labelAt, fmt.Sprintf("listen %q is there twice", l.Address),
+					fmt.Sprintf("The first is at %v. Keep one of them, or choose another port.", places[earlier.Address]))
+				break
+			}
+		}
+		if c.Admin.Listen != "" && sameSocket(l.Address, c.Admin.Listen) {
+			b.fail(b.labelAt, fmt.Sprintf("listen %q is the admin listener's address", l.Address),
+				`Choose another port, or move the admin listener: admin { listen = "127.0.0.1:9901" }`)
+		}
+		places[l.Address] = b.pos(b.labelAt)
+		list = append(list, l)
+	}
+	if len(blocks) == 0 {
+		root.fail(root.at, "there is no listen block", `Add one: listen ":8080" {}`)
+	}
+	return list
+}
+
+func readListener(b *block, anyTrusted bool) Listener {
+	l := Listener{Pos: b.pos(b.at), Address: b.label}
+	b.flag("proxy_protocol", &l.ProxyProtocol)
+	b.flag("redirect_https", &l.RedirectHTTPS)
+	hasTLS := len(b.find("tls")) > 0
+	if t := b.one("tls"); t != nil {
+		l.TLS = readTLS(t)
+	}
+	b.end()
+	if l.RedirectHTTPS && hasTLS {
+		b.fail(b.place("redirect_https"), "redirect_https on a listener that has tls",
+			`Move it to the plain listener: listen ":80" { redirect_https = true }`)
+	}
+	if l.ProxyProtocol && !anyTrusted {
+		b.warn(b.place("proxy_protocol"), "proxy_protocol without trusted_proxies: nobody is trusted to send the header",
+			`Name the proxies' networks: trusted_proxies = ["10.0.0.0/8"]`)
+	}
+	return l
+}
+
+// sameSocket tells whether two addresses cannot be bound side by side: they
+// are the same, or one is ":80", which takes 0.0.0.0 and [::] both. Port 0 is
+// a new socket each time.
+func sameSocket(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil {
+		return a == b
+	}
+	if portA != portB || portA == "0" {
+		return false
+	}
+	return canonicalHost(hostA) == canonicalHost(hostB) ||
+		hostA == "" && wildcard(hostB) || hostB == "" && wildcard(hostA)
+}
+
+func canonicalHost(host string) string {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.String()
+	}
+	return strings.ToLower(host)
+}
+
+func wildcard(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsUnspecified()
+}
+
+func readTLS(b *block) *TLS {
+	t := defaultTLS()
+	t.Pos = b.pos(b.at)
+	for _, cb := range b.all("certificate", "") {
+		c := Certificate{Pos: cb.pos(cb.at)}
+		cb.file("cert", &c.Cert)
+		cb.file("key", &c.Key)
+		cb.require("cert", c.Cert, "/etc/lb/site.pem")
+		cb.require("key", c.Key, "/etc/lb/site.key")
+		cb.end()
+		cb.checkPair(c.Cert, c.Key)
+		t.Certificates = append(t.Certificates, c)
+	}
+	version := "1.2"
+	b.text("min_version", &version, oneOf("1.2", "1.3"))
+	if version == "1.3" {
+		t.MinVersion = tls.VersionTLS13
+	}
+	b.file("client_ca", &t.ClientCA)
+	b.checkRoots("client_ca", t.ClientCA)
+	b.flag("http2", &t.HTTP2)
+	hasACME := len(b.find("acme")) > 0
+	if ab := b.one("acme"); ab != nil {
+		t.ACME = readACME(ab)
+	}
+	b.end()
+	if len(t.Certificates) == 0 && !hasACME {
+		b.fail(b.at, "tls has no certificate", "Add inside: certificate { … } with cert = \"/etc/lb/site.pem\" and key = \"/etc/lb/site.key\"")
+	}
+	return &t
+}
+
+func readACME(b *block) *ACME {
+	a := defaultACME()
+	a.Pos = b.pos(b.at)
+	b.texts("domains", "clock.example.com", &a.Domains, hostName)
+	b.text("email", &a.Email, emailAddress)
+	b.text("directory", &a.Directory)
+	b.file("ca", &a.CA)
+	b.checkRoots("ca", a.CA)
+	b.file("storage", &a.Storage)
+	b.end()
+	if len(a.Domains) == 0 {
+		b.fail(b.place("domains"), "acme needs domains", `Write: domains = ["clock.example.com"]`)
+	}
+	return &a
+}
+
+func readAdmin(b *block, a *Admin) {
+	if b == nil {
+		return
+	}
+	a.Pos = b.pos(b.at)
+	b.text("listen", &a.Listen, func(s string) (string, string) {
+		if s == "off" {
+			return "", ""
+		}
+		return listenAddress(s)
+	})
+	b.secret("token", &a.Token, headerValue)
+	b.end()
+	if a.Listen == "off" {
+		a.Listen = ""
+	}
+	if a.Listen != "" && a.Token == "" && !loopback(a.Listen) {
+		b.fail(b.place("listen"), "admin listens beyond this machine and has no token",
+			`Add a token: token = env("LB_TOKEN"), or write: listen = "127.0.0.1:9900"`)
+	}
+}
+
+func readLog(b *block, l *Log) {
+	if b == nil {
+		return
+	}
+	l.Pos = b.pos(b.at)
+	b.text("level", &l.Level, oneOf("trace", "debug", "info", "warn", "error"))
+	b.text("format", &l.Format, oneOf("text", "json"))
+	b.logFile("file", &l.File)
+	b.end()
+}
+
+func readAccessLog(b *block, l *AccessLog) {
+	if b == nil {
+		return
+	}
+	l.Pos = b.pos(b.at)
+	b.text("format", &l.Format, oneOf("json", "combined", "off"))
+	b.logFile("file", &l.File)
+	b.share("sample", &l.Sample)
+	b.end()
+}
+
+// logFile reads a file name or "-".
+func (b *block) logFile(name string, to *string) {
+	b.text(name, to, noNUL, func(s string) (string, string) {
+		if s == "" {
+			return "is empty", `Write a path, or "-" for the terminal.`
+		}
+		return "", ""
+	})
+	if *to != "-" {
+		*to = under(filepath.Dir(b.at.Filename), *to)
+		b.checkFolder(name, filepath.Dir(*to))
+	}
+}
+
+func readLimits(b *block, l *Limits) {
+	if b == nil {
+		return
+	}
+	l.Pos = b.pos(b.at)
+	b.number("max_connections", &l.MaxConnections, 0, unlimited)
+	b.number("connections_per_ip", &l.ConnectionsPerIP, 0, unlimited)
+	b.size("header_size", &l.HeaderSize, 1<<10, 1<<20)
+	b.duration("header_timeout", &l.HeaderTimeout, leastTimeout)
+	b.size("body_size", &l.BodySize, 0, math.MaxInt64)
+	b.duration("body_idle_timeout", &l.BodyIdleTimeout, leastTimeout)
+	b.duration("idle_timeout", &l.IdleTimeout, leastTimeout)
+	b.end()
+}
+
+func readStaticCache(b *block, s *StaticCache) {
+	if b == nil {
+		return
+	}
+	s.Pos = b.pos(b.at)
+	b.size("memory", &s.Memory, 0, 1<<50)
+	b.size("max_file", &s.MaxFile, 0, 1<<30)
+	b.end()
+	if s.MaxFile > s.Memory && s.Memory > 0 && b.written("max_file") {
+		b.warn(b.place("max_file"), "max_file is larger than the whole memory of the cache", "Write less than memory, which is "+formatSize(s.Memory)+".")
+	}
+}
+
+func readShutdown(b *block, s *Shutdown) {
+	if b == nil {
+		return
+	}
+	s.Pos = b.pos(b.at)
+	b.duration("grace", &s.Grace, 0)
+	b.duration("delay", &s.Delay, 0)
+	b.end()
+}
