@@ -85,12 +85,18 @@ func removeImages(t *testing.T, images ...string) {
 	}
 }
 
-// removeBuilds removes the untagged images that a build stage FROM base leaves
-// behind with the classic builder; BuildKit leaves none.
+// removeBuilds removes the untagged images, and the container of a step that
+// failed, that a build stage FROM base leaves behind with the classic builder;
+// BuildKit leaves none.
 func removeBuilds(t *testing.T, base string) {
 	baseID, err := try(time.Minute, "docker", "image", "inspect", "--format", "{{.Id}}", base)
 	if err != nil {
 		return // there is no such image
+	}
+	if steps, err := try(time.Minute, "docker", "ps", "--all", "--quiet", "--filter", "ancestor="+base); err == nil && steps != "" {
+		if out, err := try(time.Minute, append([]string{"docker", "rm", "--force"}, strings.Fields(steps)...)...); err != nil {
+			t.Errorf("cannot remove the build's containers: %v\n%s", err, out)
+		}
 	}
 	ids, err := try(time.Minute, "docker", "images", "--all", "--quiet", "--no-trunc")
 	if err != nil {

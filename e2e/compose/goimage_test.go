@@ -5,7 +5,6 @@ package compose
 import (
 	"archive/tar"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,10 +29,14 @@ func importGoImage(t *testing.T, name string) {
 	if runtime.GOOS != "linux" {
 		t.Skipf("cannot make a Linux image from the files of %s; set LB_E2E_GO_IMAGE to one that has Go", runtime.GOOS)
 	}
+	modules := t.TempDir()
+	if err := downloadModules(modules); err != nil {
+		t.Fatal(err)
+	}
 	read, write := io.Pipe()
 	made := make(chan error, 1)
 	go func() {
-		err := writeRoot(write)
+		err := writeRoot(write, modules)
 		write.CloseWithError(err)
 		made <- err
 	}()
@@ -52,8 +55,8 @@ func importGoImage(t *testing.T, name string) {
 	}
 }
 
-// writeRoot writes the image's files as a tar archive.
-func writeRoot(w io.Writer) error {
+// writeRoot writes the image's files as a tar archive; modules is a module cache.
+func writeRoot(w io.Writer, modules string) error {
 	root := &archive{Writer: tar.NewWriter(w)}
 	goroot, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -66,7 +69,8 @@ func writeRoot(w io.Writer) error {
 	root.program("mkdir", "/bin/mkdir")
 	root.file("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs/ca-certificates.crt")
 	root.dir("/tmp")
-	root.modules()
+	// As downloaded, not yet unpacked: so the Dockerfile's own step has its work.
+	root.tree(filepath.Join(modules, "cache", "download"), "/go/pkg/mod/cache/download")
 	if root.err != nil {
 		return root.err
 	}
@@ -160,37 +164,21 @@ func (a *archive) program(name, to string) {
 	}
 }
 
-// modules adds the project's modules as the module cache holds them when they
-// are downloaded and not yet unpacked.
-func (a *archive) modules() {
-	if a.err != nil {
-		return
-	}
-	cache, err := exec.Command("go", "env", "GOMODCACHE").Output()
+// downloadModules fills a module cache in folder with exactly the project's
+// modules, from this machine's own cache where that has them.
+func downloadModules(folder string) error {
+	env, err := exec.Command("go", "env", "GOMODCACHE", "GOPROXY").Output()
 	if err != nil {
-		a.err = fmt.Errorf("cannot ask for GOMODCACHE: %w", err)
-		return
+		return fmt.Errorf("cannot ask for GOMODCACHE: %w", err)
 	}
-	list := exec.Command("go", "mod", "download", "-json")
-	list.Dir = "../.."
-	out, err := list.Output()
+	settings := strings.Fields(string(env))
+	own := "file://" + filepath.ToSlash(filepath.Join(settings[0], "cache", "download"))
+	out, err := tryEnv(5*time.Minute, []string{
+		"GOMODCACHE=" + folder, "GOPROXY=" + own + "," + settings[1],
+		"GOFLAGS=-modcacherw", // so that the folder can be removed
+	}, "go", "mod", "download")
 	if err != nil {
-		a.err = fmt.Errorf("cannot download the modules: %w\n%s", err, out)
-		return
+		return fmt.Errorf("cannot download the modules: %w\n%s", err, out)
 	}
-	for modules := json.NewDecoder(bytes.NewReader(out)); modules.More(); {
-		var module struct{ Info, GoMod, Zip string }
-		if err := modules.Decode(&module); err != nil {
-			a.err = err
-			return
-		}
-		for _, name := range []string{module.Info, module.GoMod, module.Zip, strings.TrimSuffix(module.Zip, ".zip") + ".ziphash"} {
-			rest, err := filepath.Rel(strings.TrimSpace(string(cache)), name)
-			if err != nil {
-				a.err = err
-				return
-			}
-			a.file(name, path.Join("/go/pkg/mod", filepath.ToSlash(rest)))
-		}
-	}
+	return nil
 }
