@@ -1,0 +1,34 @@
+# make without a target tells what there is.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 30s
+BENCH ?= .
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test lint fuzz bench e2e clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## three clocks, the balancer and the dashboard in one process
+	go run ./cmd/lb demo
+
+build: ## bin/lb and bin/clock, static
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/lb ./cmd/clock
+
+test: ## everything: lint, unit tests with the race detector, end-to-end tests
+	@scripts/test.sh
+
+lint: ## gofmt, go vet and staticcheck
+	@scripts/lint.sh
+
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	@scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## Go benchmarks; BENCH=regexp picks some
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+e2e: ## end-to-end tests alone
+	go test -tags e2e -count=1 ./e2e/...
+
+clean: ## remove what was built
+	rm -rf bin .cache

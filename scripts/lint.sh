@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# gofmt, go vet and staticcheck, with and without the end-to-end tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+echo "== gofmt"
+unformatted=$(gofmt -l .)
+if [ -n "$unformatted" ]; then
+  printf 'not formatted:\n%s\n' "$unformatted"
+  exit 1
+fi
+
+echo "== go vet"
+go vet ./...
+go vet -tags e2e ./e2e/...
+
+echo "== staticcheck"
+if ! go run "$staticcheck" -version; then
+  echo "SKIPPED: staticcheck cannot be built here"
+  exit 0
+fi
+go run "$staticcheck" ./...
+go run "$staticcheck" -tags e2e ./e2e/...
