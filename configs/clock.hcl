@@ -1,0 +1,37 @@
+# A clock: one web application on this machine, its images from disk.
+#
+# The application is a Flask server on port 5000. Pictures never reach it: they
+# come from /var/www/pyclock/images. While the application is down, visitors see
+# the maintenance page.
+
+listen ":80" {}
+
+site "clock" {
+  maintenance {
+    page = "/var/www/pyclock/maintenance.html"
+    file = "/run/lb/maintenance" # touch it to close the site by hand
+  }
+
+  # /images/clock.png is the file /var/www/pyclock/images/clock.png.
+  route "/images/" {
+    static {
+      root          = "/var/www/pyclock"
+      cache_control = "public, max-age=3600"
+    }
+  }
+
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+
+pool "app" {
+  backend "127.0.0.1:5000" {}
+
+  health {
+    type = "http"
+    path = "/"
+  }
+}
