@@ -129,6 +129,14 @@ func (x *Exchange) Refuse(status int, reason string) {
 	x.own(status, media, body)
 }
 
+// Fail is Refuse with a cause that the log tells and the client does not.
+func (x *Exchange) Fail(status int, reason string, err error) {
+	x.Refuse(status, reason)
+	if err != nil {
+		x.reason = reason + ": " + err.Error()
+	}
+}
+
 // Unavailable answers 503 and asks to come back: with the site's maintenance page if there is one.
 func (x *Exchange) Unavailable(reason string) {
 	x.Extra = append(x.Extra, "Retry-After: 5\r\nCache-Control: no-store\r\n"...)
@@ -153,4 +161,12 @@ func (x *Exchange) own(status int, media string, body []byte) {
 		body = nil
 	}
 	_ = x.sent(x.client.Send(x.res, body))
+}
+
+// More sends more of a body whose head announced it.
+func (x *Exchange) More(body []byte) error { return x.sent(x.client.Send(nil, body)) }
+
+// MoreFile sends length bytes of f from offset as more of a body.
+func (x *Exchange) MoreFile(f *os.File, offset, length int64) error {
+	return x.sent(x.client.SendFile(nil, f, offset, length))
 }

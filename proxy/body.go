@@ -186,7 +186,7 @@ func (up *upload) stop(x *Exchange) {
 	}
 	if !up.complete.Load() {
 		up.conn.Interrupt()
-		_ = x.ctx.Conn().SetReadDeadline(time.Unix(1, 0))
+		x.client.StopBody()
 		x.ctx.SetConnectionClose()
 		x.close = true
 	}

@@ -23,6 +23,8 @@ type Client interface {
 	BodyPending() bool
 	// BodyBytes returns how many bytes of the request's body have arrived.
 	BodyBytes() int64
+	// StopBody makes a read of the request's body that waits in another goroutine fail.
+	StopBody()
 	// Draining reports whether the connection should end with this answer.
 	Draining() bool
 	// Abort ends the connection so that the answer cannot be taken for whole.

@@ -180,8 +180,7 @@ func (x *Exchange) tell(err error, outcome pool.Outcome) {
 	case pool.Protocol:
 		words = "the backend's answer is no valid HTTP"
 	}
-	x.Refuse(status, words)
-	x.reason = err.Error() // the log may say more than the client
+	x.Fail(status, words, err)
 }
 
 func outcomeOf(err error) pool.Outcome {

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"lb/admin"
+)
+
+// clientFlags adds the flags of commands that talk to a running balancer.
+func clientFlags(flags *flag.FlagSet) *admin.Client {
+	c := &admin.Client{}
+	flags.StringVar(&c.Addr, "admin", "127.0.0.1:9900", "the running balancer's admin listener")
+	flags.StringVar(&c.Token, "token", os.Getenv("LB_ADMIN_TOKEN"), "the admin token (default: the variable LB_ADMIN_TOKEN)")
+	return c
+}
+
+func soon() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 30*time.Second)
+}
+
+func statusCommand(args []string, s streams) int {
+	flags := newFlags("status", s)
+	client := clientFlags(flags)
+	if _, status, ok := parse(flags, args, 0); !ok {
+		return status
+	}
+	ctx, cancel := soon()
+	defer cancel()
+	pools, err := client.Pools(ctx)
+	if err == nil {
+		err = admin.WriteTable(s.out, pools)
+	}
+	return result(err, s)
+}
+
+func stateCommand(state string, args []string, s streams) int {
+	flags := newFlags(state, s)
+	client := clientFlags(flags)
+	rest, status, ok := parse(flags, args, 1)
+	if !ok {
+		return status
+	}
+	pool, backend, found := "", "", false
+	if len(rest) == 1 {
+		pool, backend, found = strings.Cut(rest[0], "/")
+	}
+	if !found || pool == "" || backend == "" {
+		fmt.Fprintf(s.err, "lb: name the backend as POOL/BACKEND: lb %s app/127.0.0.1:5000\n", state)
+		return exitUsage
+	}
+	ctx, cancel := soon()
+	defer cancel()
+	err := client.SetAdmin(ctx, pool, backend, state)
+	if err == nil {
+		fmt.Fprintf(s.out, "%s in pool %s: %s\n", backend, pool, state)
+	}
+	return result(err, s)
+}
+
+func reloadCommand(args []string, s streams) int {
+	flags := newFlags("reload", s)
+	client := clientFlags(flags)
+	if _, status, ok := parse(flags, args, 0); !ok {
+		return status
+	}
+	ctx, cancel := soon()
+	defer cancel()
+	diagnostics, err := client.Reload(ctx)
+	if diagnostics = strings.TrimSpace(diagnostics); diagnostics != "" {
+		fmt.Fprintln(s.err, diagnostics)
+	}
+	if err == nil {
+		fmt.Fprintln(s.out, "reloaded")
+	}
+	return result(err, s)
+}
+
+func result(err error, s streams) int {
+	if err != nil {
+		fmt.Fprintf(s.err, "lb: %v\n", err)
+		return exitFail
+	}
+	return exitOK
+}

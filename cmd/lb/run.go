@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"lb/config"
+	"lb/server"
+)
+
+// configPaths are looked for in this order where -config is not given.
+var configPaths = []string{"lb.hcl", "/etc/lb/lb.hcl"}
+
+func configFlag(flags *flag.FlagSet) *string {
+	return flags.String("config", "", "the configuration, a file or a folder of *.hcl files (default ./lb.hcl, then /etc/lb/lb.hcl)")
+}
+
+// findConfig returns the path to read, and an error that helps if there is none.
+func findConfig(path string) (string, error) {
+	if path != "" {
+		return path, nil
+	}
+	for _, p := range configPaths {
+		if _, err := os.Stat(p); err == nil {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("there is no configuration: neither %s exists.\n"+
+		"Name one with -config FILE, see it work first with \"lb demo\", or run without a file:\n"+
+		"  lb -listen :8080 -to 127.0.0.1:5000", strings.Join(configPaths, " nor "))
+}
+
+func runCommand(args []string, s streams) int {
+	flags := newFlags("run", s)
+	path := configFlag(flags)
+	listen := flags.String("listen", "", "without a file: the address to listen on, as \":8080\"")
+	to := flags.String("to", "", "without a file: the backends, as \"127.0.0.1:5000,127.0.0.1:5001\"")
+	static := flags.String("static", "", "without a file: a folder that is served under /static/")
+	balance := flags.String("balance", "", "without a file: round_robin, least_conn, random or first")
+	if _, status, ok := parse(flags, args, 0); !ok {
+		return status
+	}
+	if *listen+*to+*static+*balance != "" {
+		if *path != "" {
+			fmt.Fprintln(s.err, "lb: -config and -listen/-to exclude each other; a file says everything, flags are for a quick start")
+			return exitUsage
+		}
+		if *to == "" || *listen == "" {
+			fmt.Fprintln(s.err, "lb: -listen and -to go together, as in: lb -listen :8080 -to 127.0.0.1:5000")
+			return exitUsage
+		}
+		quick := config.Flags{Listen: *listen, To: strings.Split(*to, ","), Static: *static, Balance: *balance}
+		return serve(server.Options{
+			Load:    func() (*config.Config, config.Diagnostics) { return config.FromFlags(quick) },
+			Version: versionText(),
+		}, s, nil)
+	}
+	file, err := findConfig(*path)
+	if err != nil {
+		fmt.Fprintf(s.err, "lb: %v\n", err)
+		return exitFail
+	}
+	return serve(server.Options{
+		Load:   func() (*config.Config, config.Diagnostics) { return config.Load(file) },
+		Source: file, Version: versionText(),
+	}, s, nil)
+}
+
+// serve runs a balancer until a signal ends it. started, if not nil, is called once it serves.
+func serve(opt server.Options, s streams, started func(*server.Server)) int {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	srv := server.New(opt)
+	if err := srv.Start(); err != nil {
+		printStartError(err, s)
+		return exitFail
+	}
+	if started != nil {
+		started(srv)
+	}
+	for sig := range signals {
+		switch sig {
+		case syscall.SIGHUP:
+			_, _ = srv.Reload(context.Background()) // which logs how it went
+		case syscall.SIGUSR1:
+			srv.Reopen()
+		case syscall.SIGUSR2:
+			srv.Unavailable("a new binary cannot take over in this version; restart the service instead")
+		default:
+			return stop(srv, signals, s)
+		}
+	}
+	return exitOK
+}
+
+// stop drains; a second signal ends the process at once.
+func stop(srv *server.Server, signals <-chan os.Signal, s streams) int {
+	done := make(chan error, 1)
+	go func() { done <- srv.Stop(context.Background()) }()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				fmt.Fprintf(s.err, "lb: %v\n", err)
+				return exitFail
+			}
+			return exitOK
+		case sig := <-signals:
+			if sig == syscall.SIGTERM || sig == syscall.SIGINT {
+				fmt.Fprintln(s.err, "lb: second signal, ending at once")
+				return exitFail
+			}
+		}
+	}
+}
+
+func printStartError(err error, s streams) {
+	var diagnosed *server.Diagnosed
+	if errors.As(err, &diagnosed) {
+		_ = diagnosed.Diagnostics.WriteText(s.err)
+		fmt.Fprintln(s.err, "lb: not started, the configuration has errors")
+		return
+	}
+	fmt.Fprintf(s.err, "lb: not started: %v\n", err)
+}

@@ -1,0 +1,125 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"lb/admin"
+	"lb/config"
+)
+
+// adminRun is the admin listener with what ends it.
+type adminRun struct {
+	config   config.Admin
+	listener net.Listener
+	cancel   context.CancelFunc // nil: not started
+}
+
+// prepareAdmin takes the admin listener there is, if its settings stay, or binds a new one.
+func (s *Server) prepareAdmin(cfg *config.Config, g *generation) error {
+	c := cfg.Admin
+	if s.admin != nil && s.admin.config.Listen == c.Listen && s.admin.config.Token == c.Token {
+		g.admin = s.admin
+		return nil
+	}
+	if c.Listen == "" {
+		return nil
+	}
+	if s.admin != nil && s.admin.config.Listen == c.Listen {
+		// The same socket with another token: it cannot be bound twice, so the old server makes room.
+		s.admin.stop()
+		s.admin = nil
+	}
+	network, address := "tcp", c.Listen
+	if path, ok := strings.CutPrefix(c.Listen, "unix:"); ok {
+		network, address = "unix", path
+		_ = os.Remove(path)
+	}
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		return at(c.Pos, fmt.Sprintf("cannot listen on the admin address %s; name another one as admin { listen = … }, or \"off\"", c.Listen), err)
+	}
+	g.admin = &adminRun{config: c, listener: listener}
+	g.undo = append(g.undo, func() { _ = listener.Close() })
+	return nil
+}
+
+// startAdmin serves the generation's admin listener and ends the one before, if it is another.
+func (s *Server) startAdmin(g *generation) {
+	if s.admin != nil && s.admin != g.admin {
+		s.admin.stop()
+	}
+	s.admin = g.admin
+	if g.admin == nil || g.admin.cancel != nil {
+		return
+	}
+	run := g.admin
+	var ctx context.Context
+	ctx, run.cancel = context.WithCancel(s.background)
+	server := admin.New(admin.Options{
+		Listen: run.config.Listen, Token: string(run.config.Token), Registry: s.registry, Log: s.log.Named("admin"),
+		Events: &s.events, Pools: s.poolsInForce, Status: s.status, Ready: s.Ready, Reload: s.Reload,
+		Config: func() any { return s.current.Load().config },
+	})
+	s.goRun(func() {
+		if err := server.Serve(ctx, run.listener); err != nil {
+			s.log.Error("the admin listener ended", "error", err)
+		}
+	})
+	s.log.Info("admin listening", "address", run.listener.Addr().String())
+}
+
+func (r *adminRun) stop() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+	_ = r.listener.Close()
+}
+
+// AdminAddr returns the address that the admin listener is bound to, nil if there is none.
+func (s *Server) AdminAddr() net.Addr {
+	if g := s.current.Load(); g != nil && g.admin != nil {
+		return g.admin.listener.Addr()
+	}
+	return nil
+}
+
+// status is what GET /api/v1/status shows.
+func (s *Server) status() admin.Status {
+	g := s.current.Load()
+	st := admin.Status{
+		Version: s.opt.Version, GoVersion: runtime.Version(), PID: os.Getpid(), Ready: s.Ready(),
+		Started: s.started, Uptime: time.Since(s.started).Seconds(), Config: s.opt.Source, Reload: s.lastReload.Load(),
+	}
+	for _, l := range s.front.Listeners() {
+		open, accepted := l.Connections()
+		st.Listeners = append(st.Listeners, admin.Listener{Address: l.Addr().String(), TLS: l.TLS, Connections: open, Accepted: accepted})
+		st.Totals.Connections += open
+	}
+	for i := range g.config.Sites {
+		c := &g.config.Sites[i]
+		st.Sites = append(st.Sites, siteStatus(c.Name, c.Hosts, g.sites[c.Name]))
+	}
+	for name, run := range g.sites {
+		site := siteStatus(name, nil, run)
+		st.Totals.Requests += site.Requests
+		st.Totals.Errors += site.Errors
+		st.Totals.InFlight += site.InFlight
+		st.Totals.BytesIn += run.metrics.BytesIn.Get()
+		st.Totals.BytesOut += run.metrics.BytesOut.Get()
+	}
+	return st
+}
+
+func siteStatus(name string, hosts []string, run *siteRun) admin.Site {
+	site := admin.Site{Name: name, Hosts: hosts, Requests: run.metrics.Requests.Total(), InFlight: run.metrics.InFlight.Load()}
+	for status := 500; status < 600; status++ {
+		site.Errors += run.metrics.Requests.Count(status)
+	}
+	return site
+}

@@ -1,0 +1,65 @@
+package server
+
+import (
+	"net/http"
+	"os"
+
+	"lb/internal/wire"
+	"lb/proxy"
+	"lb/staticcache"
+)
+
+// files serves a route from the static cache.
+type files struct {
+	dir   *staticcache.Dir
+	strip int // bytes of the path to cut
+}
+
+// Serve implements proxy.Action.
+func (f *files) Serve(x *proxy.Exchange) {
+	path := x.Path()
+	if f.strip > 0 && f.strip <= len(path) {
+		path = path[f.strip-1:] // the prefix ends in the slash that the rest begins with
+	}
+	result, err := f.dir.Serve(fileWriter{x}, &staticcache.Request{
+		Method: x.Method, Path: path, Target: x.Target,
+		IfMatch: x.Lookup(wire.IfMatch), IfNoneMatch: x.Lookup(wire.IfNoneMatch),
+		IfModifiedSince: x.Lookup(wire.IfModifiedSince), IfUnmodifiedSince: x.Lookup(wire.IfUnmodifiedSince),
+		Range: x.Lookup(wire.Range), IfRange: x.Lookup(wire.IfRange),
+	})
+	switch result {
+	case staticcache.Answered:
+		return // an answer that broke off has been cut and noted by the exchange
+	case staticcache.NotFound:
+		x.Refuse(http.StatusNotFound, "there is no such file")
+	case staticcache.MethodNotAllowed:
+		x.Extra = append(x.Extra, "Allow: "+staticcache.Allow+"\r\n"...)
+		x.Refuse(http.StatusMethodNotAllowed, "files can only be read")
+	case staticcache.Forbidden:
+		x.Refuse(http.StatusForbidden, "the file cannot be read")
+	default:
+		x.Fail(result.Status(), "the file cannot be read", err)
+	}
+}
+
+// fileWriter lets the cache answer in parts too.
+type fileWriter struct{ *proxy.Exchange }
+
+func (w fileWriter) RespondParts(status int, header []byte, f *os.File, parts []staticcache.Part) error {
+	if err := w.Respond(status, header, nil); err != nil || w.Head() {
+		return err
+	}
+	for _, part := range parts {
+		if len(part.Bytes) > 0 {
+			if err := w.More(part.Bytes); err != nil {
+				return err
+			}
+		}
+		if part.Length > 0 {
+			if err := w.MoreFile(f, part.Offset, part.Length); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

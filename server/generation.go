@@ -1,0 +1,272 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"lb/config"
+	"lb/front"
+	"lb/pool"
+	"lb/proxy"
+	"lb/route"
+	"lb/staticcache"
+	"lb/telemetry"
+)
+
+// generation is all that was made from one configuration. Making it changes nothing that
+// is in force; commit does, and cannot fail.
+type generation struct {
+	config    *config.Config
+	state     *proxy.State
+	front     front.Options
+	pools     map[string]*poolRun
+	poolPlans map[string]*poolPlan
+	sites     map[string]*siteRun
+	dirs      []*staticcache.Dir
+	accessLog *accessLogRun
+	admin     *adminRun
+
+	undo []func() // ends what would be left over if the generation is not used
+}
+
+// discard gives back what a generation that is not used has taken.
+func (g *generation) discard() {
+	for _, f := range g.undo {
+		f()
+	}
+}
+
+// build makes a generation.
+func (s *Server) build(cfg *config.Config) (*generation, error) {
+	g := &generation{
+		config: cfg, pools: map[string]*poolRun{}, poolPlans: map[string]*poolPlan{}, sites: map[string]*siteRun{},
+		state: &proxy.State{TrustedProxies: cfg.TrustedProxies},
+	}
+	err := s.buildParts(cfg, g)
+	if err != nil {
+		g.discard()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (s *Server) buildParts(cfg *config.Config, g *generation) error {
+	for i := range cfg.Pools {
+		if err := s.buildPool(&cfg.Pools[i], g); err != nil {
+			return err
+		}
+	}
+	g.state.Nowhere = &proxy.Site{Metrics: s.site(g, "").metrics}
+	for i := range cfg.Sites {
+		if err := s.buildSite(&cfg.Sites[i], g); err != nil {
+			return err
+		}
+	}
+	if err := s.buildAccessLog(cfg, g); err != nil {
+		return err
+	}
+	return s.buildFront(cfg, g)
+}
+
+// siteRun is what a site keeps over reloads: its series and its maintenance switch.
+type siteRun struct {
+	metrics proxy.SiteMetrics
+	scope   *telemetry.Scope
+	sw      *maintenanceSwitch
+}
+
+// site returns the run of a site, the one there is or a new one.
+func (s *Server) site(g *generation, name string) *siteRun {
+	run := s.sites[name]
+	if run == nil {
+		scope := s.registry.NewScope()
+		run = &siteRun{scope: scope, metrics: proxy.NewSiteMetrics(scope, name), sw: &maintenanceSwitch{}}
+		g.undo = append(g.undo, scope.Close)
+	}
+	g.sites[name] = run
+	return run
+}
+
+func (s *Server) buildSite(c *config.Site, g *generation) error {
+	run := s.site(g, c.Name)
+	site := &proxy.Site{Name: c.Name, Metrics: run.metrics, ErrorPages: map[int][]byte{}}
+	if m := c.Maintenance; m != nil {
+		site.Maintenance = &proxy.Maintenance{On: &run.sw.on}
+		if m.Page != "" {
+			page, err := os.ReadFile(m.Page)
+			if err != nil {
+				return at(m.Pos, "cannot read the maintenance page", err)
+			}
+			site.Maintenance.Page = page
+		}
+	}
+	for _, e := range c.ErrorPages {
+		page, err := os.ReadFile(e.File)
+		if err != nil {
+			return at(e.Pos, "cannot read the error page", err)
+		}
+		for _, status := range e.Status {
+			site.ErrorPages[status] = page
+		}
+	}
+	for i := range c.Routes {
+		if err := s.buildRoute(&c.Routes[i], site, g); err != nil {
+			return err
+		}
+	}
+	if len(c.Hosts) == 0 {
+		g.state.Hosts.Add("", site)
+	}
+	for _, host := range c.Hosts {
+		g.state.Hosts.Add(host, site)
+	}
+	return nil
+}
+
+func (s *Server) buildRoute(c *config.Route, site *proxy.Site, g *generation) error {
+	action, err := s.buildAction(c, g)
+	if err != nil {
+		return err
+	}
+	site.Paths.Add(&route.Rule[*proxy.Route]{
+		Pattern: c.Pattern, Path: c.Path, Exact: c.Exact, Methods: c.Methods, Headers: headers(c.Headers),
+		Access: route.Access{Allow: c.Allow, Deny: c.Deny},
+		Action: &proxy.Route{
+			Prefix: c.Path, Action: action,
+			Request:  headerRules(&c.RequestHeaders),
+			Response: headerRules(&c.ResponseHeaders),
+		},
+	})
+	return nil
+}
+
+func (s *Server) buildAction(c *config.Route, g *generation) (proxy.Action, error) {
+	switch {
+	case c.Static != nil:
+		return s.buildFiles(c, g)
+	case c.Proxy != nil:
+		return buildForward(c.Proxy, g), nil
+	case c.Redirect != nil:
+		return &proxy.Redirect{To: route.NewTemplate(c.Redirect.To), Status: c.Redirect.Status}, nil
+	case c.Respond != nil:
+		return proxy.NewFixed(c.Respond.Status, c.Respond.ContentType, c.Respond.Body), nil
+	}
+	return nil, at(c.Pos, "the route has no action", nil)
+}
+
+func (s *Server) buildFiles(c *config.Route, g *generation) (proxy.Action, error) {
+	dir, err := s.cache.Open(staticcache.DirOptions{
+		Root: c.Static.Root, Index: c.Static.Index, TryFiles: c.Static.TryFiles,
+		CacheControl: c.Static.CacheControl, Dotfiles: c.Static.DotFiles,
+	})
+	if err != nil {
+		return nil, at(c.Static.Pos, "cannot serve files", err)
+	}
+	g.dirs = append(g.dirs, dir)
+	g.undo = append(g.undo, func() { _ = dir.Close() })
+	f := &files{dir: dir}
+	if c.Static.StripPrefix && !c.Exact {
+		f.strip = len(c.Path)
+	}
+	return f, nil
+}
+
+func buildForward(c *config.Proxy, g *generation) proxy.Action {
+	if len(c.Split) > 0 {
+		split := &proxy.Split{}
+		for _, share := range c.Split {
+			split.Add(share.Weight, forwardTo(c, share.Pool, g))
+		}
+		return split
+	}
+	return forwardTo(c, c.Pool, g)
+}
+
+func forwardTo(c *config.Proxy, name string, g *generation) *proxy.Forward {
+	retry := &g.poolPlans[name].config.Retry
+	on := func(word string) bool { return slices.Contains(retry.On, word) }
+	return &proxy.Forward{
+		Pool: g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: route.NewTemplate(c.Rewrite), Host: c.Host,
+		Retry: proxy.Retry{
+			Attempts: retry.Attempts, Body: retry.Body,
+			Connect: on("connect"), Reset: on("reset"), Timeout: on("timeout"),
+			On502: on("502"), On503: on("503"), On504: on("504"),
+		},
+	}
+}
+
+func headers(list []config.Header) []route.Header {
+	out := make([]route.Header, 0, len(list))
+	for _, h := range list {
+		out = append(out, route.Header{Name: h.Name, Value: h.Value})
+	}
+	return out
+}
+
+func headerRules(c *config.HeaderRules) route.HeaderRules {
+	return route.NewHeaderRules(headers(c.Set), headers(c.Add), c.Remove)
+}
+
+// at makes an error that names its place in the configuration.
+func at(pos config.Pos, what string, err error) error {
+	where := pos.String()
+	if where != "" {
+		where += ": "
+	}
+	if err == nil {
+		return fmt.Errorf("%s%s", where, what)
+	}
+	return fmt.Errorf("%s%s: %w", where, what, err)
+}
+
+// commit puts a generation in force and ends what only the old one used.
+func (s *Server) commit(g *generation) {
+	old := s.current.Load()
+	s.log.SetLevel(level(g.config.Log.Level))
+	s.cache.SetLimits(g.config.StaticCache.Memory, g.config.StaticCache.MaxFile)
+	for name, plan := range g.poolPlans {
+		g.pools[name].apply(s, plan)
+	}
+	s.startAccessLog(g)
+	s.watchMaintenance(g)
+	s.handler.Swap(g.state)
+	s.current.Store(g)
+	s.startAdmin(g)
+	s.pools, s.sites = g.pools, g.sites
+	if old != nil {
+		s.retire(old, g)
+	}
+}
+
+// retire ends what the new generation does not use. Requests in flight keep what they hold.
+func (s *Server) retire(old, g *generation) {
+	for name, run := range old.pools {
+		if g.pools[name] != run {
+			run.close()
+			s.goRun(run.wait)
+		}
+	}
+	for name, run := range old.sites {
+		if g.sites[name] != run {
+			run.sw.stop()
+			run.scope.Close()
+		}
+	}
+	for _, dir := range old.dirs {
+		_ = dir.Close()
+	}
+	if old.accessLog != nil && old.accessLog != g.accessLog {
+		s.retireAccessLog(old.accessLog)
+	}
+}
+
+// poolsInForce returns the pools in the configuration's order.
+func (s *Server) poolsInForce() []*pool.Pool {
+	g := s.current.Load()
+	list := make([]*pool.Pool, 0, len(g.config.Pools))
+	for i := range g.config.Pools {
+		list = append(list, g.pools[g.config.Pools[i].Name].pool)
+	}
+	return list
+}

@@ -1,0 +1,103 @@
+package server
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/activation"
+
+	"lb/config"
+	"lb/front"
+)
+
+// buildFront reads the certificates and says what the front is to do.
+func (s *Server) buildFront(cfg *config.Config, g *generation) error {
+	l := &cfg.Limits
+	g.front = front.Options{
+		Handler: s.serve, Log: s.log.Named("front"), Metrics: s.registry,
+		Limits: front.Limits{
+			MaxConnections: l.MaxConnections, ConnectionsPerIP: l.ConnectionsPerIP, HeaderSize: int(l.HeaderSize),
+			HeaderTimeout: l.HeaderTimeout, BodySize: l.BodySize, BodyIdleTimeout: l.BodyIdleTimeout, IdleTimeout: l.IdleTimeout,
+		},
+	}
+	for i := range cfg.Listeners {
+		c := &cfg.Listeners[i]
+		secure, err := frontTLS(c.TLS)
+		if err != nil {
+			return err
+		}
+		g.front.Listeners = append(g.front.Listeners, front.ListenerOptions{
+			Address: c.Address, TLS: secure, ProxyProtocol: c.ProxyProtocol,
+			TrustedProxies: cfg.TrustedProxies, RedirectHTTPS: c.RedirectHTTPS,
+		})
+	}
+	return nil
+}
+
+func frontTLS(c *config.TLS) (*front.TLSOptions, error) {
+	if c == nil {
+		return nil, nil
+	}
+	o := &front.TLSOptions{MinVersion: c.MinVersion}
+	for _, pair := range c.Certificates {
+		certificate, err := tls.LoadX509KeyPair(pair.Cert, pair.Key)
+		if err != nil {
+			return nil, at(pair.Pos, "cannot load the certificate", err)
+		}
+		o.Certificates = append(o.Certificates, certificate)
+	}
+	if c.ClientCA != "" {
+		pem, err := os.ReadFile(c.ClientCA)
+		if err != nil {
+			return nil, at(c.Pos, "cannot read client_ca", err)
+		}
+		o.ClientCAs = x509.NewCertPool()
+		if !o.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, at(c.Pos, fmt.Sprintf("client_ca %q holds no PEM certificate", c.ClientCA), nil)
+		}
+	}
+	return o, nil
+}
+
+// inheritedListeners returns the sockets that the service manager opened, by the configured
+// address that each serves. One that no listener wants is an error: its clients would hang.
+func inheritedListeners(wanted []front.ListenerOptions) (map[string]net.Listener, error) {
+	sockets, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("cannot take over the sockets of the service manager: %w", err)
+	}
+	inherited := map[string]net.Listener{}
+	for _, socket := range sockets {
+		if socket == nil {
+			continue
+		}
+		address := matching(socket.Addr(), wanted)
+		if address == "" {
+			return nil, fmt.Errorf("the service manager passed a socket for %s, which no listen block has", socket.Addr())
+		}
+		inherited[address] = socket
+	}
+	return inherited, nil
+}
+
+// matching returns the configured address that a socket is bound to, "" if there is none.
+func matching(bound net.Addr, wanted []front.ListenerOptions) string {
+	for _, w := range wanted {
+		if path, ok := strings.CutPrefix(w.Address, "unix:"); ok {
+			if bound.Network() == "unix" && bound.String() == path {
+				return w.Address
+			}
+			continue
+		}
+		tcp, ok := bound.(*net.TCPAddr)
+		want, err := net.ResolveTCPAddr("tcp", w.Address)
+		if ok && err == nil && tcp.Port == want.Port && (want.IP == nil && tcp.IP.IsUnspecified() || want.IP.Equal(tcp.IP)) {
+			return w.Address
+		}
+	}
+	return ""
+}

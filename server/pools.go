@@ -1,0 +1,312 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+
+	"lb/balancer"
+	"lb/config"
+	"lb/discovery"
+	"lb/health"
+	"lb/pool"
+	"lb/transport"
+)
+
+// poolRun is a pool with what keeps it up to date. It outlives reloads as long as the pool's
+// name stays in the configuration.
+type poolRun struct {
+	pool *pool.Pool
+
+	mu        sync.Mutex
+	checker   *health.Checker // nil: no active checks
+	discovery map[string]*discoveryRun
+}
+
+type discoveryRun struct {
+	config config.Discover
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// poolPlan is what a configuration says of a pool, checked.
+type poolPlan struct {
+	config  *config.Pool
+	options pool.Options
+	fresh   bool // the pool is new
+}
+
+func (s *Server) buildPool(c *config.Pool, g *generation) error {
+	tlsConfig, fingerprint, err := backendTLS(c.TLS)
+	if err != nil {
+		return err
+	}
+	picker, err := balancer.Factory(c.Balance)
+	if err != nil {
+		return at(c.Pos, "cannot balance the pool", err)
+	}
+	run := s.pools[c.Name]
+	fresh := run == nil
+	if fresh {
+		run = &poolRun{discovery: map[string]*discoveryRun{}}
+	}
+	plan := &poolPlan{config: c, fresh: fresh, options: pool.Options{
+		Name: c.Name, Balance: c.Balance, NewPicker: picker,
+		Connect:      connector(c, tlsConfig),
+		TransportKey: fmt.Sprint(c.Timeouts, c.KeepAlive, fingerprint),
+		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold,
+		Eject:      pool.Eject{Failures: c.Eject.Failures, Duration: c.Eject.Duration, MaxPercent: c.Eject.MaxPercent},
+		QueueLimit: c.Queue.Limit, QueueTimeout: c.Queue.Timeout, RetryBudget: c.Retry.Budget,
+		OnJoin: run.join, OnLeave: run.leave,
+		OnEvent: func(e pool.Event) { run.event(e); s.events.Publish("backend", e) },
+		Log:     s.log.Named("pool"), Telemetry: s.registry,
+	}}
+	for _, b := range c.Backends {
+		if b.Weight == 0 {
+			continue // a backend without weight has no share
+		}
+		plan.options.Members = append(plan.options.Members,
+			pool.Member{Address: b.Address, Weight: b.Weight, MaxConns: b.MaxConns, Backup: b.Backup})
+	}
+	for _, d := range c.Discover {
+		plan.options.Sources = append(plan.options.Sources, sourceName(d))
+	}
+	if fresh {
+		run.pool = pool.New(plan.options)
+		g.undo = append(g.undo, run.pool.Close)
+	}
+	g.pools[c.Name], g.poolPlans[c.Name] = run, plan
+	return nil
+}
+
+// connector returns what makes the transport of a backend.
+func connector(c *config.Pool, tlsConfig *tls.Config) func(*pool.Backend) pool.Connections {
+	return func(b *pool.Backend) pool.Connections {
+		opt := transport.Options{
+			Address: b.Address(), Connect: c.Timeouts.Connect, Response: c.Timeouts.Response, Idle: c.Timeouts.Idle,
+			MaxIdle: c.KeepAlive.MaxIdle, IdleTimeout: c.KeepAlive.IdleTimeout, MaxRequests: c.KeepAlive.MaxRequests,
+			Opened: b.Metrics.Opened, Reused: b.Metrics.Reused, Failed: b.Metrics.Failed,
+			ConnectTime: b.Pool().Metrics().Connect,
+		}
+		if tlsConfig != nil {
+			opt.TLS = tlsConfig.Clone()
+			if opt.TLS.ServerName == "" {
+				opt.TLS.ServerName = hostOf(b.Address())
+			}
+		}
+		return transport.New(opt)
+	}
+}
+
+// hostOf returns the name that a backend's certificate is checked against.
+func hostOf(address string) string {
+	if strings.HasPrefix(address, "unix:") {
+		return "localhost"
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}
+
+// backendTLS returns the settings for https to backends, nil for http, and a text that changes with
+// them and with the files that they name.
+func backendTLS(c *config.BackendTLS) (*tls.Config, string, error) {
+	if c == nil {
+		return nil, "", nil
+	}
+	conf := &tls.Config{ServerName: c.ServerName, InsecureSkipVerify: !c.Verify, MinVersion: tls.VersionTLS12}
+	fingerprint := fmt.Sprint(*c)
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, "", at(c.Pos, "cannot read the backends' CA", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, "", at(c.Pos, fmt.Sprintf("%q holds no PEM certificate", c.CA), nil)
+		}
+		fingerprint += fmt.Sprintf("%x", sha256.Sum256(pem))
+	}
+	if c.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return nil, "", at(c.Pos, "cannot load the certificate for the backends", err)
+		}
+		conf.Certificates = []tls.Certificate{pair}
+		fingerprint += fmt.Sprintf("%x", sha256.Sum256(pair.Certificate[0]))
+	}
+	return conf, fingerprint, nil
+}
+
+// apply puts a plan in force. It cannot fail.
+func (run *poolRun) apply(s *Server, plan *poolPlan) {
+	run.applyHealth(s, plan)
+	if plan.fresh {
+		run.pool.Start(s.background)
+	} else {
+		run.pool.Apply(plan.options)
+	}
+	run.applyDiscovery(s, plan)
+}
+
+// applyHealth starts, changes or stops the active checks. It comes before the pool's own change, so
+// that who joins then is probed by the new rules.
+func (run *poolRun) applyHealth(s *Server, plan *poolPlan) {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	switch c := plan.config.Health; {
+	case c == nil && run.checker != nil:
+		run.checker.Stop()
+		run.checker = nil
+	case c != nil && run.checker != nil:
+		run.checker.Reconfigure(healthConfig(c))
+	case c != nil:
+		run.checker = health.New(health.Options{
+			Config: healthConfig(c), Pool: run.pool, Dial: dial, Version: s.opt.Version, Log: s.log.Named("health"),
+		})
+		run.checker.Start(s.background)
+		if !plan.fresh {
+			for _, b := range run.pool.Backends() {
+				run.checker.Join(b)
+			}
+		}
+	}
+}
+
+func dial(ctx context.Context, b *pool.Backend) (net.Conn, error) {
+	return b.Conns.(*transport.Client).Dial(ctx)
+}
+
+func healthConfig(c *config.Health) health.Config {
+	h := health.Config{
+		Type: c.Type, Path: c.Path, Method: c.Method, Host: c.Host, Body: c.Body,
+		Interval: c.Interval, FastInterval: c.FastInterval, Timeout: c.Timeout, Jitter: c.Jitter,
+		Rise: c.Rise, Fall: c.Fall,
+	}
+	for _, r := range c.Status {
+		h.Status = append(h.Status, health.StatusRange{From: r.From, To: r.To})
+	}
+	return h
+}
+
+func (run *poolRun) join(b *pool.Backend) {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	if run.checker != nil {
+		run.checker.Join(b)
+	}
+}
+
+func (run *poolRun) leave(b *pool.Backend) {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	if run.checker != nil {
+		run.checker.Leave(b)
+	}
+}
+
+// event tells the checks of a change that the administrator may have made.
+func (run *poolRun) event(e pool.Event) {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	if run.checker == nil || e.Backend == "" {
+		return
+	}
+	if b := run.pool.Backend(e.Backend); b != nil {
+		run.checker.AdminChanged(b)
+	}
+}
+
+// applyDiscovery starts the sources that are new and stops those that went.
+func (run *poolRun) applyDiscovery(s *Server, plan *poolPlan) {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	wanted := map[string]config.Discover{}
+	for _, d := range plan.config.Discover {
+		wanted[sourceName(d)] = d
+	}
+	for name, d := range run.discovery {
+		if c, ok := wanted[name]; !ok || !sameDiscover(c, d.config) {
+			d.cancel()
+			delete(run.discovery, name)
+		}
+	}
+	for name, c := range wanted {
+		if run.discovery[name] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(s.background)
+		d := &discoveryRun{config: c, cancel: cancel, done: make(chan struct{})}
+		run.discovery[name] = d
+		source := s.discoverer(c)
+		s.goRun(func() {
+			defer close(d.done)
+			source(ctx, func(members []pool.Member) { run.pool.SetMembers(name, members) })
+		})
+	}
+}
+
+func (s *Server) discoverer(c config.Discover) func(context.Context, func([]pool.Member)) {
+	log := s.log.Named("discovery")
+	if c.File != nil {
+		return discovery.NewFile(discovery.FileOptions{Path: c.File.Path, Log: log}).Run
+	}
+	return discovery.NewDNS(discovery.DNSOptions{
+		Name: c.DNS.Name, Port: c.DNS.Port, Interval: c.DNS.Interval, Resolver: c.DNS.Resolver, Log: log,
+	}).Run
+}
+
+// sourceName names a source of members; it is its identity over reloads.
+func sourceName(c config.Discover) string {
+	if c.File != nil {
+		return "file:" + c.File.Path
+	}
+	return fmt.Sprintf("dns:%s:%d", c.DNS.Name, c.DNS.Port)
+}
+
+func sameDiscover(a, b config.Discover) bool {
+	if a.DNS != nil && b.DNS != nil {
+		return *a.DNS == *b.DNS
+	}
+	return a.File != nil && b.File != nil && *a.File == *b.File
+}
+
+// sweep closes connections that have been idle too long.
+func (run *poolRun) sweep() {
+	for _, b := range run.pool.Backends() {
+		b.Conns.(*transport.Client).Sweep()
+	}
+}
+
+// close takes the pool out of use; its requests in flight go on.
+func (run *poolRun) close() {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	for _, d := range run.discovery {
+		d.cancel()
+	}
+	if run.checker != nil {
+		run.checker.Stop()
+		run.checker = nil
+	}
+	run.pool.Close()
+}
+
+// wait returns when the pool's own goroutines have ended.
+func (run *poolRun) wait() {
+	run.mu.Lock()
+	checker := run.checker
+	run.mu.Unlock()
+	if checker != nil {
+		checker.Stop()
+	}
+	run.pool.Wait()
+}

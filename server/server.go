@@ -1,0 +1,329 @@
+// Package server puts the parts together: it builds everything from a configuration, starts it,
+// goes over to another one on reload, and drains on stop.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/valyala/fasthttp"
+
+	"lb/admin"
+	"lb/config"
+	"lb/front"
+	"lb/proxy"
+	"lb/staticcache"
+	"lb/telemetry"
+)
+
+// Options are what a Server needs to know.
+type Options struct {
+	// Load reads the configuration, at the start and at each reload.
+	Load func() (*config.Config, config.Diagnostics)
+	// Source names what Load reads, for the status. May be empty.
+	Source  string
+	Version string
+}
+
+// Server is one running balancer.
+type Server struct {
+	opt      Options
+	log      *telemetry.Log
+	registry *telemetry.Registry
+	scope    *telemetry.Scope // what lives as long as the process
+	events   admin.Events
+	started  time.Time
+
+	handler    *proxy.Handler
+	cache      *staticcache.Cache
+	front      *front.Front
+	rejections proxy.Rejections
+
+	background context.Context // of every goroutine; ends when all traffic has
+	stopAll    context.CancelFunc
+	running    sync.WaitGroup
+	ready      atomic.Bool
+
+	reloading  sync.Mutex // one at a time
+	current    atomic.Pointer[generation]
+	pools      map[string]*poolRun
+	sites      map[string]*siteRun
+	admin      *adminRun
+	accessLog  *accessLogRun
+	lastReload atomic.Pointer[admin.Reload]
+}
+
+// New returns a server; nothing is read, bound or started before Start.
+func New(opt Options) *Server {
+	return &Server{opt: opt, pools: map[string]*poolRun{}, sites: map[string]*siteRun{}, started: time.Now()}
+}
+
+// Diagnosed is an error in the configuration, with all its diagnostics.
+type Diagnosed struct{ Diagnostics config.Diagnostics }
+
+func (e *Diagnosed) Error() string {
+	return "the configuration has errors:\n" + e.Diagnostics.String()
+}
+
+// Start reads the configuration, binds the listeners and serves. On an error
+// nothing is left running.
+func (s *Server) Start() error {
+	cfg, diags := s.opt.Load()
+	if diags.HasErrors() {
+		return &Diagnosed{diags}
+	}
+	var err error
+	if s.log, err = telemetry.NewLogger(telemetry.LogOptions{Level: cfg.Log.Level, Format: cfg.Log.Format, File: cfg.Log.File}); err != nil {
+		return err
+	}
+	for _, d := range diags {
+		s.log.Warn(d.Summary, "at", d.Pos.String())
+	}
+	s.background, s.stopAll = context.WithCancel(context.Background())
+	s.registry = telemetry.NewRegistry()
+	s.registry.BuildInfo(s.opt.Version)
+	s.scope = s.registry.NewScope()
+	s.rejections = proxy.NewRejections(s.scope)
+	s.handler = proxy.NewHandler(s.rejections, bodyStatus)
+	s.cache = staticcache.New(staticcache.Options{
+		Memory: cfg.StaticCache.Memory, MaxFile: cfg.StaticCache.MaxFile, Scope: s.scope, Log: s.log.Named("static"),
+	})
+	if err := s.startParts(cfg); err != nil {
+		s.stopAll()
+		s.wait()
+		return err
+	}
+	s.ready.Store(true)
+	for _, l := range s.front.Listeners() {
+		s.log.Info("listening", "address", l.Address, "tls", l.TLS)
+	}
+	s.goRun(s.watchdog)
+	s.notify(daemon.SdNotifyReady)
+	return nil
+}
+
+func (s *Server) startParts(cfg *config.Config) error {
+	gen, err := s.build(cfg)
+	if err != nil {
+		return err
+	}
+	inherited, err := inheritedListeners(gen.front.Listeners)
+	if err != nil {
+		return err
+	}
+	gen.front.Inherited = inherited
+	s.front = front.New(gen.front)
+	if err := s.front.Listen(); err != nil {
+		gen.discard()
+		return err
+	}
+	if err := s.prepareAdmin(cfg, gen); err != nil {
+		gen.discard()
+		return errors.Join(err, s.closeFront())
+	}
+	s.cache.Start(s.background)
+	s.goRun(s.housekeeping)
+	s.commit(gen)
+	s.goRun(func() {
+		if err := s.front.Serve(); err != nil {
+			s.log.Error("cannot serve", "error", err)
+		}
+	})
+	s.reloaded(nil)
+	return nil
+}
+
+func (s *Server) closeFront() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := s.front.Shutdown(ctx)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// serve is the front's handler.
+func (s *Server) serve(ctx *fasthttp.RequestCtx) {
+	c := ctx.Conn().(*front.Conn)
+	l := c.Listener()
+	s.handler.Serve(ctx, client{c}, proxy.Inbound{Secure: l.TLS, RedirectHTTPS: l.RedirectHTTPS, ServerName: c.ServerName()})
+}
+
+// client is a front.Conn as the proxy wants it.
+type client struct{ *front.Conn }
+
+func (c client) Upgrade() proxy.Stream { return c.Conn.Upgrade() }
+
+// bodyStatus sorts the front's errors for the proxy.
+func bodyStatus(err error) int {
+	switch {
+	case errors.Is(err, front.ErrBodyTooLarge):
+		return fasthttp.StatusRequestEntityTooLarge
+	case errors.Is(err, front.ErrBodyTimeout):
+		return fasthttp.StatusRequestTimeout
+	case errors.Is(err, front.ErrBodyMalformed):
+		return fasthttp.StatusBadRequest
+	}
+	return 0
+}
+
+// goRun runs f until the process's work has ended; Stop waits for it.
+func (s *Server) goRun(f func()) { s.running.Go(f) }
+
+// housekeeping does what is due about every second.
+func (s *Server) housekeeping() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.background.Done():
+			return
+		case <-tick.C:
+			gen := s.current.Load()
+			for _, run := range gen.pools {
+				run.sweep()
+			}
+		}
+	}
+}
+
+// Reload reads the configuration anew and goes over to it. On an error nothing has changed. The
+// diagnostics hold warnings too.
+func (s *Server) Reload(context.Context) (string, error) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	s.notifyReloading()
+	defer s.notify(daemon.SdNotifyReady)
+	cfg, diags := s.opt.Load()
+	if diags.HasErrors() {
+		err := &Diagnosed{diags}
+		s.log.Error("reload refused, the configuration in force stays", "error", diags.String())
+		s.reloaded(err)
+		return diags.String(), err
+	}
+	if err := s.apply(cfg); err != nil {
+		s.log.Error("reload failed, the configuration in force stays", "error", err)
+		s.reloaded(err)
+		return strings.TrimPrefix(diags.String()+"\n"+err.Error(), "\n"), err
+	}
+	s.log.Info("configuration reloaded")
+	s.reloaded(nil)
+	return diags.String(), nil
+}
+
+// apply goes over to a configuration: everything that can fail comes before anything changes.
+func (s *Server) apply(cfg *config.Config) error {
+	gen, err := s.build(cfg)
+	if err != nil {
+		return err
+	}
+	if err := s.prepareAdmin(cfg, gen); err != nil {
+		gen.discard()
+		return err
+	}
+	if err := s.front.Apply(gen.front); err != nil {
+		gen.discard()
+		return err
+	}
+	s.warnFixed(cfg)
+	s.commit(gen)
+	return nil
+}
+
+// warnFixed tells what a reload cannot change.
+func (s *Server) warnFixed(cfg *config.Config) {
+	old := s.current.Load().config
+	if cfg.Log.Format != old.Log.Format || cfg.Log.File != old.Log.File {
+		s.log.Warn("the log's format and file change with the next start")
+	}
+}
+
+// reloaded notes how a reload, or the start, ended.
+func (s *Server) reloaded(err error) {
+	result, message := "success", ""
+	if err != nil {
+		result, message = "failure", err.Error()
+	}
+	r := &admin.Reload{Time: time.Now(), OK: err == nil, Error: message}
+	s.lastReload.Store(r)
+	s.scope.Counter("lb_config_reloads_total", "result", result).Inc()
+	s.scope.Gauge("lb_config_last_reload_timestamp_seconds",
+		func() float64 { return float64(r.Time.UnixMilli()) / 1e3 }, "result", result)
+	s.events.Publish("reload", *r)
+}
+
+// Reopen opens the log files anew, for rotation by rename.
+func (s *Server) Reopen() {
+	err := s.log.Reopen()
+	if l := s.current.Load().accessLog; l != nil {
+		err = errors.Join(err, l.log.Reopen())
+	}
+	if err != nil {
+		s.log.Error("cannot reopen the log files", "error", err)
+		return
+	}
+	s.log.Info("log files reopened")
+}
+
+// Stop drains and ends: no longer ready, for shutdown.delay still serving, then no new
+// connections, at most shutdown.grace for the requests in flight. hurry ends the waiting.
+func (s *Server) Stop(hurry context.Context) error {
+	cfg := s.current.Load().config.Shutdown
+	s.ready.Store(false)
+	s.notify(daemon.SdNotifyStopping)
+	s.log.Info("stopping", "delay", cfg.Delay.String(), "grace", cfg.Grace.String())
+	if cfg.Delay > 0 {
+		delay := time.NewTimer(cfg.Delay)
+		defer delay.Stop()
+		select {
+		case <-delay.C:
+		case <-hurry.Done():
+		}
+	}
+	ctx, cancel := context.WithTimeout(hurry, cfg.Grace)
+	defer cancel()
+	err := s.front.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+		s.log.Warn("some requests did not end within the grace time and were cut")
+	}
+	s.stopAll()
+	s.wait()
+	if err != nil {
+		return fmt.Errorf("cannot stop cleanly: %w", err)
+	}
+	s.log.Info("stopped")
+	return s.log.Close()
+}
+
+// wait returns when everything that was started has ended.
+func (s *Server) wait() {
+	for _, run := range s.pools {
+		run.wait()
+	}
+	s.running.Wait()
+	s.cache.Wait()
+	if gen := s.current.Load(); gen != nil && gen.accessLog != nil {
+		_ = gen.accessLog.log.Wait()
+	}
+}
+
+// Ready reports whether the balancer takes traffic.
+func (s *Server) Ready() bool { return s.ready.Load() }
+
+// Addrs returns the addresses that the listeners are bound to, in the configuration's order.
+func (s *Server) Addrs() []net.Addr {
+	var addrs []net.Addr
+	for _, l := range s.front.Listeners() {
+		addrs = append(addrs, l.Addr())
+	}
+	return addrs
+}
