@@ -38,9 +38,19 @@ type Options struct {
 	Handler   Handler
 	Log       hclog.Logger        // nil: silent
 	Metrics   *telemetry.Registry // nil: nothing is counted
+	// Refused, if set, is told of each request that the front answered itself, for the access log.
+	Refused func(c *Conn, r Refusal)
 	// Inherited holds sockets that are open already (handed over by another process, or by socket
 	// activation), by the Address that they serve. Listen and Apply take them instead of binding.
 	Inherited map[string]net.Listener
+}
+
+// Refusal is an answer that the front gave itself.
+type Refusal struct {
+	Status    int
+	Reason    string
+	RequestID []byte
+	BytesOut  int64
 }
 
 // ListenerOptions describes one listening socket; Address is its identity across reloads.
@@ -75,4 +85,32 @@ type Limits struct {
 	BodySize         int64         // bytes of a request body; over it: 413
 	BodyIdleTimeout  time.Duration // between two reads or two writes that move bytes; 0: 60 s
 	IdleTimeout      time.Duration // between two requests; 0: 75 s
+}
+
+func (o Options) withDefaults() Options {
+	l := &o.Limits
+	if l.MaxConnections <= 0 {
+		l.MaxConnections = connectionsAllowed()
+	}
+	if l.HeaderSize <= 0 {
+		l.HeaderSize = 16 << 10
+	}
+	if l.HeaderTimeout <= 0 {
+		l.HeaderTimeout = 10 * time.Second
+	}
+	if l.BodyIdleTimeout <= 0 {
+		l.BodyIdleTimeout = 60 * time.Second
+	}
+	if l.IdleTimeout <= 0 {
+		l.IdleTimeout = 75 * time.Second
+	}
+	return o
+}
+
+// sameTrust reports whether a client accepted under t would be under o, certificates of ours aside.
+func (t *TLSOptions) sameTrust(o *TLSOptions) bool {
+	if (t.ClientCAs == nil) != (o.ClientCAs == nil) || t.MinVersion != o.MinVersion {
+		return false
+	}
+	return t.ClientCAs == nil || t.ClientCAs.Equal(o.ClientCAs)
 }

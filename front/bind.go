@@ -1,0 +1,87 @@
+package front
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	unixPrefix = "unix:"
+	unixMode   = 0o660 // owner and group may connect
+
+	dialTime = time.Second // to find out whether somebody answers on a socket file
+)
+
+// bind opens a listening socket. Its error names the address and the remedy.
+func bind(address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+		ln, err := bindUnix(path)
+		if err != nil {
+			return nil, fmt.Errorf("cannot listen on %q: %w", address, err)
+		}
+		return ln, nil
+	}
+	// Accepted sockets inherit the keep-alive settings from the listening one, which saves
+	// system calls for each.
+	lc := net.ListenConfig{KeepAlive: -1, Control: controlListener}
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(context.Background(), "tcp", address)
+	switch {
+	case err == nil:
+		return ln, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("cannot listen on %q: the port is in use: stop the other program or choose another port: %w", address, err)
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return nil, fmt.Errorf("cannot listen on %q: ports under 1024 need the capability CAP_NET_BIND_SERVICE (or root): %w", address, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("cannot listen on %q: no interface of this machine has that address: %w", address, err)
+	}
+	return nil, fmt.Errorf("cannot listen on %q: %w", address, err)
+}
+
+// bindUnix replaces a socket file that nobody serves any more.
+func bindUnix(path string) (net.Listener, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case err == nil && info.Mode()&fs.ModeSocket == 0:
+		return nil, errors.New("the file exists and is no socket: remove it or choose another path")
+	case err == nil:
+		if nc, err := net.DialTimeout("unix", path, dialTime); err == nil {
+			nc.Close()
+			return nil, errors.New("another program answers there: stop it or choose another path")
+		} else if !errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("cannot tell whether the socket is in use: %w", err)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("cannot remove the socket of an earlier run: %w", err)
+		}
+	}
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, unixMode); err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("cannot set the mode of the socket: %w", err)
+	}
+	return ln, nil
+}
+
+// duplicate returns the socket's descriptor for another process. A socket file stays when ours is
+// closed, since it is the other's from now on.
+func duplicate(ln net.Listener) (*os.File, error) {
+	if u, ok := ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	if filer, ok := ln.(interface{ File() (*os.File, error) }); ok {
+		return filer.File()
+	}
+	return nil, errors.ErrUnsupported
+}

@@ -1,0 +1,188 @@
+package front
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"lb/internal/wire"
+)
+
+// What reading a request body can fail with, to be found with errors.Is.
+var (
+	ErrBodyTooLarge  = errors.New("request body over the limit")                       // answer 413
+	ErrBodyTimeout   = errors.New("request body stalled")                              // answer 408
+	ErrBodyMalformed = errors.New("request body is not validly chunked")               // answer 400
+	ErrClientGone    = errors.New("client closed the connection withwithin a request") // nobody is left to answer
+	ErrBodyStopped   = errors.New("request body is not wanted any more")               // after StopBody
+)
+
+// requestBody reads the body of the present request, without its chunk framing.
+type requestBody struct {
+	c       *Conn
+	left    int64 // of a body with a Content-Length
+	limit   int64 // of payload; 0: none
+	payload int64 // received so far
+	framing int64 // bytes of chunk framing received so far
+	chunked bool
+	owes100 bool // the client waits for 100 Continue
+	done    atomic.Bool
+	stopped atomic.Bool // by StopBody
+	err     error       // sticky
+	until   time.Time   // set: no read waits longer than this
+	chunks  wire.ChunkDecoder
+}
+
+func (b *requestBody) begin(h *wire.RequestHead, limit int64) {
+	b.left, b.limit, b.payload, b.framing = max(h.ContentLength, 0), limit, 0, 0
+	b.chunked, b.owes100 = h.Chunked, h.Continue
+	b.done.Store(!h.HasBody())
+	b.stopped.Store(false)
+	b.err, b.until = nil, time.Time{}
+	if b.chunked {
+		b.chunks.Reset()
+	}
+}
+
+// pending reports whether some of the body has not been received.
+func (b *requestBody) pending() bool { return !b.done.Load() }
+
+// Read is io.Reader's.
+func (b *requestBody) Read(p []byte) (int, error) {
+	switch {
+	case b.err != nil:
+		return 0, b.err
+	case b.done.Load():
+		return 0, io.EOF
+	case len(p) == 0:
+		return 0, nil
+	}
+	n, err := b.read(p)
+	b.payload += int64(n)
+	if err == nil && b.limit > 0 && b.payload > b.limit {
+		err = ErrBodyTooLarge
+	}
+	if err != ErrBodyStopped {
+		b.err = err
+	}
+	return n, err
+}
+
+func (b *requestBody) read(p []byte) (int, error) {
+	if b.chunked {
+		return b.readChunks(p)
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.receive(p)
+	b.left -= int64(n)
+	if b.left == 0 {
+		b.done.Store(true)
+	}
+	return n, err
+}
+
+// readChunks returns some payload, or io.EOF after the last chunk and the trailer section.
+func (b *requestBody) readChunks(p []byte) (int, error) {
+	c := b.c
+	for {
+		before := c.rest
+		n, err := b.receive(p)
+		payload, read, malformed := b.chunks.Decode(p[:n])
+		b.framing += int64(read - payload)
+		if malformed != nil || b.framing > framingAllowed+framingShare*(b.payload+int64(payload)) {
+			return payload, ErrBodyMalformed
+		}
+		if b.chunks.Done() {
+			b.done.Store(true)
+			// What came beyond the body begins the next request.
+			if len(before) > 0 {
+				c.rest = before[read:]
+			} else if read < n {
+				c.rest = bytes.Clone(p[read:n])
+			}
+			if payload == 0 {
+				return 0, io.EOF
+			}
+			return payload, nil
+		}
+		if payload > 0 || err != nil {
+			return payload, err
+		}
+	}
+}
+
+// Chunk framing beyond these bounds makes us work for almost no payload.
+const (
+	framingAllowed = 64 << 10 // trailers and extensions of a short body
+	framingShare   = 8        // bytes of framing for a byte of payload: chunks of one byte have 5
+)
+
+// receive reads once: what came in with the head, else from the client.
+func (b *requestBody) receive(p []byte) (int, error) {
+	c := b.c
+	if len(c.rest) > 0 {
+		n := copy(p, c.rest)
+		c.rest = c.rest[n:]
+		b.owes100 = false
+		return n, nil
+	}
+	if b.owes100 {
+		b.owes100 = false
+		if c.Answered() {
+			return 0, ErrClientGone // it has its answer, and sends no body
+		}
+		if err := c.SendInterim(continueHead); err != nil {
+			return 0, err
+		}
+	}
+	for {
+		if b.stopped.Load() {
+			return 0, ErrBodyStopped
+		}
+		if b.until.IsZero() {
+			c.raw.RenewRead(c.listener.limits.BodyIdleTimeout)
+		} else {
+			c.raw.SetReadDeadline(b.until)
+		}
+		n, err := c.receive(p)
+		switch {
+		case n > 0:
+			return n, nil
+		case isInterrupt(err):
+		case isTimeout(err):
+			return 0, ErrBodyTimeout
+		case err != nil:
+			return 0, fmt.Errorf("%w: %w", ErrClientGone, err)
+		}
+	}
+}
+
+var continueHead = []byte("HTTP/1.1 100 Continue\r\n\r\n")
+
+// StopBody makes the Read of the body that waits in another goroutine, and all later ones, fail with
+// ErrBodyStopped, so that a handler that needs no more of it can wait for that goroutine and return.
+func (c *Conn) StopBody() {
+	c.body.stopped.Store(true)
+	c.raw.InterruptRead()
+}
+
+// BodyPending reports whether bytes of the request's body have not been read yet. An answer given
+// while that is so should announce Connection: close.
+func (c *Conn) BodyPending() bool { return c.body.pending() }
+
+// BodyBytes returns the bytes of this request's body that were read, without chunk framing.
+func (c *Conn) BodyBytes() int64 { return c.body.payload }
+
+// Trailer returns the trailer lines of a chunked body that was read to its end, each with
+// its CRLF; they are not checked. Nil if there are none.
+func (c *Conn) Trailer() []byte {
+	if !c.body.chunked || !c.body.done.Load() {
+		return nil
+	}
+	return c.body.chunks.Trailer()
+}

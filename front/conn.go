@@ -1,0 +1,232 @@
+package front
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lb/internal/progress"
+	"lb/internal/wire"
+)
+
+// phase says what a connection waits for; others look at it only to know whether it is idle.
+type phase = int32
+
+const (
+	opening   phase = iota // PROXY header, TLS handshake
+	waiting                // for the first byte of a request
+	busy                   // a request, or the end
+	lingering              // for the client to close
+)
+
+// Conn is a client's connection while a request is answered on it. It is the net.Conn that
+// fasthttp serves: what fasthttp reads from it is one checked request head at a time, and
+// what fasthttp writes to it is dropped. All answers go through Send and its like, which belong
+// to the handler's goroutine, or to one that it waits for.
+type Conn struct {
+	listener *Listener
+	raw      *progress.Conn // over the socket
+	link     link           // what TLS, if any, talks to
+	tls      *tls.Conn      // nil on a plain connection
+	peer     netip.AddrPort
+
+	serverName string
+	tlsVersion uint16
+	phase      atomic.Int32
+	requests   int  // heads that were read
+	counted    bool // in the front's per-address count
+
+	// of the present request
+	head     wire.RequestHead
+	headRead bool   // and the handler has not been called
+	rest     []byte // came in with the head; it lies in fasthttp's buffer, which is not read into before Read is called again
+	body     requestBody
+
+	sending  sync.Mutex // so that a body read elsewhere can send its 100 Continue
+	sent     int64
+	answered bool
+	cut      bool // by Abort
+
+	ended  bool // nothing more is read
+	linger bool // the client may still be sending when we close
+}
+
+func newConn(l *Listener, nc net.Conn) *Conn {
+	c := &Conn{listener: l, raw: &progress.Conn{Conn: nc}}
+	c.link = link{Conn: c.raw, c: c}
+	c.body.c = c
+	c.body.done.Store(true) // there is no request yet
+	c.peer = addrPort(nc.RemoteAddr())
+	return c
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// serve is a connection's whole life.
+func (c *Conn) serve() {
+	defer c.close()
+	if !c.open() {
+		return
+	}
+	if c.counted {
+		defer c.listener.socket.front.perIP.leave(c.peer.Addr())
+	}
+	if err := c.listener.server.ServeConn(c); err != nil {
+		c.listener.socket.front.log.Debug("connection ended", "peer", c.peer, "error", err)
+	}
+}
+
+// open does what comes before HTTP. It reports false if there is to be no HTTP.
+func (c *Conn) open() bool {
+	l, f := c.listener, c.listener.socket.front
+	if l.options.ProxyProtocol && !c.readProxyHeader() {
+		return false
+	}
+	if n := l.limits.ConnectionsPerIP; n > 0 && c.peer.IsValid() {
+		if !f.perIP.enter(c.peer.Addr(), n) {
+			f.metrics.rejected(reasonPerIP)
+			c.turnAway(tooManyFromAddress)
+			return false
+		}
+		c.counted = true
+	}
+	if l.TLS && !c.handshake() {
+		if c.counted {
+			f.perIP.leave(c.peer.Addr())
+		}
+		return false
+	}
+	return true
+}
+
+// close ends the connection for good.
+func (c *Conn) close() {
+	if c.cut {
+		return // Abort has closed it
+	}
+	if c.linger {
+		c.lingeringClose()
+	}
+	if c.tls != nil {
+		c.link.idle = closeTime
+		c.tls.Close() // sends close_notify
+	}
+	c.raw.Close()
+}
+
+const (
+	closeTime  = time.Second     // to send a close_notify
+	lingerTime = 5 * time.Second // for the client to read an answer that it may not expect, and close
+	lingerIdle = time.Second     // between two reads meanwhile
+)
+
+// lingeringClose lets the client read our answer: closing with unread bytes in the socket would
+// reset the connection, and the answer with it (RFC 9112 section 9.6).
+func (c *Conn) lingeringClose() {
+	c.phase.Store(lingering)
+	if c.listener.ending() || c.closeWrite() != nil {
+		return
+	}
+	end := time.Now().Add(lingerTime)
+	waste := wastePool.Get().(*[4096]byte)
+	defer wastePool.Put(waste)
+	for now := time.Now(); now.Before(end); now = time.Now() {
+		c.raw.SetReadDeadline(minTime(end, now.Add(lingerIdle)))
+		if _, err := c.raw.Read(waste[:]); err != nil {
+			return
+		}
+	}
+}
+
+func minTime(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// closeWrite tells the client that nothing more comes.
+func (c *Conn) closeWrite() error {
+	if c.tls != nil {
+		c.link.idle = closeTime
+		if err := c.tls.CloseWrite(); err != nil {
+			return err
+		}
+	}
+	if half, ok := c.raw.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// interruptIfWaiting wakes a connection between requests, so that it sees that it must end.
+func (c *Conn) interruptIfWaiting() {
+	if p := c.phase.Load(); p == waiting || p == lingering {
+		c.raw.InterruptRead()
+	}
+}
+
+// closeIfSilent cuts a connection that was opened and never heard from.
+func (c *Conn) closeIfSilent() {
+	if c.phase.Load() == opening && !c.link.heard.Load() && !readable(c.raw.Conn) {
+		c.raw.Close()
+	}
+}
+
+// Peer is the client's address: the TCP peer, or the source that the PROXY header names. Zero on a unix socket.
+func (c *Conn) Peer() netip.AddrPort { return c.peer }
+
+// Listener is the one that accepted the connection.
+func (c *Conn) Listener() *Listener { return c.listener }
+
+// ServerName is the name that the client asked for in the TLS handshake; "" without.
+func (c *Conn) ServerName() string { return c.serverName }
+
+// TLSVersion is "" on a plain connection, else like "TLSv1.3".
+func (c *Conn) TLSVersion() string {
+	switch c.tlsVersion {
+	case tls.VersionTLS10:
+		return "TLSv1"
+	case tls.VersionTLS11:
+		return "TLSv1.1"
+	case tls.VersionTLS12:
+		return "TLSv1.2"
+	case tls.VersionTLS13:
+		return "TLSv1.3"
+	}
+	return ""
+}
+
+// Draining reports whether the connection should end with this answer, which should then say Connection: close.
+func (c *Conn) Draining() bool { return c.listener.retiring() }
+
+// Write drops p: it is what fasthttp would answer.
+func (c *Conn) Write(p []byte) (int, error) { return len(p), nil }
+
+// Close does nothing: fasthttp calls it when its loop ends, and serve closes after that.
+func (c *Conn) Close() error { return nil }
+
+// LocalAddr is the socket's own address.
+func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+
+// RemoteAddr is the socket's peer; see Peer for the client.
+func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// SetDeadline does nothing: Conn knows itself what it waits for, and how long.
+func (c *Conn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing; see SetDeadline.
+func (c *Conn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing; see SetDeadline.
+func (c *Conn) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,200 @@
+package front
+
+import (
+	"bytes"
+	"io"
+	"time"
+
+	"lb/internal/wire"
+)
+
+// Read gives fasthttp the next request's head, whole and checked, and nothing else. It returns
+// io.EOF when there is none, after a refusal was sent where one is due.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.ended || !c.dropBody() {
+		return 0, io.EOF
+	}
+	c.head = wire.RequestHead{}
+	n := c.awaitRequest(p)
+	if n > 0 {
+		n = c.readHead(p, n)
+	}
+	if n == 0 {
+		c.ended = true
+		return 0, io.EOF
+	}
+	c.sent, c.answered, c.headRead = 0, false, true
+	c.requests++
+	return n, nil
+}
+
+// awaitRequest returns the number of bytes that came first of a request, 0 if the connection ends.
+func (c *Conn) awaitRequest(p []byte) int {
+	if len(c.rest) > 0 {
+		n := copy(p, c.rest)
+		c.rest = c.rest[n:]
+		return n
+	}
+	c.phase.Store(waiting)
+	defer c.phase.Store(busy)
+	wait := c.listener.limits.IdleTimeout
+	if c.requests == 0 {
+		wait = c.listener.limits.HeaderTimeout
+	}
+	c.raw.RenewRead(wait)
+	ending, lastLook := false, false
+	for {
+		// Whoever makes us end sets its mark first and looks at the phase then, so either
+		// we see the mark here or it interrupts the Read below.
+		if !ending && c.listener.ending() {
+			ending = true
+			c.raw.RenewRead(min(wait, idleGrace))
+		}
+		n, err := c.receive(p)
+		switch {
+		case n > 0:
+			return n
+		case isInterrupt(err):
+		case isTimeout(err) && !lastLook && readable(c.raw.Conn):
+			lastLook = true // a request has come this moment; or the client's end of the connection
+			c.raw.RenewRead(closeTime)
+		default:
+			return 0
+		}
+	}
+}
+
+// readHead completes the head of which n bytes are in p. It returns its length, and leaves what
+// came beyond it in c.rest; 0 if the connection ends.
+func (c *Conn) readHead(p []byte, n int) int {
+	var scan headScan
+	started := false
+	for {
+		end, refused := scan.find(p[:n])
+		if refused != nil {
+			c.refuseHead(refused)
+			return 0
+		}
+		if end > 0 {
+			return c.acceptHead(p, end, n)
+		}
+		if n == len(p) {
+			c.refuse(headTooLarge)
+			return 0
+		}
+		if !started {
+			c.raw.RenewRead(c.listener.limits.HeaderTimeout)
+			started = true
+		}
+		k, err := c.receive(p[n:])
+		n += k
+		switch {
+		case k > 0 || isInterrupt(err):
+		case isTimeout(err):
+			c.refuse(headTooSlow)
+			return 0
+		default:
+			return 0 // the client has gone
+		}
+	}
+}
+
+// acceptHead checks the whole head in p[:end] and prepares what follows it. It returns the head's length.
+func (c *Conn) acceptHead(p []byte, end, n int) int {
+	// What came beyond the head is not copied: p is fasthttp's buffer, in which nothing moves
+	// before Read is called again.
+	switch {
+	case n > end && len(c.rest) > 0:
+		c.rest = append(bytes.Clone(p[end:n]), c.rest...)
+	case n > end:
+		c.rest = p[end:n]
+	}
+	blank := 0
+	for p[blank] == '\r' { // see headScan
+		blank += 2
+	}
+	head := p[:copy(p, p[blank:end])]
+	if err := c.head.Check(head); err != nil {
+		c.refuseHead(err)
+		return 0
+	}
+	limit := c.listener.limits.BodySize
+	if limit > 0 && c.head.ContentLength > limit {
+		c.refuse(bodyTooLarge)
+		return 0
+	}
+	c.body.begin(&c.head, limit)
+	return len(head)
+}
+
+// headScan finds the end of a head that arrives in pieces, and each line end that is not
+// CRLF as soon as it is there, so that a client that sends no proper blank line
+// is not waited for.
+type headScan struct {
+	at        int // looked at so far
+	lineStart int
+	blanks    int // empty lines before the request line
+}
+
+// maxBlanks is how many empty lines may precede a request (RFC 9112 section 2.2 asks for one).
+const maxBlanks = 4
+
+// find returns the length of the head once b holds all of it, else 0.
+func (s *headScan) find(b []byte) (int, *wire.RequestError) {
+	if s.at == 0 && len(b) > 0 && b[0] != '\r' && b[0] != '\n' && !wire.IsToken(b[:1]) {
+		return 0, wire.ErrRequestLine // TLS on a plain port, say: no line end may ever come
+	}
+	for {
+		i := bytes.IndexByte(b[s.at:], '\n')
+		if i < 0 {
+			s.at = len(b)
+			return 0, nil
+		}
+		lf := s.at + i
+		if lf == 0 || b[lf-1] != '\r' {
+			return 0, wire.ErrBareLineEnd
+		}
+		empty := lf-1 == s.lineStart
+		leading := empty && s.lineStart == 2*s.blanks
+		s.at, s.lineStart = lf+1, lf+1
+		if leading {
+			if s.blanks++; s.blanks > maxBlanks {
+				return 0, wire.ErrRequestLine
+			}
+		} else if empty {
+			return lf + 1, nil
+		}
+	}
+}
+
+// dropLimit is how much of a body that the handler left is read to keep the connection.
+const dropLimit = 256 << 10
+
+// dropBody reads what the handler has left of the body. It reports false if that is too much, or
+// may never come.
+func (c *Conn) dropBody() bool {
+	b := &c.body
+	if !b.pending() {
+		return true
+	}
+	c.linger = true
+	b.stopped.Store(false)
+	if b.err != nil || b.owes100 || b.left > dropLimit {
+		return false
+	}
+	waste := wastePool.Get().(*[4096]byte)
+	defer wastePool.Put(waste)
+	b.until = time.Now().Add(c.listener.limits.HeaderTimeout)
+	for dropped := 0; dropped <= dropLimit; {
+		n, err := b.Read(waste[:])
+		dropped += n
+		if err == io.EOF {
+			c.linger = false
+			return true
+		}
+		if err != nil {
+			return false
+		}
+	}
+	return false
+}

@@ -1,0 +1,161 @@
+package front
+
+import (
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Listener is what a listener was told, and what a request may know of the one it came by.
+// It never changes; a reload makes another, for connections to come.
+type Listener struct {
+	Address       string // as configured
+	TLS           bool
+	RedirectHTTPS bool
+
+	options ListenerOptions
+	limits  Limits
+	server  *fasthttp.Server
+	socket  *socket
+	tls     *tlsSource
+	retired atomic.Bool // its connections should end when they can
+}
+
+// Addr is the bound address: with port 0, the real one.
+func (l *Listener) Addr() net.Addr { return l.socket.ln.Addr() }
+
+// socket is an open listening socket and the connections that came by it. It outlives its
+// Listeners.
+type socket struct {
+	front   *Front
+	address string
+	ln      net.Listener
+	metrics *socketMetrics
+	current atomic.Pointer[Listener]
+	gone    atomic.Bool   // stopped for good
+	stopped chan struct{} // closed by stop
+
+	mu    sync.Mutex
+	conns map[*Conn]struct{}
+}
+
+func newSocket(f *Front, ln net.Listener, address string) *socket {
+	s := &socket{front: f, address: address, ln: ln, stopped: make(chan struct{}), conns: map[*Conn]struct{}{}}
+	s.metrics = f.metrics.newSocket(s)
+	return s
+}
+
+// configure makes o and limits hold for connections to come. If only certificates differ,
+// connections of before go on as they are.
+func (s *socket) configure(o ListenerOptions, limits Limits, server *fasthttp.Server) {
+	old := s.current.Load()
+	if old != nil && old.server == server && old.limits == limits && sameBehaviour(old.options, o) {
+		if o.TLS != nil {
+			old.tls.use(o.TLS)
+		}
+		return
+	}
+	l := &Listener{
+		Address: o.Address, TLS: o.TLS != nil, RedirectHTTPS: o.RedirectHTTPS,
+		options: o, limits: limits, server: server, socket: s,
+	}
+	if o.TLS != nil {
+		if old != nil && old.tls != nil && old.options.TLS.sameTrust(o.TLS) {
+			l.tls = old.tls
+			l.tls.use(o.TLS)
+		} else {
+			l.tls = newTLSSource(o.TLS)
+		}
+	}
+	s.current.Store(l)
+	if old != nil {
+		old.retired.Store(true)
+	}
+}
+
+// sameBehaviour compares all but certificates.
+func sameBehaviour(a, b ListenerOptions) bool {
+	return a.ProxyProtocol == b.ProxyProtocol && a.RedirectHTTPS == b.RedirectHTTPS &&
+		slices.Equal(a.TrustedProxies, b.TrustedProxies) &&
+		(a.TLS == nil) == (b.TLS == nil) && (a.TLS == nil || a.TLS.sameTrust(b.TLS))
+}
+
+func (s *socket) add(c *Conn) {
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+}
+
+func (s *socket) remove(c *Conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+}
+
+func (s *socket) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+func (s *socket) each(do func(*Conn)) {
+	s.mu.Lock()
+	conns := make([]*Conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		do(c)
+	}
+}
+
+// lastAccepts is how long the queue of a listening socket is emptied before it is closed.
+const lastAccepts = 20 * time.Millisecond
+
+// stop ends accepting. What the kernel has queued is still accepted.
+func (s *socket) stop() {
+	if s.gone.Swap(true) {
+		return
+	}
+	close(s.stopped)
+	if d, ok := s.ln.(interface{ SetDeadline(time.Time) error }); ok && s.front.serving.Load() {
+		if d.SetDeadline(time.Now().Add(lastAccepts)) == nil {
+			return // acceptLoop closes it
+		}
+	}
+	s.ln.Close()
+}
+
+// retire ends the connections as they become idle. It returns after the grace for idle ones.
+func (s *socket) retire() {
+	s.each((*Conn).interruptIfWaiting)
+	time.Sleep(idleGrace)
+	s.each((*Conn).closeIfSilent)
+	s.metrics.retire()
+}
+
+// ending reports whether the listener's connections must end as soon as they are idle.
+func (l *Listener) ending() bool { return l.socket.front.draining.Load() || l.socket.gone.Load() }
+
+// retiring reports whether the listener's connections should end with the next answer.
+func (l *Listener) retiring() bool { return l.ending() || l.retired.Load() }
+
+// cutAll closes every connection that is left.
+func (f *Front) cutAll() int {
+	f.mu.Lock()
+	sockets := slices.Clone(f.leaving)
+	for _, s := range f.sockets {
+		sockets = append(sockets, s)
+	}
+	f.mu.Unlock()
+	cut := 0
+	for _, s := range sockets {
+		s.each(func(c *Conn) { c.raw.Close(); cut++ })
+	}
+	return cut
+}

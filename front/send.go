@@ -1,0 +1,139 @@
+package front
+
+import (
+	"io"
+	"net"
+	"os"
+)
+
+// Send writes head and then body with one system call if the socket takes them.
+// It returns when all is written, or fails with os.ErrDeadlineExceeded when no byte moved for
+// Limits.BodyIdleTimeout. An answer may take several Sends; the bytes go on the wire as they
+// are, so chunk framing is the caller's.
+func (c *Conn) Send(head, body []byte) (int64, error) {
+	return c.send(head, body, true)
+}
+
+// SendInterim writes an interim (1xx, but not 101) head; the final answer is still owed.
+func (c *Conn) SendInterim(head []byte) error {
+	_, err := c.send(head, nil, false)
+	return err
+}
+
+func (c *Conn) send(head, body []byte, final bool) (n int64, err error) {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	c.answered = c.answered || final
+	switch {
+	case c.cut:
+		return 0, net.ErrClosed
+	case c.tls != nil:
+		n, err = c.sendRecords(head, body)
+	default:
+		n, err = c.raw.WriteParts(head, body, c.listener.limits.BodyIdleTimeout)
+	}
+	c.sent += n
+	return n, err
+}
+
+// sendRecords writes through TLS: the head and as much of the body as one record holds are joined.
+func (c *Conn) sendRecords(head, body []byte) (int64, error) {
+	if len(head) == 0 || len(body) == 0 || len(head) >= recordSize {
+		n, err := writeBoth(c.tls, head, body)
+		return int64(n), err
+	}
+	record := recordPool.Get().(*[recordSize]byte)
+	k := copy(record[:], head)
+	joined := copy(record[k:], body)
+	n, err := c.tls.Write(record[:k+joined])
+	recordPool.Put(record)
+	if err != nil || joined == len(body) {
+		return int64(n), err
+	}
+	m, err := c.tls.Write(body[joined:])
+	return int64(n) + int64(m), err
+}
+
+func writeBoth(w io.Writer, head, body []byte) (n int, err error) {
+	for _, part := range [2][]byte{head, body} {
+		if len(part) > 0 && err == nil {
+			var k int
+			k, err = w.Write(part)
+			n += k
+		}
+	}
+	return n, err
+}
+
+// SendFile writes head and then n bytes of f from offset off. It does not touch f's own offset,
+// so many may send from one f at a time. If f ends early the error is io.ErrUnexpectedEOF,
+// and the answer cannot be completed: see Abort.
+func (c *Conn) SendFile(head []byte, f *os.File, off, n int64) (int64, error) {
+	sent, err := c.Send(head, nil)
+	if err != nil || n <= 0 {
+		return sent, err
+	}
+	if c.tls == nil {
+		if k, handled, err := c.sendFile(f, off, n); handled {
+			return sent + k, err
+		}
+	}
+	piece := recordPool.Get().(*[recordSize]byte)
+	defer recordPool.Put(piece)
+	for n > 0 {
+		k, err := f.ReadAt(piece[:min(n, recordSize)], off)
+		if k == 0 {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return sent, err
+		}
+		m, err := c.send(nil, piece[:k], true)
+		sent += m
+		if err != nil {
+			return sent, err
+		}
+		off, n = off+int64(k), n-int64(k)
+	}
+	return sent, nil
+}
+
+func (c *Conn) sendFile(f *os.File, off, n int64) (sent int64, handled bool, err error) {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if c.cut {
+		return 0, true, net.ErrClosed
+	}
+	sent, handled, err = c.raw.SendFile(f, off, n, c.listener.limits.BodyIdleTimeout)
+	c.sent += sent
+	return sent, handled, err
+}
+
+// Sent returns the bytes of this request's answer that the socket has taken, interim heads included.
+func (c *Conn) Sent() int64 {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	return c.sent
+}
+
+// Answered reports whether the final answer was begun.
+func (c *Conn) Answered() bool {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	return c.answered
+}
+
+// Abort ends the connection so that the client cannot take the answer for whole: a reset on TCP,
+// no close_notify on TLS. Sending fails after it, and so does reading the body. It must not be called while a Send runs.
+func (c *Conn) Abort() {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if c.cut {
+		return
+	}
+	c.cut, c.ended, c.answered = true, true, true
+	if tcp, ok := c.raw.Conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.raw.Close()
+}

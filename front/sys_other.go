@@ -1,0 +1,9 @@
+//go:build !unix
+
+package front
+
+import "net"
+
+func descriptorLimit() (int, bool) { return 0, false }
+
+func readable(net.Conn) bool { return false }

@@ -1,0 +1,38 @@
+//go:build unix
+
+package front
+
+import (
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// descriptorLimit returns how many descriptors the process may have open.
+func descriptorLimit() (int, bool) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<30 {
+		return 0, false
+	}
+	return int(limit.Cur), true
+}
+
+// readable reports whether a read from the socket would return at once: with bytes, the end or an error.
+func readable(nc net.Conn) bool {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	found := false
+	raw.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		found = err != unix.EAGAIN && err != unix.EWOULDBLOCK
+	})
+	return found
+}

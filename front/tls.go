@@ -1,0 +1,143 @@
+package front
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"strings"
+	"sync/atomic"
+)
+
+// tlsSource gives each handshake the configuration in force. The outer one stays while
+// certificates change, and with it the keys of session tickets.
+type tlsSource struct {
+	outer *tls.Config
+	inner atomic.Pointer[tls.Config]
+}
+
+func newTLSSource(o *TLSOptions) *tlsSource {
+	s := &tlsSource{}
+	s.use(o)
+	s.outer = s.inner.Load().Clone()
+	s.outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.inner.Load(), nil }
+	return s
+}
+
+// use makes o hold for handshakes to come.
+func (s *tlsSource) use(o *TLSOptions) {
+	config := &tls.Config{
+		MinVersion:     max(o.MinVersion, tls.VersionTLS12),
+		NextProtos:     []string{"http/1.1"},
+		GetCertificate: newChooser(o).choose,
+	}
+	if o.MinVersion != 0 {
+		config.MinVersion = o.MinVersion
+	}
+	if o.ClientCAs != nil {
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+		config.ClientCAs = o.ClientCAs
+	}
+	s.inner.Store(config)
+}
+
+// chooser finds the certificate for a server name.
+type chooser struct {
+	first  func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	all    []tls.Certificate
+	byName map[string][]*tls.Certificate // wildcards as "*.example.org"
+}
+
+func newChooser(o *TLSOptions) *chooser {
+	ch := &chooser{first: o.GetCertificate, all: o.Certificates, byName: map[string][]*tls.Certificate{}}
+	for i := range ch.all {
+		for _, name := range certificateNames(&ch.all[i]) {
+			ch.byName[name] = append(ch.byName[name], &ch.all[i])
+		}
+	}
+	return ch
+}
+
+// choose prefers, among certificates for one name, the first whose key the client can use.
+func (ch *chooser) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if ch.first != nil {
+		if cert, err := ch.first(hello); cert != nil || err != nil {
+			return cert, err
+		}
+	}
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	found := ch.byName[name]
+	if len(found) == 0 {
+		if _, parent, ok := strings.Cut(name, "."); ok {
+			found = ch.byName["*."+parent]
+		}
+	}
+	for _, cert := range found {
+		if hello.SupportsCertificate(cert) == nil {
+			return cert, nil
+		}
+	}
+	if len(found) > 0 {
+		return found[0], nil
+	}
+	if len(ch.all) == 0 {
+		return nil, errors.New("no certificate for that name")
+	}
+	return &ch.all[0], nil
+}
+
+func certificateNames(cert *tls.Certificate) []string {
+	leaf := leafOf(cert)
+	if leaf == nil {
+		return nil
+	}
+	var names []string
+	for _, name := range leaf.DNSNames {
+		names = append(names, strings.ToLower(name))
+	}
+	if len(names) == 0 && leaf.Subject.CommonName != "" {
+		names = append(names, strings.ToLower(leaf.Subject.CommonName))
+	}
+	return names
+}
+
+func leafOf(cert *tls.Certificate) *x509.Certificate {
+	if cert.Leaf != nil || len(cert.Certificate) == 0 {
+		return cert.Leaf
+	}
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		return nil
+	}
+	return leaf
+}
+
+// handshake starts TLS. It reports false if there is none, after a client that speaks plain HTTP was told.
+func (c *Conn) handshake() bool {
+	l := c.listener
+	c.raw.RenewRead(l.limits.HeaderTimeout)
+	c.link.idle = l.limits.HeaderTimeout
+	conn := tls.Server(&c.link, l.tls.outer)
+	err := conn.Handshake()
+	c.link.idle = 0
+	if err != nil {
+		l.socket.metrics.handshakeFailed.Inc()
+		l.socket.front.log.Debug("tls handshake failed", "peer", c.peer, "listener", l.Address, "error", err)
+		var notTLS tls.RecordHeaderError
+		if errors.As(err, &notTLS) && notTLS.Conn != nil && looksLikeHTTP(notTLS.RecordHeader[:]) {
+			c.refuse(speaksTLS)
+		}
+		return false
+	}
+	l.socket.metrics.handshakeDone.Inc()
+	state := conn.ConnectionState()
+	c.tls, c.serverName, c.tlsVersion = conn, state.ServerName, state.Version
+	return true
+}
+
+func looksLikeHTTP(start []byte) bool {
+	switch string(start) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "PATCH", "DELET":
+		return true
+	}
+	return false
+}

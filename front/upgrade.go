@@ -1,0 +1,78 @@
+package front
+
+import (
+	"io"
+	"net"
+	"time"
+)
+
+// Stream is a connection that has left HTTP. Its deadlines are real ones.
+type Stream interface {
+	net.Conn
+	CloseWrite() error // tells the client that nothing more comes
+}
+
+// Upgrade leaves HTTP, after the handler sent its 101: the returned stream reads what the client
+// sent after its request, and carries no deadline. The handler relays until both sides are
+// done and then returns; the connection ends with it, so the handler need not close the stream.
+func (c *Conn) Upgrade() Stream {
+	c.ended = true
+	c.body.done.Store(true)
+	c.raw.SetDeadline(time.Time{})
+	return (*stream)(c)
+}
+
+// stream is the Conn seen as plain bytes.
+type stream Conn
+
+func (s *stream) conn() *Conn { return (*Conn)(s) }
+
+func (s *stream) Read(p []byte) (int, error) {
+	c := s.conn()
+	if len(c.rest) > 0 {
+		n := copy(p, c.rest)
+		c.rest = c.rest[n:]
+		return n, nil
+	}
+	for {
+		n, err := c.receive(p)
+		if n > 0 || !isInterrupt(err) {
+			return n, err
+		}
+	}
+}
+
+func (s *stream) Write(p []byte) (n int, err error) {
+	c := s.conn()
+	if c.tls != nil {
+		n, err = c.tls.Write(p)
+	} else {
+		n, err = c.raw.Write(p)
+	}
+	c.sent += int64(n)
+	return n, err
+}
+
+// ReadFrom lets the kernel move the bytes from one socket to the other where it can.
+func (s *stream) ReadFrom(r io.Reader) (n int64, err error) {
+	c := s.conn()
+	if from, ok := c.raw.Conn.(io.ReaderFrom); ok && c.tls == nil {
+		n, err = from.ReadFrom(r)
+		c.sent += n
+		return n, err
+	}
+	return io.Copy(struct{ io.Writer }{s}, r)
+}
+
+func (s *stream) CloseWrite() error { return s.conn().closeWrite() }
+
+// Close makes both directions fail; the connection itself goes when the handler returns.
+func (s *stream) Close() error {
+	return s.conn().raw.SetDeadline(time.Unix(1, 0))
+}
+
+func (s *stream) LocalAddr() net.Addr                { return s.conn().LocalAddr() }
+func (s *stream) RemoteAddr() net.Addr               { return s.conn().RemoteAddr() }
+func (s *stream) SetDeadline(t time.Time) error      { return s.conn().raw.SetDeadline(t) }
+func (s *stream) SetReadDeadline(t time.Time) error  { return s.conn().raw.SetReadDeadline(t) }
+func (s *stream) SetWriteDeadline(t time.Time) error { return s.conn().raw.SetWriteDeadline(t) }
