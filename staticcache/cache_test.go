@@ -65,6 +65,20 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// What is being read in counts too: many first requests for large files must not exceed the budget together.
+func TestLoadsInFlightAreBounded(t *testing.T) {
+	c := newCache(10<<10, 1<<20)
+	d := open(t, c, DirOptions{Root: tree(t, map[string]string{"f": strings.Repeat("x", 4<<10)})})
+	c.loading.Add(8 << 10) // as two others would
+	if a := want(t, d, "/f", strings.Repeat("x", 4<<10)); !a.streamed {
+		t.Error("read in beyond the budget")
+	}
+	c.loading.Add(-8 << 10)
+	if a := want(t, d, "/f", strings.Repeat("x", 4<<10)); a.streamed || c.loading.Load() != 0 {
+		t.Errorf("streamed %v, loading %d", a.streamed, c.loading.Load())
+	}
+}
+
 func TestCloseEmptiesAndOpenShares(t *testing.T) {
 	c := newCache(1<<20, 1<<20)
 	root := tree(t, map[string]string{"a": "x", "d/i": "y"})

@@ -202,3 +202,42 @@ func TestFileShrinksWhileStreamed(t *testing.T) {
 		}
 	}
 }
+
+// A file that is written in place, without a rename, may be read torn; it does not stay so.
+func TestWriterInPlaceIsFollowed(t *testing.T) {
+	c := newCache(8<<20, 4<<20)
+	root := tree(t, map[string]string{"f": strings.Repeat("-", 1<<20)})
+	d := open(t, c, DirOptions{Root: root})
+	f, err := os.OpenFile(filepath.Join(root, "f"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var writer sync.WaitGroup
+	done := make(chan struct{})
+	writer.Go(func() {
+		defer close(done)
+		for n := range 50 {
+			for at := int64(0); at < 1<<20; at += 64 << 10 {
+				if _, err := f.WriteAt([]byte(strings.Repeat(string(rune('a'+n%26)), 64<<10)), at); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	for writing := true; writing; {
+		select {
+		case <-done:
+			writing = false
+		default:
+		}
+		age(c)
+		if a, _ := get(t, d, "/f"); len(a.body) != 1<<20 {
+			t.Fatalf("%d bytes", len(a.body))
+		}
+	}
+	writer.Wait()
+	age(c)
+	want(t, d, "/f", strings.Repeat(string(rune('a'+49%26)), 1<<20))
+	audit(t, c)
+}

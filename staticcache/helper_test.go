@@ -96,13 +96,16 @@ func (d *discard) RespondParts(status int, _ []byte, f *os.File, parts []Part) e
 	return err
 }
 
-// tree writes files into a new directory; a name that ends in a slash is a directory. All are old.
+// tree writes files into a new directory; a name that ends in a slash is a directory. All are dated old, and
+// past the moment in which a streamed file has no entity tag.
 func tree(t testing.TB, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
 	for name, body := range files {
 		write(t, filepath.Join(root, name), body, strings.HasSuffix(name, "/"))
 	}
+	written := time.Now()
+	poll(t, func() bool { return time.Since(written) > grain })
 	return root
 }
 
