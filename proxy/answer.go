@@ -84,6 +84,8 @@ func (x *Exchange) Respond(status int, header, body []byte) error {
 	x.res = x.endHead(x.head(status, header))
 	if x.Head() {
 		body = nil
+	} else if len(body) <= joinLimit {
+		x.res, body = append(x.res, body...), nil
 	}
 	return x.sent(x.client.Send(x.res, body))
 }

@@ -67,6 +67,10 @@ func (x *Exchange) originFields(conn *transport.Conn, b []byte) []byte {
 	return b
 }
 
+// joinLimit is the most of a body that is copied behind its head, which costs less than
+// handing the system two pieces.
+const joinLimit = 4 << 10
+
 // relayBytes sends the head in x.res and then the body as it is. The head does not wait for
 // the body, but goes along with what has come of it.
 func (x *Exchange) relayBytes(conn *transport.Conn) pool.Outcome {
@@ -81,6 +85,10 @@ func (x *Exchange) relayBytes(conn *transport.Conn) pool.Outcome {
 		piece, err := conn.ReadBody()
 		if err != nil && err != io.EOF {
 			return x.broken(head, err)
+		}
+		if len(head) > 0 && len(piece) <= joinLimit {
+			head = append(head, piece...)
+			x.res, piece = head, nil
 		}
 		if len(head) > 0 || len(piece) > 0 {
 			if x.sent(x.client.Send(head, piece)) != nil {

@@ -155,18 +155,22 @@ func (x *Exchange) upgrade() []byte {
 // conn.Head. Heads of status 1xx that come before are passed on. upload is nil unless a body
 // is still on its way.
 func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
-	_, writeErr := conn.Write(x.out)
-	if writeErr == nil && x.body.streamed {
-		up = x.startUpload(conn)
-	}
-	for {
+	var sendErr error
+	if x.body.streamed {
+		if _, sendErr = conn.Write(x.out); sendErr == nil {
+			up = x.startUpload(conn)
+		}
 		err = conn.ReadHead(x.Head())
+	} else {
+		sendErr, err = conn.Ask(x.out, x.Head())
+	}
+	for ; ; err = conn.ReadHead(x.Head()) {
 		if err != nil {
 			if isTimeout(err) && !up.stalled(conn.ResponseTimeout()) {
 				continue // the wait for the answer begins with the request's end
 			}
-			if writeErr != nil {
-				err = writeErr // it says more: perhaps nothing was sent
+			if sendErr != nil {
+				err = sendErr // it says more: perhaps nothing was sent
 			}
 			return up, err
 		}

@@ -78,25 +78,53 @@ func (c *Conn) Answered() bool { return c.answered }
 // Write sends part of a request. Each write must make progress within the Idle timeout.
 // Every error is an *Error of phase Write.
 func (c *Conn) Write(p []byte) (int, error) {
-	c.nc.RenewWrite(c.client.opt.Idle)
-	n, err := c.nc.Write(p)
+	written, err := c.nc.WriteParts(p, nil, c.client.opt.Idle)
+	n := int(written)
 	if n > 0 {
 		c.sent = true
 	}
 	if err != nil {
-		sent := c.sent || !nothingSent(err, int64(n))
+		sent := c.sent || !nothingSent(err, written)
 		return n, &Error{Phase: Write, Cause: causeOf(err), Sent: sent, Reused: c.reused, Err: err}
 	}
 	return n, nil
 }
 
+// Ask sends a whole request and reads the head of the first response to it, as Write and ReadHead
+// would. If the request could not be written, sendErr says so, and err whether there is
+// an answer all the same.
+func (c *Conn) Ask(request []byte, head bool) (sendErr, err error) {
+	c.takeBuffer()
+	c.nc.RenewRead(c.client.opt.Response)
+	written, n, err := c.nc.Ask(request, *c.buf, c.client.opt.Idle)
+	c.sent = c.sent || written > 0
+	c.w = n
+	switch {
+	case written < int64(len(request)):
+		sent := c.sent || !nothingSent(err, written)
+		sendErr = &Error{Phase: Write, Cause: causeOf(err), Sent: sent, Reused: c.reused, Err: err}
+	case err != nil:
+		return nil, c.fail(Head, causeOf(err), unexpectedEOF(err))
+	}
+	c.answered = n > 0
+	return sendErr, c.readHead(head)
+}
+
 // ReadHead reads the head of the next response into c.Head. head says that the request was
 // HEAD, whose response has no body whatever its fields say. Every error is an *Error.
 func (c *Conn) ReadHead(head bool) error {
+	c.takeBuffer()
 	c.nc.RenewRead(c.client.opt.Response)
+	return c.readHead(head)
+}
+
+func (c *Conn) takeBuffer() {
 	if c.buf == nil {
 		c.buf, c.r, c.w = smallBuffers.Get().(*[]byte), 0, 0
 	}
+}
+
+func (c *Conn) readHead(head bool) error {
 	scanned := 0
 	for {
 		if end := wire.HeadEnd((*c.buf)[c.r:c.w], scanned); end >= 0 {

@@ -35,6 +35,7 @@ type Conn struct {
 	read, write deadline
 	interrupted atomic.Bool
 	vector      vector
+	reader      reader
 }
 
 // deadline is one direction's. Times are nanoseconds since epoch; 0 is none.
@@ -101,23 +102,34 @@ func (c *Conn) InterruptRead() error {
 const longAgo = -1 << 62
 
 // Read reads once, as net.Conn says.
-func (c *Conn) Read(p []byte) (int, error) {
+func (c *Conn) Read(p []byte) (n int, err error) {
 	for {
-		n, err := c.Conn.Read(p)
-		if err == nil || n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if n, err = c.readRaw(p); err == nil || n > 0 {
 			return n, err
 		}
-		wasInterrupted := c.interrupted.Swap(false)
-		due, armErr := c.read.rearm(c.Conn.SetReadDeadline)
-		switch {
-		case armErr != nil:
-			return n, armErr
-		case due:
+		if err = c.afterDeadline(err); err != nil {
 			return n, err
-		case wasInterrupted:
-			return n, ErrInterrupted
 		}
 	}
+}
+
+// afterDeadline returns nil if err is that of a deadline which nobody wants any more: the
+// read is to be tried again. Else it returns what the read fails with.
+func (c *Conn) afterDeadline(err error) error {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	wasInterrupted := c.interrupted.Swap(false)
+	due, armErr := c.read.rearm(c.Conn.SetReadDeadline)
+	switch {
+	case armErr != nil:
+		return armErr
+	case due:
+		return err
+	case wasInterrupted:
+		return ErrInterrupted
+	}
+	return nil
 }
 
 // Write writes all of p, as net.Conn says.

@@ -3,7 +3,6 @@ package progress
 import (
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,19 +107,17 @@ func (v *vector) writeOnce(fd uintptr) bool {
 		first, second = second, nil
 	}
 	for {
-		var n uintptr
 		if len(second) == 0 {
-			n, _, v.errno = unix.Syscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&first[0])), uintptr(len(first)))
+			v.n, v.errno = send(fd, first)
 		} else {
 			v.iov[0].Base, v.iov[1].Base = &first[0], &second[0]
 			v.iov[0].SetLen(len(first))
 			v.iov[1].SetLen(len(second))
-			n, _, v.errno = unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&v.iov)), 2)
+			v.n, v.errno = sendBoth(fd, &v.iov)
 			v.iov = [2]unix.Iovec{}
 		}
 		switch v.errno {
 		case 0:
-			v.n = int(n)
 			return true
 		case unix.EINTR:
 			continue
