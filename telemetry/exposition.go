@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -20,13 +21,10 @@ type sample struct {
 // family with HELP and TYPE lines, and those of the process and the Go runtime with them.
 // The error is the writer's.
 func (r *Registry) WritePrometheus(w io.Writer) error {
-	var all []sample
-	for _, s := range r.newestFirst() {
-		all = s.gather(all)
-	}
+	all := r.gather()
 	all = gatherProcess(all)
 
-	// Stable: where two scopes hold the same series, the newest comes first, and is shown.
+	// Stable: where two scopes hold the same gauge, the newest comes first, and is shown.
 	slices.SortStableFunc(all, func(a, b sample) int {
 		return cmp.Or(strings.Compare(a.family, b.family), strings.Compare(a.labels, b.labels))
 	})
@@ -46,15 +44,32 @@ func (r *Registry) WritePrometheus(w io.Writer) error {
 	return err
 }
 
-func (s *Scope) gather(all []sample) []sample {
-	var text strings.Builder
-	s.set.WritePrometheus(&text)
-	all = appendLines(all, text.String())
+// gather reads all series of this moment. Only their list is made under the lock, not the text:
+// a request that meets a status for the first time may be waiting for it.
+func (r *Registry) gather() []sample {
+	r.mu.Lock()
+	scopes := slices.Clone(r.scopes)
+	counters := make(map[series]*Counter, len(r.counters))
+	for id, x := range r.counters {
+		counters[id] = &x.value
+	}
+	histograms := make(map[series]*Histogram, len(r.histograms))
+	for id, x := range r.histograms {
+		histograms[id] = &x.value
+	}
+	r.mu.Unlock()
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id, h := range s.histograms {
+	all := make([]sample, 0, len(counters)+len(histograms))
+	for id, c := range counters {
+		all = append(all, sample{id, id.String() + " " + strconv.FormatUint(c.Get(), 10) + "\n"})
+	}
+	for id, h := range histograms {
 		all = append(all, sample{id, string(h.appendText(nil, id))})
+	}
+	for _, s := range slices.Backward(scopes) {
+		var text strings.Builder
+		s.gauges.WritePrometheus(&text)
+		all = appendLines(all, text.String())
 	}
 	return all
 }

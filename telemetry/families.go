@@ -25,6 +25,8 @@ var families = map[string]family{
 	"lb_requests_in_flight":       {gauge, "Requests being answered now."},
 	"lb_rejected_requests_total":  {counter, "Requests that lb refused itself, by reason."},
 
+	"lb_handler_panics_total": {counter, "Requests answered 500 because of a fault in lb itself."},
+
 	"lb_backend_requests_total":       {counter, "Answers received from a backend, by exact status."},
 	"lb_backend_duration_seconds":     {histogram, "Time from sending a request to the head of the backend's answer."},
 	"lb_backend_connect_seconds":      {histogram, "Time to open a connection to a backend, TLS included."},

@@ -19,18 +19,49 @@ type Counter = metrics.Counter
 // Registry holds every series that /metrics shows. The zero value is not usable; see NewRegistry.
 // All its methods are safe for concurrent use.
 type Registry struct {
-	mu     sync.Mutex
-	scopes []*Scope // oldest first
+	mu         sync.Mutex
+	scopes     []*Scope // oldest first
+	counters   shared[Counter]
+	histograms shared[Histogram]
+}
+
+// shared are values that go when the last scope that holds them does.
+type shared[T any] map[series]*struct {
+	value   T
+	holders int
+}
+
+// hold returns the value of a series, the one that there is or a new one, for one more holder.
+func (m shared[T]) hold(id series) *T {
+	x := m[id]
+	if x == nil {
+		x = new(struct {
+			value   T
+			holders int
+		})
+		m[id] = x
+	}
+	x.holders++
+	return &x.value
+}
+
+func (m shared[T]) release(id series) {
+	if m[id].holders--; m[id].holders == 0 {
+		delete(m, id)
+	}
 }
 
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry { return &Registry{} }
+func NewRegistry() *Registry {
+	return &Registry{counters: shared[Counter]{}, histograms: shared[Histogram]{}}
+}
 
 // NewScope returns a group of series that come and go together: those of one backend, say.
 func (r *Registry) NewScope() *Scope {
 	s := &Scope{
 		registry:   r,
-		set:        metrics.NewSet(),
+		gauges:     metrics.NewSet(),
+		counters:   make(map[series]*Counter),
 		histograms: make(map[series]*Histogram),
 		codes:      make(map[series]*CodeCounters),
 	}
@@ -46,73 +77,69 @@ func (r *Registry) BuildInfo(version string) {
 		"version", version, "go_version", runtime.Version())
 }
 
-func (r *Registry) remove(s *Scope) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if i := slices.Index(r.scopes, s); i >= 0 {
-		r.scopes = slices.Delete(r.scopes, i, i+1)
-	}
-}
-
-// newestFirst returns the scopes of this moment, so that a scrape works on a fixed list.
-func (r *Registry) newestFirst() []*Scope {
-	r.mu.Lock()
-	scopes := slices.Clone(r.scopes)
-	r.mu.Unlock()
-	slices.Reverse(scopes)
-	return scopes
-}
-
 // Scope is a group of series with one life time.
 //
-// Two scopes may hold the same series for a while, as when a backend is replaced by one with the
-// same address: the newest scope's value is shown. Names of families and of labels are constants
-// of the code, and a wrong one panics; label values may be any bytes.
+// Several scopes may hold one series, as when a backend is replaced by one with the same address:
+// counters and histograms are then one for all of them and go with the last, so that they never
+// count backwards; of gauges, the newest scope's is shown.
+//
+// Names of families and of labels are constants of the code, and a wrong one panics; label values
+// may be any bytes.
 type Scope struct {
 	registry *Registry
-	set      *metrics.Set // counters and gauges
+	gauges   *metrics.Set
 
-	mu         sync.Mutex
+	// The rest is under the registry's lock.
+	counters   map[series]*Counter
 	histograms map[series]*Histogram
 	codes      map[series]*CodeCounters
+	closed     bool
 }
 
 // Counter returns the counter with that name; labels are name, value, name, value ….
 // Asking twice for the same name and labels returns the same counter.
 func (s *Scope) Counter(name string, labels ...string) *Counter {
-	return s.set.GetOrCreateCounter(newSeries(name, labels).String())
+	return held(s, s.counters, s.registry.counters, newSeries(name, labels))
+}
+
+// Histogram returns a histogram of durations in seconds with cumulative le buckets.
+// Asking twice for the same name and labels returns the same histogram.
+func (s *Scope) Histogram(name string, labels ...string) *Histogram {
+	return held(s, s.histograms, s.registry.histograms, newSeries(name, labels))
+}
+
+// held returns the scope's own value, or the one that others hold already, or a new one. After
+// Close it is one that nobody sees: a request may meet a status for the first time on a backend that left.
+func held[T any](s *Scope, own map[series]*T, all shared[T], id series) *T {
+	s.registry.mu.Lock()
+	defer s.registry.mu.Unlock()
+	x := own[id]
+	if x == nil {
+		if s.closed {
+			return new(T)
+		}
+		x = all.hold(id)
+		own[id] = x
+	}
+	return x
 }
 
 // Gauge registers a gauge whose value is asked for at each scrape. It replaces one with the same
 // name and labels. A scrape under way may still call value once after Close.
 func (s *Scope) Gauge(name string, value func() float64, labels ...string) {
 	id := newSeries(name, labels).String()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.set.UnregisterMetric(id)
-	s.set.NewGauge(id, value)
-}
-
-// Histogram returns a histogram of durations in seconds with cumulative le buckets.
-// Asking twice for the same name and labels returns the same histogram.
-func (s *Scope) Histogram(name string, labels ...string) *Histogram {
-	id := newSeries(name, labels)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h := s.histograms[id]
-	if h == nil {
-		h = &Histogram{}
-		s.histograms[id] = h
-	}
-	return h
+	s.registry.mu.Lock()
+	defer s.registry.mu.Unlock()
+	s.gauges.UnregisterMetric(id)
+	s.gauges.NewGauge(id, value)
 }
 
 // CodeCounters returns counters by HTTP status in the label "code".
 // Asking twice for the same name and labels returns the same counters.
 func (s *Scope) CodeCounters(name string, labels ...string) *CodeCounters {
 	id := newSeries(name, labels)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.registry.mu.Lock()
+	defer s.registry.mu.Unlock()
 	c := s.codes[id]
 	if c == nil {
 		c = &CodeCounters{scope: s, name: name, labels: slices.Clone(labels)}
@@ -121,9 +148,25 @@ func (s *Scope) CodeCounters(name string, labels ...string) *CodeCounters {
 	return c
 }
 
-// Close takes the scope's series out of the registry. What still counts in them counts unseen.
-// Closing twice is harmless.
-func (s *Scope) Close() { s.registry.remove(s) }
+// Close takes the scope's series out of the registry. What still counts in those that no other
+// scope holds counts unseen. Closing twice is harmless.
+func (s *Scope) Close() {
+	r := s.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	i := slices.Index(r.scopes, s)
+	r.scopes = slices.Delete(r.scopes, i, i+1)
+	for id := range s.counters {
+		r.counters.release(id)
+	}
+	for id := range s.histograms {
+		r.histograms.release(id)
+	}
+}
 
 // series names one time series: a family and its labels, rendered as `a="x",b="y"`.
 type series struct{ family, labels string }

@@ -88,26 +88,56 @@ func TestSeriesLeaveWithTheirScope(t *testing.T) {
 }
 
 // A draining backend and its successor may have the same address; a scrape with a series twice
-// would be refused as a whole.
-func TestNewestScopeIsShown(t *testing.T) {
+// would be refused as a whole, and a counter that goes back looks like a restart.
+func TestSeriesOfSeveralScopes(t *testing.T) {
 	r := NewRegistry()
 	old, young := r.NewScope(), r.NewScope()
 	for i, s := range []*Scope{old, young} {
 		s.Counter("lb_retries_total", "pool", "a").Add(i + 1)
-		h := s.Histogram("lb_queue_wait_seconds", "pool", "a")
-		for range i + 1 {
-			h.Observe(time.Second)
+		s.Counter("lb_retries_total", "pool", "a").Add(10)
+		s.Histogram("lb_queue_wait_seconds", "pool", "a").Observe(time.Second)
+		s.CodeCounters("lb_requests_total", "site", "a").Inc(200)
+		s.Gauge("lb_queue_length", func() float64 { return float64(i) }, "pool", "a")
+	}
+	check := func(what, gauge string) {
+		t.Helper()
+		text := scrape(t, r)
+		for _, line := range []string{`lb_retries_total{pool="a"} 23`, `lb_queue_wait_seconds_count{pool="a"} 2`,
+			`lb_requests_total{site="a",code="200"} 2`, `lb_queue_length{pool="a"} ` + gauge} {
+			if strings.Count(text, line+"\n") != 1 {
+				t.Errorf("%s: no %s in\n%s", what, line, ours(text))
+			}
 		}
 	}
-	text := scrape(t, r)
-	for _, line := range []string{`lb_retries_total{pool="a"} 2`, `lb_queue_wait_seconds_count{pool="a"} 2`} {
-		if strings.Count(text, line) != 1 {
-			t.Errorf("no %s in\n%s", line, ours(text))
-		}
-	}
+	check("both", "1")
 	young.Close()
-	if text := scrape(t, r); strings.Count(text, `lb_retries_total{pool="a"} 1`) != 1 {
-		t.Errorf("the old scope is gone: %s", ours(text))
+	check("the old one only", "0")
+	young.Counter("lb_retries_total", "pool", "late").Inc()
+	young.CodeCounters("lb_requests_total", "site", "a").Inc(404)
+	check("after a count in the closed one", "0")
+	old.Close()
+	if text := ours(scrape(t, r)); text != "" {
+		t.Errorf("left: %s", text)
+	}
+}
+
+// Nothing of a scope stays in memory, or the series of backends that come and go would fill it.
+func TestClosedScopesLeaveNothing(t *testing.T) {
+	r := NewRegistry()
+	for i := range 10 {
+		s := r.NewScope()
+		c := s.CodeCounters("lb_backend_requests_total", "backend", fmt.Sprint(i))
+		c.Inc(200)
+		s.Histogram("lb_queue_wait_seconds", "pool", fmt.Sprint(i))
+		s.Close()
+		c.Inc(200)
+		c.Inc(404) // a status met after the end
+		if c.Total() != 3 {
+			t.Errorf("total %d", c.Total())
+		}
+	}
+	if len(r.scopes)+len(r.counters)+len(r.histograms) != 0 {
+		t.Errorf("%d scopes, %d counters, %d histograms left", len(r.scopes), len(r.counters), len(r.histograms))
 	}
 }
 
