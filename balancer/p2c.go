@@ -1,0 +1,58 @@
+package balancer
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"lb/pool"
+)
+
+// p2c draws two different backends and takes the one with fewer requests in flight for its weight.
+// That keeps clear of the busy ones at the cost of looking at two, however many there are.
+//
+// The first is drawn by weight and wins a tie, so that an idle pool is used by weight.
+type p2c struct {
+	backends []*pool.Backend
+	weights  []int
+	draw     alias
+	random   source
+}
+
+func newP2C(backends []*pool.Backend, _ uint64) pool.Picker {
+	if len(backends) == 0 {
+		return first(nil)
+	}
+	weights, _ := weightsOf(backends)
+	return &p2c{slices.Clone(backends), weights, newAlias(weights), rand.Uint64}
+}
+
+// Pick implements pool.Picker. If both are full, the first with room behind them is taken.
+func (p *p2c) Pick() *pool.Backend {
+	i, j := p.two()
+	one, other := p.backends[i], p.backends[j]
+	a, roomA := one.Load()
+	b, roomB := other.Load()
+	if !roomA || roomB && b*int64(p.weights[i]) < a*int64(p.weights[j]) {
+		one, other = other, one
+	}
+	if one.Reserve() {
+		return one
+	}
+	if other.Reserve() {
+		return other
+	}
+	return scan(p.backends, i)
+}
+
+// two draws two indexes that differ, if there are two: the second from n-1, shifted past the first.
+func (p *p2c) two() (i, j int) {
+	i = p.draw.index(p.random())
+	if len(p.backends) == 1 {
+		return i, i
+	}
+	j = below(p.random(), len(p.backends)-1)
+	if j >= i {
+		j++
+	}
+	return i, j
+}
