@@ -1,0 +1,88 @@
+//go:build e2e
+
+package units
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"lb/config"
+)
+
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	names := []string{root + "/README.md", root + "/CHANGELOG.md"}
+	for _, pattern := range []string{"/docs/*.md", "/docs/adr/*.md"} {
+		more, err := filepath.Glob(root + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, more...)
+	}
+	texts := map[string]string{}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(text)
+	}
+	return texts
+}
+
+// TestDocumentedConfigurations checks every complete configuration in the
+// documentation ("```hcl"; a part is marked "```hcl fragment"), and the one of
+// the compose stack with and without its token.
+func TestDocumentedConfigurations(t *testing.T) {
+	block := regexp.MustCompile("(?ms)^```hcl\n(.*?)^```$")
+	found := 0
+	for name, text := range pages(t) {
+		for _, match := range block.FindAllStringSubmatch(text, -1) {
+			found++
+			checkConfiguration(t, name, match[1])
+		}
+	}
+	if found < 2 {
+		t.Errorf("only %d configurations found", found)
+	}
+	compose, err := os.ReadFile(root + "/configs/compose.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, listen := range map[string]string{"": "127.0.0.1:9900", "secret": "0.0.0.0:9900"} {
+		t.Setenv("LB_ADMIN_TOKEN", token)
+		cfg := checkConfiguration(t, "compose.hcl", string(compose))
+		if cfg != nil && (cfg.Admin.Listen != listen || string(cfg.Admin.Token) != token) {
+			t.Errorf("with the token %q the admin listener is on %s", token, cfg.Admin.Listen)
+		}
+	}
+}
+
+func checkConfiguration(t *testing.T, name, text string) *config.Config {
+	t.Helper()
+	cfg, diagnostics := config.Parse([]config.Source{{Name: filepath.Base(name) + ".hcl", Text: []byte(text)}}, config.WithoutFileChecks())
+	if len(diagnostics) > 0 {
+		t.Errorf("%s: %s", name, diagnostics)
+	}
+	return cfg
+}
+
+// TestLinksLead looks for the target of every relative link in the documentation.
+func TestLinksLead(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+	for name, text := range pages(t) {
+		for _, match := range link.FindAllStringSubmatch(text, -1) {
+			target, err := url.PathUnescape(match[1])
+			if err != nil || strings.Contains(target, "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), target)); err != nil {
+				t.Errorf("%s links to %s: %v", name, target, err)
+			}
+		}
+	}
+}
