@@ -1,0 +1,17 @@
+listen ":443" {
+  tls {
+    acme {
+      domains = ["clock.example.com"]
+    }
+  }
+}
+site "app" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+pool "app" {
+  backend "127.0.0.1:5000" {}
+}

@@ -1,0 +1,17 @@
+listen ":8080" {}
+site "app" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+pool "app" {
+  backend "127.0.0.1:5000" {}
+  tls {
+    ca = "../files/text.txt"
+    cert = "../files/site.pem"
+    server_name = "a b"
+    verify = "perhaps"
+  }
+}

@@ -1,0 +1,13 @@
+listen ":8080" {}
+site "app" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+pool "app" {
+  backend "127.0.0.1:5000" {
+    weight = 0
+  }
+}

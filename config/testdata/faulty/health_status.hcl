@@ -1,0 +1,16 @@
+listen ":8080" {}
+site "app" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+pool "app" {
+  backend "127.0.0.1:5000" {}
+  health {
+    status = "399-200"
+    method = "HEAD"
+    body = "ok"
+  }
+}

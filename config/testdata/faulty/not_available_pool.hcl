@@ -1,0 +1,26 @@
+listen ":8080" {}
+site "app" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+pool "app" {
+  backend "127.0.0.1:5000" {}
+  balance = "p2c"
+  hash_key = "client_ip"
+  slow_start = "10s"
+  sticky {}
+  discover "docker" {
+    label = "x"
+  }
+  discover "consul" {
+    service = "x"
+  }
+  discover "dns" {
+    name = "x"
+    type = "SRV"
+    port = 1
+  }
+}

@@ -1,0 +1,14 @@
+listen ":8080" {}
+site "app" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+  route "/x/" {
+    proxy {}
+  }
+}
+pool "app" {
+  backend "127.0.0.1:5000" {}
+}

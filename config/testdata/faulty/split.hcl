@@ -1,0 +1,16 @@
+listen ":8080" {}
+site "app" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+  route "/x/" {
+    proxy {
+      split = { "app" = 0, "ap" = 1001, "other" = "x" }
+    }
+  }
+}
+pool "app" {
+  backend "127.0.0.1:5000" {}
+}

@@ -1,0 +1,3 @@
+listen ":8080" {}
+site "app" {
+  route "/" {

@@ -1,0 +1,14 @@
+listen ":8080" {}
+log {
+	level =	"nfo"
+}
+site "app" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+pool "app" {
+  backend "127.0.0.1:5000" {}
+}

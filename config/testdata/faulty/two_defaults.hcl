@@ -1,0 +1,26 @@
+listen ":8080" {}
+site "app" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+site "two" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+site "three" {
+  hosts = []
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+pool "app" {
+  backend "127.0.0.1:5000" {}
+}

@@ -1,0 +1,16 @@
+listen ":8080" {}
+admim {
+  listen = "off"
+}
+upstream "x" {}
+qwertyuiop {}
+site "app" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+pool "app" {
+  backend "127.0.0.1:5000" {}
+}
