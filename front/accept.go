@@ -68,18 +68,11 @@ func (s *socket) pause(d time.Duration) bool {
 func (s *socket) accepted(nc net.Conn) {
 	f, l := s.front, s.current.Load()
 	s.metrics.accepted.Inc()
-	open := f.open.Add(1)
-	if over := open - int64(l.limits.MaxConnections); over > 0 {
+	over := f.open.Add(1) - int64(l.limits.MaxConnections)
+	if over > turningAway {
 		f.metrics.rejected(reasonConnections)
-		if over > turningAway {
-			nc.Close()
-			f.open.Add(-1)
-			return
-		}
-		f.running.Go(func() {
-			defer f.open.Add(-1)
-			newConn(l, nc).turnAway(tooManyConnections)
-		})
+		nc.Close()
+		f.open.Add(-1)
 		return
 	}
 	c := newConn(l, nc)
@@ -87,6 +80,12 @@ func (s *socket) accepted(nc net.Conn) {
 	f.running.Go(func() {
 		defer f.open.Add(-1)
 		defer s.remove(c)
-		c.serve()
+		defer c.close()
+		if over > 0 {
+			f.metrics.rejected(reasonConnections)
+			c.turnAway(tooManyConnections)
+		} else {
+			c.serve()
+		}
 	})
 }

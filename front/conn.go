@@ -72,9 +72,8 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// serve is a connection's whole life.
+// serve is a connection's whole life, but for its end.
 func (c *Conn) serve() {
-	defer c.close()
 	if !c.open() {
 		return
 	}

@@ -1,0 +1,146 @@
+package front
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// bodyError reads the body and hands on the error.
+func bodyError(got chan<- error) Handler {
+	return func(ctx *fasthttp.RequestCtx) {
+		_, err := io.Copy(io.Discard, ctx.RequestBodyStream())
+		got <- err
+		ctx.Conn().(*Conn).Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), nil)
+		ctx.SetConnectionClose()
+	}
+}
+
+func TestBodyErrors(t *testing.T) {
+	const chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	got := make(chan error, 1)
+	f := start(t, Options{Handler: bodyError(got), Limits: Limits{BodySize: 1 << 20, BodyIdleTimeout: 50 * time.Millisecond}})
+	for _, tc := range []struct {
+		name, sent string
+		closing    bool
+		want       error
+	}{
+		{"whole", chunked + "3\r\nabc\r\n0\r\n\r\n", false, nil},
+		{"bare LF in a chunk line", chunked + "3\nabc\r\n0\r\n\r\n", false, ErrBodyMalformed},
+		{"no CRLF after a chunk", chunked + "3\r\nabcd\r\n0\r\n\r\n", false, ErrBodyMalformed},
+		{"long extension", chunked + "3;" + strings.Repeat("x", 5000) + "\r\nabc\r\n0\r\n\r\n", false, ErrBodyMalformed},
+		{"much framing for little payload", chunked + strings.Repeat("1;"+strings.Repeat("x", 200)+"\r\na\r\n", 1000), false, ErrBodyMalformed},
+		{"chunks of one byte", chunked + strings.Repeat("1\r\na\r\n", 50_000) + "0\r\n\r\n", false, nil},
+		{"too large", chunked + "100001\r\n" + strings.Repeat("a", 1<<20+1) + "\r\n0\r\n\r\n", false, ErrBodyTooLarge},
+		{"stalled", chunked + "3\r\nab", false, ErrBodyTimeout},
+		{"stalled, fixed length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab", false, ErrBodyTimeout},
+		{"ended early", chunked + "3\r\nabc\r\n0\r\n", true, ErrClientGone},
+		{"ended early, fixed length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab", true, ErrClientGone},
+	} {
+		c := dial(t, f)
+		go func() {
+			io.WriteString(c, tc.sent)
+			if tc.closing {
+				c.CloseWriteNow()
+			}
+		}()
+		if err := <-got; !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
+		}
+		c.Close()
+	}
+}
+
+// A slow upload that moves is not cut: only the time between two reads counts.
+func TestSlowUpload(t *testing.T) {
+	f := start(t, Options{Limits: Limits{BodyIdleTimeout: 400 * time.Millisecond}})
+	c := dial(t, f)
+	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for range 10 {
+		<-tick.C
+		c.send("x")
+	}
+	c.expect("POST / xxxxxxxxxx")
+}
+
+func TestContinueIsSentWhenTheBodyIsRead(t *testing.T) {
+	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
+		if string(ctx.RequestURI()) == "/no" {
+			c := ctx.Conn().(*Conn)
+			if !c.BodyPending() {
+				t.Error("the body is not pending")
+			}
+			c.Send([]byte("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), nil)
+			ctx.SetConnectionClose()
+			return
+		}
+		echo(ctx)
+	}})
+	head := " HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+	c := dial(t, f)
+	c.send("PUT /yes" + head)
+	if line, _ := c.r.ReadString('\n'); line != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatalf("interim answer %q", line)
+	}
+	c.r.ReadString('\n')
+	c.send("ab")
+	c.expect("PUT /yes ab")
+	// A client that does not wait needs no 100.
+	c.send("PUT /yes" + head + "cd")
+	c.expect("PUT /yes cd")
+	c.send("PUT /no" + head)
+	if resp, _ := c.answer("PUT"); resp.StatusCode != 403 {
+		t.Errorf("%d, want the final answer at once", resp.StatusCode)
+	}
+	c.CloseWriteNow()
+	if rest := c.closed(); rest != "" {
+		t.Errorf("after a final answer instead of 100: %q", rest)
+	}
+}
+
+// What the handler leaves of a body is never taken for a request.
+func TestBodyLeftByTheHandler(t *testing.T) {
+	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
+		ctx.Conn().(*Conn).Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"), ctx.Method()[:2])
+	}})
+	const hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
+	c := dial(t, f)
+	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 33\r\n\r\n" + hidden + "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n21\r\n" + hidden + "\r\n0\r\n\r\n" + ok + "\r\n")
+	c.expect("PO")
+	c.expect("PU")
+	c.expect("GE")
+	// A malformed rest ends the connection.
+	c.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + hidden + hidden)
+	c.expect("PU")
+	c.CloseWriteNow()
+	if rest := c.closed(); rest != "" {
+		t.Errorf("a hidden request was answered: %q", rest)
+	}
+}
+
+func TestStopBody(t *testing.T) {
+	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := io.Copy(io.Discard, ctx.RequestBodyStream())
+			ended <- err
+		}()
+		c.Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), nil)
+		c.StopBody()
+		if err := <-ended; !errors.Is(err, ErrBodyStopped) {
+			t.Errorf("body: %v", err)
+		}
+	}})
+	c := dial(t, f)
+	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
+	c.expect("")
+	c.send("cde" + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
+	c.expect("")
+}

@@ -1,0 +1,237 @@
+package front
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+func TestLargeAnswersAndFiles(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef"), 300_000)
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	sent := make(chan int64, 1)
+	handler := func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		head := func(n int) []byte { return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", n) }
+		var n int64
+		var err error
+		switch string(ctx.RequestURI()) {
+		case "/memory":
+			n, err = c.Send(head(len(data)), data)
+		case "/file":
+			n, err = c.SendFile(head(len(data)), file, 0, int64(len(data)))
+		case "/part":
+			n, err = c.SendFile(head(1_000_000), file, 16*7, 1_000_000)
+		case "/parts":
+			for i, part := range [][]byte{head(len(data)), data[:100_000], data[100_000:]} {
+				var k int64
+				if i == 0 {
+					k, err = c.Send(part, nil)
+				} else {
+					k, err = c.Send(nil, part)
+				}
+				n += k
+			}
+		}
+		if err != nil || n != c.Sent() {
+			t.Errorf("%s: %d bytes sent, Sent says %d, %v", ctx.RequestURI(), n, c.Sent(), err)
+		}
+		sent <- n
+	}
+	for _, secure := range []bool{false, true} {
+		f := start(t, Options{Handler: handler, Listeners: oneListener(t, secure)})
+		c := dialMaybeTLS(t, f, secure)
+		for path, want := range map[string][]byte{"/memory": data, "/file": data, "/parts": data, "/part": data[112:1_000_112]} {
+			c.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
+			_, body := c.answer("GET")
+			if body != string(want) {
+				t.Errorf("%s, TLS %v: %d bytes, want %d", path, secure, len(body), len(want))
+			}
+			if n := <-sent; n <= int64(len(want)) {
+				t.Errorf("%s: %d bytes accounted, less than head and body", path, n)
+			}
+		}
+	}
+}
+
+func TestSendFileThatEndsEarly(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	file.WriteString("short")
+	for _, secure := range []bool{false, true} {
+		got := make(chan error, 1)
+		f := start(t, Options{Listeners: oneListener(t, secure), Handler: func(ctx *fasthttp.RequestCtx) {
+			c := ctx.Conn().(*Conn)
+			_, err := c.SendFile([]byte("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), file, 0, 10)
+			got <- err
+			c.Abort()
+		}})
+		c := dialMaybeTLS(t, f, secure)
+		c.send(ok + "\r\n")
+		if err := <-got; err != io.ErrUnexpectedEOF {
+			t.Errorf("TLS %v: %v", secure, err)
+		}
+	}
+}
+
+// A client that reads slowly but reads gets all of it; one that does not read at all is cut.
+func TestWriteProgress(t *testing.T) {
+	data := bytes.Repeat([]byte("x"), 8<<20)
+	got := make(chan error, 1)
+	f := start(t, Options{Limits: Limits{BodyIdleTimeout: 300 * time.Millisecond}, Handler: func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		_, err := c.Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 8388608\r\n\r\n"), data)
+		got <- err
+		if err != nil {
+			c.Abort()
+		}
+	}})
+	c := dial(t, f)
+	c.send(ok + "\r\n")
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	read := 0
+	for buf := make([]byte, 400_000); read < len(data); {
+		<-tick.C
+		n, err := io.ReadAtLeast(c.r, buf, min(len(buf), len(data)-read))
+		if read += n; err != nil {
+			t.Fatalf("after %d bytes: %v", read, err)
+		}
+	}
+	if err := <-got; err != nil {
+		t.Errorf("a slow reader was cut: %v", err)
+	}
+	c = dial(t, f)
+	c.send(ok + "\r\n")
+	if err := <-got; !isTimeout(err) {
+		t.Errorf("a reader that stands still: %v", err)
+	}
+}
+
+// Nothing that Abort leaves behind can be taken for a whole answer, delimited by the end of the connection though it be.
+func TestAbort(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		f := start(t, Options{Listeners: oneListener(t, secure), Handler: func(ctx *fasthttp.RequestCtx) {
+			c := ctx.Conn().(*Conn)
+			c.Send([]byte("HTTP/1.0 200 OK\r\n\r\nhalf"), nil)
+			c.Abort()
+			if _, err := c.Send(nil, []byte("more")); err == nil {
+				t.Error("sent after Abort")
+			}
+		}})
+		c := dialMaybeTLS(t, f, secure)
+		c.send("GET / HTTP/1.0\r\n\r\n")
+		if b, err := io.ReadAll(c.r); err == nil {
+			t.Errorf("TLS %v: %q and a clean end", secure, b)
+		}
+	}
+}
+
+func TestUpgrade(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		f := start(t, Options{Listeners: oneListener(t, secure), Limits: Limits{IdleTimeout: 20 * time.Millisecond, BodyIdleTimeout: 20 * time.Millisecond},
+			Handler: func(ctx *fasthttp.RequestCtx) {
+				c := ctx.Conn().(*Conn)
+				c.Send([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n"), nil)
+				s := c.Upgrade()
+				io.Copy(s, struct{ io.Reader }{s})
+				s.CloseWrite()
+			}})
+		c := dialMaybeTLS(t, f, secure)
+		c.send("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\nearly")
+		for line := ""; line != "\r\n"; {
+			var err error
+			if line, err = c.r.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-time.After(50 * time.Millisecond) // no timeout of HTTP's ends it
+		c.send("late")
+		c.CloseWriteNow()
+		if got := c.closed(); got != "earlylate" {
+			t.Errorf("TLS %v: %q", secure, got)
+		}
+	}
+}
+
+func TestHTTP10(t *testing.T) {
+	c := dial(t, start(t, Options{}))
+	c.send("GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+	c.expect("GET /1 ")
+	c.send("GET /2 HTTP/1.0\r\n\r\n")
+	c.expect("GET /2 ")
+	if rest := c.closed(); rest != "" {
+		t.Errorf("%q", rest)
+	}
+}
+
+// A kept connection's request costs no memory: 1,000 of them, through a real socket.
+func TestRequestAllocatesNothing(t *testing.T) {
+	head, body := []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), []byte("hello")
+	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
+		if r := ctx.RequestBodyStream(); r != nil {
+			var buf [16]byte
+			for {
+				if _, err := r.Read(buf[:]); err != nil {
+					break
+				}
+			}
+		}
+		ctx.Conn().(*Conn).Send(head, body)
+	}})
+	for name, request := range map[string]string{
+		"GET":     "GET /path?query HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n",
+		"POST":    "POST /path HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+		"chunked": "POST /path HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+	} {
+		c := dial(t, f)
+		req, buf := []byte(request), make([]byte, len(head)+len(body))
+		roundTrip := func() {
+			c.Write(req)
+			if _, err := io.ReadFull(c, buf); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 100 {
+			roundTrip()
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 1000 {
+			roundTrip()
+		}
+		runtime.ReadMemStats(&after)
+		allowed := 50.0 // the runtime's own, in all
+		if name == "POST" {
+			allowed = 1050 // the reader's 16 bytes above escape
+		}
+		if name == "chunked" {
+			allowed = 1050
+		}
+		if n := float64(after.Mallocs - before.Mallocs); n > allowed && !raceEnabled {
+			t.Errorf("%s: %v allocations for 1000 requests", name, n)
+		}
+		if !strings.HasSuffix(string(buf), "hello") {
+			t.Errorf("%s: %q", name, buf)
+		}
+	}
+}
