@@ -1,0 +1,74 @@
+// Package discovery watches the places that tell which backends a pool has: DNS names, files.
+//
+// A discoverer never fails at the start and never gives up. What it knew last holds while its source
+// is silent or broken: a DNS server that dies must not empty a pool.
+package discovery
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/hashicorp/go-hclog"
+
+	"lb/pool"
+)
+
+// Discoverer follows one source of members.
+type Discoverer interface {
+	// Run calls update with the whole set, sorted by address, when it is first known and then at each
+	// change of it, until ctx ends. The slice belongs to update. Run returns when all it started has ended.
+	Run(ctx context.Context, update func([]pool.Member))
+}
+
+// publisher passes on the sets that differ from the one before.
+type publisher struct {
+	update    func([]pool.Member)
+	last      []pool.Member
+	published bool
+}
+
+// set publishes members, which it sorts, and tells whether they were news.
+func (p *publisher) set(members []pool.Member) bool {
+	slices.SortFunc(members, func(a, b pool.Member) int { return cmp.Compare(a.Address, b.Address) })
+	if p.published && slices.Equal(members, p.last) {
+		return false
+	}
+	p.published = true
+	p.last = members
+	p.update(slices.Clone(members))
+	return true
+}
+
+// condition logs a trouble when it begins, when it becomes another, and when it ends, rather than at
+// each attempt that meets it.
+type condition struct {
+	log     hclog.Logger
+	current string // empty: all is well
+}
+
+// begin notes that there is trouble.
+func (c *condition) begin(message string, args ...any) {
+	if message == c.current {
+		return
+	}
+	c.current = message
+	c.log.Warn(message, args...)
+}
+
+// end notes that all is well.
+func (c *condition) end(message string, args ...any) {
+	if c.current == "" {
+		return
+	}
+	c.current = ""
+	c.log.Info(message, args...)
+}
+
+// orNull makes a nil logger usable.
+func orNull(log hclog.Logger) hclog.Logger {
+	if log == nil {
+		return hclog.NewNullLogger()
+	}
+	return log
+}

@@ -1,0 +1,153 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"lb/pool"
+)
+
+const (
+	// pollInterval is how often the file is looked at when the system tells of no change, as on
+	// network file systems.
+	pollInterval = 1500 * time.Millisecond
+	// settleTime is how long a file must stay the same before it is read, so that one that is
+	// being written in place is not read half.
+	settleTime = 50 * time.Millisecond
+	// maxFile bounds the bytes of a file: some 100,000 backends.
+	maxFile = 8 << 20
+)
+
+// FileOptions say which file is watched.
+type FileOptions struct {
+	// Path of the file, which need not exist yet. Its lines are "address
+	// [weight=N] [max_conns=N] [backup]"; # begins a comment.
+	Path string
+	Log  hclog.Logger // nil: no log
+}
+
+// File is the discoverer of the backends in a file.
+type File struct {
+	path    string
+	trouble condition
+	read    os.FileInfo // what was read last; nil: there was no file
+	seen    os.FileInfo // what the last look found
+	since   time.Time   // of seen, the first look that found it
+}
+
+// NewFile makes a file discoverer. It reads nothing before Run.
+func NewFile(o FileOptions) *File {
+	return &File{path: filepath.Clean(o.Path), trouble: condition{log: orNull(o.Log)}}
+}
+
+// Run reads the file at once and then whenever it changes; see Discoverer. While the file has never been
+// there or never been good, the set is empty; one that is removed or broken later leaves the last
+// good set in force.
+func (f *File) Run(ctx context.Context, update func([]pool.Member)) {
+	p := publisher{update: update}
+	w := watchDir(filepath.Dir(f.path), f.trouble.log) // before the first read, so that no change falls in between
+	defer w.close()
+
+	f.load(&p)
+	f.seen = f.read
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	settle := time.NewTimer(time.Hour)
+	defer settle.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.events():
+		case <-w.errors():
+		case <-settle.C:
+		case <-poll.C:
+			w.renew()
+		}
+		if !f.look(&p) {
+			settle.Reset(settleTime)
+		}
+	}
+}
+
+// look reads the file if it has changed and then stayed the same for a while. It returns false if
+// another look is due after settleTime.
+func (f *File) look(p *publisher) bool {
+	now, err := os.Stat(f.path)
+	if err != nil {
+		now = nil
+	}
+	if !same(now, f.seen) {
+		f.seen, f.since = now, time.Now()
+	}
+	if same(now, f.read) {
+		return true
+	}
+	if time.Since(f.since) < settleTime {
+		return false
+	}
+	f.load(p)
+	return true
+}
+
+// same tells whether two looks found the same file with the same content, as far as one can tell
+// without reading it. Nil stands for no file.
+func same(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// load reads the file and publishes what it says.
+func (f *File) load(p *publisher) {
+	members, err := f.parse()
+	if err == nil {
+		f.trouble.end("file of backends is good again", "path", f.path, "backends", len(members))
+		p.set(members)
+		return
+	}
+	if !p.published {
+		p.set([]pool.Member{})
+	}
+	message := fmt.Sprintf("%v; keeping the last good set", err)
+	if len(p.last) == 0 {
+		message = fmt.Sprintf("%v; no backends from this file until then", err)
+	}
+	f.trouble.begin(message, "kept", len(p.last))
+}
+
+// parse reads the file once. A file that cannot be read counts as not read yet, so that the next look
+// tries again.
+func (f *File) parse() ([]pool.Member, error) {
+	file, err := os.Open(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.read = nil
+		return nil, fmt.Errorf("no file of backends %q; create it or correct the path", f.path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the file of backends %q: %w", f.path, errors.Unwrap(err))
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the file of backends %q: %w", f.path, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the file of backends %q: %w", f.path, err)
+	}
+	f.read = info
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("the file of backends %q is over %d MiB; shorten it", f.path, maxFile>>20)
+	}
+	return parse(f.path, text)
+}
