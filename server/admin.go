@@ -30,23 +30,32 @@ func (s *Server) prepareAdmin(cfg *config.Config, g *generation) error {
 	if c.Listen == "" {
 		return nil
 	}
-	if s.admin != nil && s.admin.config.Listen == c.Listen {
-		// The same socket with another token: it cannot be bound twice, so the old server makes room.
-		s.admin.stop()
-		s.admin = nil
-	}
-	network, address := "tcp", c.Listen
-	if path, ok := strings.CutPrefix(c.Listen, "unix:"); ok {
-		network, address = "unix", path
-		_ = os.Remove(path)
-	}
-	listener, err := net.Listen(network, address)
+	listener, err := s.bindAdmin(c.Listen)
 	if err != nil {
 		return at(c.Pos, fmt.Sprintf("cannot listen on the admin address %s; name another one as admin { listen = … }, or \"off\"", c.Listen), err)
 	}
 	g.admin = &adminRun{config: c, listener: listener}
 	g.undo = append(g.undo, func() { _ = listener.Close() })
 	return nil
+}
+
+// bindAdmin returns a listener on address. If that is the address in force (and the token is what
+// changes), it is a second handle of the socket there is: nobody is turned away, and the old one stays
+// good should the reload fail.
+func (s *Server) bindAdmin(address string) (net.Listener, error) {
+	if s.admin != nil && s.admin.config.Listen == address {
+		file, err := s.admin.listener.(interface{ File() (*os.File, error) }).File()
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		return net.FileListener(file)
+	}
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		_ = os.Remove(path) // left behind by a process that was killed
+		return net.Listen("unix", path)
+	}
+	return net.Listen("tcp", address)
 }
 
 // startAdmin serves the generation's admin listener and ends the one before, if it is another.

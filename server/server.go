@@ -116,6 +116,7 @@ func (s *Server) startParts(cfg *config.Config) error {
 	}
 	inherited, err := inheritedListeners(gen.front.Listeners)
 	if err != nil {
+		gen.discard()
 		return err
 	}
 	gen.front.Inherited = inherited

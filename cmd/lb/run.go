@@ -77,6 +77,7 @@ func serve(opt server.Options, s streams, started func(*server.Server)) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
+	signal.Ignore(syscall.SIGPIPE) // a log's reader that leaves must not end the balancer
 	srv := server.New(opt)
 	if err := srv.Start(); err != nil {
 		printStartError(err, s)
