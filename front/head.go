@@ -3,6 +3,7 @@ package front
 import (
 	"bytes"
 	"io"
+	"runtime"
 	"time"
 
 	"lb/internal/wire"
@@ -34,6 +35,11 @@ func (c *Conn) awaitRequest(p []byte) int {
 		n := copy(p, c.rest)
 		c.rest = c.rest[n:]
 		return n
+	}
+	if c.requests > 0 {
+		// Under load others are ready to run, and when they have, the next request is often here:
+		// one read instead of one in vain, a wait and another.
+		runtime.Gosched()
 	}
 	c.phase.Store(waiting)
 	defer c.phase.Store(busy)
