@@ -27,7 +27,6 @@ func (f *Front) newServer(headerSize int) *fasthttp.Server {
 		NoDefaultDate:                true,
 		NoDefaultContentType:         true,
 		SecureErrorLogMessage:        true,
-		LazyRequestTime:              true, // nobody asks for it
 		Logger:                       fasthttpLog{f.log},
 	}
 }
