@@ -194,7 +194,7 @@ const unlimited = math.MaxInt32
 func (b *block) integer(name string, v cty.Value, at hcl.Range) (int64, bool) {
 	c, err := convert.Convert(v, cty.Number) // a text too: env("…") gives one
 	if err != nil {
-		b.wrongType(at, name, v, fmt.Sprintf("Write a whole number without quotes: %s = 1", name))
+		b.wrongType(at, name, v, "Write a whole number, without quotes.")
 		return 0, false
 	}
 	n, accuracy := c.AsBigFloat().Int64()

@@ -199,7 +199,7 @@ func nearest(name string, candidates []string) string {
 	if len(name) > 64 {
 		return "" // the distance takes time with the square of the length
 	}
-	best, least := "", 1+max(1, min(3, len(name)/3))
+	best, least := "", 1+max(min(2, len(name)-1), min(3, len(name)/3))
 	for _, c := range candidates {
 		if d := levenshtein.Distance(strings.ToLower(name), c, nil); d < least {
 			best, least = c, d

@@ -244,7 +244,12 @@ func readBackendTLS(b *block) *BackendTLS {
 	b.checkRoots("ca", t.CA)
 	b.file("cert", &t.Cert)
 	b.file("key", &t.Key)
-	b.text("server_name", &t.ServerName, optional(hostName))
+	b.text("server_name", &t.ServerName, optional(func(s string) (string, string) {
+		if !validHost(s) {
+			return fmt.Sprintf("is no host name: %q", s), `Write a name without a port: "app.internal"`
+		}
+		return "", ""
+	}))
 	b.flag("verify", &t.Verify)
 	b.end()
 	switch {

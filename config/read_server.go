@@ -34,8 +34,7 @@ func readConfig(b *block) *Config {
 func readListeners(root *block, c *Config) []Listener {
 	var list []Listener
 	places := make(map[string]Pos) // by address
-	blocks := root.all("listen", "an address")
-	for _, b := range blocks {
+	for _, b := range root.all("listen", "an address") {
 		l := readListener(b, len(c.TrustedProxies) > 0 || root.written("trusted_proxies"))
 		if !b.passes("listen", l.Address, b.labelAt, []textCheck{listenAddress}) {
 			continue
@@ -54,7 +53,7 @@ func readListeners(root *block, c *Config) []Listener {
 		places[l.Address] = b.pos(b.labelAt)
 		list = append(list, l)
 	}
-	if len(blocks) == 0 {
+	if len(root.find("listen")) == 0 {
 		root.fail(root.at, "there is no listen block", `Add one: listen ":8080" {}`)
 	}
 	return list

@@ -14,8 +14,7 @@ func readSites(root *block) []Site {
 	var list []Site
 	sites, hosts := newNames("site"), newNames("host")
 	var byDefault hcl.Range
-	blocks := root.all("site", "its name")
-	for _, b := range blocks {
+	for _, b := range root.all("site", "its name") {
 		s := Site{Pos: b.pos(b.at), Name: b.label}
 		if s.Name == "" {
 			b.fail(b.labelAt, "a site's name is empty", `Name it for logs and metrics: site "clock" { … }`)
@@ -35,7 +34,7 @@ func readSites(root *block) []Site {
 		b.end()
 		list = append(list, s)
 	}
-	if len(blocks) == 0 {
+	if len(root.find("site")) == 0 {
 		root.fail(root.at, "there is no site block", `Add one: site "app" { … } with route "/" { … } inside`)
 	}
 	return list
@@ -146,8 +145,7 @@ func readRoutes(site *block) []Route {
 	var list []Route
 	seen := make(map[string]hcl.Range)    // by all conditions
 	open := make(map[string][]*condition) // by pattern
-	blocks := site.all("route", "its path")
-	for _, b := range blocks {
+	for _, b := range site.all("route", "its path") {
 		t := readRoute(b)
 		list = append(list, t)
 		c := newCondition(&t, b.labelAt)
@@ -164,7 +162,7 @@ func readRoutes(site *block) []Route {
 		}
 		open[c.pattern] = append(open[c.pattern], c)
 	}
-	if len(blocks) == 0 {
+	if len(site.find("route")) == 0 {
 		site.fail(site.at, fmt.Sprintf("site %q has no route", site.label), `Add one inside: route "/" { … }`)
 	}
 	return list

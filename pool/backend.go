@@ -253,9 +253,11 @@ func (b *Backend) Report(o Outcome) {
 // ewmaShare is the weight of the newest time in the moving average: about the last 16 count.
 const ewmaShare = 1.0 / 16
 
-// Observe adds the time to a response head to the backend's moving average. The histogram
-// Metrics.Duration is the caller's to add to.
+// Observe adds the time to a response head to lb_backend_duration_seconds and to the backend's moving average.
 func (b *Backend) Observe(d time.Duration) {
+	if b.Metrics.Duration != nil {
+		b.Metrics.Duration.Observe(d)
+	}
 	for {
 		old := b.ewma.Load()
 		mean := float64(d)

@@ -5,7 +5,7 @@ import "lb/telemetry"
 // Metrics are the series of one backend, resolved when it joins its pool.
 type Metrics struct {
 	Requests *telemetry.CodeCounters // lb_backend_requests_total
-	Duration *telemetry.Histogram    // lb_backend_duration_seconds, to the response head
+	Duration *telemetry.Histogram    // lb_backend_duration_seconds; Backend.Observe adds to it
 	Opened   *telemetry.Counter      // lb_backend_connections_total{result="opened"}
 	Reused   *telemetry.Counter
 	Failed   *telemetry.Counter

@@ -1,0 +1,152 @@
+package discovery
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// dnsServer is an authoritative server for app.test, over UDP and TCP on one port.
+type dnsServer struct {
+	address string
+
+	mu        sync.Mutex
+	addresses []netip.Addr
+	code      dnsmessage.RCode
+	failIPv6  bool // SERVFAIL to AAAA only
+	silent    bool // no answer at all
+	truncate  bool // over UDP: an empty, truncated answer
+	queries   map[dnsmessage.Type]int
+	overTCP   int
+}
+
+func startDNS(t *testing.T) *dnsServer {
+	t.Helper()
+	var packets net.PacketConn
+	var listener net.Listener
+	for range 20 { // both need the same port
+		var err error
+		if packets, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		if listener, err = net.Listen("tcp", packets.LocalAddr().String()); err == nil {
+			break
+		}
+		_ = packets.Close()
+	}
+	if listener == nil {
+		t.Fatal("no port that is free for both UDP and TCP")
+	}
+	s := &dnsServer{address: listener.Addr().String(), queries: make(map[dnsmessage.Type]int)}
+	var running sync.WaitGroup
+	running.Go(func() { s.serveUDP(packets) })
+	running.Go(func() { s.serveTCP(listener) })
+	t.Cleanup(func() { _ = packets.Close(); _ = listener.Close(); running.Wait() })
+	return s
+}
+
+func (s *dnsServer) serveUDP(packets net.PacketConn) {
+	buf := make([]byte, 4096)
+	for {
+		n, from, err := packets.ReadFrom(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if answer := s.answer(buf[:n], true); answer != nil {
+			_, _ = packets.WriteTo(answer, from)
+		}
+	}
+}
+
+func (s *dnsServer) serveTCP(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		var size [2]byte
+		_, _ = io.ReadFull(conn, size[:])
+		query := make([]byte, binary.BigEndian.Uint16(size[:]))
+		if _, err := io.ReadFull(conn, query); err == nil {
+			if answer := s.answer(query, false); answer != nil {
+				_, _ = conn.Write(binary.BigEndian.AppendUint16(nil, uint16(len(answer))))
+				_, _ = conn.Write(answer)
+			}
+		}
+		_ = conn.Close()
+	}
+}
+
+// answer returns the answer to a query, nil for none.
+func (s *dnsServer) answer(query []byte, udp bool) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var m dnsmessage.Message
+	if m.Unpack(query) != nil || len(m.Questions) != 1 {
+		return nil
+	}
+	question := m.Questions[0]
+	s.queries[question.Type]++
+	if !udp {
+		s.overTCP++
+	}
+	m = dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, Authoritative: true, RCode: s.code}, Questions: m.Questions}
+	switch {
+	case s.silent:
+		return nil
+	case s.truncate && udp:
+		m.Truncated = true
+	case question.Name.String() != "app.test.":
+		m.RCode = dnsmessage.RCodeNameError
+	case s.failIPv6 && question.Type == dnsmessage.TypeAAAA:
+		m.RCode = dnsmessage.RCodeServerFailure
+	case m.RCode == dnsmessage.RCodeSuccess:
+		m.Answers = s.records(question)
+	}
+	packed, err := m.Pack()
+	if err != nil {
+		return nil
+	}
+	return packed
+}
+
+func (s *dnsServer) records(question dnsmessage.Question) []dnsmessage.Resource {
+	var records []dnsmessage.Resource
+	for _, a := range s.addresses {
+		header := dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: dnsmessage.ClassINET, TTL: 3600}
+		switch {
+		case a.Is4() && question.Type == dnsmessage.TypeA:
+			records = append(records, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: a.As4()}})
+		case a.Is6() && question.Type == dnsmessage.TypeAAAA:
+			records = append(records, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}})
+		}
+	}
+	return records
+}
+
+// change runs f while no query is answered.
+func (s *dnsServer) change(f func(s *dnsServer)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s)
+}
+
+func (s *dnsServer) count(kind dnsmessage.Type) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queries[kind]
+}
+
+func addresses(texts ...string) []netip.Addr {
+	var out []netip.Addr
+	for _, text := range texts {
+		out = append(out, netip.MustParseAddr(text))
+	}
+	return out
+}

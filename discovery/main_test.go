@@ -1,0 +1,109 @@
+package discovery
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"go.uber.org/goleak"
+
+	"lb/pool"
+)
+
+// A lookup that is cancelled leaves the standard resolver's own goroutine waiting for its answer
+// until the resolver's time-out.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net.(*Resolver).goLookupIPCNAMEOrder.func3.1"))
+}
+
+// logBuffer collects log lines.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) lines() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Split(strings.TrimSpace(l.b.String()), "\n")
+}
+
+// logger returns a logger of info and above with its lines.
+func logger() (hclog.Logger, *logBuffer) {
+	b := &logBuffer{}
+	return hclog.New(&hclog.LoggerOptions{Output: b, Level: hclog.Info, DisableTime: true}), b
+}
+
+// words puts members in one line: with what is not the default after the address.
+func words(members []pool.Member) string {
+	var out []string
+	for _, m := range members {
+		word := m.Address
+		if m.Weight > 1 {
+			word += fmt.Sprintf(" weight=%d", m.Weight)
+		}
+		if m.MaxConns > 0 {
+			word += fmt.Sprintf(" max_conns=%d", m.MaxConns)
+		}
+		if m.Backup {
+			word += " backup"
+		}
+		out = append(out, word)
+	}
+	return strings.Join(out, ", ")
+}
+
+// follow runs d until the test ends and returns the updates as they come.
+func follow(t *testing.T, d Discoverer) (updates <-chan string, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	sets := make(chan string, 100)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.Run(ctx, func(members []pool.Member) {
+			if !slices.IsSortedFunc(members, func(a, b pool.Member) int { return strings.Compare(a.Address, b.Address) }) {
+				t.Errorf("not sorted: %s", words(members))
+			}
+			sets <- words(members)
+		})
+	}()
+	stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(stop)
+	return sets, stop
+}
+
+// expect fails the test unless the next update is want.
+func expect(t *testing.T, updates <-chan string, want string) {
+	t.Helper()
+	select {
+	case got := <-updates:
+		if got != want {
+			t.Fatalf("update %q, want %q", got, want)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatalf("no update within 10s, want %q", want)
+	}
+}
+
+// expectNone fails the test if an update has come.
+func expectNone(t *testing.T, updates <-chan string) {
+	t.Helper()
+	select {
+	case got := <-updates:
+		t.Fatalf("update %q, want none", got)
+	default:
+	}
+}

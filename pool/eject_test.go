@@ -1,0 +1,190 @@
+package pool
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func fail(b *Backend, times int) {
+	for range times {
+		b.Report(Reset)
+	}
+}
+
+func expectPassive(t *testing.T, b *Backend, want Passive) {
+	t.Helper()
+	synctest.Wait()
+	if got := b.state.Load().passive; got != want {
+		t.Errorf("%s is %s, want %s", b.Address(), got, want)
+	}
+}
+
+var ejecting = Options{
+	Members: at("a", "b"), NewPicker: rotate,
+	Eject: Eject{Failures: 3, Duration: 10 * time.Second, MaxPercent: 50},
+}
+
+func TestEjectionNeedsFailuresInARow(t *testing.T) {
+	running(t, ejecting, func(t *testing.T, p *Pool) {
+		a := p.Backend("a")
+		for _, o := range []Outcome{Connect, Timeout, Success, Reset, Protocol, Aborted} {
+			a.Report(o)
+		}
+		expectPassive(t, a, PassiveOK)
+		a.Report(Status)
+		expectPassive(t, a, PassiveEject)
+		for range 4 {
+			if b := mustPick(t, p); b == a {
+				t.Error("picked an ejected one")
+			}
+		}
+		a.Report(Success) // of a request from before
+		expectPassive(t, a, PassiveEject)
+		if s := a.Status(); s.Errors != 5 || s.Usable || s.LastChange.Reason != "3 failures in a row" {
+			t.Errorf("%+v, %+v", s, s.LastChange)
+		}
+	})
+}
+
+func TestEjectionGrowsAndTrials(t *testing.T) {
+	running(t, ejecting, func(t *testing.T, p *Pool) {
+		a, b := p.Backend("a"), p.Backend("b")
+		a.Reserve() // a long request from before, as a WebSocket
+		fail(a, 3)
+		for n := 1; n <= 12; n++ {
+			expectPassive(t, a, PassiveEject)
+			time.Sleep(time.Duration(min(n, 10))*10*time.Second - time.Millisecond)
+			expectPassive(t, a, PassiveEject)
+			time.Sleep(time.Millisecond)
+			expectPassive(t, a, PassiveTrial)
+			if !a.Reserve() {
+				t.Fatal("no trial request")
+			}
+			if a.Reserve() {
+				t.Fatal("two trial requests at a time")
+			}
+			if got := mustPick(t, p); got != b {
+				t.Fatal("picked one whose trial is on its way")
+			}
+			a.Report(Connect)
+			a.Release()
+		}
+		time.Sleep(100 * time.Second)
+		expectPassive(t, a, PassiveTrial)
+		if !a.Reserve() {
+			t.Fatal("no trial request")
+		}
+		a.Release() // ended by its client
+		if !a.Reserve() {
+			t.Fatal("no second trial request after the first said nothing")
+		}
+		a.Report(Success)
+		a.Release()
+		expectPassive(t, a, PassiveOK)
+		if !a.Reserve() || !a.Reserve() {
+			t.Error("still limited after the trial")
+		}
+		// The row is over: the next ejection is short again.
+		fail(a, 3)
+		time.Sleep(10 * time.Second)
+		expectPassive(t, a, PassiveTrial)
+	})
+}
+
+func TestProbeEndsEjection(t *testing.T) {
+	running(t, ejecting, func(t *testing.T, p *Pool) {
+		a := p.Backend("a")
+		fail(a, 3)
+		expectPassive(t, a, PassiveEject)
+		p.ProbePassed(a)
+		expectPassive(t, a, PassiveOK)
+		fail(a, 3)
+		p.SetActive(a, false, "refused")
+		p.SetActive(a, true, "passed")
+		expectPassive(t, a, PassiveOK)
+		if !a.Usable() {
+			t.Error("not usable")
+		}
+	})
+}
+
+func TestMaxPercent(t *testing.T) {
+	for _, c := range []struct {
+		members, percent, want int
+	}{
+		{1, 50, 0}, {2, 50, 1}, {3, 50, 1}, {4, 50, 2}, {10, 10, 1}, {9, 10, 0},
+		{1, 100, 1}, {3, 100, 3}, {3, 99, 2}, {3, 0, 0},
+	} {
+		o := Options{Eject: Eject{Failures: 2, Duration: time.Second, MaxPercent: c.percent}}
+		for i := range c.members {
+			o.Members = append(o.Members, Member{Address: string(rune('a' + i))})
+		}
+		p := New(o)
+		for _, b := range p.Backends() {
+			fail(b, 5)
+		}
+		ejected := 0
+		for _, b := range p.Backends() {
+			if b.state.Load().passive == PassiveEject {
+				ejected++
+			}
+		}
+		if ejected != c.want {
+			t.Errorf("%d%% of %d: %d ejected, want %d", c.percent, c.members, ejected, c.want)
+		}
+		p.Close()
+	}
+}
+
+func TestLastUsableIsNotEjected(t *testing.T) {
+	p := New(ejecting)
+	defer p.Close()
+	p.SetActive(p.Backend("b"), false, "refused")
+	fail(p.Backend("a"), 10)
+	if !p.Backend("a").Usable() {
+		t.Error("the last usable backend was ejected")
+	}
+	p.SetActive(p.Backend("b"), true, "passed")
+	fail(p.Backend("a"), 3)
+	if p.Backend("a").Usable() {
+		t.Error("not ejected, though another is usable")
+	}
+}
+
+func TestTrialKeepsMaxConns(t *testing.T) {
+	o := ejecting
+	o.Members = []Member{{Address: "a", MaxConns: 2}, {Address: "b"}}
+	running(t, o, func(t *testing.T, p *Pool) {
+		a := p.Backend("a")
+		a.Reserve()
+		a.Reserve()
+		fail(a, 3)
+		time.Sleep(10 * time.Second)
+		expectPassive(t, a, PassiveTrial)
+		if a.Reserve() {
+			t.Error("a third request with max_conns 2")
+		}
+		a.Release()
+		if !a.Reserve() {
+			t.Error("no trial though there is room")
+		}
+	})
+}
+
+func TestNoEjectionAnyMore(t *testing.T) {
+	o := ejecting
+	p := New(o)
+	defer p.Close()
+	a := p.Backend("a")
+	fail(a, 3)
+	o.Eject = Eject{}
+	p.Apply(o)
+	if !a.Usable() {
+		t.Error("a reload without ejection left it ejected")
+	}
+	fail(a, 10)
+	if !a.Usable() {
+		t.Error("ejected without a limit")
+	}
+}

@@ -1,0 +1,119 @@
+package pool
+
+import (
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+func TestTriedAreAvoided(t *testing.T) {
+	p := New(Options{Members: []Member{{Address: "a", MaxConns: 2}, {Address: "b", MaxConns: 1}, {Address: "c", MaxConns: 1}}})
+	defer p.Close()
+	a, b, c := p.Backend("a"), p.Backend("b"), p.Backend("c")
+	if got := mustPick(t, p, a); got != b {
+		t.Errorf("picked %s", got.Address())
+	}
+	if got := mustPick(t, p, a, b); got != c {
+		t.Errorf("picked %s", got.Address())
+	}
+	// b and c are full now: a, which has room, is no substitute while those are usable.
+	if got, err := p.Pick(t.Context(), []*Backend{a}); err != ErrFull {
+		t.Errorf("picked %v, %v", got, err)
+	}
+	if got := mustPick(t, p, a, b, c); got != a {
+		t.Errorf("all tried: picked %s", got.Address())
+	}
+	p.SetActive(b, false, "refused")
+	p.SetAdmin(c, Maint, "upgrade")
+	if got := mustPick(t, p, a); got != a {
+		t.Errorf("the only usable one is tried: picked %s", got.Address())
+	}
+	if n := a.InFlight(); n != 2 {
+		t.Errorf("a has %d requests, it was picked twice", n)
+	}
+}
+
+func TestNoneUsable(t *testing.T) {
+	p := New(Options{Members: at("a"), QueueLimit: 10, PanicThreshold: 1})
+	defer p.Close()
+	p.SetActive(p.Backend("a"), false, "refused")
+	expectError(t, p, ErrNoBackend)
+	if _, err := p.Pick(t.Context(), []*Backend{p.Backend("a")}); err != ErrNoBackend {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestRequestPathDoesNotAllocate(t *testing.T) {
+	for _, maxConns := range []int{0, 10} {
+		p := New(Options{
+			Members: []Member{{Address: "a", MaxConns: maxConns}, {Address: "b", MaxConns: maxConns}}, NewPicker: rotate,
+			Eject: Eject{Failures: 5, MaxPercent: 50}, QueueLimit: 10,
+		})
+		ctx := t.Context()
+		tried := p.Backends()[:1]
+		if n := testing.AllocsPerRun(100, func() {
+			b, _ := p.Pick(ctx, nil)
+			b.Report(Timeout)
+			b.Observe(1e6)
+			b.Report(Success)
+			b.Release()
+			b, _ = p.Pick(ctx, tried)
+			p.Metrics().Retried(Status, 503)
+			p.ProbePassed(b)
+			b.Release()
+			p.AllowRetry()
+		}); n != 0 {
+			t.Errorf("max_conns %d: %v allocations", maxConns, n)
+		}
+		p.Close()
+	}
+}
+
+// Requests to different backends must not write to the same cache line.
+func TestCountersStandAlone(t *testing.T) {
+	var b Backend
+	line := unsafe.Sizeof(cpu.CacheLinePad{})
+	from := unsafe.Offsetof(b.counters)
+	if size := unsafe.Sizeof(b.counters); size > line {
+		t.Errorf("the counters take %d bytes, a cache line has %d", size, line)
+	}
+	if before := unsafe.Offsetof(b.closing) + unsafe.Sizeof(b.closing); from-before < line {
+		t.Errorf("%d bytes before the counters", from-before)
+	}
+	if after := unsafe.Sizeof(b) - from - unsafe.Sizeof(b.counters); after < line {
+		t.Errorf("%d bytes after the counters", after)
+	}
+}
+
+func TestMovingAverage(t *testing.T) {
+	b := NewBackend(Member{Address: "a"})
+	b.Observe(8e6)
+	if got := b.Status().EWMAMillis; got != 8 {
+		t.Errorf("after the first: %v ms", got)
+	}
+	for range 16 {
+		b.Observe(24e6)
+	}
+	if got := b.Status().EWMAMillis; got < 16 || got > 20 {
+		t.Errorf("after sixteen of 24 ms: %v ms", got)
+	}
+	for range 200 {
+		b.Observe(24e6)
+	}
+	if got := b.Status().EWMAMillis; got < 23.9 || got > 24 {
+		t.Errorf("in the end: %v ms", got)
+	}
+}
+
+func BenchmarkPickAndRelease(b *testing.B) {
+	p := New(Options{Members: at("a", "b", "c"), NewPicker: rotate})
+	defer p.Close()
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		backend, _ := p.Pick(ctx, nil)
+		backend.Report(Success)
+		backend.Release()
+	}
+}

@@ -1,0 +1,90 @@
+package pool
+
+import (
+	"strings"
+	"testing"
+)
+
+// A member is written as its address and its axes: u(p), d(own), ?; e(jected), t(rial);
+// D(rain), M(aint); b(ackup).
+func parse(spec string) []*Backend {
+	var members []*Backend
+	for word := range strings.FieldsSeq(spec) {
+		s := state{active: ActiveUp}
+		for _, c := range word[1:] {
+			switch c {
+			case 'd':
+				s.active = ActiveDown
+			case '?':
+				s.active = ActiveUnknown
+			case 'e':
+				s.passive = PassiveEject
+			case 't':
+				s.passive = PassiveTrial
+			case 'D':
+				s.admin = Drain
+			case 'M':
+				s.admin = Maint
+			case 'b':
+				s.backup = true
+			}
+		}
+		b := &Backend{address: word[:1]}
+		b.set(&s)
+		members = append(members, b)
+	}
+	return members
+}
+
+func TestWhomToPickFrom(t *testing.T) {
+	for _, c := range []struct {
+		name, members string
+		threshold     float64
+		want          string
+		tier          tier
+	}{
+		{"all up", "Au Bu Cu", .5, "A B C", tierPrimary},
+		{"backups rest", "Au Bub", .5, "A", tierPrimary},
+		{"trial is usable", "At Bu", 1, "A B", tierPrimary},
+		{"backups when all primaries are out", "Ad Be CD Dub Eub", .5, "D E", tierBackup},
+		{"a backup that is down", "Ad Bdb", .5, "", tierNone},
+		{"unknown only when none is up", "Au B? C?", .5, "A", tierPrimary},
+		{"unknown at the start", "A? B? C?b", .5, "A B", tierUnknown},
+		{"unknown while the rest is down", "Ad B?", .5, "B", tierUnknown},
+		{"a backup that is up goes before the unknown", "A? Bub", .5, "B", tierBackup},
+		{"unknown backups are the last", "Ad B?b", .5, "B", tierUnknown},
+		{"unknown in maintenance", "A?M", .5, "", tierNone},
+		{"panic below the share", "Au Bd Ce", .5, "A B C", tierPanic},
+		{"at the share no panic", "Au Bd", .5, "A", tierPrimary},
+		{"threshold 0 never", "Au Bd Cd Dd", 0, "A", tierPrimary},
+		{"panic leaves out what the administrator did", "Au Bd Cd DD EM", .5, "A B C", tierPanic},
+		{"drained do not count for the share", "Au BD CM DD", .5, "A", tierPrimary},
+		{"backups do not count for the share", "Au Bdb Cdb Ddb", .5, "A", tierPrimary},
+		{"none usable is no panic", "Ad Bd Ce", 1, "", tierNone},
+		{"no members", "", .5, "", tierNone},
+	} {
+		got, tier := choose(parse(c.members), c.threshold)
+		if addresses(got) != c.want || tier != c.tier {
+			t.Errorf("%s: %q gave %q (%s), want %q (%s)", c.name, c.members, addresses(got), tier, c.want, c.tier)
+		}
+	}
+}
+
+func TestStateNames(t *testing.T) {
+	for spec, want := range map[string]string{
+		"Au": "up", "Ad": "down", "A?": "unknown", "Ae": "ejected", "At": "up",
+		"AdD": "drain", "AeM": "maint", "Ade": "down",
+	} {
+		if got := parse(spec)[0].state.Load().name(); got != want {
+			t.Errorf("%s is %q, want %q", spec, got, want)
+		}
+	}
+	for _, a := range []Admin{Ready, Drain, Maint} {
+		if got, ok := ParseAdmin(a.String()); !ok || got != a {
+			t.Errorf("%v is parsed as %v", a, got)
+		}
+	}
+	if _, ok := ParseAdmin("off"); ok {
+		t.Error(`"off" is no admin state`)
+	}
+}
