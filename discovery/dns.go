@@ -71,16 +71,21 @@ func NewDNS(o DNSOptions) *DNS {
 	return &DNS{options: o, trouble: condition{log: orNull(o.Log)}}
 }
 
-// newResolver returns a resolver without the C library, whose calls cannot be cancelled.
+// newResolver returns a resolver without the C library, whose calls cannot be cancelled. Its own
+// exchanges do not look at their context while they wait, so the context closes their connection.
 func newResolver(server string) *net.Resolver {
-	r := &net.Resolver{PreferGo: true}
-	if server != "" {
-		r.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, network, server)
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if server != "" {
+			address = server
 		}
-	}
-	return r
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(ctx, func() { _ = conn.Close() })
+		return conn, nil
+	}}
 }
 
 // Run resolves the name at once and then at each interval; see Discoverer.

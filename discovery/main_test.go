@@ -16,11 +16,7 @@ import (
 	"lb/pool"
 )
 
-// A lookup that is cancelled leaves the standard resolver's own goroutine waiting for its answer
-// until the resolver's time-out.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net.(*Resolver).goLookupIPCNAMEOrder.func3.1"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // logBuffer collects log lines.
 type logBuffer struct {
