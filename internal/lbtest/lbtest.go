@@ -272,11 +272,12 @@ func Get(t testing.TB, address, path string, lines ...string) Response {
 	t.Helper()
 	c := Dial(t, address)
 	defer c.Close()
-	extra := ""
+	extra, hosted := "", false
 	for _, line := range lines {
 		extra += line + "\r\n"
+		hosted = hosted || strings.HasPrefix(strings.ToLower(line), "host:")
 	}
-	if !strings.Contains(strings.ToLower(extra), "host:") {
+	if !hosted {
 		extra += "Host: test\r\n"
 	}
 	c.Send("GET " + path + " HTTP/1.1\r\n" + extra + "Connection: close\r\n\r\n")

@@ -1,0 +1,190 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"lb/config"
+	"lb/internal/lbtest"
+	"lb/server"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// running is a balancer under test with the text of its configuration.
+type running struct {
+	*server.Server
+	t    testing.TB
+	dir  string
+	stop func()
+
+	mu   sync.Mutex
+	text string
+}
+
+// start runs a balancer. The text gets a listener, an admin listener and a log to a file if it has none;
+// $DIR in it is a folder of the test's own.
+func start(t testing.TB, text string) *running {
+	t.Helper()
+	r := &running{t: t, dir: t.TempDir()}
+	r.set(text)
+	r.Server = server.New(server.Options{Version: "test", Load: func() (*config.Config, config.Diagnostics) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return config.Parse([]config.Source{{Name: filepath.Join(r.dir, "lb.hcl"), Text: []byte(r.text)}})
+	}})
+	if err := r.Start(); err != nil {
+		t.Fatalf("cannot start: %v", err)
+	}
+	r.stop = sync.OnceFunc(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // no patience
+		_ = r.Stop(ctx)
+	})
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *running) set(text string) {
+	if !strings.Contains(text, "listen \"") {
+		text = "listen \"127.0.0.1:0\" {}\n" + text
+	}
+	if !strings.Contains(text, "admin {") {
+		text += "\nadmin {\n  listen = \"127.0.0.1:0\"\n}\n"
+	}
+	if !strings.Contains(text, "access_log {") {
+		text += "\naccess_log {\n  file = \"$DIR/access.log\"\n}\n"
+	}
+	text += "\nlog {\n  file = \"$DIR/lb.log\"\n}\n"
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text = strings.ReplaceAll(text, "$DIR", r.dir)
+}
+
+// reload goes over to another text.
+func (r *running) reload(text string) error {
+	r.set(text)
+	_, err := r.Reload(context.Background())
+	return err
+}
+
+func (r *running) addr() string { return r.Addrs()[0].String() }
+
+func (r *running) dial() *lbtest.Conn { return lbtest.Dial(r.t, r.addr()) }
+
+func (r *running) get(path string, lines ...string) lbtest.Response {
+	r.t.Helper()
+	return lbtest.Get(r.t, r.addr(), path, lines...)
+}
+
+// write puts a file into the test's folder.
+func (r *running) write(name, text string) {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// read returns a file of the test's folder, "" if it is not there.
+func (r *running) read(name string) string {
+	b, _ := os.ReadFile(filepath.Join(r.dir, name))
+	return string(b)
+}
+
+// metric returns the value of a series as it stands in /metrics, "" if there is none.
+func (r *running) metric(series string) string {
+	r.t.Helper()
+	for line := range strings.SplitSeq(r.admin("GET", "/metrics"), "\n") {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// wantMetric waits until a series has a value.
+func (r *running) wantMetric(series, want string) {
+	r.t.Helper()
+	lbtest.Eventually(r.t, series+" = "+want, func() bool { return r.metric(series) == want })
+}
+
+func (r *running) admin(method, path string) string {
+	r.t.Helper()
+	request, err := http.NewRequest(method, "http://"+r.AdminAddr().String()+path, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var b bytes.Buffer
+	_, _ = io.Copy(&b, response.Body)
+	return b.String()
+}
+
+// proxyTo is the text of a site that forwards everything to the backends.
+func proxyTo(more string, backends ...string) string {
+	text := "site \"s\" {\n  route \"/\" {\n    proxy {\n      pool = \"app\"\n    }\n  }\n}\npool \"app\" {\n"
+	for _, b := range backends {
+		text += "  backend \"" + b + "\" {}\n"
+	}
+	return text + more + "\n}\n"
+}
+
+// recorder is a backend that keeps the last request and answers with a fixed text.
+type recorder struct {
+	*lbtest.Backend
+	mu         sync.Mutex
+	head, body string
+}
+
+func record(t testing.TB, answer string) *recorder {
+	r := &recorder{}
+	r.Backend = lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		for {
+			head, body := c.ReadRequest()
+			if head == "" {
+				return
+			}
+			r.mu.Lock()
+			r.head, r.body = head, body
+			r.mu.Unlock()
+			c.Send(answer)
+		}
+	})
+	return r
+}
+
+func (r *recorder) last() (head, body string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head, r.body
+}
+
+// without returns a head without the lines that differ from run to run.
+func without(head string, names ...string) string {
+	var kept []string
+	for line := range strings.SplitSeq(head, "\r\n") {
+		name, _, _ := strings.Cut(line, ":")
+		drop := false
+		for _, n := range names {
+			drop = drop || strings.EqualFold(n, name)
+		}
+		if !drop {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\r\n")
+}
