@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -151,12 +152,23 @@ func (c *Conn) readHead(head bool) error {
 	}
 }
 
-// plausible reports whether b may be the start of a response, so that a backend which
-// speaks something else is found out at once and not after the timeout.
+// plausible reports whether b may be the start of a response head, so that a backend which speaks
+// something else, or ends its lines otherwise, is found out at once and not after the timeout.
 func plausible(b []byte) bool {
 	const start = "HTTP/1."
 	n := min(len(b), len(start))
-	return string(b[:n]) == start[:n]
+	if string(b[:n]) != start[:n] {
+		return false
+	}
+	for at := 0; ; at++ {
+		i := bytes.IndexByte(b[at:], '\n')
+		if i < 0 {
+			return true
+		}
+		if at += i; b[at-1] != '\r' {
+			return false
+		}
+	}
 }
 
 // room makes space for at least one more byte behind c.w.

@@ -1,0 +1,286 @@
+package server_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"lb/internal/lbtest"
+)
+
+// deadAddress is one where nobody listens.
+func deadAddress(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+func TestRefusedConnectionGoesElsewhere(t *testing.T) {
+	b := record(t, lbtest.OK("alive"))
+	lb := start(t, proxyTo("", deadAddress(t), b.Addr))
+	for i := range 10 {
+		c := lb.dial()
+		c.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+		r := c.ReadResponse("POST")
+		if _, body := b.last(); r.Status() != 200 || body != "abc" {
+			t.Fatalf("request %d: %d, the backend read %q", i, r.Status(), body)
+		}
+		c.Close()
+	}
+	if lb.metric(`lb_retries_total{pool="app",reason="connect"}`) == "0" {
+		t.Error("no retry was counted")
+	}
+}
+
+// TestReset: a backend that ends the connection before it answers has perhaps acted, so only
+// requests that may be repeated are.
+func TestReset(t *testing.T) {
+	for _, tc := range []struct {
+		request string
+		want    int
+		asked   int64 // of both backends
+	}{
+		{"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200, 1},
+		{"DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", 200, 1},
+		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 502, 0},
+		{"POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: 1\r\nContent-Length: 1\r\n\r\nx", 200, 1},
+	} {
+		var served atomic.Int64
+		bad := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.Reset() })
+		good := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+			for {
+				if head, _ := c.ReadRequest(); head == "" {
+					return
+				}
+				served.Add(1)
+				c.Send(lbtest.OK("x"))
+			}
+		})
+		lb := start(t, proxyTo("  balance = \"first\"\n", bad.Addr, good.Addr))
+		c := lb.dial()
+		c.Send(tc.request)
+		if r := c.ReadResponse("GET"); r.Status() != tc.want || served.Load() != tc.asked {
+			t.Errorf("%q: status %d, want %d; answered by the other backend %d times, want %d",
+				strings.SplitN(tc.request, "\r\n", 2)[0], r.Status(), tc.want, served.Load(), tc.asked)
+		}
+		lb.wantMetric(`lb_backend_errors_total{pool="app",backend="`+bad.Addr+`",reason="reset"}`, "1")
+		lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+bad.Addr+`"}`, "0")
+		lb.stop()
+	}
+}
+
+// TestStaleConnections: a backend that closes a kept connection without a word costs no client
+// an answer, whatever the method, as long as it closed before the request.
+func TestStaleConnections(t *testing.T) {
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		if head, _ := c.ReadRequest(); head != "" {
+			c.Send(lbtest.OK("x"))
+		}
+	})
+	lb := start(t, proxyTo("  eject {\n    failures = 0\n  }\n", b.Addr))
+	const clients, requests = 8, 250
+	var failed atomic.Int64
+	var group sync.WaitGroup
+	for range clients {
+		group.Go(func() {
+			c := lb.dial()
+			for range requests {
+				c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+				if r := c.ReadResponse("GET"); r.Status() != 200 || r.Body != "x" {
+					failed.Add(1)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if failed.Load() > 0 {
+		t.Errorf("%d clients met an error", failed.Load())
+	}
+	lb.wantMetric(`lb_requests_total{site="s",code="200"}`, fmt.Sprint(clients*requests))
+}
+
+func TestRetryOnStatus(t *testing.T) {
+	busy := lbtest.NewBackend(t, lbtest.Answer("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nX-From: app\r\n\r\nbusy"))
+	good := record(t, lbtest.OK("x"))
+	lb := start(t, proxyTo("  balance = \"first\"\n", busy.Addr, good.Addr))
+	if r := lb.get("/"); r.Status() != 200 {
+		t.Errorf("with another backend: %d", r.Status())
+	}
+	c := lb.dial()
+	c.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+	if r := c.ReadResponse("POST"); r.Status() != 503 || r.Body != "busy" {
+		t.Errorf("a POST that was answered is not repeated: %d %q", r.Status(), r.Body)
+	}
+	if err := lb.reload(proxyTo("", busy.Addr)); err != nil {
+		t.Fatal(err)
+	}
+	before := busy.Conns.Load()
+	if r := lb.get("/"); r.Status() != 503 || r.Body != "busy" || r.Field("X-From") != "app" {
+		t.Errorf("alone: %d %q, want the backend's own answer", r.Status(), r.Body)
+	}
+	if n := busy.Conns.Load() - before; n > 1 {
+		t.Errorf("the only backend was asked on %d new connections", n)
+	}
+}
+
+// TestCutAnswers: what a backend does not finish must not look whole, and nothing may be
+// appended to it.
+func TestCutAnswers(t *testing.T) {
+	for _, answer := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n",
+	} {
+		b := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.Send(answer) })
+		lb := start(t, proxyTo("", b.Addr))
+		c := lb.dial()
+		c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		r := c.ReadResponse("GET")
+		if r.Status() == 502 {
+			lb.stop()
+			continue // found out before a byte was passed on
+		}
+		if r.Err == nil || r.Body != "half" && r.Body != "" {
+			t.Errorf("%q: the client read %q and took it for whole: %v", answer, r.Body, r.Err)
+		}
+		lbtest.Eventually(t, "the reason in the log", func() bool {
+			return strings.Contains(lb.read("access.log"), "did not finish")
+		})
+		lb.stop()
+	}
+}
+
+// TestNonsense: an answer that two readers could read differently is none.
+func TestNonsense(t *testing.T) {
+	for _, answer := range []string{
+		"SSH-2.0-OpenSSH_9.6\r\n", "hello\n", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\na",
+		"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", "HTTP/1.1 200 OK\r\nBad Name: a\r\n\r\n", "HTTP/1.1 200 OK\r\nX: a\x00b\r\n\r\n",
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 40<<10) + "\r\n\r\n",
+	} {
+		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+			for {
+				if head, _ := c.ReadRequest(); head == "" {
+					return
+				}
+				c.Send(answer)
+			}
+		})
+		lb := start(t, proxyTo("  eject {\n    failures = 0\n  }\n", b.Addr))
+		for range 2 {
+			if r := lb.get("/"); r.Status() != 502 || r.Err != nil {
+				t.Errorf("%.60q: %d, %v, want 502", answer, r.Status(), r.Err)
+			}
+		}
+		if n := b.Conns.Load(); n != 2 {
+			t.Errorf("%.60q: the connection was used again (%d connections for 2 requests)", answer, n)
+		}
+		lb.stop()
+	}
+}
+
+// TestLeftovers: bytes behind an answer are never the start of another client's.
+func TestLeftovers(t *testing.T) {
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		for {
+			if head, _ := c.ReadRequest(); head == "" {
+				return
+			}
+			c.Send(lbtest.OK("right") + lbtest.OK("WRONG"))
+		}
+	})
+	lb := start(t, proxyTo("", b.Addr))
+	c := lb.dial()
+	for i := range 50 {
+		c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if r := c.ReadResponse("GET"); r.Body != "right" {
+			t.Fatalf("request %d read %q", i, r.Body)
+		}
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	silent := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.ReadHead() })
+	lb := start(t, proxyTo("  timeouts {\n    response = \"50ms\"\n  }\n", silent.Addr))
+	if r := lb.get("/"); r.Status() != 504 {
+		t.Errorf("no answer in time: %d, want 504", r.Status())
+	}
+	lb.wantMetric(`lb_backend_errors_total{pool="app",backend="`+silent.Addr+`",reason="timeout"}`, "1")
+	if n := silent.Conns.Load(); n != 1 {
+		t.Errorf("a request that timed out was repeated: %d connections", n)
+	}
+}
+
+// TestRetryBudget: when every backend fails, the attempts stay near the number of requests.
+func TestRetryBudget(t *testing.T) {
+	var asked atomic.Int64
+	script := func(c *lbtest.Conn) { c.ReadRequest(); asked.Add(1); c.Reset() }
+	a, b := lbtest.NewBackend(t, script), lbtest.NewBackend(t, script)
+	lb := start(t, proxyTo("  eject {\n    failures = 0\n  }\n", a.Addr, b.Addr))
+	const requests = 400
+	c := lb.dial()
+	for range requests {
+		c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if r := c.ReadResponse("GET"); r.Status() != 502 {
+			t.Fatalf("status %d", r.Status())
+		}
+	}
+	// A tenth, and a floor of three a second for the seconds that this may take.
+	if n := asked.Load(); n > requests*3/2 {
+		t.Errorf("%d attempts for %d requests", n, requests)
+	}
+	if lb.metric(`lb_retry_budget_exhausted_total{pool="app"}`) == "0" {
+		t.Error("the budget was never exhausted")
+	}
+}
+
+func TestMaxConnsIsHeld(t *testing.T) {
+	var now, most atomic.Int64
+	release := make(chan struct{})
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		for {
+			if head, _ := c.ReadRequest(); head == "" {
+				return
+			}
+			n := now.Add(1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			<-release
+			now.Add(-1)
+			c.Send(lbtest.OK("x"))
+		}
+	})
+	lb := start(t, strings.Replace(proxyTo("  queue {\n    limit = 3\n  }\n", b.Addr), "\" {}", "\" {\n    max_conns = 2\n  }", 1))
+	var group sync.WaitGroup
+	var ok, refused atomic.Int64
+	for range 8 {
+		c := lb.dial()
+		c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		group.Go(func() {
+			switch r := c.ReadResponse("GET"); {
+			case r.Status() == 200:
+				ok.Add(1)
+			case r.Status() == 503 && r.Field("Retry-After") != "":
+				refused.Add(1)
+			}
+		})
+	}
+	lb.wantMetric(`lb_queue_length{pool="app"}`, "3")
+	lbtest.Eventually(t, "three refusals", func() bool { return refused.Load() == 3 })
+	close(release)
+	group.Wait()
+	if ok.Load() != 5 || most.Load() != 2 {
+		t.Errorf("%d answered, want 5; %d at a time, want 2", ok.Load(), most.Load())
+	}
+}
