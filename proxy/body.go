@@ -101,6 +101,7 @@ type upload struct {
 	conn     *transport.Conn
 	done     chan struct{}
 	complete atomic.Bool
+	failed   atomic.Bool  // the client's side did; see requestBody.err after done
 	progress atomic.Int64 // Unix nanoseconds of the last bytes sent
 }
 
@@ -113,6 +114,7 @@ func (x *Exchange) startUpload(conn *transport.Conn) *upload {
 	go func() {
 		defer close(up.done)
 		if *err = up.run(stream, length); *err != nil {
+			up.failed.Store(true)
 			conn.Interrupt() // nobody waits for an answer to half a request
 		}
 	}()
@@ -169,7 +171,7 @@ func chunk(buf []byte, room, n int) []byte {
 
 // stalled reports whether a body is no longer on its way, so that the wait for an answer counts.
 func (up *upload) stalled(wait time.Duration) bool {
-	if up == nil {
+	if up == nil || up.failed.Load() {
 		return true
 	}
 	return time.Since(time.Unix(0, up.progress.Load())) > wait
