@@ -158,7 +158,7 @@ type Response struct {
 }
 
 // Status is the number in the status line; 0 if there is none.
-func (r *Response) Status() int {
+func (r Response) Status() int {
 	fields := strings.SplitN(r.Head, " ", 3)
 	if len(fields) < 2 {
 		return 0
@@ -168,7 +168,7 @@ func (r *Response) Status() int {
 }
 
 // Field returns the values of a field, joined by "|".
-func (r *Response) Field(name string) string { return strings.Join(Fields(r.Head, name), "|") }
+func (r Response) Field(name string) string { return strings.Join(Fields(r.Head, name), "|") }
 
 // Fields returns the values of the fields of that name in a head, in their order.
 func Fields(head, name string) []string {
@@ -310,4 +310,13 @@ func Answer(response string) func(*Conn) {
 // OK makes an answer 200 with that body.
 func OK(body string) string {
 	return "HTTP/1.1 200 OK\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+}
+
+// TryDial returns a connection, nil if there is none to be had.
+func TryDial(address string) net.Conn {
+	nc, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		return nil
+	}
+	return nc
 }
