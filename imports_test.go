@@ -1,0 +1,77 @@
+// Package lb_test checks the tree as a whole.
+package lb_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport is who may import whom; packages under internal may be imported by all and import
+// only each other. Whoever adds an arrow here changes the architecture.
+var mayImport = map[string][]string{
+	"config":      {},
+	"telemetry":   {},
+	"route":       {},
+	"clock":       {},
+	"pool":        {"telemetry"},
+	"transport":   {"telemetry"},
+	"balancer":    {"pool", "telemetry"},
+	"health":      {"pool", "telemetry", "transport"},
+	"discovery":   {"pool", "telemetry"},
+	"staticcache": {"telemetry"},
+	"proxy":       {"pool", "transport", "route", "telemetry"},
+	"front":       {"telemetry"},
+	"admin":       {"pool", "telemetry"},
+	"server": {"config", "telemetry", "route", "pool", "transport", "balancer", "health", "discovery",
+		"staticcache", "proxy", "front", "admin"},
+	"cmd/lb":    {"server", "config", "admin", "clock"},
+	"cmd/clock": {"clock"},
+	"bench":     {},
+}
+
+func TestImportOrder(t *testing.T) {
+	checked := 0
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && path != "." || entry.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		from := filepath.ToSlash(filepath.Dir(path))
+		if strings.HasPrefix(from, "e2e") || strings.HasPrefix(from, "examples") {
+			return nil // tests and examples look at the balancer from outside
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		checked++
+		for _, spec := range file.Imports {
+			to, ours := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), "lb/")
+			if !ours || strings.HasPrefix(to, "internal/") {
+				continue
+			}
+			if allowed, known := mayImport[from]; !known && !strings.HasPrefix(from, "internal/") {
+				t.Errorf("%s: package %s has no place in the order yet; add it to mayImport", path, from)
+			} else if !slices.Contains(allowed, to) {
+				t.Errorf("%s: the arrow %s -> %s breaks the order", path, from, to)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checked < 50 {
+		t.Errorf("only %d files were checked", checked)
+	}
+}
