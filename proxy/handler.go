@@ -2,13 +2,16 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"lb/internal/wire"
 	"lb/route"
+	"lb/telemetry"
 )
 
 // Handler answers requests by the State in force.
@@ -42,6 +45,17 @@ func (h *Handler) Serve(ctx *fasthttp.RequestCtx, client Client, in Inbound) {
 		return
 	}
 	h.dispatch(x)
+}
+
+// Refused counts and logs a request that the front answered itself, before there was a site for it.
+func (h *Handler) Refused(client netip.Addr, status int, reason string, id []byte, sent int64) {
+	state := h.state.Load()
+	m := &state.Nowhere.Metrics
+	m.Requests.Inc(status)
+	m.BytesOut.AddInt64(sent)
+	state.AccessLog.Write(&telemetry.Entry{
+		Time: time.Now(), Client: client, Status: status, Error: reason, RequestID: id, BytesOut: sent,
+	})
 }
 
 // dispatch finds who answers.

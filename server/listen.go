@@ -19,6 +19,9 @@ func (s *Server) buildFront(cfg *config.Config, g *generation) error {
 	l := &cfg.Limits
 	g.front = front.Options{
 		Handler: s.serve, Log: s.log.Named("front"), Metrics: s.registry,
+		Refused: func(c *front.Conn, r front.Refusal) {
+			s.handler.Refused(c.Peer().Addr(), r.Status, r.Reason, r.RequestID, r.BytesOut)
+		},
 		Limits: front.Limits{
 			MaxConnections: l.MaxConnections, ConnectionsPerIP: l.ConnectionsPerIP, HeaderSize: int(l.HeaderSize),
 			HeaderTimeout: l.HeaderTimeout, BodySize: l.BodySize, BodyIdleTimeout: l.BodyIdleTimeout, IdleTimeout: l.IdleTimeout,

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -206,4 +207,24 @@ pool "none" {
 	if seen["a"]+seen["b"] != 400 || seen["a"] < 240 || seen["b"] < 50 {
 		t.Errorf("shares %v of 400, want about 300 and 100", seen)
 	}
+}
+
+// TestRefusedHeads: what the front refuses is counted and logged like any other request.
+func TestRefusedHeads(t *testing.T) {
+	lb := start(t, sitesOK)
+	for i, request := range []string{
+		"GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
+	} {
+		c := lb.dial()
+		c.Send(request)
+		if r := c.ReadResponse("GET"); r.Status() != 400 || r.Field("Connection") != "close" || r.Field("X-Request-Id") == "" {
+			t.Errorf("%q: %q", request, r.Head)
+		}
+		if rest, _ := c.Ended(); rest != "" {
+			t.Errorf("%q: the connection goes on with %q", request, rest)
+		}
+		lb.wantMetric(`lb_requests_total{site="",code="400"}`, fmt.Sprint(i+1))
+	}
+	lbtest.Eventually(t, "five lines in the log", func() bool { return strings.Count(lb.read("access.log"), `"status":400`) == 5 })
 }

@@ -1,0 +1,63 @@
+//go:build !race
+
+package server_test
+
+import (
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+
+	"lb/internal/lbtest"
+)
+
+// TestAllocations: a small kept-alive request through the whole balancer, proxied or from the
+// static cache, allocates nothing in the long run. The client and the backend of the test do not either.
+func TestAllocations(t *testing.T) {
+	answer := []byte(lbtest.OK(strings.Repeat("x", 1000)))
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		buf := make([]byte, 8<<10)
+		for {
+			if _, err := c.Conn.Read(buf); err != nil { // each request is one small segment
+				return
+			}
+			if _, err := c.Conn.Write(answer); err != nil {
+				return
+			}
+		}
+	})
+	lb := start(t, strings.Replace(proxyTo("", b.Addr), "site \"s\" {",
+		"site \"s\" {\n  route \"/files/\" {\n    static {\n      root = \"$DIR\"\n      strip_prefix = true\n    }\n  }", 1))
+	lb.write("a.txt", strings.Repeat("y", 1000))
+	for _, target := range []string{"/", "/files/a.txt"} {
+		c := lb.dial()
+		request := []byte("GET " + target + " HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n")
+		c.Send(string(request))
+		first := c.ReadResponse("GET")
+		if first.Status() != 200 {
+			t.Fatalf("%s: %d", target, first.Status())
+		}
+		reply := make([]byte, len(first.Head)+len(first.Body))
+		exchange := func() {
+			if _, err := c.Conn.Write(request); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(c.Conn, reply); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 200 {
+			exchange()
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		const requests = 2000
+		for range requests {
+			exchange()
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.Mallocs - before.Mallocs; n > requests/10 {
+			t.Errorf("%s: %d allocations in %d requests", target, n, requests)
+		}
+	}
+}
