@@ -164,7 +164,7 @@ func (b *block) instead(name string, same, other []string) string {
 	if len(same) == 0 {
 		return "Remove it: this block is empty."
 	}
-	return "Known here: " + strings.Join(slices.Sorted(slices.Values(same)), ", ")
+	return "Known here: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(same))), ", ")
 }
 
 // foreign is what other balancers call things.

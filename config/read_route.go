@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/textproto"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -37,20 +38,32 @@ func readRoute(b *block) Route {
 // checkPattern reports a path that no request can have: paths are compared
 // clean, percent-decoded and without the query.
 func (b *block) checkPattern(t *Route) {
-	switch problem, remedy := absolutePath(t.Path); {
+	switch {
 	case strings.HasPrefix(t.Path, "~") || strings.HasPrefix(t.Path, "^"):
 		b.fail(b.labelAt, fmt.Sprintf("route %q is a regular expression", t.Pattern), `Write a prefix, "/images/", or one path, "= /ping"; headers and methods can narrow it.`)
 	case t.Path == "" || t.Path == "*":
 		b.fail(b.labelAt, fmt.Sprintf("route %q has no path", t.Pattern), `For every path write: route "/"`)
-	case problem != "":
-		b.fail(b.labelAt, "route "+problem, remedy)
+	case t.Path[0] != '/':
+		b.fail(b.labelAt, fmt.Sprintf("route %q does not begin with a slash", t.Path), fmt.Sprintf("Write: %q", "/"+t.Path))
+	case strings.ContainsRune(t.Path, 0):
+		b.fail(b.labelAt, "route contains a NUL character", "Remove it.")
 	case strings.ContainsAny(t.Path, "?#"):
 		b.fail(b.labelAt, fmt.Sprintf("route %q has a query or a fragment", t.Pattern), "Write the path alone; what follows it is not compared.")
+	case decoded(t.Path) != t.Path:
+		b.warn(b.labelAt, fmt.Sprintf("route %q can never match", t.Pattern), fmt.Sprintf("Paths are percent-decoded before they are compared. Write: %q", decoded(t.Path)))
 	case strings.ContainsAny(t.Path, "*{}"):
 		b.warn(b.labelAt, fmt.Sprintf("route %q has a wildcard, which is compared as it stands", t.Pattern), `A path is a prefix already: write "/images/" for all below it.`)
 	case cleanPath(t.Path) != t.Path:
 		b.warn(b.labelAt, fmt.Sprintf("route %q can never match", t.Pattern), fmt.Sprintf("Paths are cleaned before they are compared. Write: %q", cleanPath(t.Path)))
 	}
+}
+
+// decoded returns the path without percent-encoding, or as it is if that is malformed.
+func decoded(p string) string {
+	if d, err := url.PathUnescape(p); err == nil {
+		return d
+	}
+	return p
 }
 
 // cleanPath removes empty and dot segments and keeps a slash at the end.

@@ -20,7 +20,7 @@ site "app" {
       pool = "app"
     }
   }
-  route "/a b" {
+  route "/a%20b" {
     proxy {
       pool = "app"
     }
