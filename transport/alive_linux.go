@@ -2,50 +2,116 @@ package transport
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
 	"syscall"
 	"unsafe"
 )
 
-// liveness looks, without waiting and without taking anything, at what the kernel has received
-// on an idle connection.
+// liveness looks, without waiting, at what has come on an idle connection.
 type liveness struct {
 	raw    syscall.RawConn
 	peek   func(fd uintptr)
 	byte   [1]byte
-	result int
-	secure bool
+	result int // of the system call; -errno if it failed
+
+	secure *tls.Conn // nil: plain
+	socket *socket   // under secure
 }
 
 func (l *liveness) init(nc net.Conn) {
 	if secure, ok := nc.(*tls.Conn); ok {
-		l.secure = true
-		nc = secure.NetConn()
+		l.secure = secure
+		l.socket, _ = secure.NetConn().(*socket)
+		return
 	}
 	if sc, ok := nc.(syscall.Conn); ok {
 		l.raw, _ = sc.SyscallConn()
 	}
 	// Built once, so that a look allocates nothing.
-	l.peek = func(fd uintptr) {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&l.byte[0])), 1,
-			syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
-		l.result = int(n)
-		if errno != 0 {
-			l.result = -int(errno)
-		}
-	}
+	l.peek = func(fd uintptr) { l.result = receive(fd, l.byte[:], syscall.MSG_PEEK) }
 }
 
 // alive reports whether the connection can carry another request: the peer has neither ended
-// it nor sent anything unasked. Under TLS bytes may be session tickets, so there
-// only the end of the stream and errors count.
+// it nor sent anything unasked. Under TLS what came is read, since it may be a session
+// ticket, which means nothing, as well as the end of the stream or the beginning of an answer.
 func (c *Conn) alive() bool {
 	l := &c.look
+	if l.secure != nil {
+		if l.socket == nil {
+			return true
+		}
+		l.socket.hasty = true
+		n, err := l.secure.Read(l.byte[:])
+		l.socket.hasty = false
+		return n == 0 && err == errQuiet
+	}
 	if l.raw == nil {
 		return true
 	}
 	if err := l.raw.Control(l.peek); err != nil {
 		return false
 	}
-	return l.result == -int(syscall.EAGAIN) || l.secure && l.result > 0
+	return l.result == -int(syscall.EAGAIN)
 }
+
+// receive is one recv(2) that does not wait.
+func receive(fd uintptr, p []byte, flags uintptr) int {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)),
+		flags|syscall.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return -int(errno)
+	}
+	return int(n)
+}
+
+// socket is what TLS reads from and writes to. While it is hasty, a read takes what is there
+// and fails with errQuiet if that is nothing.
+type socket struct {
+	net.Conn
+	hasty bool // belongs to the reader
+}
+
+// CloseWrite ends the socket's sending half, not that of TLS.
+func (s *socket) CloseWrite() error {
+	if half, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+func (s *socket) Read(p []byte) (int, error) {
+	if !s.hasty || len(p) == 0 {
+		return s.Conn.Read(p)
+	}
+	sc, ok := s.Conn.(syscall.Conn)
+	if !ok {
+		return 0, errQuiet
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	if err := raw.Control(func(fd uintptr) { n = receive(fd, p, 0) }); err != nil {
+		return 0, err
+	}
+	switch {
+	case n == -int(syscall.EAGAIN):
+		return 0, errQuiet
+	case n < 0:
+		return 0, syscall.Errno(-n)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// errQuiet is a temporary net.Error, after which TLS can be read on.
+var errQuiet error = quiet{}
+
+type quiet struct{}
+
+func (quiet) Error() string   { return "nothing has come" }
+func (quiet) Timeout() bool   { return true }
+func (quiet) Temporary() bool { return true }

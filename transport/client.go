@@ -84,7 +84,7 @@ func (c *Client) Get(ctx context.Context, fresh bool) (*Conn, error) {
 		return conn, nil
 	}
 	begin := time.Now()
-	nc, err := c.Dial(ctx)
+	nc, err := c.dial(ctx, func(nc net.Conn) net.Conn { return &socket{Conn: nc} })
 	if err != nil {
 		count(c.opt.Failed)
 		return nil, err
@@ -102,6 +102,11 @@ func (c *Client) Get(ctx context.Context, fresh bool) (*Conn, error) {
 // Dial makes a new connection, through TLS where that is configured, that the client
 // does not keep or count: health checks use it. Every error is an *Error of phase Dial.
 func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
+	return c.dial(ctx, func(nc net.Conn) net.Conn { return nc })
+}
+
+// dial is Dial with what TLS is to see as its socket.
+func (c *Client) dial(ctx context.Context, under func(net.Conn) net.Conn) (net.Conn, error) {
 	if c.opt.Connect > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.opt.Connect)
@@ -114,7 +119,7 @@ func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
 	if c.opt.TLS == nil {
 		return nc, nil
 	}
-	secure := tls.Client(nc, c.opt.TLS)
+	secure := tls.Client(under(nc), c.opt.TLS)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		nc.Close()
 		return nil, dialError(ctx, err)

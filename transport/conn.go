@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
@@ -34,6 +35,8 @@ type Conn struct {
 	reused    bool
 	sent      bool
 	answered  bool
+	// interrupted is set by Interrupt and stays: the connection serves no other exchange.
+	interrupted atomic.Bool
 
 	buf  *[]byte // read buffer, held from the first read to Done
 	r, w int     // buf[r:w] is read but not used
@@ -96,7 +99,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // an answer all the same.
 func (c *Conn) Ask(request []byte, head bool) (sendErr, err error) {
 	c.takeBuffer()
-	c.nc.RenewRead(c.client.opt.Response)
+	c.renewRead(c.client.opt.Response)
 	written, n, err := c.nc.Ask(request, *c.buf, c.client.opt.Idle)
 	c.sent = c.sent || written > 0
 	c.w = n
@@ -107,7 +110,9 @@ func (c *Conn) Ask(request []byte, head bool) (sendErr, err error) {
 	case err != nil:
 		return nil, c.fail(Head, causeOf(err), unexpectedEOF(err))
 	}
-	c.answered = n > 0
+	if c.answered = n > 0; !c.answered && sendErr == nil {
+		c.renewRead(c.client.opt.Response) // the request took its time
+	}
 	return sendErr, c.readHead(head)
 }
 
@@ -115,8 +120,17 @@ func (c *Conn) Ask(request []byte, head bool) (sendErr, err error) {
 // HEAD, whose response has no body whatever its fields say. Every error is an *Error.
 func (c *Conn) ReadHead(head bool) error {
 	c.takeBuffer()
-	c.nc.RenewRead(c.client.opt.Response)
+	c.renewRead(c.client.opt.Response)
 	return c.readHead(head)
+}
+
+// renewRead lets reads wait until d from now, unless Interrupt was called: each side stores first
+// and looks then, so an interruption is never overwritten.
+func (c *Conn) renewRead(d time.Duration) {
+	_ = c.nc.RenewRead(d)
+	if c.interrupted.Load() {
+		_ = c.nc.SetReadDeadline(longAgo)
+	}
 }
 
 func (c *Conn) takeBuffer() {
@@ -286,7 +300,7 @@ func (c *Conn) fill() error {
 		c.enlarge()
 	}
 	c.r, c.w = 0, 0
-	c.nc.RenewRead(c.client.opt.Idle)
+	c.renewRead(c.client.opt.Idle)
 	n, err := c.nc.Read(*c.buf)
 	c.w = n
 	if n > 0 || err == nil {
@@ -320,7 +334,7 @@ func (c *Conn) fail(phase Phase, cause Cause, err error) *Error {
 func (c *Conn) Done(complete bool) {
 	client := c.client
 	client.active.Add(-1)
-	fit := complete && c.clean && !c.Head.Close && c.r == c.w &&
+	fit := complete && c.clean && !c.Head.Close && c.r == c.w && !c.interrupted.Load() &&
 		(client.opt.MaxRequests == 0 || c.uses < client.opt.MaxRequests)
 	c.release()
 	if fit {
@@ -342,6 +356,7 @@ func (c *Conn) release() {
 	}
 	c.buf, c.r, c.w = nil, 0, 0
 	clear(c.Head.Fields)
+	c.Head = wire.ResponseHead{Fields: c.Head.Fields[:0]} // an idle connection holds on to no buffer
 }
 
 // Buffered reports whether ReadBody has something to return without waiting.
@@ -350,5 +365,19 @@ func (c *Conn) Buffered() bool { return c.clean || c.r < c.w }
 // ResponseTimeout is how long ReadHead waits.
 func (c *Conn) ResponseTimeout() time.Duration { return c.client.opt.Response }
 
-// Interrupt makes a blocked read or write of another goroutine fail at once.
-func (c *Conn) Interrupt() { _ = c.nc.SetDeadline(time.Unix(1, 0)) }
+// Interrupt makes reads and writes, those of other goroutines too, fail at once and from now on.
+// The connection is not kept afterwards.
+func (c *Conn) Interrupt() {
+	c.interrupted.Store(true)
+	socket := c.nc.Conn
+	if secure, ok := socket.(*tls.Conn); ok {
+		socket = secure.NetConn()
+	}
+	if half, ok := socket.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // a write renews its deadline and would overwrite the one below
+	}
+	_ = c.nc.SetDeadline(longAgo)
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)

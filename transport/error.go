@@ -56,7 +56,6 @@ func (e *Error) Unwrap() error { return e.Err }
 // The reasons why a response is refused beside those of package wire.
 var (
 	ErrHeadTooLarge = errors.New("the response head is larger than 32 KiB")
-	ErrUnasked      = errors.New("bytes came before the request was sent")
 	ErrTruncated    = errors.New("the response ended before its body did")
 )
 

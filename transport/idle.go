@@ -11,15 +11,16 @@ type idleStack struct {
 	full  atomic.Uint64 // head: counter<<32 | slot number + 1; 0 in the lower half: empty
 	empty atomic.Uint64
 	count atomic.Int64
+	swept *Conn // stands in a full slot whose connection was swept
 }
 
 type idleSlot struct {
-	conn atomic.Pointer[Conn] // nil in a full slot: swept
+	conn atomic.Pointer[Conn] // nil but in a full slot
 	next atomic.Uint32        // slot number + 1 of the one below
 }
 
 func newIdleStack(size int) *idleStack {
-	s := &idleStack{slots: make([]idleSlot, size)}
+	s := &idleStack{slots: make([]idleSlot, size), swept: new(Conn)}
 	for i := range s.slots {
 		s.pushSlot(&s.empty, uint32(i+1))
 	}
@@ -54,12 +55,27 @@ func (s *idleStack) popSlot(head *atomic.Uint64) (slot uint32) {
 func (s *idleStack) push(c *Conn) bool {
 	slot := s.popSlot(&s.empty)
 	if slot == 0 {
-		return false
+		return s.refill(c)
 	}
 	s.count.Add(1)
 	s.slots[slot-1].conn.Store(c)
 	s.pushSlot(&s.full, slot)
 	return true
+}
+
+// refill keeps c in a slot that a sweep has left among the full ones; false if there is none. How
+// deep c then lies does not matter: what was swept was older than all that stayed.
+func (s *idleStack) refill(c *Conn) bool {
+	if s.count.Load() >= int64(len(s.slots)) {
+		return false
+	}
+	for i := range s.slots {
+		if s.slots[i].conn.CompareAndSwap(s.swept, c) {
+			s.count.Add(1)
+			return true
+		}
+	}
+	return false
 }
 
 // pop takes the connection that was kept last; nil if there is none.
@@ -71,7 +87,7 @@ func (s *idleStack) pop() *Conn {
 		}
 		c := s.slots[slot-1].conn.Swap(nil)
 		s.pushSlot(&s.empty, slot)
-		if c != nil {
+		if c != s.swept {
 			s.count.Add(-1)
 			return c
 		}
@@ -79,11 +95,11 @@ func (s *idleStack) pop() *Conn {
 }
 
 // sweep takes out every connection for which drop says so and hands it to closing. The
-// slot stays where it is, empty, until it is popped.
+// slot stays where it is until it is popped or refilled.
 func (s *idleStack) sweep(drop func(*Conn) bool, closing func(*Conn)) {
 	for i := range s.slots {
 		slot := &s.slots[i]
-		if c := slot.conn.Load(); c != nil && drop(c) && slot.conn.CompareAndSwap(c, nil) {
+		if c := slot.conn.Load(); c != nil && c != s.swept && drop(c) && slot.conn.CompareAndSwap(c, s.swept) {
 			s.count.Add(-1)
 			closing(c)
 		}

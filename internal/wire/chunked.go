@@ -38,7 +38,7 @@ const (
 // Done reports whether the whole body, its trailer section included, has been read.
 func (d *ChunkDecoder) Done() bool { return d.state == chunkDone }
 
-// Trailer returns the trailer lines, each with its CRLF, once Done. Nil if there are none.
+// Trailer returns the trailer lines, each with its CRLF, once Done. Empty if there are none.
 func (d *ChunkDecoder) Trailer() []byte { return d.trailer }
 
 // Reset puts the decoder before the first chunk of another body.
@@ -147,7 +147,7 @@ func (d *ChunkDecoder) trailerByte(c byte) error {
 		d.state = chunkTrailerLF
 		return nil
 	}
-	if c == '\n' || len(d.trailer) >= maxTrailer {
+	if class[c]&valueByte == 0 || len(d.trailer) >= maxTrailer {
 		return ErrChunk
 	}
 	d.lineLen++

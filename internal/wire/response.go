@@ -20,8 +20,10 @@ type ResponseHead struct {
 	Close bool
 	// Upgrade is the value of the Upgrade field, nil if there is none.
 	Upgrade []byte
-	// Nominated says that Connection names fields other than the usual, see Dropped.
+	// Nominated says that Connection names fields other than the usual, see NominatedBy.
 	Nominated bool
+
+	keep bool // Connection says keep-alive, which matters in HTTP/1.0
 }
 
 // The reasons why a response head is refused.
@@ -85,7 +87,6 @@ func (h *ResponseHead) statusLine(line []byte) error {
 // framing draws from the fields how long the body is and whether the connection lives on
 // (RFC 9112 section 6), and refuses what two readers could read differently.
 func (h *ResponseHead) framing() error {
-	h.Close = h.Minor == 0
 	codings := 0
 	for i := range h.Fields {
 		f := &h.Fields[i]
@@ -111,6 +112,7 @@ func (h *ResponseHead) framing() error {
 		return ErrFraming
 	}
 	h.Chunked = codings == 1
+	h.Close = h.Close || h.Minor == 0 && !h.keep // "close" beats "keep-alive", wherever it stands
 	return nil
 }
 
@@ -122,9 +124,7 @@ func (h *ResponseHead) connection(list []byte) {
 		case EqualFold(item, "close"):
 			h.Close = true
 		case EqualFold(item, "keep-alive"):
-			if h.Minor == 0 {
-				h.Close = false
-			}
+			h.keep = true
 		case len(item) > 0 && !EqualFold(item, "upgrade"):
 			h.Nominated = true
 		}
