@@ -4,10 +4,10 @@ FUZZTIME ?= 30s
 BENCH ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint fuzz bench e2e clean
+.PHONY: help demo build test lint fuzz bench microbench e2e clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## three clocks, the balancer and the dashboard in one process
 	go run ./cmd/lb demo
@@ -24,7 +24,10 @@ lint: ## gofmt, go vet and staticcheck
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
-bench: ## Go benchmarks; BENCH=regexp picks some
+bench: ## lb beside nginx and HAProxy in one run; BENCHFLAGS as in bench/README.md
+	go run ./bench $(BENCHFLAGS)
+
+microbench: ## Go benchmarks; BENCH=regexp picks some
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 e2e: ## end-to-end tests alone

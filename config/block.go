@@ -134,7 +134,7 @@ func (b *block) unknownAttribute(a *hclsyntax.Attribute) {
 		b.fail(a.NameRange, fmt.Sprintf("%s is a block, not an attribute", a.Name), fmt.Sprintf("Write it without the equals sign: %s { … }", a.Name))
 		return
 	}
-	b.fail(a.NameRange, fmt.Sprintf("unknown attribute %s%s", a.Name, b.where()), b.instead(a.Name, b.knownAttributes, b.knownBlocks))
+	b.unknown(a.NameRange, "attribute", a.Name, b.knownAttributes, b.knownBlocks)
 }
 
 func (b *block) unknownBlock(hb *hclsyntax.Block) {
@@ -142,7 +142,7 @@ func (b *block) unknownBlock(hb *hclsyntax.Block) {
 		b.fail(hb.TypeRange, fmt.Sprintf("%s is an attribute, not a block", hb.Type), fmt.Sprintf("Write it with an equals sign: %s = …", hb.Type))
 		return
 	}
-	b.fail(hb.TypeRange, fmt.Sprintf("unknown block %s%s", hb.Type, b.where()), b.instead(hb.Type, b.knownBlocks, b.knownAttributes))
+	b.unknown(hb.TypeRange, "block", hb.Type, b.knownBlocks, b.knownAttributes)
 }
 
 func (b *block) where() string {
@@ -152,19 +152,21 @@ func (b *block) where() string {
 	return " in " + b.kind()
 }
 
-// instead is the remedy for an unknown name: the nearest known one, or all of
+// unknown reports a name that is not known here, with the nearest known one, or all of
 // its sort, or failing that of the other sort.
-func (b *block) instead(name string, same, other []string) string {
+func (b *block) unknown(at hcl.Range, sort, name string, same, other []string) {
 	if near := nearest(name, slices.Concat(same, other)); near != "" {
-		return fmt.Sprintf("Did you mean %s?", near)
+		b.fail(at, fmt.Sprintf("unknown %s %q; did you mean %q?", sort, name, near), fmt.Sprintf("Write %s, or take the %s out.", near, sort))
+		return
 	}
 	if len(same) == 0 {
 		same = other
 	}
-	if len(same) == 0 {
-		return "Remove it: this block is empty."
+	remedy := "Remove it: this block is empty."
+	if len(same) > 0 {
+		remedy = "Known here: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(same))), ", ")
 	}
-	return "Known here: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(same))), ", ")
+	b.fail(at, fmt.Sprintf("unknown %s %q%s", sort, name, b.where()), remedy)
 }
 
 // foreign is what other balancers call things.

@@ -56,7 +56,6 @@ type Server struct {
 	pools      map[string]*poolRun
 	sites      map[string]*siteRun
 	admin      *adminRun
-	accessLog  *accessLogRun
 	lastReload atomic.Pointer[admin.Reload]
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -73,6 +74,9 @@ func reloadCommand(args []string, s streams) int {
 	diagnostics, err := client.Reload(ctx)
 	if diagnostics = strings.TrimSpace(diagnostics); diagnostics != "" {
 		fmt.Fprintln(s.err, diagnostics)
+		if err != nil {
+			err = errors.New("not reloaded, the configuration in force stays")
+		}
 	}
 	if err == nil {
 		fmt.Fprintln(s.out, "reloaded")
