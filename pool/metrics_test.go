@@ -78,10 +78,13 @@ func TestCounters(t *testing.T) {
 	a.RecordCheck(Check{Error: "connection refused"})
 	a.Metrics.Requests.Inc(204)
 	a.Metrics.Opened.Inc()
+	a.Observe(time.Second)
 	expect(t, "counters", lines(exposition(t, r), "lb_backend_errors_total", "lb_health_checks_total",
-		"lb_backend_requests_total", "lb_backend_connections_total", "lb_backend_connections"), []string{
+		"lb_backend_requests_total", "lb_backend_connections_total", "lb_backend_connections",
+		"lb_backend_duration_seconds_count"), []string{
 		`lb_backend_connections{pool="app",backend="a",state="idle"} 7`,
 		`lb_backend_connections_total{pool="app",backend="a",result="opened"} 1`,
+		`lb_backend_duration_seconds_count{pool="app",backend="a"} 1`,
 		`lb_backend_errors_total{pool="app",backend="a",reason="aborted"} 1`,
 		`lb_backend_errors_total{pool="app",backend="a",reason="connect"} 1`,
 		`lb_backend_errors_total{pool="app",backend="a",reason="protocol"} 1`,
