@@ -1,0 +1,74 @@
+package lbtest
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Dial connects a client; the connection ends with the test.
+func Dial(t testing.TB, address string) *Conn {
+	t.Helper()
+	nc, err := net.Dial(network(address))
+	if err != nil {
+		t.Fatalf("cannot connect: %v", err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	return newConn(nc)
+}
+
+// Get sends one request on a new connection that ends after it, and returns the answer.
+func Get(t testing.TB, address, path string, lines ...string) Response {
+	t.Helper()
+	c := Dial(t, address)
+	defer c.Close()
+	extra, hosted := "", false
+	for _, line := range lines {
+		extra += line + "\r\n"
+		hosted = hosted || strings.HasPrefix(strings.ToLower(line), "host:")
+	}
+	if !hosted {
+		extra += "Host: test\r\n"
+	}
+	c.Send("GET " + path + " HTTP/1.1\r\n" + extra + "Connection: close\r\n\r\n")
+	return c.ReadResponse("GET")
+}
+
+// Eventually polls cond until it holds, and fails the test with what it waits for if that takes too long.
+func Eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		if cond() {
+			return
+		}
+	}
+	t.Fatalf("not within %v: %s", patience, what)
+}
+
+// Answer returns a script that gives every request the same answer.
+func Answer(response string) func(*Conn) {
+	return func(c *Conn) {
+		for {
+			if head, _ := c.ReadRequest(); head == "" {
+				return
+			}
+			c.Send(response)
+		}
+	}
+}
+
+// OK makes an answer 200 with that body.
+func OK(body string) string {
+	return "HTTP/1.1 200 OK\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+}
+
+// TryDial returns a connection, nil if there is none to be had.
+func TryDial(address string) net.Conn {
+	nc, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		return nil
+	}
+	return nc
+}
