@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -135,6 +136,22 @@ func (s *dnsServer) change(f func(s *dnsServer)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(s)
+}
+
+// changeBetween runs f between two lookups: when as many A as AAAA queries have been answered.
+func (s *dnsServer) changeBetween(t *testing.T, f func(s *dnsServer)) {
+	t.Helper()
+	done := false
+	for deadline := time.Now().Add(10 * time.Second); !done; time.Sleep(50 * time.Microsecond) {
+		s.change(func(s *dnsServer) {
+			if done = s.queries[dnsmessage.TypeA] == s.queries[dnsmessage.TypeAAAA]; done {
+				f(s)
+			}
+		})
+		if time.Now().After(deadline) {
+			t.Fatal("no moment between two lookups within 10s")
+		}
+	}
 }
 
 func (s *dnsServer) count(kind dnsmessage.Type) int {
