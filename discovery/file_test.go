@@ -5,7 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"lb/pool"
 )
 
 func write(t *testing.T, path, text string) {
@@ -55,23 +58,32 @@ func TestFileFollowsEachWayToWrite(t *testing.T) {
 
 // TestFileWrittenInPlaceIsNotReadHalf: each part is a valid file, and only the whole one may show.
 func TestFileWrittenInPlaceIsNotReadHalf(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "app.backends")
-	write(t, path, "a:1\n")
-	updates, _ := follow(t, NewFile(FileOptions{Path: path}))
-	expect(t, updates, "a:1")
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{"a:1", "2", "34\nb", ":1\n"} {
-		if _, err := file.WriteString(part); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "app.backends")
+		write(t, path, "a:1\n")
+		var updates []string
+		p := publisher{update: func(members []pool.Member) { updates = append(updates, words(members)) }}
+		f := NewFile(FileOptions{Path: path})
+		f.load(&p)
+		f.seen = f.read
+		for _, text := range []string{"", "a:12", "a:1234\nb", "a:1234\nb:1\n"} {
+			write(t, path, text)
+			if f.look(&p) {
+				t.Errorf("%q was not waited for", text)
+			}
+			time.Sleep(settleTime - 1)
+			if f.look(&p) {
+				t.Errorf("%q was not waited for long enough", text)
+			}
 		}
-	}
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
-	expect(t, updates, "a:1234, b:1")
+		time.Sleep(1)
+		if !f.look(&p) {
+			t.Error("a file that stays the same must be read")
+		}
+		if got := strings.Join(updates, "; "); got != "a:1; a:1234, b:1" {
+			t.Errorf("updates %q", got)
+		}
+	})
 }
 
 // TestFileSymlinkSwap: mounted configurations change by a symbolic link to another directory.
