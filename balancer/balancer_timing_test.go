@@ -7,7 +7,7 @@ import (
 	"lb/pool"
 )
 
-var sizes = []int{3, 10, 100, 1000}
+var sizes = []int{3, 10, 32, 100, 1000}
 
 // BenchmarkPick measures a pick and its release, one request after the other.
 func BenchmarkPick(b *testing.B) {

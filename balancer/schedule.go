@@ -1,9 +1,6 @@
 package balancer
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // The most turns of a schedule. Up to there the weights hold exactly; above, each share is rounded
 // to whole turns, and no backend gets less than one.
@@ -12,6 +9,9 @@ const (
 	turnsPerBackend  = 16
 )
 
+// indexBits is room for a million backends.
+const indexBits = 20
+
 // interleave returns the indexes of the weights in the order of their turns, each as often as its weight
 // says, spread as evenly as whole turns allow: with 5, 1 and 1 not five turns in a row.
 //
@@ -19,27 +19,25 @@ const (
 // share out the phases among themselves, so that they take turns in their order.
 func interleave(weights []int) []int {
 	weights = reduce(weights)
-	type turn struct {
-		at    float64
-		index int
-	}
 	same := map[int]int{} // how many have this weight
 	for _, w := range weights {
 		same[w]++
 	}
 	seen := map[int]int{}
-	var turns []turn
+	// A turn is its time, in 2⁻⁴⁰ of a round, above the index: sorted as a number, by time and then by order.
+	var turns []uint64
 	for i, w := range weights {
 		phase := (float64(seen[w]) + 0.5) / float64(same[w])
 		seen[w]++
 		for k := range w {
-			turns = append(turns, turn{(float64(k) + phase) / float64(w), i})
+			at := (float64(k) + phase) / float64(w)
+			turns = append(turns, uint64(at*(1<<40))<<indexBits|uint64(i))
 		}
 	}
-	slices.SortStableFunc(turns, func(a, b turn) int { return cmp.Compare(a.at, b.at) })
+	slices.Sort(turns)
 	order := make([]int, len(turns))
 	for i, t := range turns {
-		order[i] = t.index
+		order[i] = int(t & (1<<indexBits - 1))
 	}
 	return order
 }

@@ -97,6 +97,26 @@ func TestCancelledWaiterLeaves(t *testing.T) {
 	})
 }
 
+// A waiter that is served and cancelled at the same moment either has the backend or gives it back.
+func TestCancelledWhileServed(t *testing.T) {
+	running(t, single(2, 0), func(t *testing.T, p *Pool) {
+		for range 60 {
+			l := line{pool: p}
+			a := mustPick(t, p)
+			ctx, cancel := context.WithCancel(t.Context())
+			l.join(ctx, "1")
+			cancel()
+			a.Release() // before the waiter has had the time to leave
+			if got := l.seen.take(); got[0] == "1 got a" {
+				a.Release()
+			}
+			if n := a.InFlight(); n != 0 {
+				t.Fatalf("%d in flight after the last request", n)
+			}
+		}
+	})
+}
+
 func TestChangesWakeWaiters(t *testing.T) {
 	for _, c := range []struct {
 		name   string
