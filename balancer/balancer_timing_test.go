@@ -42,6 +42,23 @@ func BenchmarkPickLimited(b *testing.B) {
 	}
 }
 
+// BenchmarkPickNearlyFull measures the search for the only free place among 1,000 backends.
+func BenchmarkPickNearlyFull(b *testing.B) {
+	for _, name := range Names() {
+		backends := members(1, equal(1000)...)
+		for _, full := range backends[:999] {
+			full.Reserve()
+		}
+		p := picker(b, name, backends)
+		b.Run(name+"/1000", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Pick().Release()
+			}
+		})
+	}
+}
+
 // BenchmarkBuild measures what a change of state costs: a new picker, with weights that have nothing in common.
 func BenchmarkBuild(b *testing.B) {
 	for _, n := range sizes {
