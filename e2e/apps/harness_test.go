@@ -85,8 +85,14 @@ func (p *process) output() string {
 // launch starts a program; it is killed at the test's end, and its output shown if the test failed.
 func launch(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
+	return launchWith(t, env, nil, name, args...)
+}
+
+// launchWith also passes files on, as descriptors 3 and up.
+func launchWith(t *testing.T, env []string, files []*os.File, name string, args ...string) *process {
+	t.Helper()
 	p := &process{Cmd: exec.Command(name, args...), name: filepath.Base(name), done: make(chan struct{})}
-	p.Env = append(os.Environ(), env...)
+	p.Env, p.ExtraFiles = append(os.Environ(), env...), files
 	p.Stdout, p.Stderr = p, p
 	p.WaitDelay = time.Second // a child of the program may outlive it and hold the pipe
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

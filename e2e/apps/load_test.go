@@ -21,9 +21,16 @@ type load struct {
 }
 
 func startLoad(url string, clients int, perSecond int) *load {
+	return startLoadWith(url, clients, perSecond, func() *http.Transport { return &http.Transport{} })
+}
+
+// startLoadWith gives each client its own transport; every fourth client does not keep connections.
+func startLoadWith(url string, clients int, perSecond int, transport func() *http.Transport) *load {
 	l := &load{end: make(chan struct{})}
 	for i := range clients {
-		client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: i%4 == 0}}
+		tr := transport()
+		tr.DisableKeepAlives = i%4 == 0
+		client := &http.Client{Timeout: patience, Transport: tr}
 		l.group.Go(func() {
 			defer client.CloseIdleConnections()
 			tick := time.NewTicker(time.Second * time.Duration(clients) / time.Duration(perSecond))
