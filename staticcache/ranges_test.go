@@ -5,8 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"unicode"
 	"time"
+	"unicode"
 )
 
 // Whatever the field holds: spans are within the file, few, no more than the file in sum, and where the
