@@ -6,6 +6,9 @@ import (
 	"io"
 	"os"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
 	"lb/config"
 )
 
@@ -65,7 +68,11 @@ func format(file string, check bool, s streams) (changed bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("cannot read standard input: %w", err)
 		}
-		_, err = s.out.Write(config.Format(src))
+		out, err := canonical("standard input", src)
+		if err != nil {
+			return false, err
+		}
+		_, err = s.out.Write(out)
 		return false, err
 	}
 	info, err := os.Stat(file)
@@ -76,7 +83,10 @@ func format(file string, check bool, s streams) (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("cannot format %q: %w", file, err)
 	}
-	out := config.Format(src)
+	out, err := canonical(file, src)
+	if err != nil {
+		return false, err
+	}
 	if bytes.Equal(src, out) {
 		return false, nil
 	}
@@ -88,4 +98,15 @@ func format(file string, check bool, s streams) (changed bool, err error) {
 		return true, fmt.Errorf("cannot rewrite %q: %w", file, err)
 	}
 	return true, nil
+}
+
+// canonical returns src in canonical style. What does not parse has none, and must not pass for formatted.
+func canonical(name string, src []byte) ([]byte, error) {
+	_, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	for _, d := range diags {
+		if d.Severity == hcl.DiagError {
+			return nil, fmt.Errorf("cannot format %s:%d:%d: %s; \"lb check\" tells more", name, d.Subject.Start.Line, d.Subject.Start.Column, d.Summary)
+		}
+	}
+	return config.Format(src), nil
 }

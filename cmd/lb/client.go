@@ -14,9 +14,13 @@ import (
 
 // clientFlags adds the flags of commands that talk to a running balancer.
 func clientFlags(flags *flag.FlagSet) *admin.Client {
-	c := &admin.Client{}
+	c := &admin.Client{Token: os.Getenv("LB_ADMIN_TOKEN")}
 	flags.StringVar(&c.Addr, "admin", "127.0.0.1:9900", "the running balancer's admin listener")
-	flags.StringVar(&c.Token, "token", os.Getenv("LB_ADMIN_TOKEN"), "the admin token (default: the variable LB_ADMIN_TOKEN)")
+	// Not StringVar: the usage text would show the variable's value as the default.
+	flags.Func("token", "the admin `token` (default: the variable LB_ADMIN_TOKEN)", func(token string) error {
+		c.Token = token
+		return nil
+	})
 	return c
 }
 
