@@ -80,3 +80,21 @@ func contains(tried []*Backend, b *Backend) bool {
 	}
 	return false
 }
+
+// TryPick reserves a backend that is not in tried, for a retry that need not be. It never waits and
+// never overtakes those who do; nil if there is none. The caller must Release it.
+func (p *Pool) TryPick(tried []*Backend) *Backend {
+	s := p.snapshot.Load()
+	if len(s.usable) == 0 || p.queue.waiting.Load() != 0 {
+		return nil
+	}
+	b := s.pick(tried)
+	if p.queue.waiting.Load() != 0 {
+		p.serveQueue() // pick may have held a tried one while somebody looked for room
+	}
+	if b != nil && contains(tried, b) {
+		b.Release()
+		return nil
+	}
+	return b
+}

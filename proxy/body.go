@@ -169,12 +169,18 @@ func chunk(buf []byte, room, n int) []byte {
 	return buf[start : room+n+2]
 }
 
-// stalled reports whether a body is no longer on its way, so that the wait for an answer counts.
-func (up *upload) stalled(wait time.Duration) bool {
+// over reports whether the body's last bytes went out longer than wait ago, so that the wait for an
+// answer is over. While the body is on its way the timeouts of both its ends watch over it.
+func (up *upload) over(wait time.Duration) bool {
 	if up == nil || up.failed.Load() {
 		return true
 	}
-	return time.Since(time.Unix(0, up.progress.Load())) > wait
+	select {
+	case <-up.done:
+		return time.Since(time.Unix(0, up.progress.Load())) > wait
+	default:
+		return false
+	}
 }
 
 // ended reports whether the whole body was sent.
@@ -186,11 +192,17 @@ func (up *upload) stop(x *Exchange) {
 	if up == nil {
 		return
 	}
-	if !up.complete.Load() {
-		up.conn.Interrupt()
-		x.client.StopBody()
-		x.ctx.SetConnectionClose()
-		x.close = true
+	if up.complete.Load() {
+		<-up.done
+		return
 	}
+	failed := up.failed.Load()
+	up.conn.Interrupt()
+	x.client.StopBody()
+	x.ctx.SetConnectionClose()
+	x.close = true
 	<-up.done
+	if !failed {
+		x.body.err = nil // it was stopped, and has not failed
+	}
 }

@@ -91,7 +91,14 @@ func (x *Exchange) begin(s *State, ctx *fasthttp.RequestCtx, client Client, in I
 
 // authority returns host and port that the request is for: the Host field, or, with an
 // absolute-form target and no such field, what the target names.
-func (x *Exchange) authority() []byte { return wire.Lookup(x.Fields, wire.Host) }
+// Nil if there is neither, as in HTTP/1.0.
+func (x *Exchange) authority() []byte {
+	host := wire.Lookup(x.Fields, wire.Host)
+	if host == nil {
+		host, _ = wire.TargetAuthority(x.Target)
+	}
+	return host
+}
 
 // enter counts the exchange for a site from now on.
 func (x *Exchange) enter(site *Site) {

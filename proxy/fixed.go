@@ -16,8 +16,24 @@ type Redirect struct {
 // Serve implements Action.
 func (r *Redirect) Serve(x *Exchange) {
 	location := r.To.Append(nil, x.path, x.rest())
-	location = append(location, x.query...)
-	x.redirect(r.Status, location)
+	if word := []byte("x"); !isNetworkPath(r.To.Append(nil, word, word)) {
+		location = onThisHost(location)
+	}
+	x.redirect(r.Status, append(location, x.query...))
+}
+
+// onThisHost makes one slash of those that location begins with, which come from what the client wrote:
+// browsers take "//name", and "/\name" too, for another host.
+func onThisHost(location []byte) []byte {
+	for isNetworkPath(location) {
+		location = location[1:]
+		location[0] = '/'
+	}
+	return location
+}
+
+func isNetworkPath(b []byte) bool {
+	return len(b) > 1 && (b[0] == '/' || b[0] == '\\') && (b[1] == '/' || b[1] == '\\')
 }
 
 // rest returns the path, as written, behind the rule's prefix; the clean path's if the two

@@ -41,12 +41,9 @@ func (f *Forward) Serve(x *Exchange) {
 	for err == nil {
 		x.tried = append(x.tried, b)
 		x.tries++
-		next := f.attempt(x, b)
-		b.Release()
-		if next == nil {
+		if b = f.attempt(x, b); b == nil {
 			return // answered
 		}
-		b = next
 	}
 	unpicked(x, err)
 }
@@ -64,7 +61,7 @@ func unpicked(x *Exchange, err error) {
 }
 
 // attempt makes one try at b, and another on a new connection if a kept one turns out to have
-// been closed by the backend. If the request may be tried elsewhere it returns the backend reserved
+// been closed by the backend. It gives b back. If the request may be tried elsewhere it returns the backend reserved
 // for that; nil says that the client has been answered.
 func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 	client := b.Conns.(*transport.Client)
@@ -117,6 +114,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 			b.Report(pool.Status)
 			f.Pool.Metrics().Retried(pool.Status, status)
 			conn.Done(false)
+			b.Release()
 			return next
 		}
 	}
@@ -125,22 +123,15 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 		outcome = pool.Status
 	}
 	b.Report(outcome)
+	b.Release()
 	return nil
 }
 
-// another reserves a backend that has not been tried, if the budget allows; nil if there is none.
+// another reserves a backend that has not been tried, if one is free and the budget allows; else
+// it returns nil. There is an answer at hand, so it does not wait.
 func (f *Forward) another(x *Exchange) *pool.Backend {
-	next, err := f.Pool.Pick(context.Background(), x.tried)
-	if err != nil {
-		return nil
-	}
-	for _, b := range x.tried {
-		if b == next {
-			next.Release()
-			return nil
-		}
-	}
-	if !f.Pool.AllowRetry() {
+	next := f.Pool.TryPick(x.tried)
+	if next != nil && !f.Pool.AllowRetry() {
 		next.Release()
 		return nil
 	}
@@ -154,6 +145,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		outcome = pool.Aborted
 	}
 	b.Report(outcome)
+	b.Release() // before the wait for another, which may be for the same one
 	if outcome == pool.Aborted {
 		x.refuseBody(x.body.err)
 		return nil
@@ -172,9 +164,12 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 // tell answers for a backend that gave none.
 func (x *Exchange) tell(err error, outcome pool.Outcome) {
 	status, words := http.StatusBadGateway, "the backend could not be reached"
+	if isTimeout(err) {
+		status = http.StatusGatewayTimeout
+	}
 	switch outcome {
 	case pool.Timeout:
-		status, words = http.StatusGatewayTimeout, "the backend did not answer in time"
+		words = "the backend did not answer in time"
 	case pool.Reset:
 		words = "the backend ended the connection without an answer"
 	case pool.Protocol:
@@ -189,10 +184,10 @@ func outcomeOf(err error) pool.Outcome {
 		return pool.Aborted
 	}
 	switch {
+	case e.Phase == transport.Dial: // for whatever cause: nothing was sent
+		return pool.Connect
 	case e.Cause == transport.TimedOut:
 		return pool.Timeout
-	case e.Phase == transport.Dial:
-		return pool.Connect
 	case e.Cause == transport.Protocol:
 		return pool.Protocol
 	}

@@ -15,6 +15,9 @@ func (f *Forward) request(x *Exchange, dst []byte) []byte {
 	dst = append(dst, ' ')
 	dst = f.target(x, dst)
 	dst = append(dst, " HTTP/1.1\r\n"...)
+	if wire.Lookup(x.Fields, wire.Host) == nil {
+		dst = f.hostField(x, dst)
+	}
 	dst = f.fields(x, dst)
 	dst = x.forwarded(dst)
 	dst = x.route.Request.Append(dst)
@@ -60,6 +63,24 @@ func (f *Forward) target(x *Exchange, dst []byte) []byte {
 	return append(dst, x.query...)
 }
 
+// hostField appends the Host field. An HTTP/1.0 client may send none, but the backend is spoken to in
+// HTTP/1.1, which must have one: then it names the address that the client came to.
+func (f *Forward) hostField(x *Exchange, dst []byte) []byte {
+	dst = append(dst, "Host: "...)
+	host := x.authority()
+	switch {
+	case f.Host != "":
+		dst = append(dst, f.Host...)
+	case len(host) > 0:
+		dst = append(dst, host...)
+	case x.ctx.LocalAddr().Network() == "tcp":
+		dst = append(dst, x.ctx.LocalAddr().String()...)
+	default:
+		dst = append(dst, "localhost"...)
+	}
+	return append(dst, '\r', '\n')
+}
+
 // fields appends the client's fields that go on to the backend, in their order.
 func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 	nominated := wire.Lookup(x.Fields, wire.Connection) != nil
@@ -68,13 +89,7 @@ func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 		switch kind := field.Kind; {
 		case kind == wire.Other: // most of them
 		case kind == wire.Host:
-			dst = append(dst, "Host: "...)
-			if f.Host != "" {
-				dst = append(dst, f.Host...)
-			} else {
-				dst = append(dst, field.Value...)
-			}
-			dst = append(dst, '\r', '\n')
+			dst = f.hostField(x, dst)
 			continue
 		case kind.HopByHop(), kind >= wire.XForwardedFor && kind <= wire.XRequestID,
 			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Forwarded && !x.trusted:
@@ -166,7 +181,7 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 	}
 	for ; ; err = conn.ReadHead(x.Head()) {
 		if err != nil {
-			if isTimeout(err) && !up.stalled(conn.ResponseTimeout()) {
+			if isTimeout(err) && !up.over(conn.ResponseTimeout()) {
 				continue // the wait for the answer begins with the request's end
 			}
 			if sendErr != nil {
@@ -181,8 +196,7 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 			// A 100 was sent by the front, if the client asked for one.
 			x.res = x.interim(conn, x.res[:0])
 			if err := x.client.SendInterim(x.res); err != nil {
-				x.body.err = err
-				return up, err
+				return up, err // no *transport.Error, so it is not the backend's
 			}
 		}
 	}

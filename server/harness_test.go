@@ -81,6 +81,11 @@ func (r *running) addr() string { return r.Addrs()[0].String() }
 
 func (r *running) dial() *lbtest.Conn { return lbtest.Dial(r.t, r.addr()) }
 
+// dialUnix connects by a socket in the test's folder.
+func (r *running) dialUnix(name string) *lbtest.Conn {
+	return lbtest.Dial(r.t, "unix:"+filepath.Join(r.dir, name))
+}
+
 func (r *running) get(path string, lines ...string) lbtest.Response {
 	r.t.Helper()
 	return lbtest.Get(r.t, r.addr(), path, lines...)
