@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -124,6 +123,18 @@ func (r *running) wantMetric(series, want string) {
 
 func (r *running) admin(method, path string) string {
 	r.t.Helper()
+	_, body := r.askAdmin(method, path)
+	return body
+}
+
+func (r *running) adminStatus(path string) int {
+	r.t.Helper()
+	status, _ := r.askAdmin("GET", path)
+	return status
+}
+
+func (r *running) askAdmin(method, path string) (status int, body string) {
+	r.t.Helper()
 	request, err := http.NewRequest(method, "http://"+r.AdminAddr().String()+path, nil)
 	if err != nil {
 		r.t.Fatal(err)
@@ -134,9 +145,8 @@ func (r *running) admin(method, path string) string {
 		r.t.Fatal(err)
 	}
 	defer response.Body.Close()
-	var b bytes.Buffer
-	_, _ = io.Copy(&b, response.Body)
-	return b.String()
+	b, _ := io.ReadAll(response.Body)
+	return response.StatusCode, string(b)
 }
 
 // proxyTo is the text of a site that forwards everything to the backends.
