@@ -4,13 +4,20 @@ package apps
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
@@ -80,10 +87,26 @@ func TestApplications(t *testing.T) {
 				}
 			})
 			t.Run("h2load", func(t *testing.T) {
-				const requests = "600"
-				out, err := exec.Command(need(t, "h2load"), "--h1", "-n", requests, "-c", "8", lb.url+"/", lb.url+"/images/clock.svg").CombinedOutput()
-				if err != nil || !strings.Contains(string(out), requests+" succeeded, 0 failed") || !strings.Contains(string(out), requests+" 2xx") {
-					t.Errorf("h2load: %v\n%s", err, out)
+				const requests = 600
+				h2load := func(urls ...string) string {
+					out, err := exec.Command(need(t, "h2load"), append([]string{"--h1", "-n", strconv.Itoa(requests), "-c", "8"}, urls...)...).CombinedOutput()
+					if err != nil || !strings.Contains(string(out), fmt.Sprintf("%d succeeded, 0 failed", requests)) || !strings.Contains(string(out), fmt.Sprintf("%d 2xx", requests)) {
+						t.Errorf("h2load: %v\n%s", err, out)
+					}
+					return string(out)
+				}
+				h2load(lb.url+"/", lb.url+"/images/clock.svg")
+				// The picture never changes, so that curl says how many bytes there must be.
+				size, err := exec.Command(need(t, "curl"), "-sS", "-o", "/dev/null", "-w", "%{size_download}", lb.url+"/images/clock.svg").Output()
+				if err != nil {
+					t.Fatal(err)
+				}
+				bytes, err := strconv.Atoi(string(size))
+				if err != nil || bytes == 0 {
+					t.Fatalf("curl: %s bytes, %v", size, err)
+				}
+				if out := h2load(lb.url + "/images/clock.svg"); !strings.Contains(out, fmt.Sprintf("(%d) data", requests*bytes)) {
+					t.Errorf("h2load did not get %d times %d bytes:\n%s", requests, bytes, out)
 				}
 			})
 			t.Run("chromium", func(t *testing.T) { browse(t, lb.url+"/") })
@@ -100,6 +123,7 @@ func browse(t *testing.T, url string) {
 	defer cancel()
 	ctx, cancel = chromedp.NewContext(ctx)
 	defer cancel()
+	console := watchConsole(t, ctx)
 	err := chromedp.Do(ctx, chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS("img")))
 	if err != nil {
 		t.Fatalf("cannot load the page: %v", err)
@@ -112,6 +136,44 @@ func browse(t *testing.T, url string) {
 	width, err := chromedp.Run(ctx, chromedp.Poll[int](`document.images[0].complete && document.images[0].naturalWidth`))
 	if err != nil || width == 0 {
 		t.Errorf("the picture is %d pixels wide: %v", width, err)
+	}
+	for _, line := range console() {
+		t.Errorf("the browser's console: %s", line)
+	}
+}
+
+// watchConsole collects what the browser's console shows as errors: exceptions, failed loads.
+func watchConsole(t *testing.T, ctx context.Context) (lines func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var seen []string
+	add := func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, line)
+	}
+	err := chromedp.Listen(ctx, func(event any) {
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			add(e.ExceptionDetails.Text)
+		case *runtime.EventConsoleAPICalled:
+			if e.Type == "error" {
+				add("console.error")
+			}
+		case *log.EventEntryAdded:
+			// The applications have no icon, and no browser asks visitors about that.
+			if e.Entry.Level == log.EntryLevelError && !strings.HasSuffix(e.Entry.URL, "/favicon.ico") {
+				add(e.Entry.Text + " " + e.Entry.URL)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatalf("cannot watch the console: %v", err)
+	}
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(seen)
 	}
 }
 
@@ -148,6 +210,14 @@ func TestReplicaDies(t *testing.T) {
 				status, body := get(lb.url + "/")
 				return status == 503 && strings.Contains(body, "back soon")
 			})
+			if response, err := http.Get(lb.url + "/"); err != nil {
+				t.Error(err)
+			} else {
+				response.Body.Close()
+				if response.StatusCode != 503 || response.Header.Get("Retry-After") == "" {
+					t.Errorf("%s without Retry-After: %v", response.Status, response.Header)
+				}
+			}
 			apps[kind](t, addresses[1])
 			eventually(t, "the site is back", func() bool { status, _ := get(lb.url + "/"); return status == 200 })
 		})

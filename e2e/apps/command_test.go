@@ -45,6 +45,7 @@ func TestCommandLine(t *testing.T) {
 		words  []string
 	}{
 		{[]string{"version"}, 0, []string{"lb ", "go1."}},
+		{[]string{"-version"}, 0, []string{"lb ", "go1."}},
 		{[]string{"-h"}, 0, []string{"lb -config lb.hcl"}},
 		{[]string{"check", "-config", dir + "/good.hcl"}, 0, []string{"is valid"}},
 		{[]string{"check", "-config", dir + "/many"}, 0, []string{"is valid"}},
@@ -249,8 +250,12 @@ func TestFewDescriptors(t *testing.T) {
 	var conns []net.Conn
 	for range 1000 {
 		if c, err := net.Dial("tcp", ports[0]); err == nil {
+			_, _ = c.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")) // kept after its answer
 			conns = append(conns, c)
 		}
+	}
+	if len(conns) < 500 {
+		t.Fatalf("only %d connections could be made", len(conns))
 	}
 	for _, c := range conns {
 		c.Close()

@@ -5,8 +5,10 @@ package apps
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -40,6 +43,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(scratch)
 	binary = filepath.Join(scratch, "lb")
+	ports.Store(rand.Int32N(portCount)) // two runs at a time seldom meet
 	build := exec.Command("go", "build", "-o", scratch, "./cmd/lb", "./cmd/clock")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
@@ -127,17 +131,27 @@ func (p *process) exits(t *testing.T) int {
 	}
 }
 
+// ports are handed out once each, from below the range that the kernel takes for outgoing
+// connections: one of those could otherwise sit on the port before its program does.
+var ports atomic.Int32
+
+const firstPort, portCount = 20000, 12000
+
 // freePorts returns addresses on the loopback that nobody uses.
 func freePorts(t *testing.T, n int) []string {
 	t.Helper()
 	var addresses []string
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+	for tries := 0; len(addresses) < n && tries < portCount; tries++ {
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+int(ports.Add(1))%portCount)
+		ln, err := net.Listen("tcp", address)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		defer ln.Close()
-		addresses = append(addresses, ln.Addr().String())
+		ln.Close()
+		addresses = append(addresses, address)
+	}
+	if len(addresses) < n {
+		t.Fatal("no port is free")
 	}
 	return addresses
 }
@@ -183,12 +197,22 @@ func (b *balancer) configure(t *testing.T, text string) {
 // command runs lb with arguments to its end.
 func command(t *testing.T, args ...string) (status int, out string) {
 	t.Helper()
+	return commandAs(t, nil, args...)
+}
+
+// commandAs is command as another user, nil for this one.
+func commandAs(t *testing.T, user *syscall.Credential, args ...string) (status int, out string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	b, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
-	if exit, ok := err.(*exec.ExitError); ok {
+	lb := exec.CommandContext(ctx, binary, args...)
+	lb.SysProcAttr = &syscall.SysProcAttr{Credential: user}
+	b, err := lb.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
 		return exit.ExitCode(), string(b)
-	} else if err != nil {
+	case err != nil:
 		t.Fatal(err)
 	}
 	return 0, string(b)
