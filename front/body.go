@@ -16,7 +16,7 @@ var (
 	ErrBodyTooLarge  = errors.New("request body over the limit")                       // answer 413
 	ErrBodyTimeout   = errors.New("request body stalled")                              // answer 408
 	ErrBodyMalformed = errors.New("request body is not validly chunked")               // answer 400
-	ErrClientGone    = errors.New("client closed the connection withwithin a request") // nobody is left to answer
+	ErrClientGone    = errors.New("client closed the connection within a request") // nobody is left to answer
 	ErrBodyStopped   = errors.New("request body is not wanted any more")               // after StopBody
 )
 
