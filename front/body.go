@@ -13,11 +13,11 @@ import (
 
 // What reading a request body can fail with, to be found with errors.Is.
 var (
-	ErrBodyTooLarge  = errors.New("request body over the limit")                       // answer 413
-	ErrBodyTimeout   = errors.New("request body stalled")                              // answer 408
-	ErrBodyMalformed = errors.New("request body is not validly chunked")               // answer 400
+	ErrBodyTooLarge  = errors.New("request body over the limit")                   // answer 413
+	ErrBodyTimeout   = errors.New("request body stalled")                          // answer 408
+	ErrBodyMalformed = errors.New("request body is not validly chunked")           // answer 400
 	ErrClientGone    = errors.New("client closed the connection within a request") // nobody is left to answer
-	ErrBodyStopped   = errors.New("request body is not wanted any more")               // after StopBody
+	ErrBodyStopped   = errors.New("request body is not wanted any more")           // after StopBody
 )
 
 // requestBody reads the body of the present request, without its chunk framing.
