@@ -133,6 +133,9 @@ func (b *block) attributeIsEmptyText(name string) bool {
 // secret reads a text without the line feed that files end with.
 func (b *block) secret(name string, to *Secret, checks ...textCheck) {
 	s := string(*to)
+	for i, check := range checks {
+		checks[i] = func(s string) (string, string) { return check(strings.TrimRight(s, "\r\n")) }
+	}
 	b.text(name, &s, checks...)
 	*to = Secret(strings.TrimRight(s, "\r\n"))
 }

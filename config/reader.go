@@ -17,9 +17,9 @@ import (
 // Bounds on a source. The HCL parser recurses, and a stack that overflows
 // cannot be recovered from.
 const (
-	maxSource  = 4 << 20 // bytes
-	maxNesting = 200     // open brackets, braces, parentheses and templates
-	maxRun     = 200     // operators in a row, as in "!!!!x"
+	maxSource    = 4 << 20 // bytes
+	maxNesting   = 200     // open brackets, braces, parentheses and templates
+	maxOperators = 500     // of one expression, as in "!!!!x" or "1 + 1 + 1"
 )
 
 // reader holds what all blocks of a configuration have in common while it is read.
@@ -59,8 +59,10 @@ func (r *reader) root(sources []Source) (*block, bool) {
 	if len(sources) > 0 {
 		root.at.Filename = sources[0].Name
 	}
+	whole := true
 	for _, s := range sources {
 		if !r.bounded(s) {
+			whole = false
 			continue
 		}
 		file, diags := hclsyntax.ParseConfig(s.Text, s.Name, hcl.InitialPos)
@@ -68,11 +70,12 @@ func (r *reader) root(sources []Source) (*block, bool) {
 			r.adopt(d)
 		}
 		if diags.HasErrors() {
+			whole = false
 			continue
 		}
 		root.join(file.Body.(*hclsyntax.Body))
 	}
-	return root, !r.found.HasErrors()
+	return root, whole
 }
 
 // bounded refuses a source that would exhaust the parser.
@@ -84,23 +87,28 @@ func (r *reader) bounded(s Source) bool {
 		return false
 	}
 	tokens, _ := hclsyntax.LexConfig(s.Text, s.Name, hcl.InitialPos) // the parser reports what is wrong
-	depth, run := 0, 0
+	var depth, inline, operators int
 	for _, t := range tokens {
-		run++
 		switch t.Type {
-		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen,
-			hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
+		case hclsyntax.TokenOBrace, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
 			depth++
-			run = 0
-		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen,
-			hclsyntax.TokenTemplateSeqEnd, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
+		case hclsyntax.TokenCBrace, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
 			depth--
-			run = 0
-		case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenQuestion, hclsyntax.TokenColon:
-		case hclsyntax.TokenNewline, hclsyntax.TokenComma:
-			run = 0
+		case hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
+			depth, inline, operators = depth+1, inline+1, operators+1
+		case hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
+			depth, inline = depth-1, inline-1
+		case hclsyntax.TokenComma:
+			operators = 0
+		case hclsyntax.TokenNewline, hclsyntax.TokenComment:
+			if inline <= 0 { // in parentheses an expression goes on over the line's end
+				operators = 0
+			}
+		case hclsyntax.TokenIdent, hclsyntax.TokenNumberLit, hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit, hclsyntax.TokenEOF:
+		default:
+			operators++
 		}
-		if depth > maxNesting || run > maxRun {
+		if depth > maxNesting || operators > maxOperators {
 			r.fail(t.Range, "the expression is nested too deeply", "Write the value plainly, as a text, a number or a list.")
 			return false
 		}
