@@ -187,7 +187,8 @@ func (up *upload) over(wait time.Duration) bool {
 func (up *upload) ended() bool { return up == nil || up.complete.Load() }
 
 // stop ends the upload and waits for it. The client's connection cannot go on afterwards
-// unless the body had been sent whole.
+// unless its body had been read whole; then all that may be left is the last write, which the
+// answer has overtaken.
 func (up *upload) stop(x *Exchange) {
 	if up == nil {
 		return
@@ -196,11 +197,13 @@ func (up *upload) stop(x *Exchange) {
 		<-up.done
 		return
 	}
-	failed := up.failed.Load()
+	failed, pending := up.failed.Load(), x.client.BodyPending()
 	up.conn.Interrupt()
-	x.client.StopBody()
-	x.ctx.SetConnectionClose()
-	x.close = true
+	if pending {
+		x.client.StopBody()
+		x.ctx.SetConnectionClose()
+		x.close = true
+	}
 	<-up.done
 	if !failed {
 		x.body.err = nil // it was stopped, and has not failed
