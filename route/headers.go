@@ -13,7 +13,7 @@ type HeaderRules struct {
 }
 
 // NewHeaderRules returns rules that take out what set and remove name, and then put in what
-// set and add say. Fields that frame a message or name its host are never taken out.
+// set and add say. Fields that frame a message or name its host are neither taken out nor put in.
 func NewHeaderRules(set, add []Header, remove []string) HeaderRules {
 	var rules HeaderRules
 	rules.drop = append(rules.drop, remove...)
@@ -28,12 +28,15 @@ func NewHeaderRules(set, add []Header, remove []string) HeaderRules {
 }
 
 func (r *HeaderRules) put(h Header) {
+	if stays(wire.KindOf([]byte(h.Name))) {
+		return // a second one would be read differently by different parsers
+	}
 	r.block = append(r.block, h.Name+": "+h.Value+"\r\n"...)
 }
 
 // Drops reports whether the rules take that field out.
 func (r *HeaderRules) Drops(f *wire.Field) bool {
-	if len(r.drop) == 0 || f.Kind == wire.ContentLengthField || f.Kind == wire.Host {
+	if len(r.drop) == 0 || stays(f.Kind) {
 		return false
 	}
 	for _, name := range r.drop {
@@ -42,6 +45,10 @@ func (r *HeaderRules) Drops(f *wire.Field) bool {
 		}
 	}
 	return false
+}
+
+func stays(kind wire.Kind) bool {
+	return kind == wire.ContentLengthField || kind == wire.TransferEncoding || kind == wire.Host
 }
 
 // Append appends the lines that the rules put in.

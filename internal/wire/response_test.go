@@ -1,0 +1,177 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestResponseHead(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\n"
+	for _, tc := range []struct {
+		name, head string
+		want       error
+	}{
+		{"plain", ok + "\r\n", nil},
+		{"no reason", "HTTP/1.1 200 \r\n\r\n", nil},
+		{"no space either", "HTTP/1.1 200\r\n\r\n", nil},
+		{"obs-text in the reason", "HTTP/1.1 200 \xe9t\xe9\r\n\r\n", nil},
+		{"999", "HTTP/1.0 999 x\r\n\r\n", nil},
+		{"length", ok + "Content-Length: 0\r\n\r\n", nil},
+		{"chunked", ok + "Transfer-Encoding:\tChunked \r\n\r\n", nil},
+		{"099", "HTTP/1.1 099 x\r\n\r\n", ErrStatusLine},
+		{"four digits", "HTTP/1.1 2000\r\n\r\n", ErrStatusLine},
+		{"two digits", "HTTP/1.1 20 OK\r\n\r\n", ErrStatusLine},
+		{"letters", "HTTP/1.1 2x0 OK\r\n\r\n", ErrStatusLine},
+		{"sign", "HTTP/1.1 +20 OK\r\n\r\n", ErrStatusLine},
+		{"two spaces", "HTTP/1.1  200 OK\r\n\r\n", ErrStatusLine},
+		{"tab", "HTTP/1.1\t200 OK\r\n\r\n", ErrStatusLine},
+		{"HTTP/1.2", "HTTP/1.2 200 OK\r\n\r\n", ErrStatusLine},
+		{"HTTP/2.0", "HTTP/2.0 200 OK\r\n\r\n", ErrStatusLine},
+		{"lower case", "http/1.1 200 OK\r\n\r\n", ErrStatusLine},
+		{"control byte in the reason", "HTTP/1.1 200 a\x01\r\n\r\n", ErrStatusLine},
+		{"CR in the reason", "HTTP/1.1 200 a\rb\r\n\r\n", ErrStatusLine},
+		{"LF ends the status line", "HTTP/1.1 200 OK\nA: b\r\n\r\n", ErrStatusLine},
+		{"nothing", "", ErrStatusLine},
+		{"blank line alone", "\r\n\r\n", ErrStatusLine},
+		{"LF ends a field", ok + "A: b\nC: d\r\n\r\n", ErrLineEnd},
+		{"fold", ok + "A: b\r\n c\r\n\r\n", ErrFold},
+		{"fold at the start", ok + "\tA: b\r\n\r\n", ErrFold},
+		{"space before the colon", ok + "A : b\r\n\r\n", ErrFieldName},
+		{"no colon", ok + "A\r\n\r\n", ErrFieldName},
+		{"no name", ok + ": b\r\n\r\n", ErrFieldName},
+		{"NUL", ok + "A: \x00\r\n\r\n", ErrFieldValue},
+		{"CR in a value", ok + "A: b\rc\r\n\r\n", ErrFieldValue},
+		{"two lengths", ok + "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", ErrFraming},
+		{"list of lengths", ok + "Content-Length: 1, 1\r\n\r\n", ErrFraming},
+		{"empty length", ok + "Content-Length:\r\n\r\n", ErrFraming},
+		{"negative length", ok + "Content-Length: -1\r\n\r\n", ErrFraming},
+		{"huge length", ok + "Content-Length: 9999999999999999999\r\n\r\n", ErrFraming},
+		{"length and chunked", ok + "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", ErrFraming},
+		{"chunked and length", ok + "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", ErrFraming},
+		{"chunked twice", ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", ErrFraming},
+		{"gzip, chunked", ok + "Transfer-Encoding: gzip, chunked\r\n\r\n", ErrFraming},
+		{"identity", ok + "Transfer-Encoding: identity\r\n\r\n", ErrFraming},
+		{"empty coding", ok + "Transfer-Encoding:\r\n\r\n", ErrFraming},
+		{"chunked in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ErrFraming},
+	} {
+		var h ResponseHead
+		if got := h.Parse([]byte(tc.head)); !errors.Is(got, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestResponseHeadFacts(t *testing.T) {
+	var h ResponseHead
+	if err := h.Parse([]byte("HTTP/1.0 418 I'm a teapot\r\nA:  b c\t\r\ncontent-length: 7\r\nUpgrade: x\r\nConnection: Upgrade, A\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if h.Status != 418 || h.Minor != 0 || string(h.Reason) != "I'm a teapot" || len(h.Fields) != 4 || string(h.Fields[0].Value) != "b c" ||
+		string(h.Fields[0].Line) != "A:  b c\t\r\n" || h.ContentLength != 7 || h.Chunked || !h.Close || string(h.Upgrade) != "x" || !h.Nominated {
+		t.Errorf("%+v", h)
+	}
+	if !NominatedBy(h.Fields, &h.Fields[0]) || NominatedBy(h.Fields, &h.Fields[1]) {
+		t.Error("Connection names A and not Content-Length")
+	}
+	for head, close := range map[string]bool{
+		"HTTP/1.1 200 OK\r\n": false, "HTTP/1.0 200 OK\r\n": true,
+		"HTTP/1.1 200 OK\r\nConnection: CLOSE\r\n":                           true,
+		"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n":                      false,
+		"HTTP/1.1 200 OK\r\nConnection: a,close ,b\r\n":                      true,
+		"HTTP/1.1 200 OK\r\nConnection: closed\r\n":                          false,
+		"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n":                      false,
+		"HTTP/1.0 200 OK\r\nConnection: close, keep-alive\r\n":               true,
+		"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\n": true,
+	} {
+		if err := h.Parse([]byte(head + "\r\n")); err != nil || h.Close != close {
+			t.Errorf("%q: Close %v %v, want %v", head, h.Close, err, close)
+		}
+	}
+}
+
+func TestHeadEnd(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
+	for cut := range len(head) {
+		if got := HeadEnd([]byte(head[:cut]), 0); got != -1 {
+			t.Errorf("an end at %d in %q", got, head[:cut])
+		}
+		if got := HeadEnd([]byte(head+"more"), cut); got != len(head) {
+			t.Errorf("from %d: end %d, want %d", cut, got, len(head))
+		}
+	}
+}
+
+// What is accepted is read as net/http reads it.
+func FuzzResponseHead(f *testing.F) {
+	for _, s := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nA: b\r\n\r\n", "HTTP/1.0 404\r\nConnection: keep-alive, close\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n", "HTTP/1.1 304 x\r\nContent-Length: 9\r\nPragma: no-cache\r\n\r\n",
+		"HTTP/1.1 101 Switching\r\nUpgrade: a\r\nConnection: upgrade\r\n\r\n", "HTTP/1.1 200 \r\nA: b\r\n c\r\n\r\n", "HTTP/1.1 200 OK\r\nA:\t\xff \r\na: c\r\n\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, head []byte) {
+		if HeadEnd(head, 0) != len(head) {
+			return // transport hands over nothing else
+		}
+		var h ResponseHead
+		if h.Parse(head) != nil {
+			return
+		}
+		ours := map[string][]string{}
+		for i := range h.Fields {
+			name := textproto.CanonicalMIMEHeaderKey(string(h.Fields[i].Name))
+			ours[name] = append(ours[name], string(h.Fields[i].Value))
+		}
+		r, err := http.ReadResponse(bufio.NewReaderSize(bytes.NewReader(head), len(head)+16), nil)
+		if err != nil {
+			if h.Chunked && ours["Trailer"] != nil && strings.Contains(err.Error(), "bad trailer key") {
+				return // the field is not passed on
+			}
+			t.Fatalf("net/http refuses %q: %v", head, err)
+		}
+		if r.StatusCode != h.Status || r.ProtoMinor != h.Minor || (len(r.TransferEncoding) == 1) != h.Chunked {
+			t.Fatalf("%q: net/http reads %+v, we %+v", head, r, h)
+		}
+		if bodyless := h.Status < 200 || h.Status == 204 || h.Status == 304; !bodyless && r.ContentLength != h.ContentLength {
+			t.Fatalf("%q: length %d, net/http reads %d", head, h.ContentLength, r.ContentLength)
+		}
+		if lengthTells := h.Chunked || h.ContentLength >= 0; lengthTells && r.Close != h.Close {
+			t.Fatalf("%q: Close %v, net/http reads %v", head, h.Close, r.Close)
+		}
+		theirs := map[string][]string(r.Header)
+		for _, name := range []string{"Transfer-Encoding", "Trailer"} { // net/http takes them out
+			delete(ours, name)
+			delete(theirs, name)
+		}
+		if ours["Cache-Control"] == nil && len(ours["Pragma"]) > 0 && ours["Pragma"][0] == "no-cache" {
+			delete(theirs, "Cache-Control") // and puts this in
+		}
+		if len(ours) != len(theirs) {
+			t.Fatalf("%q: fields %q, net/http reads %q", head, ours, theirs)
+		}
+		for name, values := range ours {
+			if !slices.Equal(values, theirs[name]) {
+				t.Fatalf("%q: %s is %q, net/http reads %q", head, name, values, theirs[name])
+			}
+		}
+	})
+}
+
+func TestResponseHeadAllocatesNothing(t *testing.T) {
+	head := []byte("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nServer: x\r\nConnection: keep-alive, x-hop\r\nX-Hop: 1\r\nCache-Control: no-store\r\n\r\n")
+	var h ResponseHead
+	if n := testing.AllocsPerRun(100, func() {
+		if HeadEnd(head, 0) != len(head) || h.Parse(head) != nil || !NominatedBy(h.Fields, &h.Fields[3]) || Lookup(h.Fields, Host) != nil {
+			t.Fatal("not parsed")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
