@@ -45,10 +45,13 @@ type Conn struct {
 	rest     []byte // came in with the head; it lies in fasthttp's buffer, which is not read into before Read is called again
 	body     requestBody
 
-	sending  sync.Mutex // so that a body read elsewhere can send its 100 Continue
-	sent     int64
-	answered bool
-	cut      bool // by Abort
+	sending   sync.Mutex // so that a body read elsewhere can send its 100 Continue
+	sent      int64
+	answered  bool
+	cut       bool // by Abort
+	midChunks bool // see MidChunks
+
+	vigil vigil
 
 	ended  bool // nothing more is read
 	linger bool // the client may still be sending when we close

@@ -24,16 +24,19 @@ func (c *Conn) send(head, body []byte, final bool) (n int64, err error) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	c.answered = c.answered || final
-	switch {
-	case c.cut:
+	if c.cut {
 		return 0, net.ErrClosed
-	case c.tls != nil:
-		n, err = c.sendRecords(head, body)
-	default:
-		n, err = c.raw.WriteParts(head, body, c.listener.limits.BodyIdleTimeout)
 	}
+	n, err = c.write(head, body)
 	c.sent += n
 	return n, err
+}
+
+func (c *Conn) write(head, body []byte) (int64, error) {
+	if c.tls != nil {
+		return c.sendRecords(head, body)
+	}
+	return c.raw.WriteParts(head, body, c.listener.limits.BodyIdleTimeout)
 }
 
 // sendRecords writes through TLS: the head and as much of the body as one record holds are joined.

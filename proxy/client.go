@@ -25,6 +25,12 @@ type Client interface {
 	BodyBytes() int64
 	// StopBody makes a read of the request's body that waits in another goroutine fail.
 	StopBody()
+	// Await calls gone, from another goroutine, if the client leaves before EndAwait.
+	Await(gone func())
+	// EndAwait ends that; gone is not called any more when it returns.
+	EndAwait()
+	// MidChunks tells whether the next bytes handed to Send begin with a chunk's size.
+	MidChunks(yes bool)
 	// Draining reports whether the connection should end with this answer.
 	Draining() bool
 	// Abort ends the connection so that the answer cannot be taken for whole.

@@ -55,6 +55,9 @@ type Exchange struct {
 	upstream time.Duration
 	poolName string
 
+	departure *departure
+	onLeaving func() // departure's happen
+
 	out      []byte // the request towards the backend
 	res      []byte // the answer's head, and small pieces of its body
 	hostBuf  []byte
@@ -254,10 +257,18 @@ func (x *Exchange) log(duration time.Duration) {
 func (x *Exchange) reset() {
 	clear(x.Fields)
 	clear(x.tried)
+	if x.departure.used() {
+		x.watchDeparture()
+	}
 	*x = Exchange{
-		handler: x.handler, Fields: x.Fields[:0], tried: x.tried[:0], Extra: x.Extra[:0],
+		handler: x.handler, departure: x.departure, onLeaving: x.onLeaving, Fields: x.Fields[:0], tried: x.tried[:0], Extra: x.Extra[:0],
 		out: kept(x.out), res: kept(x.res), hostBuf: kept(x.hostBuf), cleanBuf: kept(x.cleanBuf),
 	}
+}
+
+func (x *Exchange) watchDeparture() {
+	x.departure = &departure{}
+	x.onLeaving = x.departure.happen
 }
 
 func kept(b []byte) []byte {

@@ -37,7 +37,9 @@ func (f *Forward) Serve(x *Exchange) {
 		return
 	}
 	x.out = f.request(x, x.out[:0])
-	b, err := f.Pool.Pick(context.Background(), nil)
+	x.client.Await(x.onLeaving)
+	defer x.client.EndAwait()
+	b, err := f.Pool.Pick(x.departure, nil)
 	for err == nil {
 		x.tried = append(x.tried, b)
 		x.tries++
@@ -54,7 +56,7 @@ func unpicked(x *Exchange, err error) {
 	case errors.Is(err, pool.ErrNoBackend):
 		x.Unavailable("no backend of the pool is usable")
 	case errors.Is(err, context.Canceled):
-		x.status, x.reason = statusClientGone, "the client went away while it was queued"
+		x.abandon()
 	default:
 		x.Unavailable(err.Error())
 	}
@@ -67,10 +69,11 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 	client := b.Conns.(*transport.Client)
 	// A body that is not kept cannot be sent again, so it does not risk a kept connection.
 	for fresh := x.body.streamed; ; fresh = true {
-		conn, err := client.Get(context.Background(), fresh)
+		conn, err := client.Get(x.departure, fresh)
 		if err != nil {
 			return f.failed(x, b, err)
 		}
+		x.departure.ends(conn)
 		begin := time.Now()
 		up, err := x.ask(conn)
 		if err == nil {
@@ -79,7 +82,7 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 			return f.answered(x, b, conn, up)
 		}
 		up.stop(x)
-		conn.Done(false)
+		x.release(conn, false)
 		if stale(err) && up == nil && x.mayResend(err) {
 			continue // the backend closed a kept connection, which is no failure of its
 		}
@@ -113,7 +116,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 		if next := f.another(x); next != nil {
 			b.Report(pool.Status)
 			f.Pool.Metrics().Retried(pool.Status, status)
-			conn.Done(false)
+			x.release(conn, false)
 			b.Release()
 			return next
 		}
@@ -125,6 +128,12 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	b.Report(outcome)
 	b.Release()
 	return nil
+}
+
+// release gives a connection back, for nothing to interrupt it any more.
+func (x *Exchange) release(conn *transport.Conn, complete bool) {
+	x.departure.ends(nil)
+	conn.Done(complete)
 }
 
 // another reserves a backend that has not been tried, if one is free and the budget allows; else
@@ -140,21 +149,29 @@ func (f *Forward) another(x *Exchange) *pool.Backend {
 
 // failed handles an attempt without an answer: another try where that is safe, else 502 or 504.
 func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend {
-	outcome := outcomeOf(err)
-	if x.body.err != nil {
+	outcome, left := outcomeOf(err), x.departure.happened()
+	if x.body.err != nil || left {
 		outcome = pool.Aborted
 	}
 	b.Report(outcome)
 	b.Release() // before the wait for another, which may be for the same one
-	if outcome == pool.Aborted {
+	switch {
+	case left:
+		x.abandon()
+		return nil
+	case outcome == pool.Aborted:
 		x.refuseBody(x.body.err)
 		return nil
 	}
 	if x.tries <= f.Retry.Attempts && f.Retry.onOutcome(outcome) && !x.body.spent && x.mayResend(err) && f.Pool.AllowRetry() {
-		next, pickErr := f.Pool.Pick(context.Background(), x.tried)
+		next, pickErr := f.Pool.Pick(x.departure, x.tried)
 		if pickErr == nil {
 			f.Pool.Metrics().Retried(outcome, 0)
 			return next
+		}
+		if x.departure.happened() {
+			x.abandon()
+			return nil
 		}
 	}
 	x.tell(err, outcome)

@@ -27,7 +27,11 @@ type Handler struct {
 // 0 where the client is gone.
 func NewHandler(rejections Rejections, bodyStatus func(error) int) *Handler {
 	h := &Handler{rejections: rejections, bodyStatus: bodyStatus}
-	h.exchanges.New = func() any { return &Exchange{handler: h} }
+	h.exchanges.New = func() any {
+		x := &Exchange{handler: h}
+		x.watchDeparture()
+		return x
+	}
 	return h
 }
 

@@ -34,7 +34,7 @@ func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 		outcome = x.relayBytes(conn)
 	}
 	up.stop(x)
-	conn.Done(outcome == pool.Success && up.ended())
+	x.release(conn, outcome == pool.Success && up.ended())
 	return outcome
 }
 
@@ -110,6 +110,7 @@ func (x *Exchange) relayChunks(conn *transport.Conn) pool.Outcome {
 			return pool.Aborted
 		}
 		x.res = x.res[:0]
+		x.client.MidChunks(true)
 	}
 	for {
 		piece, err := conn.ReadBody()
@@ -127,6 +128,7 @@ func (x *Exchange) relayChunks(conn *transport.Conn) pool.Outcome {
 			b = append(b, "0\r\n"...)
 			b = x.trailer(conn, b)
 			b = append(b, '\r', '\n')
+			x.client.MidChunks(false)
 		}
 		if len(b) > 0 && x.sent(x.client.Send(b, nil)) != nil {
 			return pool.Aborted
@@ -135,6 +137,7 @@ func (x *Exchange) relayChunks(conn *transport.Conn) pool.Outcome {
 		if err == io.EOF {
 			return pool.Success
 		}
+		x.client.MidChunks(true)
 	}
 }
 
@@ -170,6 +173,10 @@ func acceptsTrailers(fields []wire.Field) bool {
 // broken ends an answer whose body the backend did not finish. If its head has not been sent, it
 // is not: the client gets an error of ours instead.
 func (x *Exchange) broken(head []byte, err error) pool.Outcome {
+	if x.departure.happened() {
+		x.cut(errClientLeft.Error())
+		return pool.Aborted
+	}
 	outcome := outcomeOf(err)
 	if len(head) > 0 && !x.client.Answered() {
 		x.tell(err, outcome)

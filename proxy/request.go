@@ -181,7 +181,7 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 	}
 	for ; ; err = conn.ReadHead(x.Head()) {
 		if err != nil {
-			if isTimeout(err) && !up.over(conn.ResponseTimeout()) {
+			if isTimeout(err) && !up.over(conn.ResponseTimeout()) && !x.departure.happened() {
 				continue // the wait for the answer begins with the request's end
 			}
 			if sendErr != nil {

@@ -12,7 +12,7 @@ import (
 // switchProtocols relays a 101 and then bytes both ways until both sides have ended
 // (RFC 9110 section 7.8).
 func (x *Exchange) switchProtocols(conn *transport.Conn) pool.Outcome {
-	defer conn.Done(false)
+	defer x.release(conn, false)
 	protocol := x.upgrade()
 	if protocol == nil {
 		x.Refuse(http.StatusBadGateway, "the backend switched protocols unasked")
@@ -28,6 +28,7 @@ func (x *Exchange) switchProtocols(conn *transport.Conn) pool.Outcome {
 		return pool.Aborted
 	}
 	x.ctx.SetConnectionClose()
+	x.client.EndAwait() // the tunnel reads, and so sees the client leave
 	unread, backend := conn.Tunnel()
 	tunnel(x.client.Upgrade(), backend, unread)
 	return pool.Success

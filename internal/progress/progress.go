@@ -98,6 +98,9 @@ func (c *Conn) InterruptRead() error {
 	return c.read.arm(longAgo, c.Conn.SetReadDeadline)
 }
 
+// ForgetInterrupt takes back an InterruptRead that no Read has met. No Read may be waiting.
+func (c *Conn) ForgetInterrupt() { c.interrupted.Store(false) }
+
 // longAgo is a deadline that has passed.
 const longAgo = -1 << 62
 

@@ -1,0 +1,160 @@
+package front
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// vigilAfter is how long a request is under way before anybody looks whether its client is still there, so
+	// that quick ones pay next to nothing for it.
+	vigilAfter = 40 * time.Millisecond
+	// probeAfter is how long a client that has ended its sending half is left alone.
+	probeAfter = 40 * time.Millisecond
+)
+
+// vigil watches over a client while its request is worked on, and reads nothing meanwhile.
+//
+// That a client has ended its stream may mean that it has gone, or only that it has no more to ask: the
+// two look the same until something is sent. So something is sent that means nothing to a client
+// that is still there: before an answer a 100 (Continue), which every HTTP/1.1 client has to pass
+// over (RFC 9110 section 15.2), and between two chunks a zero, with which the size of the next
+// one then begins (RFC 9112 section 7.1). Who has gone answers with a reset.
+type vigil struct {
+	mu    sync.Mutex
+	gone  func()        // what to call; nil: nobody wants to know
+	over  chan struct{} // closed when the watch ends; nil: none runs
+	timer *time.Timer
+}
+
+// Await calls gone, from another goroutine, if the client leaves before EndAwait. Nobody
+// but a reader of the body may read from the client meanwhile.
+func (c *Conn) Await(gone func()) {
+	v := &c.vigil
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.gone = gone
+	if v.timer == nil {
+		v.timer = time.AfterFunc(vigilAfter, c.watch)
+	} else {
+		v.timer.Reset(vigilAfter)
+	}
+}
+
+// EndAwait ends what Await began; gone is not called any more when it returns.
+func (c *Conn) EndAwait() {
+	v := &c.vigil
+	v.mu.Lock()
+	v.gone = nil
+	over := v.over
+	v.mu.Unlock()
+	v.timer.Stop()
+	if over != nil {
+		_ = c.raw.InterruptRead()
+		<-over
+		c.raw.ForgetInterrupt() // the watch may have ended before
+	}
+}
+
+func (v *vigil) awaits() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.gone != nil
+}
+
+// watch runs when a request has been under way for a while.
+func (c *Conn) watch() {
+	v := &c.vigil
+	v.mu.Lock()
+	if v.gone == nil || v.over != nil {
+		v.mu.Unlock()
+		return
+	}
+	if c.body.pending() { // who reads it will see the client leave
+		v.timer.Reset(vigilAfter)
+		v.mu.Unlock()
+		return
+	}
+	over := make(chan struct{})
+	v.over = over
+	v.mu.Unlock()
+	defer close(over)
+
+	left := c.clientLeft()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.over = nil
+	if left && v.gone != nil {
+		v.gone()
+		v.gone = nil
+	}
+}
+
+// clientLeft waits until the client has gone; false if the vigil ends before.
+func (c *Conn) clientLeft() bool {
+	const ended, broken = false, true
+	if left, again := c.hangup(ended, 0); left || !again {
+		return left
+	}
+	for c.vigil.awaits() {
+		left, again := c.hangup(broken, probeAfter)
+		if left {
+			return true
+		}
+		if !again {
+			return false
+		}
+		if c.probe() {
+			break
+		}
+	}
+	left, _ := c.hangup(broken, 0)
+	return left
+}
+
+// hangup waits for the client to end its stream, or to be gone altogether, for so long (0: without end). It reports
+// whether the client has gone, and if not, whether to go on.
+func (c *Conn) hangup(onlyBroken bool, wait time.Duration) (left, again bool) {
+	_ = c.raw.RenewRead(wait)
+	for {
+		broken, err := c.raw.AwaitHangup(onlyBroken)
+		switch {
+		case err == nil:
+			return broken, true
+		case isTimeout(err):
+			return false, true
+		case !isInterrupt(err) || !c.vigil.awaits():
+			return false, false
+		}
+	}
+}
+
+// probe sends what shows whether the client is there. It reports whether that has been done, or
+// will never be possible.
+func (c *Conn) probe() bool {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	var piece []byte
+	switch {
+	case c.cut || c.head.Minor == 0:
+		return true
+	case !c.answered:
+		piece = continueHead
+	case c.midChunks:
+		piece = leadingZero
+	default:
+		return false // chunks may come yet
+	}
+	n, _ := c.write(piece, nil)
+	c.sent += n
+	return true
+}
+
+var leadingZero = []byte("0")
+
+// MidChunks tells whether the next bytes handed to Send, if any, begin with a chunk's size.
+func (c *Conn) MidChunks(yes bool) {
+	c.sending.Lock()
+	c.midChunks = yes
+	c.sending.Unlock()
+}

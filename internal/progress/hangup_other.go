@@ -1,0 +1,8 @@
+//go:build !linux
+
+package progress
+
+import "errors"
+
+// AwaitHangup is for Linux only; without it a client that has gone is noticed when the answer is sent.
+func (c *Conn) AwaitHangup(bool) (broken bool, err error) { return false, errors.ErrUnsupported }
