@@ -133,9 +133,6 @@ func (b *requestBody) receive(p []byte) (int, error) {
 	}
 	if b.owes100 {
 		b.owes100 = false
-		if c.Answered() {
-			return 0, ErrClientGone // it has its answer, and sends no body
-		}
 		if err := c.SendInterim(continueHead); err != nil {
 			return 0, err
 		}

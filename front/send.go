@@ -23,10 +23,13 @@ func (c *Conn) SendInterim(head []byte) error {
 func (c *Conn) send(head, body []byte, final bool) (n int64, err error) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	c.answered = c.answered || final
-	if c.cut {
+	switch {
+	case c.cut:
 		return 0, net.ErrClosed
+	case c.answered && !final:
+		return 0, ErrClientGone // it has its answer, and waits for nothing else
 	}
+	c.answered = c.answered || final
 	n, err = c.write(head, body)
 	c.sent += n
 	return n, err

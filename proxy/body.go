@@ -19,6 +19,7 @@ type requestBody struct {
 	framed   bool // the head announced a body, be it an empty one
 	kept     []byte
 	streamed bool
+	expected bool    // the client sends it only when it is told to (100-continue)
 	length   int64   // of a streamed body; -1: chunked
 	spent    bool    // a streamed body has been read from
 	err      error   // the client's side failed
@@ -35,17 +36,19 @@ var (
 var bodyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // readBody reads a body of known length up to limit bytes, so that it can be sent again; a longer
-// or chunked one is left to be streamed. false says that the client has been answered.
+// or chunked one is left to be streamed, and so is one that the client sends only if the backend
+// wants it. false says that the client has been answered.
 func (x *Exchange) readBody(limit int64) bool {
 	x.body = requestBody{}
 	stream := x.ctx.RequestBodyStream()
+	expected := stream != nil && !x.http10 && wire.EqualFold(x.Lookup(wire.Expect), "100-continue")
 	switch length := x.ctx.Request.Header.ContentLength(); {
 	case length == -1:
-		x.body = requestBody{framed: true, streamed: true, length: -1}
+		x.body = requestBody{framed: true, streamed: true, expected: expected, length: -1}
 	case length < 0 || stream == nil && length == 0:
 		x.body.framed = wire.Lookup(x.Fields, wire.ContentLengthField) != nil
-	case int64(length) > limit:
-		x.body = requestBody{framed: true, streamed: true, length: int64(length)}
+	case expected || int64(length) > limit:
+		x.body = requestBody{framed: true, streamed: true, expected: expected, length: int64(length)}
 	default:
 		x.body.framed = true
 		return x.keepBody(stream, length)
@@ -99,6 +102,7 @@ func (x *Exchange) refuseBody(err error) {
 // which comes before the request's end is not lost. A nil upload has ended.
 type upload struct {
 	conn     *transport.Conn
+	client   Client
 	done     chan struct{}
 	complete atomic.Bool
 	failed   atomic.Bool  // the client's side did; see requestBody.err after done
@@ -107,7 +111,7 @@ type upload struct {
 
 // startUpload sends the body on conn.
 func (x *Exchange) startUpload(conn *transport.Conn) *upload {
-	up := &upload{conn: conn, done: make(chan struct{})}
+	up := &upload{conn: conn, client: x.client, done: make(chan struct{})}
 	up.progress.Store(time.Now().UnixNano())
 	x.body.spent = true
 	stream, length, err := x.ctx.RequestBodyStream(), x.body.length, &x.body.err
@@ -149,7 +153,7 @@ func (up *upload) run(stream io.Reader, length int64) error {
 		}
 	}
 	if length < 0 {
-		if _, err := up.conn.Write([]byte("0\r\n\r\n")); err != nil {
+		if _, err := up.conn.Write(appendLastChunk((*buf)[:0], up.client.Trailer())); err != nil {
 			return nil
 		}
 	} else if sent < length {

@@ -23,6 +23,8 @@ type Client interface {
 	BodyPending() bool
 	// BodyBytes returns how many bytes of the request's body have arrived.
 	BodyBytes() int64
+	// Trailer returns the trailer lines of a chunked body that was read to its end; nil if there are none.
+	Trailer() []byte
 	// StopBody makes a read of the request's body that waits in another goroutine fail.
 	StopBody()
 	// Await calls gone, from another goroutine, if the client leaves before EndAwait.

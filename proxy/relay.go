@@ -125,9 +125,7 @@ func (x *Exchange) relayChunks(conn *transport.Conn) pool.Outcome {
 			b = append(b, '\r', '\n')
 		}
 		if err == io.EOF {
-			b = append(b, "0\r\n"...)
-			b = x.trailer(conn, b)
-			b = append(b, '\r', '\n')
+			b = appendLastChunk(b, conn.Trailer())
 			x.client.MidChunks(false)
 		}
 		if len(b) > 0 && x.sent(x.client.Send(b, nil)) != nil {
@@ -139,35 +137,6 @@ func (x *Exchange) relayChunks(conn *transport.Conn) pool.Outcome {
 		}
 		x.client.MidChunks(true)
 	}
-}
-
-// trailer appends the response's trailer fields for a client that said it takes them
-// (RFC 9110 section 6.5.1), without those that must not stand there.
-func (x *Exchange) trailer(conn *transport.Conn, b []byte) []byte {
-	lines := conn.Trailer()
-	if len(lines) == 0 || !acceptsTrailers(x.Fields) {
-		return b
-	}
-	fields, err := wire.ParseFields(lines, nil)
-	if err != nil {
-		return b
-	}
-	for i := range fields {
-		if !wire.ForbiddenInTrailer(&fields[i]) {
-			b = append(b, fields[i].Line...)
-		}
-	}
-	return b
-}
-
-func acceptsTrailers(fields []wire.Field) bool {
-	for list := wire.Lookup(fields, wire.TE); len(list) > 0; {
-		var item []byte
-		if item, list = wire.NextListItem(list); wire.EqualFold(item, "trailers") {
-			return true
-		}
-	}
-	return false
 }
 
 // broken ends an answer whose body the backend did not finish. If its head has not been sent, it

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"strconv"
+	"time"
 
 	"lb/internal/wire"
 	"lb/transport"
@@ -32,6 +33,9 @@ func (f *Forward) request(x *Exchange, dst []byte) []byte {
 }
 
 func (b *requestBody) frame(dst []byte) []byte {
+	if b.expected {
+		dst = append(dst, "Expect: 100-continue\r\n"...)
+	}
 	if b.streamed && b.length < 0 {
 		return append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
@@ -171,13 +175,23 @@ func (x *Exchange) upgrade() []byte {
 // is still on its way.
 func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 	var sendErr error
-	if x.body.streamed {
+	switch {
+	case !x.body.streamed:
+		sendErr, err = conn.Ask(x.out, x.Head())
+	case x.body.expected:
+		if _, sendErr = conn.Write(x.out); sendErr == nil {
+			wanted, err := x.bodyWanted(conn)
+			if !wanted {
+				return nil, err
+			}
+			up = x.startUpload(conn)
+		}
+		err = conn.ReadHead(x.Head())
+	default:
 		if _, sendErr = conn.Write(x.out); sendErr == nil {
 			up = x.startUpload(conn)
 		}
 		err = conn.ReadHead(x.Head())
-	} else {
-		sendErr, err = conn.Ask(x.out, x.Head())
 	}
 	for ; ; err = conn.ReadHead(x.Head()) {
 		if err != nil {
@@ -193,13 +207,40 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 			return up, nil
 		}
 		if conn.Head.Status != 100 && !x.http10 {
-			// A 100 was sent by the front, if the client asked for one.
-			x.res = x.interim(conn, x.res[:0])
-			if err := x.client.SendInterim(x.res); err != nil {
+			// A 100 is sent by the front, if the client asked for one.
+			if err := x.relayInterim(conn); err != nil {
 				return up, err // no *transport.Error, so it is not the backend's
 			}
 		}
 	}
+}
+
+// expectWait is how long a backend may take to say whether it wants the body. One that knows nothing of
+// 100-continue says nothing before it has it (RFC 9110 section 10.1.1).
+const expectWait = 500 * time.Millisecond
+
+// bodyWanted waits for the backend to ask for the body, or to be silent for long enough. If
+// it is not wanted, conn.Head has the final answer, or err says what is wrong.
+func (x *Exchange) bodyWanted(conn *transport.Conn) (bool, error) {
+	for {
+		err := conn.AwaitHead(x.Head(), expectWait)
+		switch {
+		case err != nil:
+			return isTimeout(err) && !x.departure.happened(), err
+		case conn.Head.Status == 100:
+			return true, nil
+		case conn.Head.Status >= 200 || conn.Head.Status == 101:
+			return false, nil
+		}
+		if err := x.relayInterim(conn); err != nil {
+			return false, err
+		}
+	}
+}
+
+func (x *Exchange) relayInterim(conn *transport.Conn) error {
+	x.res = x.interim(conn, x.res[:0])
+	return x.client.SendInterim(x.res)
 }
 
 func (x *Exchange) interim(conn *transport.Conn, b []byte) []byte {

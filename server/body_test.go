@@ -60,20 +60,77 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
+// TestExpectContinue: the backend decides whether the client sends its body. One that does not know the
+// question gets the body all the same.
 func TestExpectContinue(t *testing.T) {
-	b := record(t, lbtest.OK("x"))
-	lb := start(t, proxyTo("", b.Addr))
+	for _, says := range []string{"HTTP/1.1 100 Continue\r\n\r\n", ""} {
+		heads := make(chan string, 1)
+		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+			heads <- c.ReadHead()
+			c.Send(says)
+			if c.Expect(t, "ab") {
+				c.Send(lbtest.OK("x"))
+				c.ReadHead()
+			}
+		})
+		lb := start(t, proxyTo("", b.Addr))
+		c := lb.dial()
+		c.Send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+		if head := c.ReadHead(); head != "HTTP/1.1 100 Continue\r\n\r\n" {
+			t.Fatalf("instead of 100: %q", head)
+		}
+		c.Send("ab")
+		if r := c.ReadResponse("POST"); r.Status() != 200 || r.Field("Connection") != "" {
+			t.Errorf("answer %q", r.Head)
+		}
+		if head, _ := lbtest.Wait(t, "a request", heads); strings.Join(lbtest.Fields(head, "Expect"), "|") != "100-continue" {
+			t.Errorf("the backend read %q", head)
+		}
+	}
+}
+
+// TestExpectRefused: a final answer to a request whose body waits for a 100 is relayed, the body is
+// neither asked for nor read, and the request goes to another backend where that is safe.
+func TestExpectRefused(t *testing.T) {
+	for _, status := range []string{"417 Expectation Failed", "401 Unauthorized", "413 Content Too Large"} {
+		rest := make(chan string, 1)
+		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+			c.ReadHead()
+			c.Send("HTTP/1.1 " + status + "\r\nContent-Length: 2\r\n\r\nno")
+			got, _ := c.Ended()
+			rest <- got
+		})
+		lb := start(t, proxyTo("", b.Addr))
+		c := lb.dial()
+		c.Send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 200000\r\n\r\n")
+		if r := c.ReadResponse("PUT"); !strings.HasPrefix(r.Head, "HTTP/1.1 "+status) || r.Body != "no" || r.Field("Connection") != "close" {
+			t.Errorf("%s: %q %q", status, r.Head, r.Body)
+		}
+		if more, orderly := c.Ended(); more != "" || !orderly {
+			t.Errorf("%s: then %q, orderly %v", status, more, orderly)
+		}
+		if got, _ := lbtest.Wait(t, "the connection's end", rest); got != "" {
+			t.Errorf("%s: the backend read %q behind the head", status, got)
+		}
+	}
+	dead := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadHead() })
+	good := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		c.ReadHead()
+		c.Send("HTTP/1.1 100 Continue\r\n\r\n")
+		if c.Expect(t, "ab") {
+			c.Send(lbtest.OK("x"))
+			c.ReadHead()
+		}
+	})
+	lb := start(t, proxyTo("  balance = \"first\"\n", dead.Addr, good.Addr))
 	c := lb.dial()
-	c.Send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+	c.Send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
 	if head := c.ReadHead(); head != "HTTP/1.1 100 Continue\r\n\r\n" {
 		t.Fatalf("instead of 100: %q", head)
 	}
 	c.Send("ab")
-	if r := c.ReadResponse("POST"); r.Status() != 200 {
-		t.Errorf("status %d", r.Status())
-	}
-	if head, body := b.last(); body != "ab" || len(lbtest.Fields(head, "Expect")) != 0 {
-		t.Errorf("the backend read %q %q", head, body)
+	if r := c.ReadResponse("PUT"); r.Status() != 200 {
+		t.Errorf("answer %q", r.Head)
 	}
 }
 

@@ -171,12 +171,41 @@ func TestInterimAnswersAreRelayed(t *testing.T) {
 func TestTrailers(t *testing.T) {
 	b := record(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\nSet-Cookie: no\r\nContent-Length: 9\r\n\r\n")
 	lb := start(t, proxyTo("", b.Addr))
+	for _, fields := range []string{"Connection: close\r\n", "TE: trailers\r\nConnection: TE, close\r\n"} {
+		c := lb.dial()
+		c.Send("GET / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n")
+		c.ReadHead()
+		raw, err := io.ReadAll(c)
+		if string(raw) != "1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n" || err != nil {
+			t.Errorf("body and trailer %q, %v", raw, err)
+		}
+	}
 	c := lb.dial()
-	c.Send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE, close\r\n\r\n")
+	c.Send("GET / HTTP/1.0\r\nHost: a\r\n\r\n")
 	c.ReadHead()
-	raw, err := io.ReadAll(c)
-	if string(raw) != "1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n" || err != nil {
-		t.Errorf("body and trailer %q, %v", raw, err)
+	if raw, err := io.ReadAll(c); string(raw) != "a" || err != nil {
+		t.Errorf("HTTP/1.0 reads %q, %v", raw, err)
+	}
+}
+
+// TestRequestTrailers: what a client sends behind a chunked body reaches the backend, but for fields that
+// would change how the request is read.
+func TestRequestTrailers(t *testing.T) {
+	got := make(chan string, 1)
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		c.ReadHead()
+		got <- c.ReadHead() // the body ends in a blank line as a head does
+		c.Send(lbtest.OK("x"))
+	})
+	lb := start(t, proxyTo("", b.Addr))
+	c := lb.dial()
+	c.Send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" +
+		"X-Sum: 1\r\nHost: b\r\nContent-Length: 3\r\nX-Forwarded-For: 1.2.3.4\r\nAuthorization: x\r\nX-Two: 2\r\n\r\n")
+	if r := c.ReadResponse("POST"); r.Status() != 200 {
+		t.Errorf("answer %q", r.Head)
+	}
+	if body, _ := lbtest.Wait(t, "the body", got); body != "1\r\na\r\n0\r\nX-Sum: 1\r\nX-Two: 2\r\n\r\n" {
+		t.Errorf("the backend read %q", body)
 	}
 }
 

@@ -124,6 +124,16 @@ func (c *Conn) ReadHead(head bool) error {
 	return c.readHead(head)
 }
 
+// AwaitHead is ReadHead with a shorter wait. After a timeout it or ReadHead may be called again.
+func (c *Conn) AwaitHead(head bool, wait time.Duration) error {
+	if limit := c.client.opt.Response; limit > 0 && limit < wait {
+		wait = limit
+	}
+	c.takeBuffer()
+	c.renewRead(wait)
+	return c.readHead(head)
+}
+
 // renewRead lets reads wait until d from now, unless Interrupt was called: each side stores first
 // and looks then, so an interruption is never overwritten.
 func (c *Conn) renewRead(d time.Duration) {

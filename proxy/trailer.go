@@ -1,0 +1,19 @@
+package proxy
+
+import "lb/internal/wire"
+
+// appendLastChunk appends the end of a chunked body: the last chunk, those of the trailer lines that may
+// stand there (RFC 9110 section 6.5.1), and the blank line.
+func appendLastChunk(b, trailer []byte) []byte {
+	b = append(b, "0\r\n"...)
+	if len(trailer) > 0 {
+		// What no parser would read the same is left out, and with it all the rest.
+		fields, err := wire.ParseFields(trailer, nil)
+		for i := 0; err == nil && i < len(fields); i++ {
+			if !wire.ForbiddenInTrailer(&fields[i]) {
+				b = append(b, fields[i].Line...)
+			}
+		}
+	}
+	return append(b, '\r', '\n')
+}
