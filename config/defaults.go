@@ -59,7 +59,7 @@ func defaultPool() Pool {
 		},
 		Queue:          Queue{Limit: 1024, Timeout: 5 * time.Second},
 		PanicThreshold: 0.5,
-		Timeouts:       Timeouts{Connect: 3 * time.Second, Response: 60 * time.Second, Idle: 60 * time.Second},
+		Timeouts:       Timeouts{Connect: 3 * time.Second, Response: 60 * time.Second, Idle: 60 * time.Second, Tunnel: time.Hour},
 		// Below the five seconds after which Node closes: a POST on a
 		// connection that is just being closed cannot be sent again.
 		KeepAlive: KeepAlive{MaxIdle: 256, IdleTimeout: 4 * time.Second},

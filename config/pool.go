@@ -125,6 +125,7 @@ type Timeouts struct {
 	Connect  time.Duration // TCP and TLS
 	Response time.Duration // from the request sent to the response head
 	Idle     time.Duration // between two reads or writes of a body
+	Tunnel   time.Duration // without a byte either way on an upgraded connection; 0: no limit
 }
 
 // KeepAlive is how connections to backends are kept.

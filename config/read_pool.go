@@ -220,6 +220,7 @@ func readTimeouts(b *block, t *Timeouts) {
 	b.duration("connect", &t.Connect, leastTimeout)
 	b.duration("response", &t.Response, leastTimeout)
 	b.duration("idle", &t.Idle, leastTimeout)
+	b.duration("tunnel", &t.Tunnel, 0)
 	b.end()
 }
 

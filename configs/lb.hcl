@@ -261,6 +261,7 @@ pool "app" {
     connect  = "3s"
     response = "60s" # to the response head
     idle     = "60s" # between two reads or writes of a body
+    tunnel   = "1h"  # without a byte either way on a WebSocket or other upgraded connection; 0s: no limit
   }
 
   # Below the time after which the backends close: Node does after 5s.

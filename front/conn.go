@@ -51,7 +51,8 @@ type Conn struct {
 	cut       bool // by Abort
 	midChunks bool // see MidChunks
 
-	vigil vigil
+	vigil    vigil
+	farewell atomic.Pointer[func()] // see Upgrade; nil: not upgraded
 
 	ended  bool // nothing more is read
 	linger bool // the client may still be sending when we close

@@ -164,7 +164,8 @@ const idleGrace = 250 * time.Millisecond
 
 // Shutdown stops accepting and ends the connections: idle and silent ones within a quarter of a
 // second, those with a request when that is answered (Conn.Draining tells the handler to announce
-// it), and all that are left when ctx ends: then the error is ctx's. It returns when every
+// it), and all that are left when ctx ends: then the error is ctx's. Upgraded ones then have a second
+// to end as their protocol wants it. It returns when every
 // goroutine has ended, but waits no longer than two seconds for handlers that do not notice the cut.
 func (f *Front) Shutdown(ctx context.Context) error {
 	f.mu.Lock()
@@ -187,6 +188,13 @@ func (f *Front) Shutdown(ctx context.Context) error {
 	case <-ended:
 		return f.closeMetrics(nil)
 	case <-ctx.Done():
+	}
+	if f.sayFarewell() {
+		select {
+		case <-ended:
+			return f.closeMetrics(nil)
+		case <-time.After(lastWords):
+		}
 	}
 	cut := f.cutAll()
 	err := fmt.Errorf("cannot end all connections in time: %d were cut: %w", cut, context.Cause(ctx))

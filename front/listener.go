@@ -147,15 +147,35 @@ func (l *Listener) retiring() bool { return l.ending() || l.retired.Load() }
 
 // cutAll closes every connection that is left.
 func (f *Front) cutAll() int {
+	cut := 0
+	f.each(func(c *Conn) { c.raw.Close(); cut++ })
+	return cut
+}
+
+// lastWords is how long upgraded connections are given to end before they are cut.
+const lastWords = time.Second
+
+// sayFarewell tells the upgraded connections that they will be cut. It reports whether there are any.
+func (f *Front) sayFarewell() bool {
+	any := false
+	f.each(func(c *Conn) {
+		if farewell := c.farewell.Load(); farewell != nil {
+			(*farewell)()
+			any = true
+		}
+	})
+	return any
+}
+
+// each does something to every connection.
+func (f *Front) each(do func(*Conn)) {
 	f.mu.Lock()
 	sockets := slices.Clone(f.leaving)
 	for _, s := range f.sockets {
 		sockets = append(sockets, s)
 	}
 	f.mu.Unlock()
-	cut := 0
 	for _, s := range sockets {
-		s.each(func(c *Conn) { c.raw.Close(); cut++ })
+		s.each(do)
 	}
-	return cut
 }

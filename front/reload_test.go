@@ -231,7 +231,7 @@ func TestShutdownCutsWhatIsLeft(t *testing.T) {
 			close(entered)
 			if upgraded {
 				c.Send([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"), nil)
-				io.Copy(io.Discard, c.Upgrade())
+				io.Copy(io.Discard, c.Upgrade(nil))
 				return
 			}
 			io.Copy(io.Discard, ctx.RequestBodyStream())

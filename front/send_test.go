@@ -152,7 +152,7 @@ func TestUpgrade(t *testing.T) {
 			Handler: func(ctx *fasthttp.RequestCtx) {
 				c := ctx.Conn().(*Conn)
 				c.Send([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n"), nil)
-				s := c.Upgrade()
+				s := c.Upgrade(nil)
 				io.Copy(s, struct{ io.Reader }{s})
 				s.CloseWrite()
 			}})

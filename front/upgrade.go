@@ -1,7 +1,6 @@
 package front
 
 import (
-	"io"
 	"net"
 	"time"
 )
@@ -15,8 +14,12 @@ type Stream interface {
 // Upgrade leaves HTTP, after the handler sent its 101: the returned stream reads what the client
 // sent after its request, and carries no deadline. The handler relays until both sides are
 // done and then returns; the connection ends with it, so the handler need not close the stream.
-func (c *Conn) Upgrade() Stream {
+// Shutdown calls ending, if it is not nil, lastWords before it cuts the connection.
+func (c *Conn) Upgrade(ending func()) Stream {
 	c.ended = true
+	if ending != nil {
+		c.farewell.Store(&ending)
+	}
 	c.body.done.Store(true)
 	c.raw.SetDeadline(time.Time{})
 	return (*stream)(c)
@@ -32,10 +35,12 @@ func (s *stream) Read(p []byte) (int, error) {
 	if len(c.rest) > 0 {
 		n := copy(p, c.rest)
 		c.rest = c.rest[n:]
+		c.body.payload += int64(n)
 		return n, nil
 	}
 	for {
 		n, err := c.receive(p)
+		c.body.payload += int64(n)
 		if n > 0 || !isInterrupt(err) {
 			return n, err
 		}
@@ -51,17 +56,6 @@ func (s *stream) Write(p []byte) (n int, err error) {
 	}
 	c.sent += int64(n)
 	return n, err
-}
-
-// ReadFrom lets the kernel move the bytes from one socket to the other where it can.
-func (s *stream) ReadFrom(r io.Reader) (n int64, err error) {
-	c := s.conn()
-	if from, ok := c.raw.Conn.(io.ReaderFrom); ok && c.tls == nil {
-		n, err = from.ReadFrom(r)
-		c.sent += n
-		return n, err
-	}
-	return io.Copy(struct{ io.Writer }{s}, r)
 }
 
 func (s *stream) CloseWrite() error { return s.conn().closeWrite() }

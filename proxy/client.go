@@ -37,8 +37,9 @@ type Client interface {
 	Draining() bool
 	// Abort ends the connection so that the answer cannot be taken for whole.
 	Abort()
-	// Upgrade leaves HTTP: the connection, with what the client sent behind its request.
-	Upgrade() Stream
+	// Upgrade leaves HTTP: the connection, with what the client sent behind its request. ending is
+	// called, from another goroutine, when the connection will be cut soon; it must not block.
+	Upgrade(ending func()) Stream
 	// Peer is the client's address; zero on a unix socket.
 	Peer() netip.AddrPort
 	// TLSVersion is "" on a plain connection.

@@ -19,6 +19,7 @@ type Forward struct {
 	Rewrite     route.Template // zero: the path as it is
 	Host        string         // "": the client's
 	Retry       Retry
+	TunnelIdle  time.Duration // after which an upgraded connection without traffic is ended; 0: never
 }
 
 // Retry says what is tried again.
@@ -121,7 +122,13 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 			return next
 		}
 	}
-	outcome := x.relay(conn, up)
+	var outcome pool.Outcome
+	if status == http.StatusSwitchingProtocols {
+		x.status = status
+		outcome = f.switchProtocols(x, conn)
+	} else {
+		outcome = x.relay(conn, up)
+	}
 	if failure && outcome == pool.Success {
 		outcome = pool.Status
 	}

@@ -13,9 +13,6 @@ import (
 // relay passes a response on as it comes and ends the exchange with the backend.
 func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 	x.status = conn.Head.Status
-	if x.status == http.StatusSwitchingProtocols {
-		return x.switchProtocols(conn)
-	}
 	length := conn.Length()
 	chunked := length < 0 && !x.http10
 	b := appendOriginLine(x.res[:0], &conn.Head)

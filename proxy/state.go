@@ -56,6 +56,7 @@ type SiteMetrics struct {
 	BytesIn  *telemetry.Counter
 	BytesOut *telemetry.Counter
 	InFlight *atomic.Int64
+	Upgraded *atomic.Int64 // of those in flight: WebSockets and the like
 }
 
 // NewSiteMetrics resolves the series of a site.
@@ -66,8 +67,10 @@ func NewSiteMetrics(s *telemetry.Scope, site string) SiteMetrics {
 		BytesIn:  s.Counter("lb_request_bytes_total", "site", site),
 		BytesOut: s.Counter("lb_response_bytes_total", "site", site),
 		InFlight: new(atomic.Int64),
+		Upgraded: new(atomic.Int64),
 	}
 	s.Gauge("lb_requests_in_flight", func() float64 { return float64(m.InFlight.Load()) }, "site", site)
+	s.Gauge("lb_upgraded_connections", func() float64 { return float64(m.Upgraded.Load()) }, "site", site)
 	return m
 }
 

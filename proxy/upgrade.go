@@ -2,16 +2,15 @@ package proxy
 
 import (
 	"net/http"
-	"sync"
-	"time"
 
+	"lb/internal/wire"
 	"lb/pool"
 	"lb/transport"
 )
 
 // switchProtocols relays a 101 and then bytes both ways until both sides have ended
 // (RFC 9110 section 7.8).
-func (x *Exchange) switchProtocols(conn *transport.Conn) pool.Outcome {
+func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcome {
 	defer x.release(conn, false)
 	protocol := x.upgrade()
 	if protocol == nil {
@@ -29,54 +28,13 @@ func (x *Exchange) switchProtocols(conn *transport.Conn) pool.Outcome {
 	}
 	x.ctx.SetConnectionClose()
 	x.client.EndAwait() // the tunnel reads, and so sees the client leave
+	t := newTunnel(f.TunnelIdle, wire.EqualFold(protocol, "websocket"))
 	unread, backend := conn.Tunnel()
-	tunnel(x.client.Upgrade(), backend, unread)
+	x.site.Metrics.Upgraded.Add(1)
+	t.relay(x.client.Upgrade(t.end), backend, unread)
+	x.site.Metrics.Upgraded.Add(-1)
+	if t.idled.Load() {
+		x.reason = "nothing was sent either way for " + f.TunnelIdle.String()
+	}
 	return pool.Success
-}
-
-// tunnel copies both ways. When one side ends its stream the other is told so and may go on;
-// when one side fails both are ended.
-func tunnel(client Stream, backend transport.Stream, unread []byte) {
-	var both sync.WaitGroup
-	both.Add(1)
-	go func() {
-		defer both.Done()
-		pipe(backend, client, nil)
-	}()
-	pipe(client, backend, unread)
-	both.Wait()
-}
-
-// pipe copies src to dst, first what was read of src before.
-func pipe(dst, src transport.Stream, unread []byte) {
-	buf := bodyBuffers.Get().(*[]byte)
-	defer bodyBuffers.Put(buf)
-	if len(unread) > 0 {
-		if _, err := dst.Write(unread); err != nil {
-			interrupt(dst, src)
-			return
-		}
-	}
-	for {
-		n, err := src.Read(*buf)
-		if n > 0 {
-			if _, err := dst.Write((*buf)[:n]); err != nil {
-				interrupt(dst, src)
-				return
-			}
-		}
-		if err != nil {
-			if !transport.IsEOF(err) || dst.CloseWrite() != nil {
-				interrupt(dst, src)
-			}
-			return
-		}
-	}
-}
-
-// interrupt makes the other direction's reads and writes fail.
-func interrupt(a, b transport.Stream) {
-	past := time.Unix(1, 0)
-	_ = a.SetDeadline(past)
-	_ = b.SetDeadline(past)
 }

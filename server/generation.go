@@ -187,6 +187,7 @@ func forwardTo(c *config.Proxy, name string, g *generation) *proxy.Forward {
 	retry := &g.poolPlans[name].config.Retry
 	on := func(word string) bool { return slices.Contains(retry.On, word) }
 	return &proxy.Forward{
+		TunnelIdle: g.poolPlans[name].config.Timeouts.Tunnel,
 		Pool: g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: route.NewTemplate(c.Rewrite), Host: c.Host,
 		Retry: proxy.Retry{
 			Attempts: retry.Attempts, Body: retry.Body,

@@ -59,7 +59,7 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 	plan := &poolPlan{config: c, fresh: fresh, options: pool.Options{
 		Name: c.Name, Balance: c.Balance, NewPicker: picker,
 		Connect:      connector(c, tlsConfig),
-		TransportKey: fmt.Sprint(c.Timeouts, c.KeepAlive, fingerprint),
+		TransportKey: transportKey(c, fingerprint),
 		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold,
 		Eject:      pool.Eject{Failures: c.Eject.Failures, Duration: c.Eject.Duration, MaxPercent: c.Eject.MaxPercent},
 		QueueLimit: c.Queue.Limit, QueueTimeout: c.Queue.Timeout, RetryBudget: c.Retry.Budget,
@@ -83,6 +83,15 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 	}
 	g.pools[c.Name], g.poolPlans[c.Name] = run, plan
 	return nil
+}
+
+// transportKey stands for all that connections to the pool's backends are made with. Where in the
+// file it is written does not matter, so that a line added above replaces no backend.
+func transportKey(c *config.Pool, tlsFingerprint string) string {
+	timeouts, keepAlive := c.Timeouts, c.KeepAlive
+	timeouts.Pos, keepAlive.Pos = config.Pos{}, config.Pos{}
+	timeouts.Tunnel = 0 // the proxy's
+	return fmt.Sprint(timeouts, keepAlive, tlsFingerprint)
 }
 
 // connector returns what makes the transport of a backend.
@@ -123,7 +132,9 @@ func backendTLS(c *config.BackendTLS) (*tls.Config, string, error) {
 		return nil, "", nil
 	}
 	conf := &tls.Config{ServerName: c.ServerName, InsecureSkipVerify: !c.Verify, MinVersion: tls.VersionTLS12}
-	fingerprint := fmt.Sprint(*c)
+	plain := *c
+	plain.Pos = config.Pos{}
+	fingerprint := fmt.Sprint(plain)
 	if c.CA != "" {
 		pem, err := os.ReadFile(c.CA)
 		if err != nil {

@@ -33,7 +33,7 @@ func TestReloadKeepsWhatStays(t *testing.T) {
 			c.Send(lbtest.OK("x"))
 		}
 	})
-	text := proxyTo("  health {\n    type = \"tcp\"\n  }\n", b.Addr)
+	text := proxyTo("  health {\n    type = \"tcp\"\n  }\n  timeouts {\n    connect = \"2s\"\n  }\n  keepalive {\n    max_idle = 7\n  }\n", b.Addr)
 	lb := start(t, text)
 	lb.wantMetric(`lb_backend_up{pool="app",backend="`+b.Addr+`"}`, "1")
 	kept := lb.dial()
@@ -48,6 +48,8 @@ func TestReloadKeepsWhatStays(t *testing.T) {
 	slow.Send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
 	lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+b.Addr+`"}`, "2")
 
+	opened := `lb_backend_connections_total{pool="app",backend="` + b.Addr + `",result="opened"}`
+	before := lb.metric(opened)
 	other := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("other")))
 	for i := range 5 {
 		more := ""
@@ -60,6 +62,9 @@ func TestReloadKeepsWhatStays(t *testing.T) {
 	}
 	if got := lb.metric(`lb_backend_up{pool="app",backend="` + b.Addr + `"}`); got != "1" {
 		t.Errorf("the state was forgotten: up is %q", got)
+	}
+	if got := lb.metric(opened); got != before || got == "" {
+		t.Errorf("the backend's counter went from %q to %q", before, got)
 	}
 	if got := lb.metric(`lb_requests_total{site="s",code="200"}`); got != "1" {
 		t.Errorf("the counter stands at %q, want 1", got)

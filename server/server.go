@@ -160,7 +160,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 // client is a front.Conn as the proxy wants it.
 type client struct{ *front.Conn }
 
-func (c client) Upgrade() proxy.Stream { return c.Conn.Upgrade() }
+func (c client) Upgrade(ending func()) proxy.Stream { return c.Conn.Upgrade(ending) }
 
 // bodyStatus sorts the front's errors for the proxy.
 func bodyStatus(err error) int {

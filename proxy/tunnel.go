@@ -1,0 +1,207 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lb/transport"
+)
+
+// tunnel relays the bytes of a connection that has left HTTP, both ways.
+type tunnel struct {
+	idle      time.Duration // without a byte either way, after which it ends; 0: no limit
+	moved     atomic.Int64  // when the last byte did, in Unix nanoseconds
+	begun     atomic.Bool   // the lanes are set
+	ending    atomic.Bool
+	idled     atomic.Bool // it ended for lack of bytes
+	toClient  lane
+	toBackend lane
+}
+
+// lane is one direction of a tunnel.
+type lane struct {
+	mu       sync.Mutex // held to write to dst
+	dst, src Stream
+	frames   *frames // of a WebSocket; nil: anything else
+	farewell []byte  // the close frame with which the balancer ends it
+	over     bool    // the farewell is out: what still comes is dropped
+	warned   bool    // copy has seen that the tunnel is ending
+}
+
+// lastWords is how long a tunnel that must end has, to end as its protocol wants it.
+const lastWords = time.Second
+
+func newTunnel(idle time.Duration, websocket bool) *tunnel {
+	t := &tunnel{idle: idle}
+	if websocket {
+		t.toClient.frames, t.toClient.farewell = &frames{}, goingAway
+		t.toBackend.frames, t.toBackend.farewell = &frames{}, goingAwayMasked
+	}
+	return t
+}
+
+// relay copies both ways, first unread to the client. When one side ends its stream the other is
+// told so and may go on; when one side fails both are ended.
+func (t *tunnel) relay(client, backend Stream, unread []byte) {
+	t.toClient.dst, t.toClient.src = client, backend
+	t.toBackend.dst, t.toBackend.src = backend, client
+	t.touch()
+	t.begun.Store(true)
+	if t.ending.Load() {
+		t.wake()
+	}
+	var both sync.WaitGroup
+	both.Go(func() { t.copy(&t.toBackend) })
+	if t.write(&t.toClient, unread) {
+		t.copy(&t.toClient)
+	}
+	both.Wait()
+}
+
+func (t *tunnel) touch() { t.moved.Store(time.Now().UnixNano()) }
+
+// small and large are the buffers of a lane that trickles, as most do, and of one that flows.
+const (
+	smallLane = 4 << 10
+	largeLane = 32 << 10
+)
+
+var smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallLane); return &b }}
+
+// copy relays one lane to its end.
+func (t *tunnel) copy(l *lane) {
+	pool := &smallBuffers
+	buf := pool.Get().(*[]byte)
+	defer func() { pool.Put(buf) }()
+	t.renew(l)
+	for {
+		n, err := l.src.Read(*buf)
+		if n > 0 {
+			t.touch()
+			if !t.write(l, (*buf)[:n]) {
+				return
+			}
+			t.renew(l)
+			if n == len(*buf) && n < largeLane {
+				pool.Put(buf)
+				pool = &bodyBuffers
+				buf = pool.Get().(*[]byte)
+			}
+		}
+		switch {
+		case err == nil:
+		case transport.IsEOF(err):
+			if l.dst.CloseWrite() != nil {
+				t.interrupt()
+			}
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded) && t.goesOn(l):
+		default:
+			t.interrupt()
+			return
+		}
+	}
+}
+
+// renew lets the next read wait as long as the tunnel may be idle.
+func (t *tunnel) renew(l *lane) {
+	switch {
+	case l.warned:
+		return
+	case t.idle > 0:
+		_ = l.src.SetReadDeadline(time.Now().Add(t.idle))
+	}
+	if t.ending.Load() { // whoever ends it marks first and sets the deadline then
+		_ = l.src.SetReadDeadline(longAgo)
+	}
+}
+
+// goesOn is asked when a read has met its deadline. It reports whether to read on: bytes went
+// the other way, or the tunnel is ending and this lane has its last words before it.
+func (t *tunnel) goesOn(l *lane) bool {
+	if l.warned {
+		return false
+	}
+	if !t.ending.Load() {
+		if left := t.idle - time.Since(time.Unix(0, t.moved.Load())); left > 0 {
+			_ = l.src.SetReadDeadline(time.Now().Add(left))
+			return true
+		}
+		t.idled.Store(true)
+		t.end()
+	}
+	l.warned = true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sayFarewell()
+	_ = l.src.SetReadDeadline(time.Now().Add(lastWords))
+	return true
+}
+
+// end makes the tunnel end soon: a WebSocket is closed with 1001 (going away, RFC 6455 section 7.4.1) towards
+// both sides as soon as the frame under way is complete, anything else by the end of its streams.
+func (t *tunnel) end() {
+	if !t.ending.Swap(true) && t.begun.Load() {
+		t.wake()
+	}
+}
+
+// wake makes both lanes see that the tunnel is ending.
+func (t *tunnel) wake() {
+	for _, l := range [...]*lane{&t.toClient, &t.toBackend} {
+		_ = l.dst.SetWriteDeadline(time.Now().Add(lastWords))
+		_ = l.src.SetReadDeadline(longAgo)
+	}
+}
+
+var longAgo = time.Unix(1, 0) // a deadline that has passed
+
+// sayFarewell ends the lane if no frame is under way. The caller holds mu.
+func (l *lane) sayFarewell() {
+	switch {
+	case l.over:
+		return
+	case l.frames == nil:
+	case !l.frames.between():
+		return // write will, at the frame's end
+	case !l.frames.closed:
+		_, _ = l.dst.Write(l.farewell)
+	}
+	l.over = true
+	_ = l.dst.CloseWrite()
+}
+
+// write sends p on. It reports false, and ends both lanes, if it cannot.
+func (t *tunnel) write(l *lane, p []byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(p) > 0 && !l.over {
+		n := len(p)
+		if l.frames != nil {
+			if !t.ending.Load() {
+				l.frames.pass(p)
+			} else if n = l.frames.next(p); n == 0 {
+				l.sayFarewell()
+				continue
+			}
+		}
+		if _, err := l.dst.Write(p[:n]); err != nil {
+			t.interrupt()
+			return false
+		}
+		p = p[n:]
+		if t.ending.Load() {
+			l.sayFarewell()
+		}
+	}
+	return true
+}
+
+// interrupt makes reads and writes of both lanes fail.
+func (t *tunnel) interrupt() {
+	_ = t.toClient.dst.SetDeadline(longAgo)
+	_ = t.toBackend.dst.SetDeadline(longAgo)
+}

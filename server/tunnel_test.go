@@ -1,0 +1,91 @@
+package server_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"lb/internal/lbtest"
+)
+
+const (
+	askWebSocket = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+	goWebSocket  = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+	goingAway    = "\x88\x02\x03\xe9"
+
+	goingAwayMasked = "\x88\x82\x00\x00\x00\x00\x03\xe9"
+)
+
+// TestStopClosesWebSockets: at the end of the grace time both ends of a WebSocket are told that the balancer
+// goes away, in a frame of its own, even if one is under way at that time.
+func TestStopClosesWebSockets(t *testing.T) {
+	for _, underWay := range []bool{false, true} {
+		got := make(chan string, 1)
+		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+			c.ReadHead()
+			if underWay {
+				c.Send(goWebSocket + "\x82\x04ab")
+				c.Expect(t, goingAwayMasked) // so the time is up
+				c.Send("cd\x82\x02ef")
+			} else {
+				c.Send(goWebSocket + "\x82\x04abcd")
+				c.Expect(t, goingAwayMasked)
+			}
+			rest, _ := c.Ended()
+			got <- rest
+		})
+		lb := start(t, "shutdown {\n  grace = \"50ms\"\n}\n"+proxyTo("", b.Addr))
+		c := lb.dial()
+		c.Send(askWebSocket)
+		if r := c.ReadResponse("GET"); r.Status() != 101 || !c.Expect(t, "\x82\x04ab") {
+			t.Fatalf("%q", r.Head)
+		}
+		lb.wantMetric(`lb_upgraded_connections{site="s"}`, "1")
+		stopped := make(chan error, 1)
+		go func() { stopped <- lb.Stop(context.Background()) }()
+		rest, orderly := c.Ended()
+		if want := "cd" + goingAway; rest != want || !orderly {
+			t.Errorf("the client read %q, orderly %v", rest, orderly)
+		}
+		c.Close()
+		if rest, _ := lbtest.Wait(t, "the backend's end", got); rest != "" {
+			t.Errorf("the backend read %q", rest)
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestIdleTunnel: an upgraded connection in which nothing moves for the tunnel's timeout ends, one in
+// which bytes move one way only goes on.
+func TestIdleTunnel(t *testing.T) {
+	quiet := make(chan struct{})
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		c.ReadHead()
+		c.Send(goWebSocket)
+		for range 8 {
+			c.Send("\x82\x01x")
+			time.Sleep(100 * time.Millisecond) // its own pace
+		}
+		close(quiet)
+		_, _ = c.Ended()
+	})
+	lb := start(t, proxyTo("  timeouts {\n    tunnel = \"400ms\"\n  }\n", b.Addr))
+	c := lb.dial()
+	c.Send(askWebSocket)
+	c.ReadHead()
+	for range 8 {
+		if !c.Expect(t, "\x82\x01x") {
+			return
+		}
+	}
+	<-quiet
+	if rest, orderly := c.Ended(); rest != goingAway || !orderly {
+		t.Errorf("read %q, orderly %v", rest, orderly)
+	}
+	c.Close()
+	lb.wantMetric(`lb_upgraded_connections{site="s"}`, "0")
+	lbtest.Eventually(t, "the reason in the log", func() bool { return strings.Contains(lb.read("access.log"), "nothing was sent either way for 400ms") })
+}
