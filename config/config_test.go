@@ -161,7 +161,7 @@ pool "app" {
 		Retry:          Retry{Attempts: 2, Budget: 0.1, On: []string{"connect", "reset", "503"}, Body: 65536},
 		Queue:          Queue{Limit: 1024, Timeout: 5 * time.Second},
 		PanicThreshold: 0.5,
-		Timeouts:       Timeouts{Connect: 3 * time.Second, Response: time.Minute, Idle: time.Minute},
+		Timeouts:       Timeouts{Connect: 3 * time.Second, Response: time.Minute, Idle: time.Minute, Tunnel: time.Hour},
 		KeepAlive:      KeepAlive{MaxIdle: 256, IdleTimeout: 4 * time.Second},
 		TLS:            &BackendTLS{Verify: true},
 		Sticky:         &Sticky{Cookie: "lb"},

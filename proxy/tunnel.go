@@ -94,7 +94,7 @@ func (t *tunnel) copy(l *lane) {
 		switch {
 		case err == nil:
 		case transport.IsEOF(err):
-			if l.dst.CloseWrite() != nil {
+			if !t.closeLane(l) {
 				t.interrupt()
 			}
 			return
@@ -104,6 +104,17 @@ func (t *tunnel) copy(l *lane) {
 			return
 		}
 	}
+}
+
+// closeLane ends a lane whose source has ended.
+func (t *tunnel) closeLane(l *lane) bool {
+	if !t.ending.Load() {
+		return l.dst.CloseWrite() == nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sayFarewell()
+	return l.over || l.dst.CloseWrite() == nil
 }
 
 // renew lets the next read wait as long as the tunnel may be idle.

@@ -188,7 +188,7 @@ func forwardTo(c *config.Proxy, name string, g *generation) *proxy.Forward {
 	on := func(word string) bool { return slices.Contains(retry.On, word) }
 	return &proxy.Forward{
 		TunnelIdle: g.poolPlans[name].config.Timeouts.Tunnel,
-		Pool: g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: route.NewTemplate(c.Rewrite), Host: c.Host,
+		Pool:       g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: route.NewTemplate(c.Rewrite), Host: c.Host,
 		Retry: proxy.Retry{
 			Attempts: retry.Attempts, Body: retry.Body,
 			Connect: on("connect"), Reset: on("reset"), Timeout: on("timeout"),
