@@ -106,6 +106,7 @@ type Limits struct {
 	HeaderTimeout    time.Duration // for the whole head, and for the TLS handshake: 408
 	BodySize         int64         // bytes; 0: no limit; over it: 413
 	BodyIdleTimeout  time.Duration // between two reads of a body
+	BodyMinRate      int64         // bytes a second of a body either way, over each minute of waiting for the client; 0: none
 	IdleTimeout      time.Duration // of a kept-alive connection
 }
 

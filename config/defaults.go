@@ -24,6 +24,7 @@ func defaultLimits() Limits {
 		HeaderSize:      16 << 10,
 		HeaderTimeout:   10 * time.Second,
 		BodyIdleTimeout: 60 * time.Second,
+		BodyMinRate:     128,
 		IdleTimeout:     75 * time.Second,
 	}
 }

@@ -224,6 +224,7 @@ func readLimits(b *block, l *Limits) {
 	b.duration("header_timeout", &l.HeaderTimeout, leastTimeout)
 	b.size("body_size", &l.BodySize, 0, math.MaxInt64)
 	b.duration("body_idle_timeout", &l.BodyIdleTimeout, leastTimeout)
+	b.size("body_min_rate", &l.BodyMinRate, 0, 1<<40)
 	b.duration("idle_timeout", &l.IdleTimeout, leastTimeout)
 	b.end()
 }

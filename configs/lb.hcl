@@ -65,6 +65,7 @@ limits {
   header_timeout     = "10s"   # for the whole head, and the TLS handshake: 408
   body_size          = 0       # 0: no limit; over it: 413
   body_idle_timeout  = "60s"   # between two reads of a body
+  body_min_rate      = "128B"  # a second, of a body either way, over each minute of waiting for the client; 0: none
   idle_timeout       = "75s"   # of a kept-alive connection
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/internal/progress"
 	"lb/internal/wire"
 )
 
@@ -33,6 +34,7 @@ type requestBody struct {
 	stopped atomic.Bool // by StopBody
 	err     error       // sticky
 	until   time.Time   // set: no read waits longer than this
+	pace    progress.Pace
 	chunks  wire.ChunkDecoder
 }
 
@@ -137,6 +139,7 @@ func (b *requestBody) receive(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	begin := time.Now()
 	for {
 		if b.stopped.Load() {
 			return 0, ErrBodyStopped
@@ -148,6 +151,8 @@ func (b *requestBody) receive(p []byte) (int, error) {
 		}
 		n, err := c.receive(p)
 		switch {
+		case n > 0 && !b.pace.Moved(n, time.Since(begin)):
+			return n, ErrBodyTimeout
 		case n > 0:
 			return n, nil
 		case isInterrupt(err):

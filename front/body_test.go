@@ -69,6 +69,28 @@ func TestSlowUpload(t *testing.T) {
 	c.expect("POST / xxxxxxxxxx")
 }
 
+// TestTrickledBody: a body that moves, but more slowly than the least rate, is cut after a window of waiting.
+func TestTrickledBody(t *testing.T) {
+	got := make(chan error, 1)
+	f := start(t, Options{Handler: bodyError(got), Limits: Limits{BodyMinRate: 1000, RateWindow: 200 * time.Millisecond}})
+	c := dial(t, f)
+	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_, _ = io.WriteString(c, "x")
+			continue
+		case err := <-got:
+			if !errors.Is(err, ErrBodyTimeout) {
+				t.Errorf("the body ended with %v", err)
+			}
+		}
+		break
+	}
+}
+
 func TestContinueIsSentWhenTheBodyIsRead(t *testing.T) {
 	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
 		if string(ctx.RequestURI()) == "/no" {

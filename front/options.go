@@ -85,6 +85,8 @@ type Limits struct {
 	BodySize         int64         // bytes of a request body; over it: 413
 	BodyIdleTimeout  time.Duration // between two reads or two writes that move bytes; 0: 60 s
 	IdleTimeout      time.Duration // between two requests; 0: 75 s
+	BodyMinRate      int64         // bytes a second of a body either way, over each RateWindow of waiting for the client
+	RateWindow       time.Duration // 0: a minute
 }
 
 func (o Options) withDefaults() Options {
@@ -103,6 +105,9 @@ func (o Options) withDefaults() Options {
 	}
 	if l.IdleTimeout <= 0 {
 		l.IdleTimeout = 75 * time.Second
+	}
+	if l.RateWindow <= 0 {
+		l.RateWindow = time.Minute
 	}
 	return o
 }

@@ -25,6 +25,7 @@ func (s *Server) buildFront(cfg *config.Config, g *generation) error {
 		Limits: front.Limits{
 			MaxConnections: l.MaxConnections, ConnectionsPerIP: l.ConnectionsPerIP, HeaderSize: int(l.HeaderSize),
 			HeaderTimeout: l.HeaderTimeout, BodySize: l.BodySize, BodyIdleTimeout: l.BodyIdleTimeout, IdleTimeout: l.IdleTimeout,
+			BodyMinRate: l.BodyMinRate,
 		},
 	}
 	for i := range cfg.Listeners {

@@ -35,6 +35,7 @@ type Conn struct {
 	read, write deadline
 	interrupted atomic.Bool
 	vector      vector
+	pace        Pace // of writes
 	reader      reader
 }
 

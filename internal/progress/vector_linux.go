@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"os"
 	"syscall"
 	"time"
 
@@ -75,11 +76,17 @@ func (c *Conn) tryWrite(try func(uintptr) bool, idle time.Duration) (int, error)
 			return 0, err
 		}
 		v.wait = true
+		begin := time.Now()
 		err := c.rawWrite(try)
 		c.write.wanted.Store(0)
 		if err != nil {
 			return 0, err
 		}
+		if v.errno == 0 && !c.pace.Moved(v.n, time.Since(begin)) {
+			return v.n, os.ErrDeadlineExceeded
+		}
+	} else if v.errno == 0 {
+		c.pace.moved += int64(v.n)
 	}
 	if v.errno != 0 {
 		return 0, &opError{op: "write", errno: v.errno}
