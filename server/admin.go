@@ -44,12 +44,15 @@ func (s *Server) prepareAdmin(cfg *config.Config, g *generation) error {
 // good should the reload fail.
 func (s *Server) bindAdmin(address string) (net.Listener, error) {
 	if s.admin != nil && s.admin.config.Listen == address {
-		file, err := s.admin.listener.(interface{ File() (*os.File, error) }).File()
+		file, err := s.admin.file()
 		if err != nil {
 			return nil, err
 		}
 		defer file.Close()
 		return net.FileListener(file)
+	}
+	if ln, err := s.taken.takeAdmin(address); ln != nil || err != nil {
+		return ln, err
 	}
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		_ = os.Remove(path) // left behind by a process that was killed
@@ -83,7 +86,18 @@ func (s *Server) startAdmin(g *generation) {
 	s.log.Info("admin listening", "address", run.listener.Addr().String())
 }
 
+// file returns another handle of the listening socket, whose file, if it has one, stays when ours is closed.
+func (r *adminRun) file() (*os.File, error) {
+	if u, ok := r.listener.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	return r.listener.(interface{ File() (*os.File, error) }).File()
+}
+
 func (r *adminRun) stop() {
+	if r == nil {
+		return
+	}
 	if r.cancel != nil {
 		r.cancel()
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,9 @@ type Options struct {
 	// Source names what Load reads, for the status. May be empty.
 	Source  string
 	Version string
+	// Command is the program, by its absolute path, and the arguments with which HandOver starts it
+	// anew. Empty: it cannot.
+	Command []string
 }
 
 // Server is one running balancer.
@@ -50,6 +54,8 @@ type Server struct {
 	stopAll    context.CancelFunc
 	running    sync.WaitGroup
 	ready      atomic.Bool
+	taken      *handover   // from the process before; nil: there was none
+	handedOver atomic.Bool // to the next
 
 	reloading  sync.Mutex // one at a time
 	current    atomic.Pointer[generation]
@@ -100,6 +106,7 @@ func (s *Server) Start() error {
 		return err
 	}
 	s.ready.Store(true)
+	s.taken.done()
 	for _, l := range s.front.Listeners() {
 		s.log.Info("listening", "address", l.Address, "tls", l.TLS)
 	}
@@ -113,7 +120,14 @@ func (s *Server) startParts(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	if s.taken, err = takenOver(); err != nil {
+		gen.discard()
+		return err
+	}
 	inherited, err := inheritedListeners(gen.front.Listeners)
+	if err == nil {
+		err = s.taken.listeners(gen.front.Listeners, inherited)
+	}
 	if err != nil {
 		gen.discard()
 		return err
@@ -131,6 +145,9 @@ func (s *Server) startParts(cfg *config.Config) error {
 	s.cache.Start(s.background)
 	s.goRun(s.housekeeping)
 	s.commit(gen)
+	if s.taken != nil {
+		s.awaitFirstProbes()
+	}
 	s.goRun(func() {
 		if err := s.front.Serve(); err != nil {
 			s.log.Error("cannot serve", "error", err)
@@ -182,6 +199,7 @@ func (s *Server) goRun(f func()) { s.running.Go(f) }
 func (s *Server) housekeeping() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	most := 0
 	for {
 		select {
 		case <-s.background.Done():
@@ -191,8 +209,27 @@ func (s *Server) housekeeping() {
 			for _, run := range gen.pools {
 				run.sweep()
 			}
+			most = s.giveBackMemory(most)
 		}
 	}
+}
+
+// crowd is how many connections have to go before their memory is given back at once.
+const crowd = 1000
+
+// giveBackMemory returns what connections needed to the system when most of them have gone; the collector
+// may else not run for minutes, as there is little to do then. It takes and returns the most that were open.
+func (s *Server) giveBackMemory(most int) int {
+	open := 0
+	for _, l := range s.front.Listeners() {
+		n, _ := l.Connections()
+		open += int(n)
+	}
+	if most >= crowd && open < most/4 {
+		debug.FreeOSMemory()
+		return open
+	}
+	return max(most, open)
 }
 
 // Reload reads the configuration anew and goes over to it. On an error nothing has changed. The
@@ -274,11 +311,19 @@ func (s *Server) Reopen() {
 }
 
 // Stop drains and ends: no longer ready, for shutdown.delay still serving, then no new
-// connections, at most shutdown.grace for the requests in flight. hurry ends the waiting.
+// connections, at most shutdown.grace for the requests in flight. hurry ends the waiting. After
+// HandOver another process serves, so that there is no delay.
 func (s *Server) Stop(hurry context.Context) error {
 	cfg := s.current.Load().config.Shutdown
 	s.ready.Store(false)
-	s.notify(daemon.SdNotifyStopping)
+	if s.handedOver.Load() {
+		cfg.Delay = 0
+		s.reloading.Lock()
+		s.admin.stop() // whoever asks the admin listener means the new process
+		s.reloading.Unlock()
+	} else {
+		s.notify(daemon.SdNotifyStopping)
+	}
 	s.log.Info("stopping", "delay", cfg.Delay.String(), "grace", cfg.Grace.String())
 	if cfg.Delay > 0 {
 		delay := time.NewTimer(cfg.Delay)

@@ -41,6 +41,3 @@ func (s *Server) watchdog() {
 		}
 	}
 }
-
-// Unavailable logs that something was asked for that cannot be had.
-func (s *Server) Unavailable(what string) { s.log.Warn(what) }

@@ -58,7 +58,7 @@ func runCommand(args []string, s streams) int {
 		quick := config.Flags{Listen: *listen, To: strings.Split(*to, ","), Static: *static, Balance: *balance}
 		return serve(server.Options{
 			Load:    func() (*config.Config, config.Diagnostics) { return config.FromFlags(quick) },
-			Version: versionText(),
+			Version: versionText(), Command: ownCommand(),
 		}, s, nil)
 	}
 	file, err := findConfig(*path)
@@ -68,8 +68,18 @@ func runCommand(args []string, s streams) int {
 	}
 	return serve(server.Options{
 		Load:   func() (*config.Config, config.Diagnostics) { return config.Load(file) },
-		Source: file, Version: versionText(),
+		Source: file, Version: versionText(), Command: ownCommand(),
 	}, s, nil)
+}
+
+// ownCommand is how this process was started, with the program as it is named now: later its file may
+// have been replaced.
+func ownCommand() []string {
+	program, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	return append([]string{program}, os.Args[1:]...)
 }
 
 // serve runs a balancer until a signal ends it. started, if not nil, is called once it serves.
@@ -86,19 +96,28 @@ func serve(opt server.Options, s streams, started func(*server.Server)) int {
 	if started != nil {
 		started(srv)
 	}
-	for sig := range signals {
+	handedOver := make(chan bool, 8)
+	for {
+		var sig os.Signal
+		select {
+		case sig = <-signals:
+		case gone := <-handedOver:
+			if gone {
+				return stop(srv, signals, s)
+			}
+			continue
+		}
 		switch sig {
 		case syscall.SIGHUP:
 			_, _ = srv.Reload(context.Background()) // which logs how it went
 		case syscall.SIGUSR1:
 			srv.Reopen()
 		case syscall.SIGUSR2:
-			srv.Unavailable("a new binary cannot take over in this version; restart the service instead")
+			go func() { handedOver <- srv.HandOver(context.Background()) == nil }() // it logs how it went
 		default:
 			return stop(srv, signals, s)
 		}
 	}
-	return exitOK
 }
 
 // stop drains; a second signal ends the process at once.
