@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 needs=(
   nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client
   chromium:chromium promtool:prometheus node:nodejs curl:curl
+  varnishtest:varnish slowhttptest:slowhttptest
 )
 python_modules=(flask:python3-flask websockets:python3-websockets)
 

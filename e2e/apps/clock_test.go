@@ -47,11 +47,7 @@ func clockConfig(t *testing.T, dir string, backends ...string) string {
 // apps start one replica of each kind of application on an address.
 var apps = map[string]func(t *testing.T, address string) *process{
 	"flask": func(t *testing.T, address string) *process {
-		python := "/usr/bin/python3"
-		if exec.Command(python, "-c", "import flask").Run() != nil {
-			t.Skip("Flask is not installed for " + python)
-		}
-		return launch(t, []string{"NAME=" + address}, python, "-m", "flask",
+		return launch(t, []string{"NAME=" + address}, flaskPython(t), "-m", "flask",
 			"--app", filepath.Join(root, "examples/flask-clock/app.py"), "run", "--port", port(address))
 	},
 	"node": func(t *testing.T, address string) *process {
@@ -69,6 +65,16 @@ http { access_log off; client_body_temp_path DIR/b; proxy_temp_path DIR/p; fastc
 	"clock": func(t *testing.T, address string) *process {
 		return launch(t, nil, filepath.Join(scratch, "clock"), "-listen", address, "-name", address)
 	},
+}
+
+// flaskPython returns a Python that has Flask, or skips the test.
+func flaskPython(t *testing.T) string {
+	t.Helper()
+	python := "/usr/bin/python3"
+	if exec.Command(python, "-c", "import flask").Run() != nil {
+		t.Skip("Flask is not installed for " + python)
+	}
+	return python
 }
 
 // TestApplications: a page with its picture, as a browser, curl and h2load see it.

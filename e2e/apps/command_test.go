@@ -241,33 +241,6 @@ func TestServiceManager(t *testing.T) {
 	}
 }
 
-// TestFewDescriptors: more connections than descriptors end nothing; the service is back when they go.
-func TestFewDescriptors(t *testing.T) {
-	dir, ports := t.TempDir(), freePorts(t, 2)
-	write(t, dir, "lb.hcl", strings.NewReplacer("LISTEN", ports[0], "ADMIN", ports[1], "DIR", dir).Replace(okSite)+"limits {\n  max_connections = 100000\n}\n")
-	p := launch(t, nil, "/bin/sh", "-c", "ulimit -n 256; exec "+binary+" -config "+dir+"/lb.hcl")
-	eventually(t, "an answer", func() bool { status, _ := get("http://" + ports[0] + "/"); return status == 200 })
-	var conns []net.Conn
-	for range 1000 {
-		if c, err := net.Dial("tcp", ports[0]); err == nil {
-			_, _ = c.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")) // kept after its answer
-			conns = append(conns, c)
-		}
-	}
-	if len(conns) < 500 {
-		t.Fatalf("only %d connections could be made", len(conns))
-	}
-	for _, c := range conns {
-		c.Close()
-	}
-	eventually(t, "an answer again", func() bool { status, _ := get("http://" + ports[0] + "/"); return status == 200 })
-	select {
-	case <-p.done:
-		t.Error("lb ended")
-	default:
-	}
-}
-
 // TestTLS: two certificates by name, a redirect, and no old version, as curl sees it.
 func TestTLS(t *testing.T) {
 	curl, openssl := need(t, "curl"), need(t, "openssl")

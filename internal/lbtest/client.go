@@ -11,7 +11,8 @@ import (
 // Dial connects a client; the connection ends with the test.
 func Dial(t testing.TB, address string) *Conn {
 	t.Helper()
-	nc, err := net.Dial(network(address))
+	kind, rest := network(address)
+	nc, err := net.Dial(kind, rest)
 	if err != nil {
 		t.Fatalf("cannot connect: %v", err)
 	}

@@ -106,6 +106,16 @@ func (b *Backend) forget(nc net.Conn) {
 	delete(b.open, nc)
 }
 
+// Rest waits until the scripts of all connections have ended; new ones may still come.
+func (b *Backend) Rest(t testing.TB) {
+	t.Helper()
+	Eventually(t, "the backend's connections have ended", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.open) == 0
+	})
+}
+
 // Kill ends the backend as a killed process would: no new connections, those open reset.
 func (b *Backend) Kill() {
 	b.ln.Close()

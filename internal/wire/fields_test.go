@@ -17,9 +17,10 @@ func TestKindOf(t *testing.T) {
 		"Accept-Encoding": AcceptEncoding, "Date": Date, "Idempotency-Key": IdempotencyKey, "If-Match": IfMatch,
 		"If-Modified-Since": IfModifiedSince, "If-None-Match": IfNoneMatch, "If-Range": IfRange,
 		"If-Unmodified-Since": IfUnmodifiedSince, "Range": Range, "Referer": Referer, "User-Agent": UserAgent,
-		"X_Forwarded_For": XForwardedTwin, "X-Forwarded_For": XForwardedTwin, "X_Forwarded-Proto": XForwardedTwin,
-		"X_Forwarded_Host": XForwardedTwin, "X_Real_IP": XForwardedTwin, "X-Real_IP": XForwardedTwin,
-		"X-Forwarded-Forr": Other, "X.Forwarded.For": Other, "Content_Length": Other, "": Other, "A": Other, "Hos": Other, "Hosts": Other,
+		"X_Forwarded_For": Twin, "X-Forwarded_For": Twin, "X_Forwarded-Proto": Twin,
+		"X_Forwarded_Host": Twin, "X_Real_IP": Twin, "X-Real_IP": Twin,
+		"Transfer_Encoding": Twin, "Content_Length": Twin, "ContentLength": Other, "Content_Type": Other,
+		"X-Forwarded-Forr": Other, "X.Forwarded.For": Other, "": Other, "A": Other, "Hos": Other, "Hosts": Other,
 		"Xhost": Other, "Cookie": Other, "Set-Cookie": Other, "X--Real-IP": Other, "Content-Lengtg": Other,
 	}
 	seen := map[Kind]bool{}

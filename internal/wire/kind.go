@@ -26,7 +26,7 @@ const (
 	XForwardedProto
 	XForwardedHost
 	XRealIP
-	XForwardedTwin // spelt with underscores, which many applications read as the same
+	Twin // one of these or of the framing fields with underscores, which many applications read as the same
 	XRequestID
 
 	Accept
@@ -105,7 +105,7 @@ func KindOf(name []byte) Kind {
 	case 14:
 		switch name[0] | 0x20 {
 		case 'c':
-			return pick(name, "content-length", ContentLengthField)
+			return twin(name, "content-length", ContentLengthField)
 		case 'h':
 			return pick(name, "http2-settings", HTTP2Settings)
 		}
@@ -128,7 +128,7 @@ func KindOf(name []byte) Kind {
 	case 17:
 		switch name[0] | 0x20 {
 		case 't':
-			return pick(name, "transfer-encoding", TransferEncoding)
+			return twin(name, "transfer-encoding", TransferEncoding)
 		case 'x':
 			return twin(name, "x-forwarded-proto", XForwardedProto)
 		case 'i':
@@ -154,8 +154,8 @@ func pick(name []byte, lower string, kind Kind) Kind {
 	return Other
 }
 
-// twin is pick for the forwarded fields: the same name with any dash written as
-// an underscore is XForwardedTwin.
+// twin is pick for fields that nobody else may seem to set: the same name with any dash written as
+// an underscore is Twin.
 func twin(name []byte, lower string, kind Kind) Kind {
 	same := true
 	for i, c := range name {
@@ -173,5 +173,5 @@ func twin(name []byte, lower string, kind Kind) Kind {
 	if same {
 		return kind
 	}
-	return XForwardedTwin
+	return Twin
 }

@@ -1,0 +1,321 @@
+//go:build e2e
+
+package apps
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// hostileConfig proxies to APP, and serves a file that is longer than what the system takes off a slow reader's hands.
+const hostileConfig = `
+listen "LISTEN" {}
+admin {
+  listen = "ADMIN"
+}
+access_log {
+  format = "off"
+}
+site "s" {
+  route "/big" {
+    static {
+      root = "DIR"
+    }
+  }
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+pool "app" {
+  backend "APP" {}
+}
+`
+
+// slowTimeout is each of lb's limits on slow clients in TestSlowClients; slack is how much later than
+// that their connections may end.
+const slowTimeout, slack = 2 * time.Second, time.Second
+
+// TestSlowClients: connections that send heads or bodies slowly, or read slowly, cost neither other clients a
+// request nor lb more than their time.
+func TestSlowClients(t *testing.T) {
+	slowhttptest := need(t, "slowhttptest")
+	lb := startHostile(t, `limits {
+  header_timeout    = "2s"
+  body_idle_timeout = "2s"
+  idle_timeout      = "2s"
+}`)
+	connections := strconv.Itoa(min(2000, descriptors(t)/4))
+	good := startSteady(lb.url+"/api/time", 4, 200)
+	eventually(t, "the good clients are served", func() bool { return good.count() >= 200 })
+	before := lb.settledMemory(t, 0)
+	for _, attack := range []struct {
+		name, connections, path string
+		args                    []string
+	}{
+		{"heads", connections, "/", []string{"-H", "-i", "1"}},
+		{"bodies", connections, "/", []string{"-B", "-i", "20"}},
+		{"readers", strconv.Itoa(min(400, descriptors(t)/4)), "/big", []string{"-X", "-n", "1", "-w", "1", "-y", "512", "-z", "5"}},
+	} {
+		t.Run(attack.name, func(t *testing.T) {
+			slow := launch(t, nil, slowhttptest, append(attack.args, "-u", lb.url+attack.path, "-c", attack.connections,
+				"-r", "1000", "-l", "60", "-p", "10")...)
+			n, err := strconv.Atoi(attack.connections)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lb.outlast(t, n)
+			slow.kill()
+		})
+	}
+	good.report(t)
+	after := lb.settledMemory(t, before+before/5+8<<20)
+	t.Logf("%d MiB of memory before, %d MiB after", before>>20, after>>20)
+}
+
+// outlast waits until that many connections have come and gone, and checks that the last went in time.
+func (b *balancer) outlast(t *testing.T, n int) {
+	t.Helper()
+	open, total := b.connections(t)
+	peak := 0
+	eventually(t, fmt.Sprintf("%d connections", n), func() bool {
+		now, came := b.connections(t)
+		peak = max(peak, now-open)
+		return came-total >= n
+	})
+	last := time.Now()
+	eventually(t, "the connections have gone", func() bool {
+		now, _ := b.connections(t)
+		return now <= open+1 // one may be the tool's own, which looks whether the server still answers
+	})
+	took := time.Since(last)
+	t.Logf("up to %d slow connections at a time; the last was gone after %v", peak, took.Round(time.Millisecond))
+	if peak < n/4 {
+		t.Errorf("only %d slow connections were open at a time", peak)
+	}
+	if took > slowTimeout+slack {
+		t.Errorf("the last connection went %v after it came", took)
+	}
+}
+
+// TestFewDescriptors: far more connections than descriptors end lb neither at once nor later, whether it turns
+// the surplus away or was told to accept them all. It serves again when they go.
+func TestFewDescriptors(t *testing.T) {
+	wrapper := filepath.Join(t.TempDir(), "lb")
+	write(t, filepath.Dir(wrapper), "lb", "#!/bin/sh\nulimit -n 256\nexec "+binary+" \"$@\"\n")
+	if err := os.Chmod(wrapper, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	unlimited := binary
+	binary = wrapper
+	defer func() { binary = unlimited }()
+	for name, limits := range map[string]string{
+		"own limit": "", "no limit": "limits {\n  max_connections = 100000\n}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			lb := startHostile(t, limits)
+			held := crowd(t, strings.TrimPrefix(lb.url, "http://"))
+			if limits == "" {
+				turnedAway(t, held[256/2:]) // a proxied connection may need two descriptors
+				if status, _ := get("http://" + lb.admin + "/readyz"); status != 200 {
+					t.Errorf("the admin listener answers %d meanwhile", status)
+				}
+			}
+			for _, c := range held {
+				c.Close()
+			}
+			begin := time.Now()
+			eventually(t, "lb serves again", func() bool { status, _ := get(lb.url + "/api/time"); return status == 200 })
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("lb served again after %v", took)
+			}
+			eventually(t, "no connection is left", func() bool { open, _ := lb.connections(t); return open == 0 })
+			select {
+			case <-lb.done:
+				t.Errorf("lb ended:\n%s", lb.output())
+			default:
+			}
+		})
+	}
+}
+
+// crowd opens a thousand connections: with nothing on them, with half a head, and with a whole request.
+func crowd(t *testing.T, address string) []net.Conn {
+	t.Helper()
+	var held []net.Conn
+	for i := range min(1000, descriptors(t)/4) {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		_, _ = io.WriteString(c, []string{"", "GET / HTTP/1.1\r\nHost: a\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"}[i%3])
+		held = append(held, c)
+	}
+	return held
+}
+
+// turnedAway wants each connection to have ended, and some to have been told why.
+func turnedAway(t *testing.T, surplus []net.Conn) {
+	t.Helper()
+	told := 0
+	for _, c := range surplus {
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		answer, err := io.ReadAll(c)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("a connection beyond the limit is left waiting")
+		}
+		if strings.HasPrefix(string(answer), "HTTP/1.1 503 ") {
+			told++
+		}
+	}
+	t.Logf("%d of %d connections beyond the limit were told so", told, len(surplus))
+	if told == 0 {
+		t.Error("no connection beyond the limit was told so")
+	}
+}
+
+func startHostile(t *testing.T, limits string) *balancer {
+	t.Helper()
+	app := freePorts(t, 1)[0]
+	apps["clock"](t, app)
+	dir := t.TempDir()
+	write(t, dir, "big", strings.Repeat("0123456789abcdef", 8<<20/16))
+	lb := startLB(t, dir, limits+strings.Replace(hostileConfig, "APP", app, 1))
+	eventually(t, "the application answers", func() bool { status, _ := get(lb.url + "/api/time"); return status == 200 })
+	if status, _ := get(lb.url + "/big"); status != 200 { // which lb keeps in memory from now on
+		t.Fatalf("the file: %d", status)
+	}
+	return lb
+}
+
+// descriptors is how many this process may have open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	return int(min(limit.Cur, 1<<20))
+}
+
+var connectionSeries = regexp.MustCompile(`(?m)^lb_connections(_total)?\{[^}]*\} (\d+)$`)
+
+// connections reads how many client connections are open, and how many there were in all.
+func (b *balancer) connections(t *testing.T) (open, total int) {
+	t.Helper()
+	_, text := get("http://" + b.admin + "/metrics")
+	series := connectionSeries.FindAllStringSubmatch(text, -1)
+	if len(series) != 2 {
+		t.Fatalf("no connections in the metrics:\n%.1000s", text)
+	}
+	for _, s := range series {
+		n, err := strconv.Atoi(s[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s[1] == "" {
+			open = n
+		} else {
+			total = n
+		}
+	}
+	return open, total
+}
+
+// settledMemory returns what lb holds of memory once garbage is collected: at most that many bytes within a
+// minute, else the test fails; 0 for as it is.
+func (b *balancer) settledMemory(t *testing.T, most int64) int64 {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(250 * time.Millisecond) {
+		get("http://" + b.admin + "/debug/pprof/heap?gc=1")
+		now := memory(t, b.Process.Pid, "VmRSS")
+		if most == 0 || now <= most {
+			return now
+		}
+		if time.Now().After(end) {
+			t.Errorf("lb holds %d MiB, more than %d MiB", now>>20, most>>20)
+			return now
+		}
+	}
+}
+
+// steady is a few clients on kept connections who ask at a steady rate and look at the clock.
+type steady struct {
+	mu     sync.Mutex
+	took   []time.Duration
+	failed []string
+	end    chan struct{}
+	group  sync.WaitGroup
+}
+
+func startSteady(url string, clients, perSecond int) *steady {
+	s := &steady{end: make(chan struct{})}
+	for range clients {
+		client := &http.Client{Timeout: patience, Transport: &http.Transport{}}
+		s.group.Go(func() {
+			defer client.CloseIdleConnections()
+			tick := time.NewTicker(time.Second * time.Duration(clients) / time.Duration(perSecond))
+			defer tick.Stop()
+			for {
+				select {
+				case <-s.end:
+					return
+				case <-tick.C:
+					s.once(client, url)
+				}
+			}
+		})
+	}
+	return s
+}
+
+func (s *steady) once(client *http.Client, url string) {
+	begin := time.Now()
+	response, err := client.Get(url)
+	if err == nil {
+		_, err = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		if err == nil && response.StatusCode != http.StatusOK {
+			err = fmt.Errorf("status %s", response.Status)
+		}
+	}
+	took := time.Since(begin)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.took = append(s.took, took); err != nil {
+		s.failed = append(s.failed, err.Error())
+	}
+}
+
+func (s *steady) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.took)
+}
+
+// report ends the clients. None may have failed; how long they waited is told, not judged.
+func (s *steady) report(t *testing.T) {
+	t.Helper()
+	close(s.end)
+	s.group.Wait()
+	slices.Sort(s.took)
+	t.Logf("good clients: %d requests, half within %v, 99 %% within %v", len(s.took), s.took[len(s.took)/2], s.took[len(s.took)*99/100])
+	if len(s.failed) > 0 {
+		t.Errorf("good clients: %d of %d requests failed, the first with %s", len(s.failed), len(s.took), s.failed[0])
+	}
+}
