@@ -74,14 +74,29 @@ func bindUnix(path string) (net.Listener, error) {
 	return ln, nil
 }
 
-// duplicate returns the socket's descriptor for another process. A socket file stays when ours is
-// closed, since it is the other's from now on.
-func duplicate(ln net.Listener) (*os.File, error) {
+// Duplicate returns another descriptor of a listening socket, for another process or another
+// listener. A socket file stays when ours is closed, since it is the other's from now on.
+func Duplicate(ln net.Listener) (*os.File, error) {
 	if u, ok := ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false)
 	}
-	if filer, ok := ln.(interface{ File() (*os.File, error) }); ok {
-		return filer.File()
+	sc, ok := ln.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
 	}
-	return nil, errors.ErrUnsupported
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	// Not the listener's own File: to hand that to a process makes the socket a blocking one, in
+	// which ours would hang.
+	var fd int
+	var dupErr error
+	if err := raw.Control(func(socket uintptr) { fd, dupErr = dup(socket) }); err != nil {
+		return nil, err
+	}
+	if dupErr != nil {
+		return nil, os.NewSyscallError("dup", dupErr)
+	}
+	return os.NewFile(uintptr(fd), ln.Addr().String()), nil
 }

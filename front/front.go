@@ -220,7 +220,7 @@ func (f *Front) Files() (map[string]*os.File, error) {
 	defer f.mu.Unlock()
 	files := map[string]*os.File{}
 	for address, s := range f.sockets {
-		file, err := duplicate(s.ln)
+		file, err := Duplicate(s.ln)
 		if err != nil {
 			for _, file := range files {
 				file.Close()

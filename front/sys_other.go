@@ -2,8 +2,13 @@
 
 package front
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
 func descriptorLimit() (int, bool) { return 0, false }
 
 func readable(net.Conn) bool { return false }
+
+func dup(uintptr) (int, error) { return 0, errors.ErrUnsupported }

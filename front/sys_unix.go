@@ -36,3 +36,6 @@ func readable(nc net.Conn) bool {
 	})
 	return found
 }
+
+// dup returns another descriptor, which no program that is started gets by itself.
+func dup(fd uintptr) (int, error) { return unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }

@@ -11,6 +11,7 @@ import (
 
 	"lb/admin"
 	"lb/config"
+	"lb/front"
 )
 
 // adminRun is the admin listener with what ends it.
@@ -44,7 +45,7 @@ func (s *Server) prepareAdmin(cfg *config.Config, g *generation) error {
 // good should the reload fail.
 func (s *Server) bindAdmin(address string) (net.Listener, error) {
 	if s.admin != nil && s.admin.config.Listen == address {
-		file, err := s.admin.file()
+		file, err := front.Duplicate(s.admin.listener)
 		if err != nil {
 			return nil, err
 		}
@@ -84,14 +85,6 @@ func (s *Server) startAdmin(g *generation) {
 		}
 	})
 	s.log.Info("admin listening", "address", run.listener.Addr().String())
-}
-
-// file returns another handle of the listening socket, whose file, if it has one, stays when ours is closed.
-func (r *adminRun) file() (*os.File, error) {
-	if u, ok := r.listener.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
-	}
-	return r.listener.(interface{ File() (*os.File, error) }).File()
 }
 
 func (r *adminRun) stop() {

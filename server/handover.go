@@ -83,7 +83,7 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 		given.Listeners[address] = give(file)
 	}
 	if a := s.admin; a != nil {
-		file, err := a.file()
+		file, err := front.Duplicate(a.listener)
 		if err != nil {
 			return 0, fmt.Errorf("cannot hand over the admin listener: %w", err)
 		}
@@ -106,7 +106,8 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 		_ = cmd.Process.Kill()
 		return 0, fmt.Errorf("%w (%w)", err, cmd.Wait())
 	}
-	return cmd.Process.Pid, cmd.Process.Release()
+	pid = cmd.Process.Pid
+	return pid, cmd.Process.Release() // it outlives us
 }
 
 // environment is ours without what holds for this process alone.

@@ -170,10 +170,16 @@ type balancer struct {
 // startLB runs lb with that configuration, in which LISTEN, ADMIN and DIR are replaced.
 func startLB(t *testing.T, dir, text string) *balancer {
 	t.Helper()
+	return startProgram(t, binary, dir, text)
+}
+
+// startProgram is startLB with a certain binary.
+func startProgram(t *testing.T, program, dir, text string) *balancer {
+	t.Helper()
 	ports := freePorts(t, 2)
 	b := &balancer{url: "http://" + ports[0], admin: ports[1], dir: dir, file: filepath.Join(dir, "lb.hcl")}
 	b.configure(t, text)
-	b.process = launch(t, nil, binary, "-config", b.file)
+	b.process = launch(t, nil, program, "-config", b.file)
 	eventually(t, "lb is ready", func() bool {
 		select {
 		case <-b.done:

@@ -1,0 +1,229 @@
+//go:build e2e
+
+package apps
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// strict is a load of clients that forgive nothing: each speaks on one connection until an answer
+// announces its end, and a request without a whole answer of 200 is a failure, never tried again.
+type strict struct {
+	address        string
+	served, failed atomic.Int64
+	first          atomic.Pointer[string]
+	end            chan struct{}
+	group          sync.WaitGroup
+}
+
+// startStrict runs clients that ask so often, half of them on a new connection each time.
+func startStrict(address string, clients int, every time.Duration) *strict {
+	s := &strict{address: address, end: make(chan struct{})}
+	for i := range clients {
+		s.group.Go(func() { s.client(i%2 == 0, every) })
+	}
+	return s
+}
+
+func (s *strict) client(keep bool, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var c net.Conn
+	var r *bufio.Reader
+	for {
+		select {
+		case <-s.end:
+			if c != nil {
+				c.Close()
+			}
+			return
+		case <-tick.C:
+		}
+		var err error
+		if c == nil {
+			if c, err = net.DialTimeout("tcp", s.address, patience); err == nil {
+				_ = c.SetDeadline(time.Now().Add(5 * time.Minute))
+				r = bufio.NewReader(c)
+			}
+		}
+		again := false
+		if err == nil {
+			again, err = s.ask(c, r, keep)
+		}
+		s.served.Add(1)
+		if err != nil {
+			s.failed.Add(1)
+			text := err.Error()
+			s.first.CompareAndSwap(nil, &text)
+		}
+		if c != nil && !again {
+			c.Close()
+			c = nil
+		}
+	}
+}
+
+// ask reports whether the connection can be used again.
+func (s *strict) ask(c net.Conn, r *bufio.Reader, keep bool) (again bool, err error) {
+	connection := ""
+	if !keep {
+		connection = "Connection: close\r\n"
+	}
+	if _, err := fmt.Fprintf(c, "GET /api/time HTTP/1.1\r\nHost: a\r\n%s\r\n", connection); err != nil {
+		return false, fmt.Errorf("cannot send: %w", err)
+	}
+	response, err := http.ReadResponse(r, &http.Request{Method: "GET"})
+	if err != nil {
+		return false, fmt.Errorf("no answer: %w", err)
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return false, fmt.Errorf("half an answer: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return false, fmt.Errorf("status %s", response.Status)
+	}
+	return keep && !response.Close, nil
+}
+
+func (s *strict) stop() (served, failed int64, first string) {
+	close(s.end)
+	s.group.Wait()
+	if p := s.first.Load(); p != nil {
+		first = *p
+	}
+	return s.served.Load(), s.failed.Load(), first
+}
+
+func (b *balancer) pid() int {
+	status, body := get("http://" + b.admin + "/api/v1/status")
+	var answer struct{ PID int }
+	if status != 200 || json.Unmarshal([]byte(body), &answer) != nil {
+		return 0
+	}
+	return answer.PID
+}
+
+// TestHandOver: SIGUSR2 puts a new binary in place of the old one, many times under load, and no client notices.
+// A binary that ends at once changes nothing.
+func TestHandOver(t *testing.T) {
+	clocks := freePorts(t, 3)
+	for _, address := range clocks {
+		launch(t, nil, filepath.Join(scratch, "clock"), "-listen", address, "-name", address)
+	}
+	dir := t.TempDir()
+	text := "listen \"LISTEN\" {}\nlisten \"unix:DIR/lb.sock\" {}\nadmin {\n  listen = \"ADMIN\"\n}\naccess_log {\n  format = \"off\"\n}\nlog {\n  file = \"DIR/lb.log\"\n}\n" +
+		"site \"clock\" {\n  route \"/\" {\n    proxy {\n      pool = \"app\"\n    }\n  }\n}\npool \"app\" {\n"
+	for _, c := range clocks {
+		text += "  backend \"" + c + "\" {}\n"
+	}
+	text += "  health {\n    path = \"/healthz\"\n  }\n}\n"
+	logged := func() string {
+		b, _ := os.ReadFile(filepath.Join(dir, "lb.log"))
+		return string(b)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(logged())
+		}
+	})
+	live := filepath.Join(dir, "lb")
+	install(t, binary, live)
+	// The processes share where they write to, which must outlive the first of them.
+	write(t, dir, "start", "#!/bin/sh\nexec "+live+" \"$@\" >/dev/null 2>&1\n")
+	start := filepath.Join(dir, "start")
+	if err := os.Chmod(start, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lb := startProgram(t, start, dir, text)
+	pid := lb.pid()
+	t.Cleanup(func() {
+		if last := lb.pid(); last != 0 && last != lb.Process.Pid {
+			_ = syscall.Kill(last, syscall.SIGKILL)
+		}
+	})
+	load := startStrict(strings.TrimPrefix(lb.url, "http://"), 16, 50*time.Millisecond)
+	const times = 20
+	for i := range times {
+		install(t, binary, live) // another file by the same name
+		if err := syscall.Kill(pid, syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		before := pid
+		eventually(t, fmt.Sprintf("new process %d serves the admin listener", i+1), func() bool {
+			now := lb.pid()
+			if now != 0 {
+				pid = now
+			}
+			return now != 0 && now != before
+		})
+		eventually(t, "the process before ends", func() bool { return !alive(before) })
+		if i == 0 && lb.exits(t) != 0 {
+			t.Error("the first process did not exit with 0")
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "lb.sock")); err != nil {
+		t.Errorf("the socket file has gone: %v", err)
+	}
+
+	broken := filepath.Join(dir, "broken")
+	write(t, dir, "broken", "#!/bin/sh\nexit 3\n")
+	if err := os.Chmod(broken, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	install(t, broken, live)
+	if err := syscall.Kill(pid, syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the failure in the log", func() bool { return strings.Contains(logged(), "did not take over") })
+	served := load.served.Load()
+	eventually(t, "more requests", func() bool { return load.served.Load() > served+100 })
+	if now := lb.pid(); now != pid {
+		t.Errorf("process %d serves instead of %d", now, pid)
+	}
+	n, failed, first := load.stop()
+	t.Logf("%d requests during %d takeovers, %d failed", n, times, failed)
+	if failed != 0 {
+		t.Errorf("first failure: %s", first)
+	}
+	_ = syscall.Kill(pid, syscall.SIGTERM)
+	eventually(t, "the last process ends", func() bool { return !alive(pid) })
+}
+
+// alive reports whether a process runs; one that has ended and waits for its parent does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+}
+
+// install puts a copy of a program in place of another in one step, as package managers do.
+func install(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to+".new", b, 0o755)
+	}
+	if err == nil {
+		err = os.Rename(to+".new", to)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
