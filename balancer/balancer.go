@@ -90,4 +90,4 @@ func newFirst(backends []*pool.Backend, _ uint64) pool.Picker {
 }
 
 // Pick implements pool.Picker.
-func (f first) Pick() *pool.Backend { return scan(f, 0) }
+func (f first) Pick(uint64) *pool.Backend { return scan(f, 0) }

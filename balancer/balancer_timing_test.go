@@ -13,7 +13,7 @@ var sizes = []int{3, 10, 32, 100, 1000}
 func BenchmarkPick(b *testing.B) {
 	forEach(b, func(b *testing.B, p pool.Picker) {
 		for b.Loop() {
-			p.Pick().Release()
+			p.Pick(0).Release()
 		}
 	})
 }
@@ -23,7 +23,7 @@ func BenchmarkPickParallel(b *testing.B) {
 	forEach(b, func(b *testing.B, p pool.Picker) {
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				p.Pick().Release()
+				p.Pick(0).Release()
 			}
 		})
 	})
@@ -36,7 +36,7 @@ func BenchmarkPickLimited(b *testing.B) {
 		b.Run(name+"/100", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				p.Pick().Release()
+				p.Pick(0).Release()
 			}
 		})
 	}
@@ -53,7 +53,7 @@ func BenchmarkPickNearlyFull(b *testing.B) {
 		b.Run(name+"/1000", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				p.Pick().Release()
+				p.Pick(0).Release()
 			}
 		})
 	}

@@ -43,7 +43,7 @@ func newLeastConn(backends []*pool.Backend, _ uint64) pool.Picker {
 }
 
 // Pick implements pool.Picker.
-func (l *leastConn) Pick() *pool.Backend {
+func (l *leastConn) Pick(uint64) *pool.Backend {
 	for range races {
 		random := l.random()
 		var best choice

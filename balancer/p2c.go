@@ -27,7 +27,7 @@ func newP2C(backends []*pool.Backend, _ uint64) pool.Picker {
 }
 
 // Pick implements pool.Picker. If both are full, the first with room behind them is taken.
-func (p *p2c) Pick() *pool.Backend {
+func (p *p2c) Pick(uint64) *pool.Backend {
 	i, j := p.two()
 	one, other := p.backends[i], p.backends[j]
 	a, roomA := one.Load()

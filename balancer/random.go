@@ -23,7 +23,7 @@ func newRandom(backends []*pool.Backend, _ uint64) pool.Picker {
 }
 
 // Pick implements pool.Picker. If the one drawn is full, the first with room behind it is taken.
-func (r *random) Pick() *pool.Backend {
+func (r *random) Pick(uint64) *pool.Backend {
 	i := r.draw.index(r.random())
 	if b := r.backends[i]; b.Reserve() {
 		return b

@@ -74,7 +74,7 @@ func TestP2COfTwoIsExact(t *testing.T) {
 		backends[0].Reserve()
 	}
 	for i := range 9 {
-		if b := p.Pick(); b != backends[1] {
+		if b := p.Pick(0); b != backends[1] {
 			t.Fatalf("pick %d went to the busy one", i)
 		}
 	}
@@ -86,7 +86,7 @@ func TestP2CIdleByWeight(t *testing.T) {
 	p.random = rand.New(rand.NewPCG(5, 6)).Uint64
 	heavy := 0
 	for range 10_000 {
-		b := p.Pick()
+		b := p.Pick(0)
 		if b == backends[0] {
 			heavy++
 		}
@@ -125,7 +125,7 @@ func TestLeastConnSharesTies(t *testing.T) {
 		counts := map[*pool.Backend]int{}
 		const picks = 60_000
 		for range picks {
-			b := p.Pick()
+			b := p.Pick(0)
 			counts[b]++
 			b.Release()
 		}
@@ -154,7 +154,7 @@ func TestLeastConnIsExactWhenSmall(t *testing.T) {
 		p := newLeastConn(backends, 0)
 		for range 20 {
 			before := inFlight(backends)
-			chosen := slices.Index(backends, p.Pick())
+			chosen := slices.Index(backends, p.Pick(0))
 			for i := range backends {
 				if before[i]*int64(weights[chosen]) < before[chosen]*int64(weights[i]) {
 					t.Fatalf("picked %d (%d in flight, weight %d) while %d had %d, weight %d",
@@ -172,7 +172,7 @@ func TestLeastConnSampleStaysEven(t *testing.T) {
 	p := newLeastConn(backends, 0).(*leastConn)
 	p.random = rand.New(rand.NewPCG(9, 10)).Uint64
 	for range 10_000 {
-		p.Pick()
+		p.Pick(0)
 	}
 	counts := inFlight(backends)
 	if most, least := slices.Max(counts), slices.Min(counts); most > 12 || least < 6 {

@@ -36,7 +36,7 @@ func newRoundRobin(backends []*pool.Backend, seed uint64) pool.Picker {
 }
 
 // Pick implements pool.Picker.
-func (r *roundRobin) Pick() *pool.Backend {
+func (r *roundRobin) Pick(uint64) *pool.Backend {
 	at := int((r.start + r.next.Add(1) - 1) % uint64(len(r.schedule)))
 	if b := r.schedule[at]; b.Reserve() {
 		return b

@@ -77,7 +77,7 @@ func TestRoundRobinTakesTurns(t *testing.T) {
 	for seed := range uint64(5) {
 		p := newRoundRobin(backends, seed)
 		for i := range uint64(7) {
-			if b := p.Pick(); b != backends[(seed+i)%3] {
+			if b := p.Pick(0); b != backends[(seed+i)%3] {
 				t.Errorf("seed %d, pick %d: %s", seed, i, b.Address())
 			}
 		}
@@ -92,7 +92,7 @@ func TestRoundRobinPassesOverTheFull(t *testing.T) {
 	}
 	p := newRoundRobin(backends, 0)
 	for range 300 {
-		p.Pick()
+		p.Pick(0)
 	}
 	if got := inFlight(backends); got[0] != 1 || got[1] == 0 || got[2] == 0 || got[1]+got[2] != 299 {
 		t.Errorf("in flight: %v", got)

@@ -19,6 +19,7 @@ type Forward struct {
 	Rewrite     route.Template // zero: the path as it is
 	Host        string         // "": the client's
 	Retry       Retry
+	HashKey     HashKey // zero: the pool does not hash
 }
 
 // Retry says what is tried again.
@@ -37,7 +38,8 @@ func (f *Forward) Serve(x *Exchange) {
 		return
 	}
 	x.out = f.request(x, x.out[:0])
-	b, err := f.Pool.Pick(context.Background(), nil)
+	x.key = f.HashKey.of(x)
+	b, err := f.Pool.Pick(context.Background(), x.key, nil)
 	for err == nil {
 		x.tried = append(x.tried, b)
 		x.tries++
@@ -130,7 +132,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 // another reserves a backend that has not been tried, if one is free and the budget allows; else
 // it returns nil. There is an answer at hand, so it does not wait.
 func (f *Forward) another(x *Exchange) *pool.Backend {
-	next := f.Pool.TryPick(x.tried)
+	next := f.Pool.TryPick(x.key, x.tried)
 	if next != nil && !f.Pool.AllowRetry() {
 		next.Release()
 		return nil
@@ -151,7 +153,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		return nil
 	}
 	if x.tries <= f.Retry.Attempts && f.Retry.onOutcome(outcome) && !x.body.spent && x.mayResend(err) && f.Pool.AllowRetry() {
-		next, pickErr := f.Pool.Pick(context.Background(), x.tried)
+		next, pickErr := f.Pool.Pick(context.Background(), x.key, x.tried)
 		if pickErr == nil {
 			f.Pool.Metrics().Retried(outcome, 0)
 			return next
