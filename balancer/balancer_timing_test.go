@@ -69,7 +69,7 @@ func BenchmarkBuild(b *testing.B) {
 		backends := members(0, weights...)
 		b.Run(fmt.Sprintf("round_robin/%d", n), func(b *testing.B) {
 			for b.Loop() {
-				newRoundRobin(backends, 0)
+				newRoundRobin(backends, 0, nil)
 			}
 		})
 	}

@@ -75,7 +75,7 @@ func TestLargeWeightsAreScaled(t *testing.T) {
 func TestRoundRobinTakesTurns(t *testing.T) {
 	backends := members(0, 1, 1, 1)
 	for seed := range uint64(5) {
-		p := newRoundRobin(backends, seed)
+		p := newRoundRobin(backends, seed, nil)
 		for i := range uint64(7) {
 			if b := p.Pick(0); b != backends[(seed+i)%3] {
 				t.Errorf("seed %d, pick %d: %s", seed, i, b.Address())
@@ -86,11 +86,11 @@ func TestRoundRobinTakesTurns(t *testing.T) {
 
 func TestRoundRobinPassesOverTheFull(t *testing.T) {
 	backends := []*pool.Backend{
-		pool.NewBackend(pool.Member{Address: "a", Weight: 100, MaxConns: 1}),
-		pool.NewBackend(pool.Member{Address: "b"}),
-		pool.NewBackend(pool.Member{Address: "c"}),
+		pool.NewBackend(pool.Member{Address: "a", Weight: 100, MaxConns: 1}, nil),
+		pool.NewBackend(pool.Member{Address: "b"}, nil),
+		pool.NewBackend(pool.Member{Address: "c"}, nil),
 	}
-	p := newRoundRobin(backends, 0)
+	p := newRoundRobin(backends, 0, nil)
 	for range 300 {
 		p.Pick(0)
 	}

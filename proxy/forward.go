@@ -69,8 +69,13 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 	client := b.Conns.(*transport.Client)
 	// A body that is not kept cannot be sent again, so it does not risk a kept connection.
 	for fresh := x.body.streamed; ; fresh = true {
+		var wait pool.Waiting
+		if !x.body.streamed { // else the client's own pace would count as the backend's
+			wait = b.Await()
+		}
 		conn, err := client.Get(context.Background(), fresh)
 		if err != nil {
+			b.Settle(wait, 0)
 			return f.failed(x, b, err)
 		}
 		begin := time.Now()
@@ -78,8 +83,14 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 		if err == nil {
 			x.upstream = time.Since(begin)
 			b.Observe(x.upstream)
+			took := x.upstream
+			if isFailure(conn.Head.Status) {
+				took = 0
+			}
+			b.Settle(wait, took)
 			return f.answered(x, b, conn, up)
 		}
+		b.Settle(wait, 0)
 		up.stop(x)
 		conn.Done(false)
 		if stale(err) && up == nil && x.mayResend(err) {
@@ -110,7 +121,7 @@ func (x *Exchange) mayResend(err error) bool {
 func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload) *pool.Backend {
 	status := conn.Head.Status
 	b.Metrics.Requests.Inc(status)
-	failure := status == 502 || status == 503 || status == 504
+	failure := isFailure(status)
 	if failure && f.Retry.onStatus(status) && up == nil && x.idempotent() && x.tries <= f.Retry.Attempts {
 		if next := f.another(x); next != nil {
 			b.Report(pool.Status)
@@ -128,6 +139,9 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	b.Release()
 	return nil
 }
+
+// isFailure reports whether a status says that the backend, or what is behind it, failed.
+func isFailure(status int) bool { return status == 502 || status == 503 || status == 504 }
 
 // another reserves a backend that has not been tried, if one is free and the budget allows; else
 // it returns nil. There is an answer at hand, so it does not wait.

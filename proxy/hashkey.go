@@ -3,6 +3,7 @@ package proxy
 import (
 	"strings"
 
+	"lb/internal/stablehash"
 	"lb/internal/wire"
 )
 
@@ -51,19 +52,19 @@ func (k HashKey) of(x *Exchange) uint64 {
 	case keyNone:
 		return 0
 	case keyPath:
-		return newHash().add(x.clean).sum()
+		return stablehash.New().Add(x.clean).Sum()
 	case keyURI:
-		return newHash().add(x.clean).add(x.query).sum()
+		return stablehash.New().Add(x.clean).Add(x.query).Sum()
 	case keyHeader:
 		value = headerNamed(x.Fields, k.name)
 	case keyCookie:
 		value = cookieNamed(x.Fields, k.name)
 	}
 	if len(value) > 0 {
-		return newHash().add(value).sum()
+		return stablehash.New().Add(value).Sum()
 	}
 	address := x.clientIP.As16()
-	return newHash().add(address[:]).sum()
+	return stablehash.New().Add(address[:]).Sum()
 }
 
 // headerNamed returns the first field of that name.
@@ -99,24 +100,4 @@ func cookieNamed(fields []wire.Field, name string) []byte {
 		}
 	}
 	return nil
-}
-
-// hash is FNV-1a of 64 bits. Its upper bits hardly move for short texts, so that sum mixes them.
-type hash uint64
-
-func newHash() hash { return 0xcbf29ce484222325 }
-
-func (h hash) add(text []byte) hash {
-	for _, c := range text {
-		h = (h ^ hash(c)) * 0x100000001b3
-	}
-	return h
-}
-
-// sum is the finish of SplitMix64.
-func (h hash) sum() uint64 {
-	n := uint64(h)
-	n = (n ^ n>>30) * 0xbf58476d1ce4e5b9
-	n = (n ^ n>>27) * 0x94d049bb133111eb
-	return n ^ n>>31
 }
