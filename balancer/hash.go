@@ -14,6 +14,9 @@ const (
 	// boundFactor is how far above the average, for its weight, a backend may be loaded before keys move on
 	// ("Consistent Hashing with Bounded Loads", Mirrokni, Thorup, Zadimoghaddam).
 	boundFactor = 1.25
+	// boundAtLeast is the load that no backend is passed over for, however idle the others are: a browser's
+	// requests come by six connections at once, and with a few in flight in all, every second one would move.
+	boundAtLeast = 8
 	// longestWalk is how many slots are tried for one below the bound. At most four of five backends can be above
 	// it, so that this many slots hardly ever miss the others.
 	longestWalk = 64
@@ -77,9 +80,9 @@ func (h *hashed) Pick(key uint64) *pool.Backend {
 }
 
 // allows tells whether a backend with so many requests may have one more: up to its share of all of them and
-// a quarter, rounded up.
+// a quarter, rounded up, but at least boundAtLeast.
 func (h *hashed) allows(i int, inFlight int64) bool {
-	return inFlight <= 0 || float64(inFlight+1) <= math.Ceil(h.shares[i]*float64(h.load()+1))
+	return inFlight < boundAtLeast || float64(inFlight+1) <= math.Ceil(h.shares[i]*float64(h.load()+1))
 }
 
 // load returns the requests in flight on all backends, counted by one request now and then.
