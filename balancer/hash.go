@@ -2,7 +2,6 @@ package balancer
 
 import (
 	"math"
-	"math/bits"
 	"sync/atomic"
 
 	"golang.org/x/sys/cpu"
@@ -17,19 +16,19 @@ const (
 	// boundAtLeast is the load that no backend is passed over for, however idle the others are: a browser's
 	// requests come by six connections at once, and with a few in flight in all, every second one would move.
 	boundAtLeast = 8
-	// longestWalk is how many slots are tried for one below the bound. At most four of five backends can be above
-	// it, so that this many slots hardly ever miss the others.
-	longestWalk = 64
+	// longestWalk is how many slots are looked at for a backend below the bound. Of the average load four backends in
+	// five at most can be above it, so that this many slots hardly ever miss the others.
+	longestWalk = 100
 	// countEvery is how long, in nanoseconds for each backend, the total of the requests in flight is good for:
 	// counting takes a hundredth of that.
 	countEvery = 1000
 )
 
 // hashed sends a key always to the same backend, by a Maglev table. A backend that is full, or loaded too far
-// above the average, is passed over to the one in the next slot: the same for the same key.
+// above the average, is passed over to another one: the same for the same key.
 type hashed struct {
 	backends []*pool.Backend
-	table    []uint32  // slots: indexes of backends
+	table    maglev
 	shares   []float64 // of the weights, times boundFactor
 
 	_     cpu.CacheLinePad
@@ -55,28 +54,21 @@ func newHash(backends []*pool.Backend, _ uint64, _ source) pool.Picker {
 // Pick implements pool.Picker. With nobody below the bound the key's own backend is taken, and
 // if that is full, the first with room behind it.
 func (h *hashed) Pick(key uint64) *pool.Backend {
-	start, _ := bits.Mul64(key, uint64(len(h.table)))
-	last := -1
-	for k := range uint64(longestWalk) {
-		at := start + k
-		if at >= uint64(len(h.table)) {
-			at -= uint64(len(h.table))
-		}
-		i := int(h.table[at])
-		if i == last {
+	owner := -1
+	for range longestWalk {
+		i, ok := h.table.at(key)
+		if key = another(key); !ok {
 			continue
 		}
-		last = i
+		if owner < 0 {
+			owner = i
+		}
 		b := h.backends[i]
 		if inFlight, room := b.Load(); room && h.allows(i, inFlight) && b.Reserve() {
 			return b
 		}
 	}
-	owner := int(h.table[start])
-	if b := h.backends[owner]; b.Reserve() {
-		return b
-	}
-	return scan(h.backends, owner)
+	return scan(h.backends, max(owner, 0))
 }
 
 // allows tells whether a backend with so many requests may have one more: up to its share of all of them and
