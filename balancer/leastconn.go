@@ -3,7 +3,7 @@ package balancer
 import "lb/pool"
 
 const (
-	// exactUpTo is the largest set in which least_conn looks at every backend.
+	// exactUpTo is the largest set in which least_conn and peak_ewma look at every backend.
 	exactUpTo = 32
 	// samples is how many it looks at in a larger one.
 	samples = 8

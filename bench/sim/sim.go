@@ -59,6 +59,7 @@ type simulation struct {
 type view struct {
 	backends []*pool.Backend
 	picker   pool.Picker
+	index    map[*pool.Backend]int // in the scenario
 }
 
 // run simulates. The same seed comes to the same result.
@@ -119,7 +120,11 @@ func (sim *simulation) join(i int, factory func([]*pool.Backend, uint64) pool.Pi
 	m := pool.Member{Address: fmt.Sprintf("10.%d.%d.%d:80", i>>16, i>>8&255, i&255)}
 	for k := range sim.views {
 		v := &sim.views[k]
-		v.backends = append(v.backends, pool.NewBackend(m, func() int64 { return int64(sim.now) }))
+		b := pool.NewBackend(m, func() int64 { return int64(sim.now) })
+		if v.index == nil {
+			v.index = map[*pool.Backend]int{}
+		}
+		v.backends, v.index[b] = append(v.backends, b), i
 		if len(v.backends) >= sim.first() {
 			v.picker = factory(v.backends, stablehash.Mix(seed+uint64(k)))
 		}
@@ -140,7 +145,7 @@ func (sim *simulation) first() int {
 // ask sends one request by a balancer.
 func (sim *simulation) ask(by int, key uint64, luck float64) {
 	b := sim.views[by].picker.Pick(key)
-	i := slices.Index(sim.views[by].backends, b)
+	i := sim.views[by].index[b]
 	begin := sim.now
 	worker := -1
 	if free := sim.free[i]; len(free) > 0 {
