@@ -98,7 +98,7 @@ func TestMaglevMovesFewKeys(t *testing.T) {
 		all := picker(t, "hash", backends)
 		for gone := range 3 {
 			less := picker(t, "hash", slices.Delete(slices.Clone(backends), gone*n/3, gone*n/3+1))
-			const keys = 50_000
+			const keys = 20_000
 			moved := 0
 			for i := range keys {
 				before, after := all.Pick(keyOf(i)), less.Pick(keyOf(i))
