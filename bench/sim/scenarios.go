@@ -78,9 +78,9 @@ func coldStart() scenario {
 func mixedSizes() scenario {
 	return scenario{
 		name: "mixed sizes",
-		text: "40 backends with 1, 2, 4 or 8 workers at 50 ms and all of weight 1, 4 balancers, 2,000 requests a second: " +
+		text: "24 backends with 1, 2, 4 or 8 workers at 50 ms and all of weight 1, 4 balancers, 1,200 requests a second: " +
 			"two thirds of what they can do together.",
-		backends: 40, balancers: 4, rate: 2000, length: time.Minute, deadline: time.Second,
+		backends: 24, balancers: 4, rate: 1200, length: time.Minute, deadline: time.Second,
 		workers: func(i int) int { return 1 << (i % 4) },
 		serve: func(_ int, _ time.Duration, luck float64) (time.Duration, bool) {
 			return exponential(50*ms, luck), true
