@@ -98,7 +98,7 @@ func TestBurst(t *testing.T) {
 }
 
 func TestBurstSpreads(t *testing.T) {
-	for name, slack := range map[string]int64{"round_robin": 0, "least_conn": 4, "p2c": 12} {
+	for name, slack := range map[string]int64{"round_robin": 0, "least_conn": 4, "p2c": 12, "peak_ewma": 12} {
 		backends := members(0, equal(4)...)
 		burst(picker(t, name, backends), 200)
 		counts := inFlight(backends)

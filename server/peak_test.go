@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"lb/internal/lbtest"
 )
@@ -74,5 +75,31 @@ func TestPeakEWMASeesTheStalled(t *testing.T) {
 	close(release)
 	if r := stuck.ReadResponse("GET"); r.Body != "late" {
 		t.Errorf("%q", r.Body)
+	}
+}
+
+// TestPeakEWMAAvoidsTheSlow: one slow answer is enough, for a while, though all others are in flight as little.
+func TestPeakEWMAAvoidsTheSlow(t *testing.T) {
+	var asked atomic.Int64
+	slow := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		for {
+			if head, _ := c.ReadRequest(); head == "" {
+				return
+			}
+			if asked.Add(1) == 1 {
+				time.Sleep(500 * time.Millisecond) // what the test is about, not a wait for anything
+			}
+			c.Send(lbtest.OK("x"))
+		}
+	})
+	good := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x")))
+	lb := start(t, proxyTo("  balance = \"peak_ewma\"\n", slow.Addr, good.Addr))
+	for range 100 {
+		if r := lb.get("/"); r.Status() != 200 {
+			t.Fatalf("%d %q", r.Status(), r.Body)
+		}
+	}
+	if n := asked.Load(); n < 1 || n > 3 {
+		t.Errorf("the slow one got %d of 100", n)
 	}
 }
