@@ -18,7 +18,7 @@ func members(maxConns int, weights ...int) []*pool.Backend {
 	for i, w := range weights {
 		backends = append(backends, pool.NewBackend(pool.Member{
 			Address: fmt.Sprintf("10.0.0.%d:80", i), Weight: w, MaxConns: maxConns,
-		}, nil))
+		}))
 	}
 	return backends
 }

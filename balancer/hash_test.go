@@ -16,7 +16,7 @@ func clocked(maxConns, n int) []*pool.Backend {
 	clock := func() int64 { now += 1e9; return now }
 	var backends []*pool.Backend
 	for i := range n {
-		backends = append(backends, pool.NewBackend(pool.Member{Address: fmt.Sprintf("10.0.0.%d:80", i), MaxConns: maxConns}, clock))
+		backends = append(backends, pool.NewBackendWith(pool.Member{Address: fmt.Sprintf("10.0.0.%d:80", i), MaxConns: maxConns}, clock))
 	}
 	return backends
 }

@@ -20,7 +20,7 @@ func newFleet(t *testing.T, weights ...int) *fleet {
 	t.Helper()
 	f := &fleet{now: time.Hour}
 	for i, w := range weights {
-		f.backends = append(f.backends, pool.NewBackend(
+		f.backends = append(f.backends, pool.NewBackendWith(
 			pool.Member{Address: fmt.Sprint("b", i), Weight: w}, func() int64 { return int64(f.now) }))
 	}
 	factory, err := FactoryWith("peak_ewma", rand.New(rand.NewPCG(1, 2)).Uint64)

@@ -86,9 +86,9 @@ func TestRoundRobinTakesTurns(t *testing.T) {
 
 func TestRoundRobinPassesOverTheFull(t *testing.T) {
 	backends := []*pool.Backend{
-		pool.NewBackend(pool.Member{Address: "a", Weight: 100, MaxConns: 1}, nil),
-		pool.NewBackend(pool.Member{Address: "b"}, nil),
-		pool.NewBackend(pool.Member{Address: "c"}, nil),
+		pool.NewBackend(pool.Member{Address: "a", Weight: 100, MaxConns: 1}),
+		pool.NewBackend(pool.Member{Address: "b"}),
+		pool.NewBackend(pool.Member{Address: "c"}),
 	}
 	p := newRoundRobin(backends, 0, nil)
 	for range 300 {

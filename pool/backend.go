@@ -81,11 +81,11 @@ const (
 // that a late Reserve, which adds one before it looks, sees that it came too late.
 const retired = math.MinInt64 / 2
 
-// NewBackend returns a backend that belongs to no pool: for tests, benchmarks and simulations of pickers.
-// A nil clock is Monotonic.
-func NewBackend(m Member, clock Clock) *Backend {
-	return newBackend(m, ActiveUp, clock)
-}
+// NewBackend returns a backend that belongs to no pool: for tests and benchmarks of pickers.
+func NewBackend(m Member) *Backend { return NewBackendWith(m, Monotonic) }
+
+// NewBackendWith is NewBackend in a time of the caller's own: for simulations.
+func NewBackendWith(m Member, clock Clock) *Backend { return newBackend(m, ActiveUp, clock) }
 
 func newBackend(m Member, a Active, clock Clock) *Backend {
 	if clock == nil {

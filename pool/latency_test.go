@@ -26,7 +26,7 @@ func TestKeptIsADecay(t *testing.T) {
 func timed() (b *Backend, now *time.Duration) {
 	now = new(time.Duration)
 	*now = time.Minute
-	return NewBackend(Member{Address: "a"}, func() int64 { return int64(*now) }), now
+	return NewBackendWith(Member{Address: "a"}, func() int64 { return int64(*now) }), now
 }
 
 func near(t *testing.T, what string, got float64, want time.Duration) {
@@ -125,7 +125,7 @@ func TestPeakGoesRound(t *testing.T) {
 }
 
 func TestManyWaitAtOnce(t *testing.T) {
-	b := NewBackend(Member{Address: "a"}, nil)
+	b := NewBackend(Member{Address: "a"})
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

@@ -87,7 +87,7 @@ func TestCountersStandAlone(t *testing.T) {
 }
 
 func TestMovingAverage(t *testing.T) {
-	b := NewBackend(Member{Address: "a"}, nil)
+	b := NewBackend(Member{Address: "a"})
 	b.Observe(8e6)
 	if got := b.Status().EWMAMillis; got != 8 {
 		t.Errorf("after the first: %v ms", got)

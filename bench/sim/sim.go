@@ -120,7 +120,7 @@ func (sim *simulation) join(i int, factory func([]*pool.Backend, uint64) pool.Pi
 	m := pool.Member{Address: fmt.Sprintf("10.%d.%d.%d:80", i>>16, i>>8&255, i&255)}
 	for k := range sim.views {
 		v := &sim.views[k]
-		b := pool.NewBackend(m, func() int64 { return int64(sim.now) })
+		b := pool.NewBackendWith(m, func() int64 { return int64(sim.now) })
 		if v.index == nil {
 			v.index = map[*pool.Backend]int{}
 		}
