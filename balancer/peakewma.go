@@ -2,8 +2,13 @@ package balancer
 
 import "lb/pool"
 
-// coldFactor is how much slower than the others a backend is taken to be before its first answer.
-const coldFactor = 4
+const (
+	// coldFactor is how much slower than the others a backend is taken to be before its first answer.
+	coldFactor = 4
+	// noise, in nanoseconds, is the shortest peak that is believed: what is quicker counts as equally quick, or
+	// a few microseconds would send everything to one backend as long as requests come one at a time.
+	noise = 1e6
+)
 
 // peakEWMA takes the backend where a request costs least: its slow answers of late (a peak, decaying over ten
 // seconds) times the requests in flight and this one, for its weight.
@@ -79,9 +84,10 @@ func (o *offer) consider(b *pool.Backend, weight int, now int64) {
 		}
 		return
 	}
-	o.peaks += l.Peak
+	peak := max(l.Peak, noise)
+	o.peaks += peak
 	o.count++
-	if cost := max(l.Peak, l.Age) * load; o.known == nil || cost < o.knownCost {
+	if cost := max(peak, l.Age) * load; o.known == nil || cost < o.knownCost {
 		o.known, o.knownCost = b, cost
 	}
 }

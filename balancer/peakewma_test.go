@@ -161,6 +161,19 @@ func TestPeakEWMAColdStart(t *testing.T) {
 	}
 }
 
+// Differences that are noise do not matter: one request at a time is spread.
+func TestPeakEWMASpreadsAmongTheQuick(t *testing.T) {
+	f := newFleet(t, 1, 1, 1)
+	for i, b := range f.backends {
+		f.serve(b, time.Duration(200+100*i)*time.Microsecond)
+	}
+	for i, b := range f.backends {
+		if n := f.share(b); n < 15 {
+			t.Errorf("backend %d gets %d of 100", i, n)
+		}
+	}
+}
+
 func TestPeakEWMAHonoursWeights(t *testing.T) {
 	f := newFleet(t, 3, 1)
 	for _, b := range f.backends {
