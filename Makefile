@@ -4,7 +4,7 @@ FUZZTIME ?= 30s
 BENCH ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint fuzz bench microbench e2e clean
+.PHONY: help demo build test lint fuzz bench sim microbench e2e clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 
 bench: ## lb beside nginx and HAProxy in one run; BENCHFLAGS as in bench/README.md
 	go run ./bench $(BENCHFLAGS)
+
+sim: ## the balancing algorithms on made-up fleets, in made-up time
+	go run ./bench/sim -chart docs/balancing.svg
 
 microbench: ## Go benchmarks; BENCH=regexp picks some
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...

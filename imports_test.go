@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"cmd/lb":    {"server", "config", "admin", "clock"},
 	"cmd/clock": {"clock"},
 	"bench":     {},
+	"bench/sim": {"pool", "balancer"},
 }
 
 func TestImportOrder(t *testing.T) {

@@ -8,6 +8,7 @@ package balancer
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 
 // Names returns the names that New knows.
 func Names() []string {
-	return []string{"round_robin", "least_conn", "p2c", "random", "first"}
+	return []string{"round_robin", "least_conn", "p2c", "peak_ewma", "random", "hash", "first"}
 }
 
 // New returns the picker of that name over a fixed set of backends, with the weights they have now.
@@ -31,19 +32,37 @@ func New(name string, backends []*pool.Backend, seed uint64) (pool.Picker, error
 
 // Factory returns what pool.Options.NewPicker wants; the error is that of New.
 func Factory(name string) (func([]*pool.Backend, uint64) pool.Picker, error) {
+	return FactoryWith(name, rand.Uint64)
+}
+
+// FactoryWith is Factory with another source of 64 random bits: a seeded one makes the picks of a simulation
+// the same each time. It must bear being called by many requests at once if the picker has to.
+func FactoryWith(name string, random func() uint64) (func([]*pool.Backend, uint64) pool.Picker, error) {
+	var build func([]*pool.Backend, uint64, source) pool.Picker
 	switch name {
 	case "round_robin":
-		return newRoundRobin, nil
+		build = newRoundRobin
 	case "least_conn":
-		return newLeastConn, nil
+		build = newLeastConn
 	case "p2c":
-		return newP2C, nil
+		build = newP2C
+	case "peak_ewma":
+		build = newPeakEWMA
 	case "random":
-		return newRandom, nil
+		build = newRandom
+	case "hash":
+		build = newHash
 	case "first":
-		return newFirst, nil
+		build = newFirst
+	default:
+		return nil, fmt.Errorf("cannot balance by %q: not one of %s", name, strings.Join(Names(), ", "))
 	}
-	return nil, fmt.Errorf("cannot balance by %q: not one of %s", name, strings.Join(Names(), ", "))
+	return func(backends []*pool.Backend, seed uint64) pool.Picker {
+		if len(backends) == 0 {
+			return first(nil)
+		}
+		return build(slices.Clone(backends), seed, random)
+	}, nil
 }
 
 // source returns 64 random bits. In production it is rand.Uint64, whose state belongs to the
@@ -85,9 +104,7 @@ func weightsOf(backends []*pool.Backend) (weights []int, equal bool) {
 // first is a picker that takes the backends in their order: the next only while those before are full.
 type first []*pool.Backend
 
-func newFirst(backends []*pool.Backend, _ uint64) pool.Picker {
-	return first(slices.Clone(backends))
-}
+func newFirst(backends []*pool.Backend, _ uint64, _ source) pool.Picker { return first(backends) }
 
 // Pick implements pool.Picker.
-func (f first) Pick() *pool.Backend { return scan(f, 0) }
+func (f first) Pick(uint64) *pool.Backend { return scan(f, 0) }

@@ -51,7 +51,7 @@ func TestUnknownAlgorithmNamesTheKnownOnes(t *testing.T) {
 
 func TestNobodyToPick(t *testing.T) {
 	for _, name := range Names() {
-		if b := picker(t, name, nil).Pick(); b != nil {
+		if b := picker(t, name, nil).Pick(0); b != nil {
 			t.Errorf("%s picked %v from nothing", name, b.Address())
 		}
 	}
@@ -64,15 +64,15 @@ func TestAllFull(t *testing.T) {
 			backends := members(2, equal(n)...)
 			p := picker(t, name, backends)
 			for range 2 * n {
-				if p.Pick() == nil {
+				if p.Pick(0) == nil {
 					t.Fatalf("%s of %d: nil with room left: %v", name, n, inFlight(backends))
 				}
 			}
-			if b := p.Pick(); b != nil {
+			if b := p.Pick(0); b != nil {
 				t.Errorf("%s of %d: picked beyond max_conns", name, n)
 			}
 			backends[n/2].Release()
-			if b := p.Pick(); b != backends[n/2] {
+			if b := p.Pick(0); b != backends[n/2] {
 				t.Errorf("%s of %d: did not find the one place that is free", name, n)
 			}
 		}
@@ -98,7 +98,7 @@ func TestBurst(t *testing.T) {
 }
 
 func TestBurstSpreads(t *testing.T) {
-	for name, slack := range map[string]int64{"round_robin": 0, "least_conn": 4, "p2c": 12} {
+	for name, slack := range map[string]int64{"round_robin": 0, "least_conn": 4, "p2c": 12, "peak_ewma": 12} {
 		backends := members(0, equal(4)...)
 		burst(picker(t, name, backends), 200)
 		counts := inFlight(backends)
@@ -116,7 +116,7 @@ func burst(p pool.Picker, n int) int {
 	for i := range n {
 		wg.Go(func() {
 			<-start
-			got[i] = p.Pick()
+			got[i] = p.Pick(0)
 		})
 	}
 	close(start)
@@ -144,7 +144,7 @@ func TestRoomIsFound(t *testing.T) {
 						held = slices.Delete(held, i, i+1)
 						continue
 					}
-					b := p.Pick()
+					b := p.Pick(0)
 					if full := len(held) == limit*len(backends); (b == nil) != full {
 						t.Fatalf("picked %v with %d of %d places taken", b, len(held), limit*len(backends))
 					}
@@ -161,7 +161,7 @@ func TestPickDoesNotAllocate(t *testing.T) {
 	for _, name := range Names() {
 		for _, n := range []int{3, 1000} {
 			p := picker(t, name, members(0, equal(n)...))
-			if allocs := testing.AllocsPerRun(100, func() { p.Pick().Release() }); allocs != 0 {
+			if allocs := testing.AllocsPerRun(100, func() { p.Pick(0).Release() }); allocs != 0 {
 				t.Errorf("%s of %d: %v allocations", name, n, allocs)
 			}
 		}
@@ -172,7 +172,7 @@ func TestFirstFillsInOrder(t *testing.T) {
 	backends := members(2, 1, 1, 1)
 	p := picker(t, "first", backends)
 	for i := range 6 {
-		if b := p.Pick(); b != backends[i/2] {
+		if b := p.Pick(0); b != backends[i/2] {
 			t.Errorf("pick %d is %s", i, b.Address())
 		}
 	}

@@ -1,14 +1,9 @@
 package balancer
 
-import (
-	"math/rand/v2"
-	"slices"
-
-	"lb/pool"
-)
+import "lb/pool"
 
 const (
-	// exactUpTo is the largest set in which least_conn looks at every backend.
+	// exactUpTo is the largest set in which least_conn and peak_ewma look at every backend.
 	exactUpTo = 32
 	// samples is how many it looks at in a larger one.
 	samples = 8
@@ -30,12 +25,9 @@ type leastConn struct {
 	random   source
 }
 
-func newLeastConn(backends []*pool.Backend, _ uint64) pool.Picker {
-	if len(backends) == 0 {
-		return first(nil)
-	}
+func newLeastConn(backends []*pool.Backend, _ uint64, random source) pool.Picker {
 	weights, _ := weightsOf(backends)
-	l := &leastConn{backends: slices.Clone(backends), random: rand.Uint64}
+	l := &leastConn{backends: backends, random: random}
 	for _, w := range weights {
 		l.weights = append(l.weights, int64(w))
 	}
@@ -43,7 +35,7 @@ func newLeastConn(backends []*pool.Backend, _ uint64) pool.Picker {
 }
 
 // Pick implements pool.Picker.
-func (l *leastConn) Pick() *pool.Backend {
+func (l *leastConn) Pick(uint64) *pool.Backend {
 	for range races {
 		random := l.random()
 		var best choice

@@ -1,11 +1,6 @@
 package balancer
 
-import (
-	"math/rand/v2"
-	"slices"
-
-	"lb/pool"
-)
+import "lb/pool"
 
 // p2c draws two different backends and takes the one with fewer requests in flight for its weight.
 // That keeps clear of the busy ones at the cost of looking at two, however many there are.
@@ -18,17 +13,14 @@ type p2c struct {
 	random   source
 }
 
-func newP2C(backends []*pool.Backend, _ uint64) pool.Picker {
-	if len(backends) == 0 {
-		return first(nil)
-	}
+func newP2C(backends []*pool.Backend, _ uint64, random source) pool.Picker {
 	weights, _ := weightsOf(backends)
-	return &p2c{slices.Clone(backends), weights, newAlias(weights), rand.Uint64}
+	return &p2c{backends, weights, newAlias(weights), random}
 }
 
 // Pick implements pool.Picker. If both are full, the first with room behind them is taken.
-func (p *p2c) Pick() *pool.Backend {
-	i, j := p.two()
+func (p *p2c) Pick(uint64) *pool.Backend {
+	i, j := drawTwo(p.draw, p.random)
 	one, other := p.backends[i], p.backends[j]
 	a, roomA := one.Load()
 	b, roomB := other.Load()
@@ -44,13 +36,14 @@ func (p *p2c) Pick() *pool.Backend {
 	return scan(p.backends, i)
 }
 
-// two draws two indexes that differ, if there are two: the second from n-1, shifted past the first.
-func (p *p2c) two() (i, j int) {
-	i = p.draw.index(p.random())
-	if len(p.backends) == 1 {
+// drawTwo draws two indexes that differ, if there are two: the first by weight, the second from n-1,
+// shifted past the first.
+func drawTwo(draw alias, random source) (i, j int) {
+	i = draw.index(random())
+	if len(draw) == 1 {
 		return i, i
 	}
-	j = below(p.random(), len(p.backends)-1)
+	j = below(random(), len(draw)-1)
 	if j >= i {
 		j++
 	}

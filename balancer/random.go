@@ -1,11 +1,6 @@
 package balancer
 
-import (
-	"math/rand/v2"
-	"slices"
-
-	"lb/pool"
-)
+import "lb/pool"
 
 // random draws a backend with the probability that its weight says. Requests share nothing but the backends.
 type random struct {
@@ -14,16 +9,13 @@ type random struct {
 	random   source
 }
 
-func newRandom(backends []*pool.Backend, _ uint64) pool.Picker {
-	if len(backends) == 0 {
-		return first(nil)
-	}
+func newRandom(backends []*pool.Backend, _ uint64, from source) pool.Picker {
 	weights, _ := weightsOf(backends)
-	return &random{slices.Clone(backends), newAlias(weights), rand.Uint64}
+	return &random{backends, newAlias(weights), from}
 }
 
 // Pick implements pool.Picker. If the one drawn is full, the first with room behind it is taken.
-func (r *random) Pick() *pool.Backend {
+func (r *random) Pick(uint64) *pool.Backend {
 	i := r.draw.index(r.random())
 	if b := r.backends[i]; b.Reserve() {
 		return b

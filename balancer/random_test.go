@@ -50,11 +50,10 @@ func TestAliasDraws(t *testing.T) {
 func TestTwoChoicesDiffer(t *testing.T) {
 	source := rand.New(rand.NewPCG(3, 4))
 	for _, weights := range [][]int{{1, 1}, {1, 1, 1}, {100, 1}, {1, 5, 1, 90}} {
-		p := newP2C(members(0, weights...), 0).(*p2c)
-		p.random = source.Uint64
+		draw := newAlias(weights)
 		pairs := map[[2]int]bool{}
 		for range 20_000 {
-			i, j := p.two()
+			i, j := drawTwo(draw, source.Uint64)
 			if i == j {
 				t.Fatalf("weights %v: the same twice", weights)
 			}
@@ -69,12 +68,12 @@ func TestTwoChoicesDiffer(t *testing.T) {
 // Of two backends the choice is always the less busy one, whichever is drawn first.
 func TestP2COfTwoIsExact(t *testing.T) {
 	backends := members(0, 1, 1)
-	p := newP2C(backends, 0)
+	p := picker(t, "p2c", backends)
 	for range 10 {
 		backends[0].Reserve()
 	}
 	for i := range 9 {
-		if b := p.Pick(); b != backends[1] {
+		if b := p.Pick(0); b != backends[1] {
 			t.Fatalf("pick %d went to the busy one", i)
 		}
 	}
@@ -82,11 +81,10 @@ func TestP2COfTwoIsExact(t *testing.T) {
 
 func TestP2CIdleByWeight(t *testing.T) {
 	backends := members(0, 3, 1)
-	p := newP2C(backends, 0).(*p2c)
-	p.random = rand.New(rand.NewPCG(5, 6)).Uint64
+	p := newP2C(backends, 0, rand.New(rand.NewPCG(5, 6)).Uint64)
 	heavy := 0
 	for range 10_000 {
-		b := p.Pick()
+		b := p.Pick(0)
 		if b == backends[0] {
 			heavy++
 		}
@@ -112,8 +110,7 @@ func TestLeastConnSharesTies(t *testing.T) {
 		{weights: equal(64)},
 	} {
 		backends := members(0, c.weights...)
-		p := newLeastConn(backends, 0).(*leastConn)
-		p.random = rand.New(rand.NewPCG(7, 8)).Uint64
+		p := newLeastConn(backends, 0, rand.New(rand.NewPCG(7, 8)).Uint64)
 		sum := 0
 		for i, w := range c.weights {
 			if slices.Contains(c.busy, i) {
@@ -125,7 +122,7 @@ func TestLeastConnSharesTies(t *testing.T) {
 		counts := map[*pool.Backend]int{}
 		const picks = 60_000
 		for range picks {
-			b := p.Pick()
+			b := p.Pick(0)
 			counts[b]++
 			b.Release()
 		}
@@ -151,10 +148,10 @@ func TestLeastConnIsExactWhenSmall(t *testing.T) {
 				b.Reserve()
 			}
 		}
-		p := newLeastConn(backends, 0)
+		p := newLeastConn(backends, 0, rand.Uint64)
 		for range 20 {
 			before := inFlight(backends)
-			chosen := slices.Index(backends, p.Pick())
+			chosen := slices.Index(backends, p.Pick(0))
 			for i := range backends {
 				if before[i]*int64(weights[chosen]) < before[chosen]*int64(weights[i]) {
 					t.Fatalf("picked %d (%d in flight, weight %d) while %d had %d, weight %d",
@@ -169,17 +166,16 @@ func TestLeastConnIsExactWhenSmall(t *testing.T) {
 // sample never has the same backend twice.
 func TestLeastConnSampleStaysEven(t *testing.T) {
 	backends := members(0, equal(1000)...)
-	p := newLeastConn(backends, 0).(*leastConn)
-	p.random = rand.New(rand.NewPCG(9, 10)).Uint64
+	p := newLeastConn(backends, 0, rand.New(rand.NewPCG(9, 10)).Uint64)
 	for range 10_000 {
-		p.Pick()
+		p.Pick(0)
 	}
 	counts := inFlight(backends)
 	if most, least := slices.Max(counts), slices.Min(counts); most > 12 || least < 6 {
 		t.Errorf("10,000 requests on 1,000 backends: between %d and %d each", least, most)
 	}
 	idle := members(0, equal(33)...)
-	l := newLeastConn(idle, 0).(*leastConn)
+	l := newLeastConn(idle, 0, rand.New(rand.NewPCG(11, 12)).Uint64).(*leastConn)
 	drawn := map[int32]bool{}
 	for range 2_000 {
 		var best choice

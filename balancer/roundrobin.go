@@ -1,7 +1,6 @@
 package balancer
 
 import (
-	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/cpu"
@@ -22,11 +21,8 @@ type roundRobin struct {
 	_    cpu.CacheLinePad
 }
 
-func newRoundRobin(backends []*pool.Backend, seed uint64) pool.Picker {
-	r := &roundRobin{backends: slices.Clone(backends)}
-	if len(backends) == 0 {
-		return first(nil)
-	}
+func newRoundRobin(backends []*pool.Backend, seed uint64, _ source) pool.Picker {
+	r := &roundRobin{backends: backends}
 	weights, _ := weightsOf(backends)
 	for _, i := range interleave(weights) {
 		r.schedule = append(r.schedule, r.backends[i])
@@ -36,7 +32,7 @@ func newRoundRobin(backends []*pool.Backend, seed uint64) pool.Picker {
 }
 
 // Pick implements pool.Picker.
-func (r *roundRobin) Pick() *pool.Backend {
+func (r *roundRobin) Pick(uint64) *pool.Backend {
 	at := int((r.start + r.next.Add(1) - 1) % uint64(len(r.schedule)))
 	if b := r.schedule[at]; b.Reserve() {
 		return b

@@ -75,9 +75,9 @@ func TestLargeWeightsAreScaled(t *testing.T) {
 func TestRoundRobinTakesTurns(t *testing.T) {
 	backends := members(0, 1, 1, 1)
 	for seed := range uint64(5) {
-		p := newRoundRobin(backends, seed)
+		p := newRoundRobin(backends, seed, nil)
 		for i := range uint64(7) {
-			if b := p.Pick(); b != backends[(seed+i)%3] {
+			if b := p.Pick(0); b != backends[(seed+i)%3] {
 				t.Errorf("seed %d, pick %d: %s", seed, i, b.Address())
 			}
 		}
@@ -90,9 +90,9 @@ func TestRoundRobinPassesOverTheFull(t *testing.T) {
 		pool.NewBackend(pool.Member{Address: "b"}),
 		pool.NewBackend(pool.Member{Address: "c"}),
 	}
-	p := newRoundRobin(backends, 0)
+	p := newRoundRobin(backends, 0, nil)
 	for range 300 {
-		p.Pick()
+		p.Pick(0)
 	}
 	if got := inFlight(backends); got[0] != 1 || got[1] == 0 || got[2] == 0 || got[1]+got[2] != 299 {
 		t.Errorf("in flight: %v", got)

@@ -19,13 +19,15 @@ const indexBits = 20
 // share out the phases among themselves, so that they take turns in their order.
 func interleave(weights []int) []int {
 	weights = reduce(weights)
-	same := map[int]int{} // how many have this weight
+	most := slices.Max(weights)
+	same, seen := make([]int, most+1), make([]int, most+1) // how many have this weight, and had it so far
+	total := 0
 	for _, w := range weights {
 		same[w]++
+		total += w
 	}
-	seen := map[int]int{}
 	// A turn is its time, in 2⁻⁴⁰ of a round, above the index: sorted as a number, by time and then by order.
-	var turns []uint64
+	turns := make([]uint64, 0, total)
 	for i, w := range weights {
 		phase := (float64(seen[w]) + 0.5) / float64(same[w])
 		seen[w]++
@@ -34,12 +36,38 @@ func interleave(weights []int) []int {
 			turns = append(turns, uint64(at*(1<<40))<<indexBits|uint64(i))
 		}
 	}
-	slices.Sort(turns)
-	order := make([]int, len(turns))
-	for i, t := range turns {
+	order := make([]int, total)
+	for i, t := range sortTurns(turns) {
 		order[i] = int(t & (1<<indexBits - 1))
 	}
 	return order
+}
+
+// sortTurns sorts by a bucket for each stretch of time that has one turn on average: a round is filled
+// evenly, so that hardly anything is left to compare.
+func sortTurns(turns []uint64) []uint64 {
+	n := uint64(len(turns))
+	bucket := func(t uint64) uint64 { return (t >> indexBits) * n >> 40 }
+	ends := make([]uint32, n+1)
+	for _, t := range turns {
+		ends[bucket(t)+1]++
+	}
+	for i := range n {
+		ends[i+1] += ends[i]
+	}
+	sorted := make([]uint64, n)
+	for _, t := range turns { // makes of each bucket's beginning its end
+		sorted[ends[bucket(t)]] = t
+		ends[bucket(t)]++
+	}
+	begin := uint32(0)
+	for _, end := range ends[:n] {
+		if end > begin+1 {
+			slices.Sort(sorted[begin:end])
+		}
+		begin = end
+	}
+	return sorted
 }
 
 // reduce divides the weights by what they have in common, and scales them down if that is not enough.

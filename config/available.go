@@ -26,10 +26,6 @@ var gaps = [...]gap{
 	{path: "site.route.rate_limit", remedy: "Remove the block, and bound clients with limits { connections_per_ip }, or backends with max_conns."},
 	{path: "site.route.static.browse", value: "true", remedy: "Write browse = false, and put an index.html into each folder."},
 	{path: "site.route.static.compress", value: "true", effect: "files are sent as they are", remedy: "Leave the attribute out, or write: compress = false"},
-	{path: "pool.balance", value: "p2c", remedy: leastConn},
-	{path: "pool.balance", value: "peak_ewma", remedy: leastConn},
-	{path: "pool.balance", value: "hash", remedy: leastConn},
-	{path: "pool.hash_key", remedy: "Remove the attribute, and write balance = \"round_robin\", \"least_conn\", \"random\" or \"first\"."},
 	{path: "pool.slow_start", but: "0 0s", remedy: "Remove the attribute, or write: slow_start = \"0s\""},
 	{path: "pool.sticky", remedy: "Remove the block, and keep sessions where every backend finds them."},
 	{path: "pool.discover", value: "docker", remedy: otherSource},
@@ -37,10 +33,7 @@ var gaps = [...]gap{
 	{path: "pool.discover.type", value: "SRV", remedy: "Write type = \"A\" with a port."},
 }
 
-const (
-	leastConn   = "Write: balance = \"least_conn\""
-	otherSource = "List the backends, or use discover \"dns\" or discover \"file\"."
-)
+const otherSource = "List the backends, or use discover \"dns\" or discover \"file\"."
 
 // available reports a block or attribute that this version does not serve. It
 // is false if reading on makes no sense.

@@ -333,7 +333,7 @@ func TestFromFlags(t *testing.T) {
 	same(t, "balance", c.Pools[0].Balance, "least_conn")
 	same(t, "backends", c.Pools[0].Backends, []Backend{{Address: "127.0.0.1:5000", Weight: 1}, {Address: "127.0.0.1:5001", Weight: 1}})
 
-	hostile := Flags{Listen: `":1" {} ${env("HOME")}`, To: []string{"x\"} \n%{ if }"}, Balance: "p2c"}
+	hostile := Flags{Listen: `":1" {} ${env("HOME")}`, To: []string{"x\"} \n%{ if }"}, Balance: "fastest"}
 	c, found = FromFlags(hostile)
 	if c != nil || len(found) != 3 {
 		t.Errorf("want three errors:\n%s", found)

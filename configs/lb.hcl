@@ -180,9 +180,8 @@ site "clock" {
 }
 
 pool "app" {
-  balance = "round_robin" # round_robin, least_conn, random, first
-  # Not available in this version: p2c, peak_ewma, hash.
-  # hash_key = "client_ip" # with hash: client_ip, path, uri, header:NAME, cookie:NAME
+  balance  = "round_robin" # round_robin, least_conn, p2c, peak_ewma, random, hash, first
+  hash_key = "client_ip"   # with hash: client_ip, path, uri, header:NAME, cookie:NAME
 
   backend "127.0.0.1:5000" {
     weight    = 1

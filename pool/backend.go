@@ -43,6 +43,7 @@ type Backend struct {
 	address string
 	pool    *Pool
 	scope   *telemetry.Scope
+	clock   Clock
 
 	state     atomic.Pointer[state] // stored under Pool.mu only
 	lastCheck atomic.Pointer[Check]
@@ -63,8 +64,10 @@ type counters struct {
 	asked    atomic.Uint64 // requests that were sent here first; a retry is none
 	failed   atomic.Uint64
 	ewma     atomic.Uint64 // bits of a float64, nanoseconds
-	inARow   atomic.Int32  // failures since the last success
-	trying   atomic.Bool   // on trial: the one request is on its way
+	peak     peak
+	waiting  waiting
+	inARow   atomic.Int32 // failures since the last success
+	trying   atomic.Bool  // on trial: the one request is on its way
 }
 
 // The values of counters.limit that are no number of requests.
@@ -78,13 +81,17 @@ const (
 // that a late Reserve, which adds one before it looks, sees that it came too late.
 const retired = math.MinInt64 / 2
 
-// NewBackend returns a backend that belongs to no pool: for the tests and benchmarks of pickers.
-func NewBackend(m Member) *Backend {
-	return newBackend(m, ActiveUp)
-}
+// NewBackend returns a backend that belongs to no pool: for tests and benchmarks of pickers.
+func NewBackend(m Member) *Backend { return NewBackendWith(m, Monotonic) }
 
-func newBackend(m Member, a Active) *Backend {
-	b := &Backend{address: m.Address}
+// NewBackendWith is NewBackend in a time of the caller's own: for simulations.
+func NewBackendWith(m Member, clock Clock) *Backend { return newBackend(m, ActiveUp, clock) }
+
+func newBackend(m Member, a Active, clock Clock) *Backend {
+	if clock == nil {
+		clock = Monotonic
+	}
+	b := &Backend{address: m.Address, clock: clock}
 	b.set(&state{active: a, configured: m.Weight, maxConns: m.MaxConns, backup: m.Backup})
 	return b
 }
@@ -228,7 +235,8 @@ func (b *Backend) closeConns() {
 	})
 }
 
-// Report tells how an attempt ended. It feeds passive ejection and the error counters; it does not release.
+// Report tells how an attempt ended. It feeds passive ejection, the error counters and, with failures, what
+// Latency says; it does not release.
 func (b *Backend) Report(o Outcome) {
 	if c := b.Metrics.errors[o]; c != nil {
 		c.Inc()
@@ -244,6 +252,7 @@ func (b *Backend) Report(o Outcome) {
 		}
 	default:
 		b.failed.Add(1)
+		b.peak.fail(b.clock())
 		if n := b.inARow.Add(1); b.pool != nil {
 			b.pool.countFailure(b, int(n))
 		}
@@ -253,7 +262,8 @@ func (b *Backend) Report(o Outcome) {
 // ewmaShare is the weight of the newest time in the moving average: about the last 16 count.
 const ewmaShare = 1.0 / 16
 
-// Observe adds the time to a response head to lb_backend_duration_seconds and to the backend's moving average.
+// Observe adds the time to a response head to lb_backend_duration_seconds and to the backend's mean for
+// the status. What pickers go by is told to Settle.
 func (b *Backend) Observe(d time.Duration) {
 	if b.Metrics.Duration != nil {
 		b.Metrics.Duration.Observe(d)

@@ -44,7 +44,7 @@ type rotation struct {
 
 func rotate(backends []*Backend, _ uint64) Picker { return &rotation{backends: backends} }
 
-func (r *rotation) Pick() *Backend {
+func (r *rotation) Pick(uint64) *Backend {
 	at := int(r.next.Add(1) - 1)
 	for i := range r.backends {
 		if b := r.backends[(at+i)%len(r.backends)]; b.Reserve() {
@@ -114,7 +114,7 @@ func running(t *testing.T, o Options, test func(t *testing.T, p *Pool)) {
 
 func mustPick(t *testing.T, p *Pool, tried ...*Backend) *Backend {
 	t.Helper()
-	b, err := p.Pick(t.Context(), tried)
+	b, err := p.Pick(t.Context(), 0, tried)
 	if err != nil {
 		t.Fatalf("no backend: %v", err)
 	}
@@ -123,7 +123,7 @@ func mustPick(t *testing.T, p *Pool, tried ...*Backend) *Backend {
 
 func expectError(t *testing.T, p *Pool, want error) {
 	t.Helper()
-	if b, err := p.Pick(t.Context(), nil); err != want {
+	if b, err := p.Pick(t.Context(), 0, nil); err != want {
 		t.Errorf("picked %v, error %v, want %v", b, err, want)
 	}
 }

@@ -53,7 +53,7 @@ func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
 	if p.options.HealthChecks {
 		active = ActiveUnknown
 	}
-	b := newBackend(m, active)
+	b := newBackend(m, active, p.options.Clock)
 	b.pool = p
 	s := *b.state.Load()
 	if replaced != nil {

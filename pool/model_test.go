@@ -74,7 +74,7 @@ func (m *model) arrive() {
 	m.next++
 	m.waiting[number] = r
 	go func() {
-		b, err := m.pool.Pick(ctx, r.tried)
+		b, err := m.pool.Pick(ctx, 0, r.tried)
 		m.results <- result{number, b, err}
 	}()
 }

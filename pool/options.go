@@ -43,6 +43,8 @@ type Options struct {
 	QueueTimeout   time.Duration // longest wait; 0: only the context bounds it
 	RetryBudget    float64       // share of requests that may be retried; 0: the floor of 3 a second only
 
+	Clock Clock // of backends that join; nil: Monotonic
+
 	// The hooks are called one at a time, in the order of the changes, without any lock held, never by a
 	// request, and never before Start: members that a pool was made with are reported then.
 	OnJoin  func(*Backend)

@@ -2,30 +2,30 @@ package pool
 
 import "context"
 
-// Pick reserves a backend that is not in tried, unless only tried ones are left.
-// The caller must Release it. The context bounds the wait in the queue only.
-func (p *Pool) Pick(ctx context.Context, tried []*Backend) (*Backend, error) {
+// Pick reserves a backend that is not in tried, unless only tried ones are left. The key is what the
+// pool's picker is given: see Picker. The caller must Release it. The context bounds the wait in the queue only.
+func (p *Pool) Pick(ctx context.Context, key uint64, tried []*Backend) (*Backend, error) {
 	if len(tried) == 0 && p.queue.waiting.Load() == 0 {
-		if b := p.snapshot.Load().picker.Pick(); b != nil {
+		if b := p.snapshot.Load().picker.Pick(key); b != nil {
 			b.counters.asked.Add(1)
 			return b, nil
 		}
 	}
-	b, err := p.pickOrWait(ctx, tried)
+	b, err := p.pickOrWait(ctx, key, tried)
 	if b != nil && len(tried) == 0 {
 		b.counters.asked.Add(1)
 	}
 	return b, err
 }
 
-func (p *Pool) pickOrWait(ctx context.Context, tried []*Backend) (*Backend, error) {
+func (p *Pool) pickOrWait(ctx context.Context, key uint64, tried []*Backend) (*Backend, error) {
 	s := p.snapshot.Load()
 	if len(s.usable) == 0 {
 		return nil, ErrNoBackend
 	}
 	// Who comes while others wait stands behind them.
 	if p.queue.waiting.Load() == 0 {
-		b := s.pick(tried)
+		b := s.pick(key, tried)
 		if len(tried) != 0 && p.queue.waiting.Load() != 0 {
 			p.serveQueue() // pick may have held a tried one while somebody looked for room
 		}
@@ -36,17 +36,20 @@ func (p *Pool) pickOrWait(ctx context.Context, tried []*Backend) (*Backend, erro
 	if s.queueLimit <= 0 {
 		return nil, ErrFull
 	}
-	return p.wait(ctx, s, tried)
+	return p.wait(ctx, s, key, tried)
 }
 
 // pick reserves one that is not in tried; one that is, if all usable ones are; else it returns nil.
-func (s *snapshot) pick(tried []*Backend) *Backend {
+//
+// The algorithm is asked a few times, so that a retry is balanced like any request: each time with another key, made
+// of the last, so that one that goes by the key has another answer, and the same one for the same request.
+func (s *snapshot) pick(key uint64, tried []*Backend) *Backend {
 	if len(tried) == 0 {
-		return s.picker.Pick()
+		return s.picker.Pick(key)
 	}
-	// The algorithm is asked a few times, so that a retry is balanced like any request.
+	next := key
 	for range 3 {
-		b := s.picker.Pick()
+		b := s.picker.Pick(next)
 		if b == nil {
 			return nil
 		}
@@ -54,9 +57,12 @@ func (s *snapshot) pick(tried []*Backend) *Backend {
 			return b
 		}
 		b.giveBack()
+		next = next*0x9e3779b97f4a7c15 + 0x632be59bd9b4e019
 	}
 	allTried := true
-	for _, b := range s.usable {
+	start := int(key % uint64(len(s.usable)))
+	for i := range s.usable {
+		b := s.usable[(start+i)%len(s.usable)]
 		if contains(tried, b) {
 			continue
 		}
@@ -66,7 +72,7 @@ func (s *snapshot) pick(tried []*Backend) *Backend {
 		allTried = false
 	}
 	if allTried {
-		return s.picker.Pick()
+		return s.picker.Pick(key)
 	}
 	return nil
 }
@@ -83,12 +89,12 @@ func contains(tried []*Backend, b *Backend) bool {
 
 // TryPick reserves a backend that is not in tried, for a retry that need not be. It never waits and
 // never overtakes those who do; nil if there is none. The caller must Release it.
-func (p *Pool) TryPick(tried []*Backend) *Backend {
+func (p *Pool) TryPick(key uint64, tried []*Backend) *Backend {
 	s := p.snapshot.Load()
 	if len(s.usable) == 0 || p.queue.waiting.Load() != 0 {
 		return nil
 	}
-	b := s.pick(tried)
+	b := s.pick(key, tried)
 	if p.queue.waiting.Load() != 0 {
 		p.serveQueue() // pick may have held a tried one while somebody looked for room
 	}

@@ -18,7 +18,7 @@ func TestTriedAreAvoided(t *testing.T) {
 		t.Errorf("picked %s", got.Address())
 	}
 	// b and c are full now: a, which has room, is no substitute while those are usable.
-	if got, err := p.Pick(t.Context(), []*Backend{a}); err != ErrFull {
+	if got, err := p.Pick(t.Context(), 0, []*Backend{a}); err != ErrFull {
 		t.Errorf("picked %v, %v", got, err)
 	}
 	if got := mustPick(t, p, a, b, c); got != a {
@@ -39,7 +39,7 @@ func TestNoneUsable(t *testing.T) {
 	defer p.Close()
 	p.SetActive(p.Backend("a"), false, "refused")
 	expectError(t, p, ErrNoBackend)
-	if _, err := p.Pick(t.Context(), []*Backend{p.Backend("a")}); err != ErrNoBackend {
+	if _, err := p.Pick(t.Context(), 0, []*Backend{p.Backend("a")}); err != ErrNoBackend {
 		t.Errorf("error %v", err)
 	}
 }
@@ -53,12 +53,12 @@ func TestRequestPathDoesNotAllocate(t *testing.T) {
 		ctx := t.Context()
 		tried := p.Backends()[:1]
 		if n := testing.AllocsPerRun(100, func() {
-			b, _ := p.Pick(ctx, nil)
+			b, _ := p.Pick(ctx, 0, nil)
 			b.Report(Timeout)
 			b.Observe(1e6)
 			b.Report(Success)
 			b.Release()
-			b, _ = p.Pick(ctx, tried)
+			b, _ = p.Pick(ctx, 0, tried)
 			p.Metrics().Retried(Status, 503)
 			p.ProbePassed(b)
 			b.Release()
@@ -112,7 +112,7 @@ func BenchmarkPickAndRelease(b *testing.B) {
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
-		backend, _ := p.Pick(ctx, nil)
+		backend, _ := p.Pick(ctx, 0, nil)
 		backend.Report(Success)
 		backend.Release()
 	}

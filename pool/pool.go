@@ -15,8 +15,10 @@ import (
 
 // Picker chooses a backend from the fixed set it was made from, and reserves it in the
 // same step (Backend.Reserve). It returns nil if none has room. It never blocks or allocates.
+//
+// The key is the hash of what requests are to be kept together by; pickers that do not hash ignore it.
 type Picker interface {
-	Pick() *Backend
+	Pick(key uint64) *Backend
 }
 
 // The reasons why Pick has no backend.

@@ -19,6 +19,7 @@ type queue struct {
 // waiter is one request in the queue. Whoever takes it out of the list, under the queue's
 // lock, sets the result and closes done.
 type waiter struct {
+	key     uint64
 	tried   []*Backend
 	place   *list.Element // nil once out of the list
 	done    chan struct{}
@@ -56,8 +57,8 @@ func (q *queue) remove(w *waiter) {
 }
 
 // wait queues the caller until it gets a backend, the queue timeout or ctx ends, or no backend is usable.
-func (p *Pool) wait(ctx context.Context, s *snapshot, tried []*Backend) (*Backend, error) {
-	w := &waiter{tried: tried, done: make(chan struct{})}
+func (p *Pool) wait(ctx context.Context, s *snapshot, key uint64, tried []*Backend) (*Backend, error) {
+	w := &waiter{key: key, tried: tried, done: make(chan struct{})}
 	if !p.queue.enter(w, s.queueLimit) {
 		p.metrics.queueRejected.Inc()
 		return nil, ErrQueueFull
@@ -101,7 +102,7 @@ func (p *Pool) serveQueue() {
 		e = e.Next()
 		if len(s.usable) == 0 {
 			w.err = ErrNoBackend
-		} else if w.backend = s.pick(w.tried); w.backend == nil {
+		} else if w.backend = s.pick(w.key, w.tried); w.backend == nil {
 			if len(w.tried) == 0 {
 				return
 			}

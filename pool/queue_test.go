@@ -24,7 +24,7 @@ type line struct {
 // join puts a request behind the others and returns when it waits or has its answer.
 func (l *line) join(ctx context.Context, name string, tried ...*Backend) {
 	go func() {
-		b, err := l.pool.Pick(ctx, tried)
+		b, err := l.pool.Pick(ctx, 0, tried)
 		if err != nil {
 			l.seen.add(name + ": " + err.Error())
 			return
@@ -241,7 +241,7 @@ func TestQueueUnderLoad(t *testing.T) {
 				if (w+i)%5 == 0 {
 					tried = p.Backends()[i%3 : i%3+1]
 				}
-				b, err := p.Pick(ctx, tried)
+				b, err := p.Pick(ctx, 0, tried)
 				switch {
 				case err == nil:
 					if n := b.inFlight.Load(); n > int64(b.MaxConns()) {
@@ -299,7 +299,7 @@ func TestMembersChangeUnderLoad(t *testing.T) {
 		go func() {
 			defer func() { done <- struct{}{} }()
 			for range 5000 {
-				b, err := p.Pick(ctx, nil)
+				b, err := p.Pick(ctx, 0, nil)
 				if err != nil {
 					all.add(err.Error())
 					continue

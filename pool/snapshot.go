@@ -40,7 +40,7 @@ func (t tier) String() string {
 // inOrder picks the first with room: what a pool without Options.NewPicker does.
 type inOrder []*Backend
 
-func (backends inOrder) Pick() *Backend {
+func (backends inOrder) Pick(uint64) *Backend {
 	for _, b := range backends {
 		if b.Reserve() {
 			return b

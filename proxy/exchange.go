@@ -50,6 +50,7 @@ type Exchange struct {
 
 	// The backends' part.
 	body     requestBody
+	key      uint64 // the hash of what the pool's hash_key names
 	tried    []*pool.Backend
 	tries    int
 	upstream time.Duration

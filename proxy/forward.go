@@ -20,6 +20,7 @@ type Forward struct {
 	Host        string         // "": the client's
 	Retry       Retry
 	TunnelIdle  time.Duration // after which an upgraded connection without traffic is ended; 0: never
+	HashKey     HashKey       // zero: the pool does not hash
 }
 
 // Retry says what is tried again.
@@ -38,9 +39,10 @@ func (f *Forward) Serve(x *Exchange) {
 		return
 	}
 	x.out = f.request(x, x.out[:0])
+	x.key = f.HashKey.of(x)
 	x.client.Await(x.onLeaving)
 	defer x.client.EndAwait()
-	b, err := f.Pool.Pick(x.departure, nil)
+	b, err := f.Pool.Pick(x.departure, x.key, nil)
 	for err == nil {
 		x.tried = append(x.tried, b)
 		x.tries++
@@ -70,8 +72,13 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 	client := b.Conns.(*transport.Client)
 	// A body that is not kept cannot be sent again, so it does not risk a kept connection.
 	for fresh := x.body.streamed; ; fresh = true {
+		var wait pool.Waiting
+		if !x.body.streamed { // else the client's own pace would count as the backend's
+			wait = b.Await()
+		}
 		conn, err := client.Get(x.departure, fresh)
 		if err != nil {
+			b.Settle(wait, 0)
 			return f.failed(x, b, err)
 		}
 		x.departure.ends(conn)
@@ -80,8 +87,14 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 		if err == nil {
 			x.upstream = time.Since(begin)
 			b.Observe(x.upstream)
+			took := x.upstream
+			if isFailure(conn.Head.Status) {
+				took = 0
+			}
+			b.Settle(wait, took)
 			return f.answered(x, b, conn, up)
 		}
+		b.Settle(wait, 0)
 		up.stop(x)
 		x.release(conn, false)
 		if stale(err) && up == nil && x.mayResend(err) {
@@ -112,7 +125,7 @@ func (x *Exchange) mayResend(err error) bool {
 func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload) *pool.Backend {
 	status := conn.Head.Status
 	b.Metrics.Requests.Inc(status)
-	failure := status == 502 || status == 503 || status == 504
+	failure := isFailure(status)
 	if failure && f.Retry.onStatus(status) && up == nil && x.idempotent() && x.tries <= f.Retry.Attempts {
 		if next := f.another(x); next != nil {
 			b.Report(pool.Status)
@@ -143,10 +156,13 @@ func (x *Exchange) release(conn *transport.Conn, complete bool) {
 	conn.Done(complete)
 }
 
+// isFailure reports whether a status says that the backend, or what is behind it, failed.
+func isFailure(status int) bool { return status == 502 || status == 503 || status == 504 }
+
 // another reserves a backend that has not been tried, if one is free and the budget allows; else
 // it returns nil. There is an answer at hand, so it does not wait.
 func (f *Forward) another(x *Exchange) *pool.Backend {
-	next := f.Pool.TryPick(x.tried)
+	next := f.Pool.TryPick(x.key, x.tried)
 	if next != nil && !f.Pool.AllowRetry() {
 		next.Release()
 		return nil
@@ -171,7 +187,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		return nil
 	}
 	if x.tries <= f.Retry.Attempts && f.Retry.onOutcome(outcome) && !x.body.spent && x.mayResend(err) && f.Pool.AllowRetry() {
-		next, pickErr := f.Pool.Pick(x.departure, x.tried)
+		next, pickErr := f.Pool.Pick(x.departure, x.key, x.tried)
 		if pickErr == nil {
 			f.Pool.Metrics().Retried(outcome, 0)
 			return next

@@ -184,11 +184,13 @@ func buildForward(c *config.Proxy, g *generation) proxy.Action {
 }
 
 func forwardTo(c *config.Proxy, name string, g *generation) *proxy.Forward {
-	retry := &g.poolPlans[name].config.Retry
+	plan := g.poolPlans[name]
+	retry := &plan.config.Retry
 	on := func(word string) bool { return slices.Contains(retry.On, word) }
 	return &proxy.Forward{
-		TunnelIdle: g.poolPlans[name].config.Timeouts.Tunnel,
+		TunnelIdle: plan.config.Timeouts.Tunnel,
 		Pool:       g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: route.NewTemplate(c.Rewrite), Host: c.Host,
+		HashKey: plan.hashKey(),
 		Retry: proxy.Retry{
 			Attempts: retry.Attempts, Body: retry.Body,
 			Connect: on("connect"), Reset: on("reset"), Timeout: on("timeout"),

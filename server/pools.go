@@ -16,6 +16,7 @@ import (
 	"lb/discovery"
 	"lb/health"
 	"lb/pool"
+	"lb/proxy"
 	"lb/transport"
 )
 
@@ -40,6 +41,14 @@ type poolPlan struct {
 	config  *config.Pool
 	options pool.Options
 	fresh   bool // the pool is new
+}
+
+// hashKey is what the pool's requests are kept together by; zero for an algorithm that does not ask.
+func (plan *poolPlan) hashKey() proxy.HashKey {
+	if plan.config.Balance != "hash" {
+		return proxy.HashKey{}
+	}
+	return proxy.NewHashKey(plan.config.HashKey)
 }
 
 func (s *Server) buildPool(c *config.Pool, g *generation) error {

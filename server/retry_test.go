@@ -54,7 +54,7 @@ func TestAnswerIsNotHeldBack(t *testing.T) {
 
 // TestNeverTwiceToTheSame: a retry goes to a backend that has not been asked, whatever the algorithm says.
 func TestNeverTwiceToTheSame(t *testing.T) {
-	for _, balance := range []string{"round_robin", "least_conn", "random", "first"} {
+	for _, balance := range []string{"round_robin", "least_conn", "p2c", "peak_ewma", "random", "hash", "first"} {
 		var asked [3]atomic.Int64
 		var addrs []string
 		for i := range asked {

@@ -8,8 +8,6 @@ site "app" {
 }
 pool "app" {
   backend "127.0.0.1:5000" {}
-  balance = "p2c"
-  hash_key = "client_ip"
   slow_start = "10s"
   sticky {}
   discover "docker" {

@@ -1,0 +1,92 @@
+package balancer
+
+import (
+	"math"
+	"sync/atomic"
+
+	"golang.org/x/sys/cpu"
+
+	"lb/pool"
+)
+
+const (
+	// boundFactor is how far above the average, for its weight, a backend may be loaded before keys move on
+	// ("Consistent Hashing with Bounded Loads", Mirrokni, Thorup, Zadimoghaddam).
+	boundFactor = 1.25
+	// boundAtLeast is the load that no backend is passed over for, however idle the others are: a browser's
+	// requests come by six connections at once, and with a few in flight in all, every second one would move.
+	boundAtLeast = 8
+	// longestWalk is how many slots are looked at for a backend below the bound. Of the average load four backends in
+	// five at most can be above it, so that this many slots hardly ever miss the others.
+	longestWalk = 100
+	// countEvery is how long, in nanoseconds for each backend, the total of the requests in flight is good for:
+	// counting takes a hundredth of that.
+	countEvery = 1000
+)
+
+// hashed sends a key always to the same backend, by a Maglev table. A backend that is full, or loaded too far
+// above the average, is passed over to another one: the same for the same key.
+type hashed struct {
+	backends []*pool.Backend
+	table    maglev
+	shares   []float64 // of the weights, times boundFactor
+
+	_     cpu.CacheLinePad
+	until atomic.Int64 // total is good until this time of the backends' clock
+	total atomic.Int64 // requests in flight on all backends
+	_     cpu.CacheLinePad
+}
+
+func newHash(backends []*pool.Backend, _ uint64, _ source) pool.Picker {
+	weights, _ := weightsOf(backends)
+	sum := 0
+	for _, w := range weights {
+		sum += w
+	}
+	h := &hashed{backends: backends, table: newMaglev(backends, weights), shares: make([]float64, len(weights))}
+	h.until.Store(math.MinInt64)
+	for i, w := range weights {
+		h.shares[i] = boundFactor * float64(w) / float64(sum)
+	}
+	return h
+}
+
+// Pick implements pool.Picker. With nobody below the bound the key's own backend is taken, and
+// if that is full, the first with room behind it.
+func (h *hashed) Pick(key uint64) *pool.Backend {
+	owner := -1
+	for range longestWalk {
+		i, ok := h.table.at(key)
+		if key = another(key); !ok {
+			continue
+		}
+		if owner < 0 {
+			owner = i
+		}
+		b := h.backends[i]
+		if inFlight, room := b.Load(); room && h.allows(i, inFlight) && b.Reserve() {
+			return b
+		}
+	}
+	return scan(h.backends, max(owner, 0))
+}
+
+// allows tells whether a backend with so many requests may have one more: up to its share of all of them and
+// a quarter, rounded up, but at least boundAtLeast.
+func (h *hashed) allows(i int, inFlight int64) bool {
+	return inFlight < boundAtLeast || float64(inFlight+1) <= math.Ceil(h.shares[i]*float64(h.load()+1))
+}
+
+// load returns the requests in flight on all backends, counted by one request now and then.
+func (h *hashed) load() int64 {
+	now := h.backends[0].Now()
+	if until := h.until.Load(); now < until || !h.until.CompareAndSwap(until, now+int64(len(h.backends))*countEvery) {
+		return h.total.Load()
+	}
+	var total int64
+	for _, b := range h.backends {
+		total += b.InFlight()
+	}
+	h.total.Store(total)
+	return total
+}

@@ -1,0 +1,15 @@
+package stablehash
+
+import "testing"
+
+// Other balancers, and other versions of this one, must come to the same.
+func TestSameEverywhere(t *testing.T) {
+	for text, want := range map[string]uint64{"": 0xf52a15e9a9b5e89b, "ann": 0x8096e52ad559ed80} {
+		if got := New().AddString(text).Sum(); got != want {
+			t.Errorf("%q is %#x, want %#x", text, got, want)
+		}
+		if got := New().Add([]byte(text)).Sum(); got != want {
+			t.Errorf("the bytes of %q are %#x, want %#x", text, got, want)
+		}
+	}
+}
