@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,11 +21,12 @@ const lookupTimeout = 5 * time.Second
 
 // DNSOptions say which name is resolved, and how.
 type DNSOptions struct {
-	Name string // its A and AAAA records are the members
-	Port int    // of every member
+	Name string // its A and AAAA records are the members, or those of its SRV records' targets
+	Port int    // of every member; SRV records bring their own
 
 	// Interval is the time from one lookup to the next, and the least there is
-	// between two, failed or not. It rules, not the records' TTL. 0: 5s.
+	// between two, failed or not. For A and AAAA records it rules, not their
+	// TTL; see docs/adr/0006. 0: 5s.
 	Interval time.Duration
 
 	// Resolver is a DNS server, "host:port", asked by UDP and then TCP. The
@@ -202,7 +204,7 @@ func dnsCause(err error) string {
 		return "no such host"
 	case errors.As(err, &dns) && dns.IsTimeout, errors.Is(err, context.DeadlineExceeded):
 		return "no answer from the resolver"
-	case errors.As(err, &dns) && strings.HasSuffix(dns.Err, "connection refused"):
+	case errors.As(err, &dns) && strings.HasSuffix(dns.Err, "connection refused"), errors.Is(err, syscall.ECONNREFUSED):
 		return "the resolver refuses connections"
 	case errors.As(err, &op):
 		return op.Err.Error()
