@@ -51,6 +51,14 @@ func (p *publisher) set(members []pool.Member) bool {
 	return true
 }
 
+// fate says what holds while the source is in trouble.
+func (p *publisher) fate() string {
+	if len(p.last) == 0 {
+		return "no backends from it until then"
+	}
+	return "keeping the last known set"
+}
+
 // condition logs a trouble when it begins, when it becomes another, and when it ends, rather than at
 // each attempt that meets it.
 type condition struct {
