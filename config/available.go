@@ -32,15 +32,9 @@ var gaps = [...]gap{
 	{path: "pool.hash_key", remedy: "Remove the attribute, and write balance = \"round_robin\", \"least_conn\", \"random\" or \"first\"."},
 	{path: "pool.slow_start", but: "0 0s", remedy: "Remove the attribute, or write: slow_start = \"0s\""},
 	{path: "pool.sticky", remedy: "Remove the block, and keep sessions where every backend finds them."},
-	{path: "pool.discover", value: "docker", remedy: otherSource},
-	{path: "pool.discover", value: "consul", remedy: otherSource},
-	{path: "pool.discover.type", value: "SRV", remedy: "Write type = \"A\" with a port."},
 }
 
-const (
-	leastConn   = "Write: balance = \"least_conn\""
-	otherSource = "List the backends, or use discover \"dns\" or discover \"file\"."
-)
+const leastConn = "Write: balance = \"least_conn\""
 
 // available reports a block or attribute that this version does not serve. It
 // is false if reading on makes no sense.

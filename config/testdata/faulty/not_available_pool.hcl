@@ -12,15 +12,4 @@ pool "app" {
   hash_key = "client_ip"
   slow_start = "10s"
   sticky {}
-  discover "docker" {
-    label = "x"
-  }
-  discover "consul" {
-    service = "x"
-  }
-  discover "dns" {
-    name = "x"
-    type = "SRV"
-    port = 1
-  }
 }
