@@ -73,15 +73,14 @@ func (d *Docker) members(containers []container) []pool.Member {
 
 // address returns where the container is reached.
 func (c *container) address(port int, local []netip.Prefix) (string, error) {
-	if port == 0 {
-		var err error
-		if port, err = c.exposed(); err != nil {
-			return "", err
-		}
-	}
 	host, err := c.host(local)
 	if err != nil {
 		return "", err
+	}
+	if port == 0 {
+		if port, err = c.exposed(); err != nil {
+			return "", err
+		}
 	}
 	address, problem := addressOf(host, port)
 	if problem != "" {
@@ -134,7 +133,7 @@ func (c *container) host(local []netip.Prefix) (string, error) {
 		}
 	}
 	if !first.IsValid() {
-		return "", errors.New("it has no address of its own, as in the host's network; list it as a backend")
+		return "", errors.New("it has no address of its own; connect it to a network, or if it is in the host's list it as a backend")
 	}
 	return first.String(), nil
 }
