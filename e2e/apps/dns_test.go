@@ -162,7 +162,7 @@ func TestServiceRecords(t *testing.T) {
 	dns.setHosts(t, "127.0.0.1 h9.test\n")
 	lb.keeps(t, "no target has an address", addresses[2])
 	dns.kill()
-	dns = startDNS(t, dir, dns.address, hosts)
+	startDNS(t, dir, dns.address, hosts)
 	lb.keeps(t, "no such record", addresses[2])
 	if served, failed, first := load.stop(); failed > 0 || served < 100 {
 		t.Errorf("%d of %d requests failed: %s", failed, served, first)
