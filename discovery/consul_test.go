@@ -104,9 +104,16 @@ func (a *agent) queries(t *testing.T, n int) []string {
 	}
 }
 
+// discover follows the agent, with less patience than a real one is given.
 func (a *agent) discover(t *testing.T) (updates <-chan string, stop func(), lines *logBuffer) {
+	return a.discoverEach(t, 20*time.Millisecond)
+}
+
+func (a *agent) discoverEach(t *testing.T, gap time.Duration) (updates <-chan string, stop func(), lines *logBuffer) {
 	log, lines := logger()
-	updates, stop = follow(t, NewConsul(ConsulOptions{Service: "my app", Address: strings.TrimPrefix(a.URL, "http://"), Tag: "blue", Token: "secret", Log: log}))
+	d := NewConsul(ConsulOptions{Service: "my app", Address: strings.TrimPrefix(a.URL, "http://"), Tag: "blue", Token: "secret", Log: log})
+	d.pace.interval = gap
+	updates, stop = follow(t, d)
 	return updates, stop, lines
 }
 
@@ -168,7 +175,7 @@ func TestNextIndex(t *testing.T) {
 func TestConsulNeverSpins(t *testing.T) {
 	a := startAgent(t, listOf(entry("10.0.0.1", "", 5000, 1)))
 	a.set(func(a *agent) { a.spurious = true })
-	updates, stop, _ := a.discover(t)
+	updates, stop, _ := a.discoverEach(t, consulGap)
 	expect(t, updates, "10.0.0.1:5000")
 	a.queries(t, 4)
 	stop()

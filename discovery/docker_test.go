@@ -134,8 +134,10 @@ const started = `{"Type":"container","Action":"start","Actor":{"ID":"x","Attribu
 
 func (e *engine) discover(t *testing.T, port int) (updates <-chan string, stop func(), lines *logBuffer) {
 	log, lines := logger()
-	updates, stop = follow(t, NewDocker(DockerOptions{Label: "lb.pool=app", Port: port, Socket: e.socket, Log: log,
-		Local: func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")} }}))
+	d := NewDocker(DockerOptions{Label: "lb.pool=app", Port: port, Socket: e.socket, Log: log,
+		Local: func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")} }})
+	d.pace.interval = 20 * time.Millisecond // less patience than a real one is given
+	updates, stop = follow(t, d)
 	return updates, stop, lines
 }
 
