@@ -28,12 +28,7 @@ var gaps = [...]gap{
 	{path: "site.route.static.compress", value: "true", effect: "files are sent as they are", remedy: "Leave the attribute out, or write: compress = false"},
 	{path: "pool.slow_start", but: "0 0s", remedy: "Remove the attribute, or write: slow_start = \"0s\""},
 	{path: "pool.sticky", remedy: "Remove the block, and keep sessions where every backend finds them."},
-	{path: "pool.discover", value: "docker", remedy: otherSource},
-	{path: "pool.discover", value: "consul", remedy: otherSource},
-	{path: "pool.discover.type", value: "SRV", remedy: "Write type = \"A\" with a port."},
 }
-
-const otherSource = "List the backends, or use discover \"dns\" or discover \"file\"."
 
 // available reports a block or attribute that this version does not serve. It
 // is false if reading on makes no sense.

@@ -65,16 +65,16 @@ type DiscoverFile struct {
 
 // DiscoverDocker takes the containers with a label.
 type DiscoverDocker struct {
-	Label  string
-	Port   int
+	Label  string // "name" or "name=value"
+	Port   int    // 0: the only TCP port that a container exposes
 	Socket string
 }
 
 // DiscoverConsul takes the healthy instances of a service.
 type DiscoverConsul struct {
 	Service string
-	Address string
-	Tag     string
+	Address string // of the agent's HTTP API
+	Tag     string // that an instance must have; empty: any
 	Token   Secret
 }
 

@@ -114,6 +114,9 @@ func readDiscoverDNS(b *block) *DiscoverDNS {
 	if d.Port == 0 && !b.written("port") && d.Type == "A" {
 		b.fail(b.at, "discover \"dns\" of type A needs port", "Write: port = 5000")
 	}
+	if d.Type == "SRV" && b.written("port") {
+		b.warn(b.place("port"), "port has no effect with type SRV", "Remove it: each SRV record brings its own port.")
+	}
 	b.duration("interval", &d.Interval, 100*time.Millisecond)
 	b.text("resolver", &d.Resolver, optional(func(s string) (string, string) {
 		if strings.HasPrefix(s, "unix:") {

@@ -194,7 +194,7 @@ pool "app" {
   discover "dns" {
     name     = "app"
     port     = 5000
-    type     = "A" # SRV is not available in this version
+    type     = "A" # or "SRV": ports, weights and backups come from the records
     interval = "5s"
     resolver = "" # "127.0.0.1:53"; default: the system's
   }
@@ -204,18 +204,20 @@ pool "app" {
     path = "/etc/lb/app.backends"
   }
 
-  # Not available in this version: containers and services.
-  # discover "docker" {
-  #   label  = "lb.pool=app"
-  #   port   = 5000
-  #   socket = "/var/run/docker.sock"
-  # }
-  # discover "consul" {
-  #   service = "app"
-  #   address = "127.0.0.1:8500"
-  #   tag     = ""
-  #   token   = ""
-  # }
+  # The running containers with a label.
+  discover "docker" {
+    label  = "lb.pool=app"
+    port   = 5000
+    socket = "/var/run/docker.sock"
+  }
+
+  # The instances of a service whose checks pass.
+  discover "consul" {
+    service = "app"
+    address = "127.0.0.1:8500"
+    tag     = ""
+    token   = ""
+  }
 
   # Active checks. Without this block every backend counts as up.
   health {

@@ -1,4 +1,5 @@
-// Package discovery watches the places that tell which backends a pool has: DNS names, files.
+// Package discovery watches the places that tell which backends a pool has: DNS names, files, a Docker
+// engine, a Consul catalogue.
 //
 // A discoverer never fails at the start and never gives up. What it knew last holds while its source
 // is silent or broken: a DNS server that dies must not empty a pool.
@@ -24,13 +25,23 @@ type Discoverer interface {
 // publisher passes on the sets that differ from the one before.
 type publisher struct {
 	update    func([]pool.Member)
+	log       hclog.Logger // nil: no log
+	full      bool         // the source has more than maxMembers, which was logged
 	last      []pool.Member
 	published bool
 }
 
-// set publishes members, which it sorts, and tells whether they were news.
+// set publishes members, which it sorts, and tells whether they were news. Of more than maxMembers it
+// takes the first.
 func (p *publisher) set(members []pool.Member) bool {
 	slices.SortFunc(members, func(a, b pool.Member) int { return cmp.Compare(a.Address, b.Address) })
+	full := len(members) > maxMembers
+	if full && !p.full {
+		orNull(p.log).Warn("too many backends from one source; the rest is left out", "found", len(members), "taken", maxMembers)
+	}
+	if p.full = full; full {
+		members = members[:maxMembers]
+	}
 	if p.published && slices.Equal(members, p.last) {
 		return false
 	}
@@ -38,6 +49,14 @@ func (p *publisher) set(members []pool.Member) bool {
 	p.last = members
 	p.update(slices.Clone(members))
 	return true
+}
+
+// fate says what holds while the source is in trouble.
+func (p *publisher) fate() string {
+	if len(p.last) == 0 {
+		return "no backends from it until then"
+	}
+	return "keeping the last known set"
 }
 
 // condition logs a trouble when it begins, when it becomes another, and when it ends, rather than at

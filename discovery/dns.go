@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -16,23 +16,17 @@ import (
 	"lb/pool"
 )
 
-const (
-	// lookupTimeout bounds one lookup, its retries included.
-	lookupTimeout = 5 * time.Second
-	// maxBackoff bounds the wait after a failed lookup, if the interval is not longer itself.
-	maxBackoff = 5 * time.Second
-	// backoffJitter is the share of a wait after a failure that chance may add, so that many
-	// balancers do not ask a recovering server all at once.
-	backoffJitter = 0.2
-)
+// lookupTimeout bounds one lookup, its retries included.
+const lookupTimeout = 5 * time.Second
 
 // DNSOptions say which name is resolved, and how.
 type DNSOptions struct {
-	Name string // its A and AAAA records are the members
-	Port int    // of every member
+	Name string // its A and AAAA records are the members, or those of its SRV records' targets
+	Port int    // of every member; SRV records bring their own
 
 	// Interval is the time from one lookup to the next, and the least there is
-	// between two, failed or not. It rules, not the records' TTL. 0: 5s.
+	// between two, failed or not. For A and AAAA records it rules, not their
+	// TTL; see docs/adr/0006. 0: 5s.
 	Interval time.Duration
 
 	// Resolver is a DNS server, "host:port", asked by UDP and then TCP. The
@@ -50,8 +44,9 @@ type DNSOptions struct {
 type DNS struct {
 	options DNSOptions
 	trouble condition
+	skipped complaints
+	pace    pace
 	known   [2][]netip.Addr // IPv4, IPv6: the last known answers
-	failed  int             // lookups in a row
 }
 
 // NewDNS makes a DNS discoverer. It asks nothing before Run.
@@ -59,16 +54,17 @@ func NewDNS(o DNSOptions) *DNS {
 	if o.Interval <= 0 {
 		o.Interval = 5 * time.Second
 	}
-	if o.Random == nil {
-		o.Random = rand.Float64
-	}
 	if o.Lookup == nil {
 		o.Lookup = newResolver(o.Resolver).LookupNetIP
 		if o.Resolver != "" && !strings.HasSuffix(o.Name, ".") {
 			o.Name += "."
 		}
 	}
-	return &DNS{options: o, trouble: condition{log: orNull(o.Log)}}
+	log := orNull(o.Log)
+	return &DNS{
+		options: o, trouble: condition{log: log}, skipped: complaints{log: log},
+		pace: pace{interval: o.Interval, random: o.Random},
+	}
 }
 
 // newResolver returns a resolver without the C library, whose calls cannot be cancelled. Its own
@@ -90,32 +86,14 @@ func newResolver(server string) *net.Resolver {
 
 // Run resolves the name at once and then at each interval; see Discoverer.
 func (d *DNS) Run(ctx context.Context, update func([]pool.Member)) {
-	p := publisher{update: update}
+	p := publisher{update: update, log: d.trouble.log}
 	for {
 		start := time.Now()
 		d.resolve(ctx, &p)
-		timer := time.NewTimer(time.Until(start.Add(d.delay())))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleepUntil(ctx, start.Add(d.pace.delay())) {
 			return
-		case <-timer.C:
 		}
 	}
-}
-
-// delay returns the time from the start of the last lookup to that of the next: the interval, and after
-// failures twice that, four times …, up to maxBackoff. It is never less than the interval.
-func (d *DNS) delay() time.Duration {
-	wait := d.options.Interval
-	if d.failed == 0 {
-		return wait
-	}
-	for n := 1; n < d.failed && wait < maxBackoff; n++ {
-		wait *= 2
-	}
-	wait = max(min(wait, maxBackoff), d.options.Interval)
-	return wait + time.Duration(backoffJitter*d.options.Random()*float64(wait))
 }
 
 // resolve does one lookup of both address families. A family whose lookup fails keeps its last known
@@ -136,11 +114,11 @@ func (d *DNS) resolve(ctx context.Context, p *publisher) {
 		}
 	}
 	if empty {
-		d.failed++
+		d.pace.failed++
 		d.report(worse(errs[0], errs[1]), len(p.last))
 		return
 	}
-	d.failed = 0
+	d.pace.failed = 0
 	for i := range answers {
 		if errs[i] == nil || isNotFound(errs[i]) {
 			d.known[i] = answers[i]
@@ -176,9 +154,14 @@ func (d *DNS) members() []pool.Member {
 				continue
 			}
 			seen[address] = true
+			if problem := checkIP(address); problem != "" {
+				d.skipped.add(fmt.Sprintf("an address of %q is skipped: %s", d.options.Name, problem))
+				continue
+			}
 			members = append(members, pool.Member{Address: net.JoinHostPort(address.String(), port)})
 		}
 	}
+	d.skipped.end()
 	return members
 }
 
@@ -221,7 +204,7 @@ func dnsCause(err error) string {
 		return "no such host"
 	case errors.As(err, &dns) && dns.IsTimeout, errors.Is(err, context.DeadlineExceeded):
 		return "no answer from the resolver"
-	case errors.As(err, &dns) && strings.HasSuffix(dns.Err, "connection refused"):
+	case errors.As(err, &dns) && strings.HasSuffix(dns.Err, "connection refused"), errors.Is(err, syscall.ECONNREFUSED):
 		return "the resolver refuses connections"
 	case errors.As(err, &op):
 		return op.Err.Error()

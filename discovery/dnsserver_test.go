@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +14,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// dnsServer is an authoritative server for app.test, over UDP and TCP on one port.
+// dnsServer is an authoritative server for app.test and, where it has SRV records, for their targets; over
+// UDP and TCP on one port.
 type dnsServer struct {
 	address string
 
@@ -23,7 +25,14 @@ type dnsServer struct {
 	failIPv6  bool // SERVFAIL to AAAA only
 	silent    bool // no answer at all
 	truncate  bool // over UDP: an empty, truncated answer
+	srv       []dnsmessage.SRVResource
+	targets   map[string][]netip.Addr // by name with its dot
+	broken    map[string]bool         // targets that get SERVFAIL
+	along     bool                    // the targets' addresses come with the SRV records
+	garbage   bool                    // before the answer, packets that do not belong to the query
+	ttl       uint32                  // seconds
 	queries   map[dnsmessage.Type]int
+	at        []time.Time // of the queries for SRV records
 	overTCP   int
 }
 
@@ -44,7 +53,7 @@ func startDNS(t *testing.T) *dnsServer {
 	if listener == nil {
 		t.Fatal("no port that is free for both UDP and TCP")
 	}
-	s := &dnsServer{address: listener.Addr().String(), queries: make(map[dnsmessage.Type]int)}
+	s := &dnsServer{address: listener.Addr().String(), ttl: 3600, queries: make(map[dnsmessage.Type]int)}
 	var running sync.WaitGroup
 	running.Go(func() { s.serveUDP(packets) })
 	running.Go(func() { s.serveTCP(listener) })
@@ -60,6 +69,10 @@ func (s *dnsServer) serveUDP(packets net.PacketConn) {
 			return
 		}
 		if answer := s.answer(buf[:n], true); answer != nil {
+			if s.garbles() {
+				_, _ = packets.WriteTo([]byte("garbage"), from)
+				_, _ = packets.WriteTo(append([]byte{^answer[0]}, answer[1:]...), from) // another ID
+			}
 			_, _ = packets.WriteTo(answer, from)
 		}
 	}
@@ -94,6 +107,9 @@ func (s *dnsServer) answer(query []byte, udp bool) []byte {
 	}
 	question := m.Questions[0]
 	s.queries[question.Type]++
+	if question.Type == dnsmessage.TypeSRV {
+		s.at = append(s.at, time.Now())
+	}
 	if !udp {
 		s.overTCP++
 	}
@@ -103,12 +119,15 @@ func (s *dnsServer) answer(query []byte, udp bool) []byte {
 		return nil
 	case s.truncate && udp:
 		m.Truncated = true
-	case question.Name.String() != "app.test.":
+	case s.code != dnsmessage.RCodeSuccess:
+	case s.broken[question.Name.String()]:
+		m.RCode = dnsmessage.RCodeServerFailure
+	case question.Name.String() != "app.test." && s.targets[question.Name.String()] == nil:
 		m.RCode = dnsmessage.RCodeNameError
 	case s.failIPv6 && question.Type == dnsmessage.TypeAAAA:
 		m.RCode = dnsmessage.RCodeServerFailure
-	case m.RCode == dnsmessage.RCodeSuccess:
-		m.Answers = s.records(question)
+	default:
+		m.Answers, m.Additionals = s.records(question)
 	}
 	packed, err := m.Pack()
 	if err != nil {
@@ -117,18 +136,43 @@ func (s *dnsServer) answer(query []byte, udp bool) []byte {
 	return packed
 }
 
-func (s *dnsServer) records(question dnsmessage.Question) []dnsmessage.Resource {
-	var records []dnsmessage.Resource
-	for _, a := range s.addresses {
-		header := dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: dnsmessage.ClassINET, TTL: 3600}
+func (s *dnsServer) records(question dnsmessage.Question) (answers, along []dnsmessage.Resource) {
+	name := question.Name.String()
+	if question.Type == dnsmessage.TypeSRV {
+		for i := range s.srv {
+			header := dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: dnsmessage.ClassINET, TTL: s.ttl}
+			answers = append(answers, dnsmessage.Resource{Header: header, Body: &s.srv[i]})
+			target := strings.ToLower(s.srv[i].Target.String())
+			if s.along && s.targets[target] != nil {
+				along = append(along, s.addressRecords(target, s.targets[target], dnsmessage.TypeA)...)
+				along = append(along, s.addressRecords(target, s.targets[target], dnsmessage.TypeAAAA)...)
+			}
+		}
+		return answers, along
+	}
+	if addresses := s.targets[name]; addresses != nil {
+		return s.addressRecords(name, addresses, question.Type), nil
+	}
+	return s.addressRecords(name, s.addresses, question.Type), nil
+}
+
+func (s *dnsServer) addressRecords(name string, addresses []netip.Addr, kind dnsmessage.Type) (records []dnsmessage.Resource) {
+	for _, a := range addresses {
+		header := dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(name), Type: kind, Class: dnsmessage.ClassINET, TTL: s.ttl}
 		switch {
-		case a.Is4() && question.Type == dnsmessage.TypeA:
+		case a.Is4() && kind == dnsmessage.TypeA:
 			records = append(records, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: a.As4()}})
-		case a.Is6() && question.Type == dnsmessage.TypeAAAA:
+		case a.Is6() && kind == dnsmessage.TypeAAAA:
 			records = append(records, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}})
 		}
 	}
 	return records
+}
+
+func (s *dnsServer) garbles() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.garbage
 }
 
 // change runs f while no query is answered.

@@ -22,7 +22,7 @@ const (
 	// settleTime is how long a file must stay the same before it is read, so that one that is
 	// being written in place is not read half.
 	settleTime = 50 * time.Millisecond
-	// maxFile bounds the bytes of a file: some 100,000 backends.
+	// maxFile bounds the bytes of a file.
 	maxFile = 8 << 20
 )
 
@@ -52,7 +52,7 @@ func NewFile(o FileOptions) *File {
 // there or never been good, the set is empty; one that is removed or broken later leaves the last
 // good set in force.
 func (f *File) Run(ctx context.Context, update func([]pool.Member)) {
-	p := publisher{update: update}
+	p := publisher{update: update, log: f.trouble.log}
 	w := watchDir(filepath.Dir(f.path), f.trouble.log) // before the first read, so that no change falls in between
 	defer w.close()
 

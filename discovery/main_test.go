@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -101,5 +102,19 @@ func expectNone(t *testing.T, updates <-chan string) {
 	case got := <-updates:
 		t.Fatalf("update %q, want none", got)
 	default:
+	}
+}
+
+// listenOn listens on an address that may have been in use a moment ago.
+func listenOn(t *testing.T, address string) net.Listener {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		ln, err := net.Listen("tcp", address)
+		if err == nil {
+			return ln
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 }

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 # command:package, or a path for what is no command.
 needs=(
   nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client
-  chromium:chromium promtool:prometheus node:nodejs curl:curl
+  chromium:chromium promtool:prometheus node:nodejs curl:curl dnsmasq:dnsmasq-base
   varnishtest:varnish slowhttptest:slowhttptest
 )
 python_modules=(flask:python3-flask websockets:python3-websockets)

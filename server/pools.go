@@ -13,7 +13,6 @@ import (
 
 	"lb/balancer"
 	"lb/config"
-	"lb/discovery"
 	"lb/health"
 	"lb/pool"
 	"lb/proxy"
@@ -30,16 +29,11 @@ type poolRun struct {
 	discovery map[string]*discoveryRun
 }
 
-type discoveryRun struct {
-	config config.Discover
-	cancel context.CancelFunc
-	done   chan struct{}
-}
-
 // poolPlan is what a configuration says of a pool, checked.
 type poolPlan struct {
 	config  *config.Pool
 	options pool.Options
+	sources []source
 	fresh   bool // the pool is new
 }
 
@@ -83,8 +77,9 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 		plan.options.Members = append(plan.options.Members,
 			pool.Member{Address: b.Address, Weight: b.Weight, MaxConns: b.MaxConns, Backup: b.Backup})
 	}
-	for _, d := range c.Discover {
-		plan.options.Sources = append(plan.options.Sources, sourceName(d))
+	plan.sources = sources(c.Discover)
+	for _, src := range plan.sources {
+		plan.options.Sources = append(plan.options.Sources, src.name)
 	}
 	if fresh {
 		run.pool = pool.New(plan.options)
@@ -169,12 +164,13 @@ func backendTLS(c *config.BackendTLS) (*tls.Config, string, error) {
 // apply puts a plan in force. It cannot fail.
 func (run *poolRun) apply(s *Server, plan *poolPlan) {
 	run.applyHealth(s, plan)
+	run.endDiscovery(plan.sources)
 	if plan.fresh {
 		run.pool.Start(s.background)
 	} else {
 		run.pool.Apply(plan.options)
 	}
-	run.applyDiscovery(s, plan)
+	run.startDiscovery(s, plan.sources)
 }
 
 // applyHealth starts, changes or stops the active checks. It comes before the pool's own change, so
@@ -245,60 +241,6 @@ func (run *poolRun) event(e pool.Event) {
 	}
 }
 
-// applyDiscovery starts the sources that are new and stops those that went.
-func (run *poolRun) applyDiscovery(s *Server, plan *poolPlan) {
-	run.mu.Lock()
-	defer run.mu.Unlock()
-	wanted := map[string]config.Discover{}
-	for _, d := range plan.config.Discover {
-		wanted[sourceName(d)] = d
-	}
-	for name, d := range run.discovery {
-		if c, ok := wanted[name]; !ok || !sameDiscover(c, d.config) {
-			d.cancel()
-			delete(run.discovery, name)
-		}
-	}
-	for name, c := range wanted {
-		if run.discovery[name] != nil {
-			continue
-		}
-		ctx, cancel := context.WithCancel(s.background)
-		d := &discoveryRun{config: c, cancel: cancel, done: make(chan struct{})}
-		run.discovery[name] = d
-		source := s.discoverer(c)
-		s.goRun(func() {
-			defer close(d.done)
-			source(ctx, func(members []pool.Member) { run.pool.SetMembers(name, members) })
-		})
-	}
-}
-
-func (s *Server) discoverer(c config.Discover) func(context.Context, func([]pool.Member)) {
-	log := s.log.Named("discovery")
-	if c.File != nil {
-		return discovery.NewFile(discovery.FileOptions{Path: c.File.Path, Log: log}).Run
-	}
-	return discovery.NewDNS(discovery.DNSOptions{
-		Name: c.DNS.Name, Port: c.DNS.Port, Interval: c.DNS.Interval, Resolver: c.DNS.Resolver, Log: log,
-	}).Run
-}
-
-// sourceName names a source of members; it is its identity over reloads.
-func sourceName(c config.Discover) string {
-	if c.File != nil {
-		return "file:" + c.File.Path
-	}
-	return fmt.Sprintf("dns:%s:%d", c.DNS.Name, c.DNS.Port)
-}
-
-func sameDiscover(a, b config.Discover) bool {
-	if a.DNS != nil && b.DNS != nil {
-		return *a.DNS == *b.DNS
-	}
-	return a.File != nil && b.File != nil && *a.File == *b.File
-}
-
 // sweep closes connections that have been idle too long.
 func (run *poolRun) sweep() {
 	for _, b := range run.pool.Backends() {
@@ -308,11 +250,9 @@ func (run *poolRun) sweep() {
 
 // close takes the pool out of use; its requests in flight go on.
 func (run *poolRun) close() {
+	run.endDiscovery(nil)
 	run.mu.Lock()
 	defer run.mu.Unlock()
-	for _, d := range run.discovery {
-		d.cancel()
-	}
 	if run.checker != nil {
 		run.checker.Stop()
 		run.checker = nil

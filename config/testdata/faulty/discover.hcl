@@ -22,4 +22,17 @@ pool "app" {
   discover "file" {
     path = "missing.backends"
   }
+  discover "dns" {
+    name = "_http._tcp.app.internal"
+    type = "SRV"
+    port = 80
+  }
+  discover "docker" {
+    port = 0
+    socket = 1
+  }
+  discover "consul" {
+    address = "http://127.0.0.1:8500"
+    token = "a\nb"
+  }
 }

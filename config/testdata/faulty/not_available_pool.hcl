@@ -10,15 +10,4 @@ pool "app" {
   backend "127.0.0.1:5000" {}
   slow_start = "10s"
   sticky {}
-  discover "docker" {
-    label = "x"
-  }
-  discover "consul" {
-    service = "x"
-  }
-  discover "dns" {
-    name = "x"
-    type = "SRV"
-    port = 1
-  }
 }

@@ -1,0 +1,123 @@
+package discovery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	// maxAnswer bounds the bytes read of one answer.
+	maxAnswer = 8 << 20
+	// apiTimeout bounds an exchange that is to be answered at once.
+	apiTimeout = 10 * time.Second
+)
+
+// api asks an HTTP service of the machine or the network, which answers in JSON. It takes no proxy from the
+// environment, follows no redirect, and keeps one connection or two until close.
+type api struct {
+	what   string // for errors: "Consul at 127.0.0.1:8500"
+	client *http.Client
+	base   string // "http://host"
+	header http.Header
+}
+
+// newAPI makes a client for an address, "host:port" or "unix:/path".
+func newAPI(what, address string) *api {
+	transport := &http.Transport{
+		MaxIdleConns: 2, IdleConnTimeout: time.Minute, DisableCompression: true,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	base := "http://" + address
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		base = "http://localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		}
+	} else {
+		transport.DialContext = (&net.Dialer{Timeout: apiTimeout}).DialContext
+	}
+	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &api{what: what, base: base, client: &http.Client{Transport: transport, CheckRedirect: refuse}, header: http.Header{}}
+}
+
+// close ends the connections that are kept.
+func (a *api) close() { a.client.CloseIdleConnections() }
+
+// open asks with GET and returns an answer whose status is 200. The caller closes its body.
+func (a *api) open(ctx context.Context, path string, query url.Values) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask %s: %w", a.what, err)
+	}
+	for name, values := range a.header {
+		request.Header[name] = values
+	}
+	response, err := a.client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask %s: %s", a.what, cause(err))
+	}
+	if response.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(io.LimitReader(response.Body, 200))
+		_ = response.Body.Close()
+		return nil, &statusError{a.what, response.StatusCode, strings.TrimSpace(string(said))}
+	}
+	return response, nil
+}
+
+// read asks and decodes the answer, which must be a single JSON value, into to.
+func (a *api) read(ctx context.Context, path string, query url.Values, to any) (http.Header, error) {
+	response, err := a.open(ctx, path, query)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the answer of %s: %s", a.what, cause(err))
+	}
+	if len(text) > maxAnswer {
+		return nil, fmt.Errorf("the answer of %s is over %d MiB", a.what, maxAnswer>>20)
+	}
+	if err := json.Unmarshal(text, to); err != nil {
+		return nil, fmt.Errorf("the answer of %s is not what its API documents: %w", a.what, err)
+	}
+	return response.Header, nil
+}
+
+// statusError is an answer with another status than 200.
+type statusError struct {
+	what   string
+	status int
+	said   string // the beginning of the body
+}
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("%s answered %d: %q", e.what, e.status, e.said)
+}
+
+// cause words an error without the URL and the port of this side, which differ each time.
+func cause(err error) string {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	case errors.As(err, &op):
+		return op.Err.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "it closed the connection"
+	}
+	var request *url.Error
+	if errors.As(err, &request) {
+		return request.Err.Error()
+	}
+	return err.Error()
+}

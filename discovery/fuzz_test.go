@@ -1,0 +1,88 @@
+package discovery
+
+import (
+	"encoding/json"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"lb/pool"
+)
+
+// checkMembers fails the test unless each member could stand in a file of backends, and once.
+func checkMembers(t *testing.T, members []pool.Member) {
+	t.Helper()
+	seen := make(map[string]bool)
+	for _, m := range members {
+		if !validAddress(m.Address) || seen[m.Address] || m.Weight < 0 || m.Weight > pool.MaxWeight {
+			t.Errorf("member %+v", m)
+		}
+		seen[m.Address] = true
+	}
+}
+
+// FuzzSRV: whatever a name server sends, nothing but addresses comes out.
+func FuzzSRV(f *testing.F) {
+	name := dnsmessage.MustNewName("app.test.")
+	question := dnsmessage.Question{Name: name, Type: dnsmessage.TypeSRV, Class: dnsmessage.ClassINET}
+	target := dnsmessage.MustNewName("a.test.")
+	header := func(n dnsmessage.Name, kind dnsmessage.Type) dnsmessage.ResourceHeader {
+		return dnsmessage.ResourceHeader{Name: n, Type: kind, Class: dnsmessage.ClassINET, TTL: 60}
+	}
+	m := dnsmessage.Message{
+		Header: dnsmessage.Header{ID: 7, Response: true}, Questions: []dnsmessage.Question{question},
+		Answers: []dnsmessage.Resource{
+			{Header: header(name, dnsmessage.TypeSRV), Body: &dnsmessage.SRVResource{Priority: 1, Weight: 65535, Port: 80, Target: target}},
+			{Header: header(name, dnsmessage.TypeSRV), Body: &dnsmessage.SRVResource{Priority: 2, Port: 0, Target: target}},
+		},
+		Additionals: []dnsmessage.Resource{
+			{Header: header(target, dnsmessage.TypeA), Body: &dnsmessage.AResource{A: [4]byte{10, 0, 0, 1}}},
+			{Header: header(target, dnsmessage.TypeAAAA), Body: &dnsmessage.AAAAResource{AAAA: [16]byte{15: 1}}},
+		},
+	}
+	packet, err := m.Pack()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(packet)
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		m, err := unpackAnswer(packet, 7, question)
+		if err != nil || verdict(m, dnsmessage.TypeSRV) != nil {
+			return
+		}
+		a := readSRV(m)
+		if len(a.records) == 0 || a.ttl < 0 || a.ttl > maxTTL {
+			t.Errorf("%d records, TTL %v", len(a.records), a.ttl)
+		}
+		checkMembers(t, NewSRV(DNSOptions{Name: "app.test"}).members(&a))
+	})
+}
+
+// FuzzContainers: whatever the engine lists, nothing but addresses comes out.
+func FuzzContainers(f *testing.F) {
+	f.Add(listOf(running("a", "Up", "bridge=172.17.0.2"), running("b", "Up (unhealthy)", "bridge=172.17.0.3")), 80)
+	f.Add(listOf(running("a", "Up", "x=0.0.0.0", "y=fe80::1%eth0", "z=::ffff:10.0.0.1")), 0)
+	d := NewDocker(DockerOptions{Local: func() []netip.Prefix { return nil }})
+	f.Fuzz(func(t *testing.T, text string, port int) {
+		var containers []container
+		if json.Unmarshal([]byte(text), &containers) != nil {
+			return
+		}
+		d.options.Port = port
+		checkMembers(t, d.members(containers))
+	})
+}
+
+// FuzzInstances: whatever Consul lists, nothing but addresses comes out.
+func FuzzInstances(f *testing.F) {
+	f.Add(listOf(entry("10.0.0.1", "", 5000, 1), entry("::1", "app.internal", 5001, 1<<40), entry("", "[::1]", -1, -1)))
+	c := NewConsul(ConsulOptions{Service: "app"})
+	f.Fuzz(func(t *testing.T, text string) {
+		var instances []instance
+		if json.Unmarshal([]byte(text), &instances) != nil {
+			return
+		}
+		checkMembers(t, c.members(instances))
+	})
+}

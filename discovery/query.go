@@ -1,0 +1,168 @@
+package discovery
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+const (
+	// tryTimeout bounds the wait for one server's answer, by UDP or TCP.
+	tryTimeout = 2 * time.Second
+	// udpSize is the answer that fits into a packet on every path, which is what we offer to take
+	// (EDNS, RFC 6891). A larger one comes by TCP.
+	udpSize = 1232
+)
+
+// errNoRecord says that a server answered, and that the name does not exist or has no such record.
+var errNoRecord = errors.New("no such record")
+
+// lookupDNS asks the servers for records of the name, one after the other until one of them answers. The
+// message has at least one answer of that type. The error is errNoRecord or that of the last server.
+//
+// net.Resolver is not used for it: it passes on neither how long an answer holds nor the addresses that
+// came with it.
+func lookupDNS(ctx context.Context, servers []string, name string, kind dnsmessage.Type) (*dnsmessage.Message, error) {
+	full, err := dnsmessage.NewName(strings.TrimSuffix(name, ".") + ".")
+	if err != nil {
+		return nil, fmt.Errorf("%q is no name: %w", name, err)
+	}
+	question := dnsmessage.Question{Name: full, Type: kind, Class: dnsmessage.ClassINET}
+	for range 2 { // a packet may be lost
+		for _, server := range servers {
+			var m *dnsmessage.Message
+			if m, err = exchange(ctx, server, question); err == nil {
+				err = verdict(m, kind)
+			}
+			if err == nil || errors.Is(err, errNoRecord) || ctx.Err() != nil {
+				return m, err
+			}
+		}
+	}
+	return nil, err
+}
+
+// verdict tells whether a message has what was asked for.
+func verdict(m *dnsmessage.Message, kind dnsmessage.Type) error {
+	switch m.RCode {
+	case dnsmessage.RCodeSuccess:
+		for i := range m.Answers {
+			if m.Answers[i].Header.Type == kind {
+				return nil
+			}
+		}
+		return errNoRecord
+	case dnsmessage.RCodeNameError:
+		return errNoRecord
+	}
+	return fmt.Errorf("the resolver answered %s", strings.TrimPrefix(m.RCode.String(), "RCode"))
+}
+
+// exchange asks one server, by UDP and, if the answer does not fit, by TCP.
+func exchange(ctx context.Context, server string, question dnsmessage.Question) (*dnsmessage.Message, error) {
+	query, id, err := packQuery(question)
+	if err != nil {
+		return nil, err
+	}
+	m, err := ask(ctx, "udp", server, func(conn net.Conn) (*dnsmessage.Message, error) { return askUDP(conn, query, id, question) })
+	if err == nil && m.Truncated {
+		m, err = ask(ctx, "tcp", server, func(conn net.Conn) (*dnsmessage.Message, error) { return askTCP(conn, query, id, question) })
+	}
+	return m, err
+}
+
+func packQuery(question dnsmessage.Question) (query []byte, id uint16, err error) {
+	id = uint16(rand.Uint32())
+	m := dnsmessage.Message{
+		Header:      dnsmessage.Header{ID: id, RecursionDesired: true},
+		Questions:   []dnsmessage.Question{question},
+		Additionals: []dnsmessage.Resource{{Body: &dnsmessage.OPTResource{}}},
+	}
+	if err := m.Additionals[0].Header.SetEDNS0(udpSize, dnsmessage.RCodeSuccess, false); err != nil {
+		return nil, 0, err
+	}
+	query, err = m.Pack()
+	return query, id, err
+}
+
+// ask runs one exchange on a connection of its own, which ends with ctx or after tryTimeout.
+func ask(ctx context.Context, network, server string, run func(net.Conn) (*dnsmessage.Message, error)) (*dnsmessage.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, server)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer func() { stop(); _ = conn.Close() }()
+	m, err := run(conn)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return m, err
+}
+
+// askUDP takes the first packet that answers the query; others, which anyone could have sent, do not end
+// the wait.
+func askUDP(conn net.Conn, query []byte, id uint16, question dnsmessage.Question) (*dnsmessage.Message, error) {
+	if _, err := conn.Write(query); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, 65535)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return nil, err
+		}
+		if m, err := unpackAnswer(buf[:n], id, question); err == nil {
+			return m, nil
+		}
+	}
+}
+
+func askTCP(conn net.Conn, query []byte, id uint16, question dnsmessage.Question) (*dnsmessage.Message, error) {
+	framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(query))), query...)
+	if _, err := conn.Write(framed); err != nil {
+		return nil, err
+	}
+	var size [2]byte
+	if _, err := io.ReadFull(conn, size[:]); err != nil {
+		return nil, err
+	}
+	answer := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return nil, err
+	}
+	return unpackAnswer(answer, id, question)
+}
+
+// unpackAnswer reads a message that answers the question. Of a truncated one only the head counts.
+func unpackAnswer(packet []byte, id uint16, question dnsmessage.Question) (*dnsmessage.Message, error) {
+	var p dnsmessage.Parser
+	header, err := p.Start(packet)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := p.Question()
+	if err != nil || header.ID != id || !header.Response || asked.Type != question.Type || asked.Class != question.Class ||
+		!strings.EqualFold(asked.Name.String(), question.Name.String()) {
+		return nil, errors.New("the packet does not answer the query")
+	}
+	m := &dnsmessage.Message{Header: header}
+	if header.Truncated {
+		return m, nil
+	}
+	if err := m.Unpack(packet); err != nil {
+		return nil, fmt.Errorf("the answer cannot be read: %w", err)
+	}
+	return m, nil
+}
