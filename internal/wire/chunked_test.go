@@ -1,10 +1,7 @@
 package wire
 
 import (
-	"bufio"
 	"bytes"
-	"io"
-	"net/http/httputil"
 	"strings"
 	"testing"
 )
@@ -82,36 +79,6 @@ func TestChunksAgain(t *testing.T) {
 		}
 		d.Reset()
 	}
-}
-
-func FuzzChunkDecoder(f *testing.F) {
-	for _, s := range []string{"0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "3;x=y\r\nabc\r\n00\r\nA: b\r\n\r\nrest", "a\r\n0123456789\r\n0\r\n\r\n", "3 \r\nabc\r\n0\r\n\r\n", "1\r\na\r\n"} {
-		f.Add([]byte(s), uint8(1), uint8(3))
-	}
-	f.Fuzz(func(t *testing.T, body []byte, a, b uint8) {
-		payload, read, done, trailer, err := decode(body, len(body))
-		payload2, read2, done2, trailer2, err2 := decode(body, int(a), int(b))
-		if payload != payload2 || read != read2 || done != done2 || trailer != trailer2 || (err == nil) != (err2 == nil) {
-			t.Fatalf("%q: %q %d %v %q %v in one piece, %q %d %v %q %v in several", body, payload, read, done, trailer, err,
-				payload2, read2, done2, trailer2, err2)
-		}
-		if !done {
-			return
-		}
-		// The reader below leaves the trailer section, with its blank line, unread.
-		r := bufio.NewReader(bytes.NewReader(body))
-		theirs, err := io.ReadAll(httputil.NewChunkedReader(r))
-		rest, _ := io.ReadAll(r)
-		if err != nil || string(theirs) != payload {
-			if err != nil && strings.Contains(err.Error(), "excessively") {
-				return // its guard against many extensions
-			}
-			t.Fatalf("%q: %q, net/http reads %q %v", body, payload, theirs, err)
-		}
-		if want := trailer + "\r\n" + string(body[read:]); string(rest) != want {
-			t.Fatalf("%q: behind the last chunk stands %q, net/http leaves %q", body, want, rest)
-		}
-	})
 }
 
 func TestChunkDecoderAllocatesNothing(t *testing.T) {
