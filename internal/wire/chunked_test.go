@@ -56,6 +56,7 @@ func TestChunks(t *testing.T) {
 		"no hexadecimal": "g\r\n", "LF": "3\nabc", "CR alone": "3\rabc", "too long": "3\r\nabcd\r\n", "LF behind": "3\r\nabc\n0\r\n\r\n",
 		"huge": "8000000000000000\r\n", "more huge": "ffffffffffffffffff\r\n", "control byte": "3;a\x00\r\n", "LF in an extension": "3;a\nb\r\n",
 		"long extension": "3;" + strings.Repeat("x", 257) + "\r\n", "long trailer": "0\r\n" + strings.Repeat("A: b\r\n", 4000),
+		"no field in the trailer": "0\r\nGET / HTTP/1.1\r\n\r\n", "no name in the trailer": "0\r\n: a\r\n\r\n", "fold in the trailer": "0\r\nA: b\r\n c: d\r\n\r\n",
 		"LF in the trailer": "0\r\nA: b\n\r\n", "CR in the trailer": "0\r\nA: b\rc\r\n\r\n", "LF ends": "0\r\n\n", "NUL in the trailer": "0\r\nA: \x00\r\n\r\n",
 	} {
 		for _, size := range []int{1, 2, 1 << 20} {
