@@ -116,7 +116,7 @@ func (c *Conn) acceptHead(p []byte, end, n int) int {
 		c.rest = p[end:n]
 	}
 	blank := 0
-	for p[blank] == '\r' { // see headScan
+	for p[blank] == '\r' && p[blank+1] == '\n' { // see headScan
 		blank += 2
 	}
 	head := p[:copy(p, p[blank:end])]
