@@ -108,12 +108,20 @@ func grep(text, word string) string {
 
 // A refusal of HEAD has no body, and the one after a HEAD that went well has one.
 func TestRefusalOfHead(t *testing.T) {
-	c := dial(t, start(t, Options{Limits: Limits{BodySize: 1}}))
-	c.send("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
-	resp, _ := c.answer("HEAD")
-	c.CloseWriteNow()
-	if rest := c.closed(); resp.StatusCode != 413 || rest != "" || resp.ContentLength <= 0 {
-		t.Errorf("%d, Content-Length %d, then %q", resp.StatusCode, resp.ContentLength, rest)
+	f := start(t, Options{Limits: Limits{BodySize: 1, HeaderSize: 1024}})
+	for request, status := range map[string]int{
+		"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n": 413,
+		"HEAD / HTTP/1.1\nHost: a\r\n\r\n":                        400,
+		"\r\nHEAD / HTTP/1.1\r\nHost: a\n":                        400,
+		"HEAD /" + strings.Repeat("a", 1100):                      431,
+	} {
+		c := dial(t, f)
+		c.send(request)
+		resp, _ := c.answer("HEAD")
+		c.CloseWriteNow()
+		if rest := c.closed(); resp.StatusCode != status || rest != "" || resp.ContentLength <= 0 {
+			t.Errorf("%.40q: %d, Content-Length %d, then %q", request, resp.StatusCode, resp.ContentLength, rest)
+		}
 	}
 }
 
