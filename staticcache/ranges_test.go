@@ -54,7 +54,7 @@ func FuzzRange(f *testing.F) {
 		case len(spans) > 0:
 			status = 206
 		}
-		if rec.Code != status && !longNumber(field) && !backwards(field) {
+		if rec.Code != status && !longNumber(field) && !beginsBehind(field, size) {
 			t.Fatalf("%q of %d: %d, net/http %d", field, size, status, rec.Code)
 		}
 	})
@@ -72,12 +72,12 @@ func rewritten(spans []span) string {
 	return "bytes=" + strings.Join(items, ",")
 }
 
-// backwards reports whether one of the ranges ends before it begins. That is invalid (RFC 9110 section 14.1.1), which
-// net/http overlooks behind the file's end.
-func backwards(field string) bool {
+// beginsBehind reports whether one of the ranges begins behind the file's end: net/http looks no further at it, and so
+// overlooks an end that is malformed or before the beginning (RFC 9110 section 14.1.1).
+func beginsBehind(field string, size int64) bool {
 	for item := range strings.SplitSeq(strings.TrimPrefix(field, "bytes="), ",") {
-		var first, last int64
-		if n, _ := fmt.Sscanf(item, "%d-%d", &first, &last); n == 2 && last < first {
+		var first int64
+		if n, _ := fmt.Sscanf(item, "%d-", &first); n == 1 && first >= size {
 			return true
 		}
 	}
