@@ -14,6 +14,7 @@ import (
 func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 	x.status = conn.Head.Status
 	if x.status == http.StatusSwitchingProtocols {
+		up.stop(x) // nobody may have asked for it, and the body may still be on its way
 		return x.switchProtocols(conn)
 	}
 	length := conn.Length()
