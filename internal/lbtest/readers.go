@@ -173,7 +173,11 @@ func repliesByFasthttp(stream []byte, methods []string) (all []Reply, err error)
 		}
 		var answer fasthttp.Response
 		answer.SkipBody = methods[0] == "HEAD"
-		if err := answer.Read(r); err != nil {
+		start, _ := r.Peek(len("HTTP/1.1 100"))
+		onlyContinue := string(start) == "HTTP/1.1 100" // it is read over together with what follows it
+		if err := answer.Read(r); err == io.EOF && onlyContinue {
+			return all, nil
+		} else if err != nil {
 			return all, err
 		}
 		status := answer.StatusCode()
