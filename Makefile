@@ -15,7 +15,7 @@ demo: ## three clocks, the balancer and the dashboard in one process
 build: ## bin/lb and bin/clock, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/lb ./cmd/clock
 
-test: ## everything: lint, unit tests with the race detector, end-to-end tests
+test: ## everything: lint, unit tests with the race detector, short fuzzing, end-to-end tests
 	@scripts/test.sh
 
 lint: ## gofmt, go vet and staticcheck

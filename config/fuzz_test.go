@@ -8,7 +8,8 @@ import (
 )
 
 // FuzzParse: whatever the source, there is a configuration or an error, each
-// diagnostic has a place in the source, and printing it does not fail.
+// diagnostic has a place in the source, and printing it does not fail. Formatting
+// a source changes nothing of what it says, and formatting it again changes nothing at all.
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"../configs/*.hcl", "testdata/faulty/*.hcl"} {
 		names, err := filepath.Glob(pattern)
@@ -37,12 +38,30 @@ func FuzzParse(f *testing.F) {
 			}
 			_ = found.String()
 			if c != nil {
-				if _, err := c.MarshalJSON(); err != nil {
-					t.Fatal(err)
-				}
+				checkFormat(t, c, text, all)
 			}
 		}
 	})
+}
+
+// checkFormat compares the configuration c of text with that of the formatted text.
+func checkFormat(t *testing.T, c *Config, text []byte, all bool) {
+	t.Helper()
+	said, err := c.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	formatted := Format(text)
+	again, found := Parse([]Source{{Name: "lb.hcl", Text: formatted}}, func(o *options) { o.withoutFiles, o.everything = true, all })
+	if again == nil {
+		t.Fatalf("%q was formatted to %q, which fails:\n%s", text, formatted, found)
+	}
+	if saidAgain, err := again.MarshalJSON(); err != nil || string(said) != string(saidAgain) {
+		t.Fatalf("%q: %s\nformatted as %q: %s, %v", text, said, formatted, saidAgain, err)
+	}
+	if twice := Format(formatted); string(twice) != string(formatted) {
+		t.Fatalf("%q is formatted to %q, and that to %q", text, formatted, twice)
+	}
 }
 
 // Sources that recurse as deep as their length do not exhaust the stack.

@@ -181,7 +181,7 @@ func (c *Conn) BodyPending() bool { return c.body.pending() }
 func (c *Conn) BodyBytes() int64 { return c.body.payload }
 
 // Trailer returns the trailer lines of a chunked body that was read to its end, each with
-// its CRLF; they are not checked. Nil if there are none.
+// its CRLF. Nil if there are none.
 func (c *Conn) Trailer() []byte {
 	if !c.body.chunked || !c.body.done.Load() {
 		return nil

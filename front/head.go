@@ -78,6 +78,7 @@ func (c *Conn) readHead(p []byte, n int) int {
 	for {
 		end, refused := scan.find(p[:n])
 		if refused != nil {
+			c.noteMethod(p[:n])
 			c.refuseHead(refused)
 			return 0
 		}
@@ -85,6 +86,7 @@ func (c *Conn) readHead(p []byte, n int) int {
 			return c.acceptHead(p, end, n)
 		}
 		if n == len(p) {
+			c.noteMethod(p)
 			c.refuse(headTooLarge)
 			return 0
 		}
@@ -97,11 +99,20 @@ func (c *Conn) readHead(p []byte, n int) int {
 		switch {
 		case k > 0 || isInterrupt(err):
 		case isTimeout(err):
+			c.noteMethod(p[:n])
 			c.refuse(headTooSlow)
 			return 0
 		default:
 			return 0 // the client has gone
 		}
+	}
+}
+
+// noteMethod lets the refusal of a head leave out the answer's body if the method seems to be HEAD.
+func (c *Conn) noteMethod(head []byte) {
+	head = bytes.TrimLeft(head, "\r\n")
+	if bytes.HasPrefix(head, []byte("HEAD ")) {
+		c.head.Method = head[:4]
 	}
 }
 
@@ -116,11 +127,12 @@ func (c *Conn) acceptHead(p []byte, end, n int) int {
 		c.rest = p[end:n]
 	}
 	blank := 0
-	for p[blank] == '\r' { // see headScan
+	for p[blank] == '\r' && p[blank+1] == '\n' { // see headScan
 		blank += 2
 	}
 	head := p[:copy(p, p[blank:end])]
 	if err := c.head.Check(head); err != nil {
+		c.noteMethod(head)
 		c.refuseHead(err)
 		return 0
 	}

@@ -1,7 +1,6 @@
 package front
 
 import (
-	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"strings"
@@ -136,31 +135,4 @@ func TestProxyHeaderHasADeadline(t *testing.T) {
 	if got := c.closed(); got != "" {
 		t.Errorf("%q", got)
 	}
-}
-
-// However the bytes are cut, the header is read to the same end, and no further than its bounds.
-func FuzzProxyHeader(f *testing.F) {
-	for _, tc := range proxyHeaders {
-		f.Add([]byte(tc.header+"GET"), 3)
-	}
-	f.Fuzz(func(t *testing.T, all []byte, first int) {
-		if len(all) < 8 {
-			return
-		}
-		parse := func(have int) (int, netip.AddrPort, error) {
-			buf := make([]byte, 16+proxyV2Max)
-			have = copy(buf, all[:have])
-			r := bytes.NewReader(all[have:])
-			if string(buf[:8]) == proxyV2Start[:8] {
-				return parseProxyV2(r, buf, have, new(int))
-			}
-			return parseProxyV1(r, buf, have, new(int))
-		}
-		end, source, err := parse(8)
-		more := 8 + max(0, first)%(len(all)-7)
-		end2, source2, err2 := parse(min(more, 16+proxyV2Max))
-		if (err == nil) != (err2 == nil) || err == nil && (end != end2 || source != source2 || end > len(all)) {
-			t.Fatalf("%d %v %v, or after %d bytes %d %v %v", end, source, err, more, end2, source2, err2)
-		}
-	})
 }

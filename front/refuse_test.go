@@ -49,6 +49,8 @@ func TestRefusals(t *testing.T) {
 		{"TRACE", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405},
 		{"expectation", ok + "Expect: miracles\r\n\r\n", 417},
 		{"TLS on a plain port", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400},
+		{"CR and a byte before the request line", "\rX" + ok + "\r\n", 400},
+		{"CR and a byte after an empty line", "\r\n\rX" + ok + "\r\n", 400},
 		{"many blank lines", strings.Repeat("\r\n", 9) + ok + "\r\n", 400},
 		{"large head", ok + "X: " + strings.Repeat("a", 1100) + "\r\n\r\n", 431},
 		{"large head without an end", "GET /" + strings.Repeat("a", 1100), 431},
@@ -106,12 +108,20 @@ func grep(text, word string) string {
 
 // A refusal of HEAD has no body, and the one after a HEAD that went well has one.
 func TestRefusalOfHead(t *testing.T) {
-	c := dial(t, start(t, Options{Limits: Limits{BodySize: 1}}))
-	c.send("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
-	resp, _ := c.answer("HEAD")
-	c.CloseWriteNow()
-	if rest := c.closed(); resp.StatusCode != 413 || rest != "" || resp.ContentLength <= 0 {
-		t.Errorf("%d, Content-Length %d, then %q", resp.StatusCode, resp.ContentLength, rest)
+	f := start(t, Options{Limits: Limits{BodySize: 1, HeaderSize: 1024}})
+	for request, status := range map[string]int{
+		"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n": 413,
+		"HEAD / HTTP/1.1\nHost: a\r\n\r\n":                        400,
+		"\r\nHEAD / HTTP/1.1\r\nHost: a\n":                        400,
+		"HEAD /" + strings.Repeat("a", 1100):                      431,
+	} {
+		c := dial(t, f)
+		c.send(request)
+		resp, _ := c.answer("HEAD")
+		c.CloseWriteNow()
+		if rest := c.closed(); resp.StatusCode != status || rest != "" || resp.ContentLength <= 0 {
+			t.Errorf("%.40q: %d, Content-Length %d, then %q", request, resp.StatusCode, resp.ContentLength, rest)
+		}
 	}
 }
 

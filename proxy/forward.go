@@ -138,6 +138,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	var outcome pool.Outcome
 	if status == http.StatusSwitchingProtocols {
 		x.status = status
+		up.stop(x) // nobody may have asked for it, and the body may still be on its way
 		outcome = f.switchProtocols(x, conn)
 	} else {
 		outcome = x.relay(conn, up)

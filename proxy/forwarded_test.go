@@ -78,6 +78,58 @@ func TestChunk(t *testing.T) {
 	}
 }
 
+// FuzzForwardedClient: whatever the fields hold, the client is the peer or an address of the chain behind which
+// only trusted proxies stand; how the chain is spread over fields makes no difference, and
+// nothing that a client writes in front of its own address does.
+func FuzzForwardedClient(f *testing.F) {
+	for _, s := range []string{"", "192.0.2.1", "6.6.6.6, 192.0.2.1, 10.9.9.9", "10.2.2.2,10.3.3.3", "unknown, 10.1.1.1", "[2001:db8::1]:443,fd00::2", ",", "1.2.3.4,,10.1.1.1"} {
+		f.Add(s, "6.6.6.6", uint8(1))
+	}
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	peer := netip.MustParseAddr("10.0.0.1")
+	f.Fuzz(func(t *testing.T, chain, before string, split uint8) {
+		if !wire.IsFieldValue([]byte(chain)) || !wire.IsFieldValue([]byte(before)) {
+			return // no field holds it
+		}
+		client := clientOf(t, trusted, peer, chain)
+		items := strings.Split(chain, ",")
+		if at := int(split) % len(items); at > 0 {
+			if other := clientOf(t, trusted, peer, strings.Join(items[:at], ","), strings.Join(items[at:], ",")); other != client && strings.TrimSpace(items[at]) != "" {
+				t.Fatalf("%q: %v, or %v if split at %d", chain, client, other, at)
+			}
+		}
+		last := peer
+		for i := len(items) - 1; i >= 0 && last != client; i-- {
+			addr, ok := parseAddr([]byte(strings.Trim(items[i], " \t")))
+			if !ok || !trusted[0].Contains(last) && !trusted[1].Contains(last) {
+				t.Fatalf("%q: %v stands before something that is no trusted proxy", chain, client)
+			}
+			last = addr
+		}
+		if last != client {
+			t.Fatalf("%q: %v is not in it", chain, client)
+		}
+		if trusted[0].Contains(client) || trusted[1].Contains(client) {
+			return // all of it is trusted, so what stands before counts
+		}
+		if other := clientOf(t, trusted, peer, before+", "+chain); other != client {
+			t.Fatalf("%q before %q makes %v of %v", before, chain, other, client)
+		}
+		if other := clientOf(t, trusted, peer, before, chain); other != client {
+			t.Fatalf("the field %q before %q makes %v of %v", before, chain, other, client)
+		}
+	})
+}
+
+func clientOf(t *testing.T, trusted []netip.Prefix, peer netip.Addr, values ...string) netip.Addr {
+	t.Helper()
+	fields, err := wire.ParseFields([]byte("X-Forwarded-For: "+strings.Join(values, "\r\nX-Forwarded-For: ")+"\r\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return forwardedClient(fields, trusted, peer)
+}
+
 // FuzzOnThisHost: whatever stands in a path, it stays on the host.
 func FuzzOnThisHost(f *testing.F) {
 	for _, s := range []string{"", "/", "//", "//a", `/\a`, `\/a`, "///a//b", "a//b", "/a"} {

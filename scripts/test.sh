@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: lint, the unit tests with the
-# race detector, the end-to-end tests. What the end-to-end tests use and is
-# missing is installed where that is possible (root, apt); where it is not, those
-# tests skip and say so at the end. All steps run, whatever fails.
+# race detector, a few seconds of each fuzz target, the end-to-end tests. What the
+# end-to-end tests use and is missing is installed where that is possible (root,
+# apt); where it is not, those tests skip and say so at the end. All steps run,
+# whatever fails.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -74,6 +75,7 @@ install_missing
 step lint scripts/lint.sh
 step build go build ./...
 step unit go test -race -timeout 20m ./...
+step fuzz scripts/fuzz.sh 3s
 step e2e go test -tags e2e -count=1 -timeout 40m -v ./e2e/...
 
 echo

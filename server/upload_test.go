@@ -160,3 +160,26 @@ func TestEarlyAnswerToChunks(t *testing.T) {
 		t.Errorf("the connection with half a request was used again: %d connections", b.Conns.Load())
 	}
 }
+
+// TestUnaskedUpgradeDuringUpload: a 101 that nobody asked for ends the upload before the exchange, which
+// serves other requests afterwards. The race detector would see what is left of it.
+func TestUnaskedUpgradeDuringUpload(t *testing.T) {
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		if c.ReadHead() != "" {
+			c.Send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			_, _ = c.Ended()
+		}
+	})
+	lb := start(t, proxyTo(streaming+"  eject {\n    failures = 0\n  }\n", b.Addr))
+	for i := range 20 {
+		c := lb.dial()
+		c.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nsome")
+		if i%2 == 0 {
+			c.Send(strings.Repeat("x", 96))
+		}
+		if r := c.ReadResponse("POST"); r.Status() != 502 || r.Err != nil {
+			t.Fatalf("%d %v", r.Status(), r.Err)
+		}
+		c.Close()
+	}
+}

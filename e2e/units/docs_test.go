@@ -15,7 +15,7 @@ import (
 
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	names := []string{root + "/README.md", root + "/CHANGELOG.md"}
+	names := []string{root + "/README.md", root + "/CHANGELOG.md", root + "/SECURITY.md"}
 	for _, pattern := range []string{"/docs/*.md", "/docs/adr/*.md"} {
 		more, err := filepath.Glob(root + pattern)
 		if err != nil {

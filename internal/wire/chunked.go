@@ -1,6 +1,9 @@
 package wire
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+)
 
 // ErrChunk is returned for a chunked body that is not exactly as RFC 9112 section 7.1 has it.
 var ErrChunk = errors.New("malformed chunked body")
@@ -38,7 +41,7 @@ const (
 // Done reports whether the whole body, its trailer section included, has been read.
 func (d *ChunkDecoder) Done() bool { return d.state == chunkDone }
 
-// Trailer returns the trailer lines, each with its CRLF, once Done. Empty if there are none.
+// Trailer returns the trailer fields' lines, each with its CRLF, once Done. Empty if there are none.
 func (d *ChunkDecoder) Trailer() []byte { return d.trailer }
 
 // Reset puts the decoder before the first chunk of another body.
@@ -144,6 +147,9 @@ func (d *ChunkDecoder) trailerByte(c byte) error {
 		return nil
 	}
 	if c == '\r' {
+		if line := d.trailer[len(d.trailer)-d.lineLen:]; len(line) > 0 && !IsToken(line[:max(0, bytes.IndexByte(line, ':'))]) {
+			return ErrChunk // no field: whoever knows no trailers might take it for a request
+		}
 		d.state = chunkTrailerLF
 		return nil
 	}

@@ -1,0 +1,190 @@
+package server_test
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"lb/internal/lbtest"
+)
+
+// fuzzRequests are what the answers of FuzzAnswers are for.
+var fuzzRequests = []struct{ method, text string }{
+	{"GET", "GET /fuzz HTTP/1.1\r\nHost: a\r\n\r\n"},
+	{"HEAD", "HEAD /fuzz HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n"},
+	{"GET", "GET /fuzz HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n"},
+	{"POST", "POST /fuzz HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n123456789012"},
+	{"GET", "GET /fuzz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"},
+	{"HEAD", "HEAD /fuzz HTTP/1.0\r\n\r\n"},
+}
+
+// second is the answer to the request behind the one under test.
+const second = "the answer to the second request"
+
+// FuzzAnswers lets a backend answer with whatever bytes, behind the real balancer. What the client gets is
+// the same to parsers that have nothing in common; it is the backend's answer or one of the
+// balancer's own or visibly cut; and nothing of it ever stands where the next answer belongs.
+func FuzzAnswers(f *testing.F) {
+	var bytes atomic.Pointer[string]
+	var method atomic.Pointer[string]
+	dir := f.TempDir()
+	backend := lbtest.NewBackendOn(f, "unix:"+filepath.Join(dir, "app.sock"), func(c *lbtest.Conn) {
+		for {
+			head, _ := c.ReadRequest()
+			switch {
+			case head == "":
+				return
+			case strings.Contains(head, " /second "):
+				c.Send(lbtest.OK(second))
+				continue
+			}
+			answer := *bytes.Load()
+			c.Send(answer)
+			if _, _, err := finalAnswer(*method.Load(), answer, false); err != nil {
+				return // the balancer would wait for more
+			}
+		}
+	})
+	lb := start(f, fuzzed+proxyTo(fuzzedPool, backend.Addr))
+	for _, s := range answerSeeds {
+		for i := range fuzzRequests {
+			f.Add([]byte(s), uint8(i))
+		}
+	}
+	f.Fuzz(func(t *testing.T, answer []byte, kind uint8) {
+		text, request := string(answer), fuzzRequests[int(kind)%len(fuzzRequests)]
+		if len(text) > 32<<10 || strings.Contains(text, second) {
+			return
+		}
+		bytes.Store(&text)
+		method.Store(&request.method)
+		got, err := exchangeAll(lb, "192.0.2.1", request.text+"GET /second HTTP/1.1\r\nHost: a\r\n\r\n")
+		if err != nil {
+			t.Fatalf("%s %q: %v after %q", request.method, answer, err, got)
+		}
+		old := strings.Contains(request.text, "HTTP/1.0")
+		checkRelayed(t, text, got, request.method, old)
+	})
+}
+
+// finalAnswer reads over interim answers.
+func finalAnswer(method, s string, ended bool) (m lbtest.Message, rest string, err error) {
+	for rest = s; ; {
+		if m, rest, err = lbtest.ParseResponse(method, rest, ended); err != nil || m.Status >= 200 || m.Status == 101 {
+			return m, rest, err
+		}
+	}
+}
+
+// checkRelayed compares what the client got with the backend's answer.
+func checkRelayed(t *testing.T, answer, got, method string, old bool) {
+	t.Helper()
+	replies, cut := repliesAlike(t, got, []string{method, "GET"})
+	if len(replies) == 0 && !cut {
+		t.Fatalf("%s %q: no answer", method, answer)
+	}
+	if len(replies) == 2 && replies[1] != (lbtest.Reply{Status: 200, Body: second}) || cut && len(replies) > 0 {
+		t.Fatalf("%s %q: the client got %q", method, answer, got)
+	}
+	theirs, _, err := finalAnswer(method, answer, true)
+	if len(replies) == 0 || replies[0].Status == 502 {
+		// What is whole is relayed whole, if it can be an answer at all: an upgrade that nobody asked for
+		// is none, and neither is a body where there can be none.
+		if err == nil && theirs.Status != 101 && theirs.Status != 502 && !bodyOutOfPlace(method, answer) {
+			t.Fatalf("%s %q: relayed as %q", method, answer, got)
+		}
+		return
+	}
+	if err != nil {
+		if !old || theirs.Framing != "chunked" { // only a reset tells an HTTP/1.0 client, and this socket has none
+			t.Fatalf("%s %q is no whole answer (%v), but was relayed as %q", method, answer, err, got)
+		}
+		return
+	}
+	if want := (lbtest.Reply{Status: theirs.Status, Body: theirs.Body}); replies[0] != want {
+		t.Fatalf("%s %q: relayed as %q", method, answer, got)
+	}
+	ours, _, _ := finalAnswer(method, got, true)
+	if want := endToEnd(theirs); theirs.Values("Connection") == nil && !slices.Equal(endToEnd(ours), want) {
+		t.Fatalf("%s %q: fields %q, want %q", method, answer, ours.Fields, want)
+	}
+}
+
+// bodyOutOfPlace reports whether a head announces a body that its status excludes.
+func bodyOutOfPlace(method, answer string) bool {
+	for {
+		m, rest, err := lbtest.ParseResponse(method, answer, true)
+		if err != nil {
+			return false
+		}
+		lengths := m.Values("Content-Length")
+		if (m.Status < 200 || m.Status == 204) && (len(m.Values("Transfer-Encoding")) > 0 || len(lengths) > 0 && strings.Trim(lengths[0], "0") != "") {
+			return true
+		}
+		if strange := len(lengths) + len(m.Values("Transfer-Encoding")); m.Framing == "none" && strange > 0 {
+			return true // a length that nobody needs may be nonsense, which is refused
+		}
+		if answer = rest; m.Status >= 200 {
+			return false
+		}
+	}
+}
+
+// repliesAlike reads answers with all readers and fails if they differ; cut says that the last one is not whole.
+func repliesAlike(t *testing.T, stream string, methods []string) (replies []lbtest.Reply, cut bool) {
+	t.Helper()
+	for i, reader := range lbtest.ReplyReaders() {
+		got, err := reader.Read([]byte(stream), methods)
+		if i == 0 {
+			replies, cut = got, err == lbtest.ErrCut
+			if err != nil && !cut {
+				t.Fatalf("the client got %q: %+v, %v", stream, got, err)
+			}
+		}
+		if !slices.Equal(got, replies) || (err != nil) != cut {
+			t.Fatalf("the client got %q; %s reads %+v, %v, the grammar %+v", stream, reader.Name, got, err, replies)
+		}
+	}
+	return replies, cut
+}
+
+// endToEnd returns the fields that are the backend's and the client's alone.
+func endToEnd(m lbtest.Message) (fields [][2]string) {
+	for _, f := range m.Fields {
+		switch strings.ToLower(f[0]) {
+		case "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer", "upgrade",
+			"http2-settings", "transfer-encoding", "x-request-id":
+			continue
+		case "content-length":
+			if m.Status == 204 {
+				continue
+			}
+		}
+		fields = append(fields, f)
+	}
+	return fields
+}
+
+var answerSeeds = []string{
+	lbtest.OK("abc"),
+	lbtest.OK("abc") + lbtest.OK("WRONG"),
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n3;x\r\nabc\r\n0\r\nT: 1\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+	"HTTP/1.1 200 OK\r\n\r\nto the end",
+	"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na",
+	"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + lbtest.OK("abc"),
+	"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: x\r\n\r\nWRONG",
+	"HTTP/1.1 204 No Content\r\n\r\n" + lbtest.OK("WRONG"),
+	"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nabc",
+	"HTTP/1.1 502 x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+	"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nConnection: close, X\r\nX: 1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 599 \r\nA: \xff\r\nX-Request-Id: 1\r\nKeep-Alive: 1\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", "garbage", "",
+}
