@@ -94,10 +94,13 @@ func (h *Handler) route(x *Exchange) {
 		x.Refuse(http.StatusBadRequest, "the path cannot be decoded or leads out of the root")
 		return
 	}
-	x.clean = clean
 	if len(clean) > 0 && &clean[0] != &x.path[0] {
 		x.cleanBuf = clean
 	}
+	if string(clean) == "*" {
+		clean = wholeServer
+	}
+	x.clean = clean
 	rule, allow := x.site.Paths.Match(clean, x.Method, x.Fields)
 	if rule == nil {
 		if allow != "" {
@@ -118,6 +121,10 @@ func (h *Handler) route(x *Exchange) {
 	}
 	rule.Action.Action.Serve(x)
 }
+
+// wholeServer is the path that routes match for "OPTIONS *", which asks of the server as a whole
+// (RFC 9110 section 9.3.7): whoever answers for everything answers it.
+var wholeServer = []byte("/")
 
 // misdirected reports whether the connection was opened, by TLS server name, for a name that
 // no site has while the request names another (RFC 9110 section 15.5.20).

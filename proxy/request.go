@@ -49,7 +49,7 @@ func (b *requestBody) frame(dst []byte) []byte {
 
 // target appends the request target: the client's byte for byte unless the route rewrites it.
 func (f *Forward) target(x *Exchange, dst []byte) []byte {
-	if !f.StripPrefix && f.Rewrite.IsZero() {
+	if !f.StripPrefix && f.Rewrite.IsZero() || string(x.path) == "*" {
 		return append(dst, x.Target...)
 	}
 	path := x.path
