@@ -36,7 +36,7 @@ func (p *Pool) pickOrWait(ctx context.Context, key uint64, tried []*Backend) (*B
 	if s.queueLimit <= 0 {
 		return nil, ErrFull
 	}
-	return p.wait(ctx, s, key, tried)
+	return p.wait(ctx, s, &waiter{key: key, tried: tried})
 }
 
 // pick reserves one that is not in tried; one that is, if all usable ones are; else it returns nil.
