@@ -38,24 +38,27 @@ func (s *state) returning() bool {
 func (p *Pool) PickSticky(ctx context.Context, value []byte, key uint64) (*Backend, error) {
 	s := p.snapshot.Load()
 	own := s.sticky[string(value)]
-	if own == nil || !own.state.Load().returning() {
+	if own == nil {
 		return p.Pick(ctx, key, nil)
 	}
-	// A draining backend is in no picker, so that nobody in the queue waits for it but its own clients.
-	if p.queue.waiting.Load() == 0 || own.AdminState() == Drain {
-		if own.Reserve() {
-			own.counters.asked.Add(1)
-			return own, nil
-		}
-	}
-	if s.queueLimit <= 0 {
-		return nil, ErrFull
-	}
-	b, err := p.wait(ctx, s, &waiter{own: own, key: key})
+	b, err := p.pickOwn(ctx, s, own, key)
 	if b != nil {
 		b.counters.asked.Add(1)
 	}
 	return b, err
+}
+
+func (p *Pool) pickOwn(ctx context.Context, s *snapshot, own *Backend, key uint64) (*Backend, error) {
+	switch {
+	case !own.state.Load().returning():
+		return p.pickOrWait(ctx, key, nil, own)
+	// A draining backend is in no picker, so that nobody in the queue waits for it but its own clients.
+	case (p.queue.waiting.Load() == 0 || own.AdminState() == Drain) && own.Reserve():
+		return own, nil
+	case s.queueLimit <= 0:
+		return nil, ErrFull
+	}
+	return p.wait(ctx, s, &waiter{own: own, key: key})
 }
 
 // Knows reports whether a value of Sticky belongs to a backend of the pool that can be used.
