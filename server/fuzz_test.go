@@ -153,7 +153,7 @@ func readStream(s string) (sent []lbtest.Message, methods []string) {
 		}
 		m, rest, err := lbtest.ParseRequest(s)
 		if err != nil {
-			method, _, _ := strings.Cut(strings.TrimLeft(s, "\r\n"), " ")
+			method, _, _ := strings.Cut(s, " ")
 			return sent, append(methods, method)
 		}
 		sent, methods, s = append(sent, m), append(methods, m.Method), rest
