@@ -26,6 +26,9 @@ type requestBody struct {
 	buf      *[]byte // behind kept
 }
 
+// withheld reports whether a body was announced to a backend and not even begun, since the answer came before.
+func (b *requestBody) withheld() bool { return b.streamed && !b.spent }
+
 var (
 	errBodyTooLarge  = errors.New("the request body is larger than the limit")
 	errBodyTimeout   = errors.New("the request body made no progress in time")

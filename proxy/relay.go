@@ -32,7 +32,7 @@ func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 		outcome = x.relayBytes(conn)
 	}
 	up.stop(x)
-	x.release(conn, outcome == pool.Success && up.ended())
+	x.release(conn, outcome == pool.Success && up.ended() && !x.body.withheld())
 	return outcome
 }
 
