@@ -49,12 +49,13 @@ type Exchange struct {
 	close  bool   // the connection ends with it
 
 	// The backends' part.
-	body     requestBody
-	key      uint64 // the hash of what the pool's hash_key names
-	tried    []*pool.Backend
-	tries    int
-	upstream time.Duration
-	poolName string
+	body      requestBody
+	givenBack bool   // the backend's connection, before the end of the answer
+	key       uint64 // the hash of what the pool's hash_key names
+	tried     []*pool.Backend
+	tries     int
+	upstream  time.Duration
+	poolName  string
 
 	departure *departure
 	onLeaving func() // departure's happen
