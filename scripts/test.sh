@@ -10,13 +10,14 @@ cd "$(dirname "$0")/.."
 needs=(
   nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client
   chromium:chromium promtool:prometheus node:nodejs curl:curl
+  /usr/share/nodejs/ws:node-ws
 )
 python_modules=(flask:python3-flask websockets:python3-websockets)
 
 missing() {
   local entry
   for entry in "${needs[@]}"; do
-    command -v "${entry%%:*}" >/dev/null || echo "${entry##*:}"
+    command -v "${entry%%:*}" >/dev/null || [ -e "${entry%%:*}" ] || echo "${entry##*:}"
   done
   for entry in "${python_modules[@]}"; do
     /usr/bin/python3 -c "import ${entry%%:*}" 2>/dev/null || echo "${entry##*:}"
