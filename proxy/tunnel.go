@@ -77,7 +77,7 @@ var smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallLane); ret
 func (t *tunnel) copy(l *lane) {
 	pool := &smallBuffers
 	buf := pool.Get().(*[]byte)
-	defer func() { pool.Put(buf) }()
+	defer func() { giveBack(pool, buf) }()
 	t.renew(l)
 	for {
 		n, err := l.src.Read(*buf)
@@ -88,7 +88,7 @@ func (t *tunnel) copy(l *lane) {
 			}
 			t.renew(l)
 			if n == len(*buf) && n < largeLane {
-				pool.Put(buf)
+				giveBack(pool, buf)
 				pool = &bodyBuffers
 				buf = pool.Get().(*[]byte)
 			}

@@ -74,12 +74,14 @@ install_missing
 step lint scripts/lint.sh
 step build go build ./...
 step unit go test -race -timeout 20m ./...
+# Buffers are overwritten when they go back to their pools: see internal/poison.
+step poison go test -race -tags poison ./internal/poison ./server -run 'Fill|Crosstalk|Pipelining|Body|Upload|Trailer|Upgrade|Tunnel|WebSocket|Events|Pressure|Echo|Transfers|HeadsCut'
 step e2e go test -tags e2e -count=1 -timeout 40m -v ./e2e/...
 
 echo
 echo "==== summary"
 printf '%s\n' "${results[@]}"
-grep -hE '^ *--- FAIL' "$logs/unit.log" "$logs/e2e.log"
+grep -hE '^ *--- FAIL' "$logs/unit.log" "$logs/poison.log" "$logs/e2e.log"
 # A skipped test's reason stands on the line before.
 grep -hB1 -E '^ *--- SKIP' "$logs/e2e.log"
 grep -h '^SKIPPED' "$logs/lint.log"
