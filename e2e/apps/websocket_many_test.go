@@ -88,7 +88,7 @@ func (f *socketFront) round(t *testing.T, n int) {
 // footprint is what lb holds at a time.
 type footprint struct {
 	descriptors, goroutines int
-	rssMiB                  int64
+	rssMiB, liveMiB         int // resident; of the heap, what is in use after a collection
 }
 
 func (f *socketFront) footprint(t *testing.T) footprint {
@@ -97,8 +97,13 @@ func (f *socketFront) footprint(t *testing.T) footprint {
 	if err != nil {
 		t.Skip("no /proc to count descriptors in")
 	}
-	held := footprint{descriptors: len(open), rssMiB: memory(t, f.Process.Pid, "VmRSS") >> 20}
+	held := footprint{descriptors: len(open), rssMiB: int(memory(t, f.Process.Pid, "VmRSS") >> 20)}
 	_, profile := get("http://" + f.admin + "/debug/pprof/goroutine?debug=1")
+	_, heap := get("http://" + f.admin + "/debug/pprof/heap?gc=1&debug=1")
+	if match := regexp.MustCompile(`# HeapAlloc = (\d+)`).FindStringSubmatch(heap); match != nil {
+		n, _ := strconv.Atoi(match[1])
+		held.liveMiB = n >> 20
+	}
 	if match := regexp.MustCompile(`total (\d+)`).FindStringSubmatch(profile); match != nil {
 		held.goroutines, _ = strconv.Atoi(match[1])
 	}
