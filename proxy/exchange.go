@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"lb/internal/poison"
 	"lb/internal/wire"
 	"lb/pool"
 	"lb/route"
@@ -273,7 +274,9 @@ func (x *Exchange) watchDeparture() {
 	x.onLeaving = x.departure.happen
 }
 
+// kept is what of a buffer the next exchange may use.
 func kept(b []byte) []byte {
+	poison.Fill(b)
 	if cap(b) > keepBuffer {
 		return nil
 	}
