@@ -195,7 +195,8 @@ func (h *handover) listeners(wanted []front.ListenerOptions, inherited map[strin
 	return nil
 }
 
-// takeAdmin returns the admin listener for address if it is handed over; else nil.
+// takeAdmin returns the admin listener for address if it is handed over; else nil. It does so once: the
+// descriptor's number means something else afterwards.
 func (h *handover) takeAdmin(address string) (net.Listener, error) {
 	if h == nil {
 		return nil, nil
@@ -204,7 +205,19 @@ func (h *handover) takeAdmin(address string) (net.Listener, error) {
 	if !ok {
 		return nil, nil
 	}
+	delete(h.Admin, address)
 	return fromDescriptor(fd)
+}
+
+// closeRest closes an admin listener that nobody wants: its clients would hang.
+func (h *handover) closeRest() {
+	if h == nil {
+		return
+	}
+	for _, fd := range h.Admin {
+		_ = unix.Close(fd)
+	}
+	h.Admin = nil
 }
 
 func fromDescriptor(fd int) (net.Listener, error) {

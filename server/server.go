@@ -145,6 +145,7 @@ func (s *Server) startParts(cfg *config.Config) error {
 		gen.discard()
 		return errors.Join(err, s.closeFront())
 	}
+	s.taken.closeRest()
 	s.cache.Start(s.background)
 	s.goRun(s.housekeeping)
 	s.commit(gen)
