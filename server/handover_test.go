@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -100,5 +102,74 @@ func TestUnwantedAdminCloses(t *testing.T) {
 			nc.Close()
 		}
 		unix.Close(fd)
+	}
+}
+
+// successor is a program that takes over as far as the process before can tell. It notes each of its starts in
+// the file DIR/started, and then waits until DIR/serve is there.
+func successor(dir string) []string {
+	script := `echo "$$" >> "$0/started"
+while [ ! -e "$0/serve" ]; do sleep 0.01; done
+ready=${LB_HANDOVER##*ready\":}
+eval "echo >&${ready%?}"
+`
+	return []string{"/bin/sh", "-c", script, dir}
+}
+
+func started(t *testing.T, dir string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "started"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(text))
+}
+
+// TestHandOverOnce: who asks twice gets one new process, and after it nothing changes here.
+func TestHandOverOnce(t *testing.T) {
+	dir := t.TempDir()
+	lb := startCommand(t, proxyTo("", "127.0.0.1:1"), successor(dir)...)
+	results := make(chan error, 2)
+	for range 2 {
+		go func() { results <- lb.HandOver(t.Context()) }()
+	}
+	lbtest.Eventually(t, "a new process", func() bool { return len(started(t, dir)) > 0 })
+	if err := os.WriteFile(filepath.Join(dir, "serve"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if one, other := <-results, <-results; (one == nil) == (other == nil) {
+		t.Errorf("%v and %v, want one success", one, other)
+	}
+	if pids := started(t, dir); len(pids) != 1 {
+		t.Errorf("%d processes were started", len(pids))
+	}
+	if err := lb.reload(proxyTo("", "127.0.0.1:2")); err == nil {
+		t.Error("reloaded beside the new process")
+	}
+}
+
+// TestStopDuringHandOver: whoever stops the balancer while a new process starts wants no balancer.
+func TestStopDuringHandOver(t *testing.T) {
+	dir := t.TempDir()
+	lb := startCommand(t, proxyTo("", "127.0.0.1:1"), successor(dir)...)
+	result := make(chan error, 1)
+	go func() { result <- lb.HandOver(t.Context()) }()
+	lbtest.Eventually(t, "a new process", func() bool { return len(started(t, dir)) > 0 })
+	lb.stop()
+	select {
+	case err := <-result:
+		if err == nil {
+			t.Error("handed over all the same")
+		}
+	default:
+		t.Error("stopped while a new process is on its way")
+	}
+	if _, err := os.Stat("/proc/" + started(t, dir)[0]); err == nil {
+		t.Error("the new process lives on")
+	}
+	// So that what lives on all the same does not do so for long.
+	_ = os.WriteFile(filepath.Join(dir, "serve"), nil, 0o600)
+	if err := lb.HandOver(t.Context()); err == nil {
+		t.Error("handed over after the end")
 	}
 }
