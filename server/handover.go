@@ -81,6 +81,10 @@ func (s *Server) HandOver(ctx context.Context) error {
 		return err
 	}
 	s.handedOver.Store(true)
+	s.front.LeaveFiles()
+	if s.admin != nil {
+		front.LeaveFile(s.admin.listener)
+	}
 	s.notify(fmt.Sprintf("MAINPID=%d\nREADY=1", pid))
 	s.log.Info("a new process serves", "pid", pid)
 	return nil

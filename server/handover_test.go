@@ -128,7 +128,7 @@ func started(t *testing.T, dir string) []string {
 // TestHandOverOnce: who asks twice gets one new process, and after it nothing changes here.
 func TestHandOverOnce(t *testing.T) {
 	dir := t.TempDir()
-	lb := startCommand(t, proxyTo("", "127.0.0.1:1"), successor(dir)...)
+	lb := startCommand(t, "listen \"unix:$DIR/lb.sock\" {}\n"+proxyTo("", "127.0.0.1:1"), successor(dir)...)
 	results := make(chan error, 2)
 	for range 2 {
 		go func() { results <- lb.HandOver(t.Context()) }()
@@ -145,6 +145,10 @@ func TestHandOverOnce(t *testing.T) {
 	}
 	if err := lb.reload(proxyTo("", "127.0.0.1:2")); err == nil {
 		t.Error("reloaded beside the new process")
+	}
+	lb.stop()
+	if _, err := os.Stat(filepath.Join(lb.dir, "lb.sock")); err != nil {
+		t.Errorf("the new process's socket file: %v", err)
 	}
 }
 
@@ -172,4 +176,34 @@ func TestStopDuringHandOver(t *testing.T) {
 	if err := lb.HandOver(t.Context()); err == nil {
 		t.Error("handed over after the end")
 	}
+}
+
+// TestFailedHandOverChangesNothing: after a new process that ended at once this one stops as if there had been none.
+func TestFailedHandOverChangesNothing(t *testing.T) {
+	lb := startCommand(t, "listen \"unix:$DIR/lb.sock\" {}\nadmin {\n  listen = \"unix:$DIR/admin.sock\"\n}\n"+proxyTo("", "127.0.0.1:1"), "/bin/false")
+	open := 0
+	for i := range 4 {
+		if i == 1 {
+			open = descriptors(t) // with what the runtime keeps after the first process
+		}
+		if err := lb.HandOver(t.Context()); err == nil {
+			t.Fatal("/bin/false took over")
+		}
+	}
+	lbtest.Eventually(t, "no descriptor is left over", func() bool { return descriptors(t) <= open })
+	lb.stop()
+	for _, name := range []string{"lb.sock", "admin.sock"} {
+		if _, err := os.Stat(filepath.Join(lb.dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left behind: %v", name, err)
+		}
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
 }
