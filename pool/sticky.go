@@ -64,8 +64,11 @@ func (p *Pool) pickOwn(ctx context.Context, s *snapshot, own *Backend, key uint6
 	return p.wait(ctx, s, &waiter{own: own, key: key})
 }
 
+// Owner returns the backend of the pool that a value of Sticky belongs to, nil if there is none.
+func (p *Pool) Owner(value []byte) *Backend { return p.snapshot.Load().sticky[string(value)] }
+
 // Knows reports whether a value of Sticky belongs to a backend of the pool that can be used.
 func (p *Pool) Knows(value []byte) bool {
-	own := p.snapshot.Load().sticky[string(value)]
+	own := p.Owner(value)
 	return own != nil && own.returning()
 }

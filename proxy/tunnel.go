@@ -23,9 +23,8 @@ type tunnel struct {
 	toBackend lane
 }
 
-// lane is one direction of a tunnel.
+// lane is one direction of a tunnel. After relay has begun, only its own goroutine touches more than the deadlines of dst and src.
 type lane struct {
-	mu       sync.Mutex // held to write to dst
 	dst, src Stream
 	frames   *frames // of a WebSocket; nil: anything else
 	farewell []byte  // the close frame with which the balancer ends it
@@ -115,8 +114,6 @@ func (t *tunnel) closeLane(l *lane) bool {
 	if !t.ending.Load() {
 		return l.dst.CloseWrite() == nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.sayFarewell()
 	return l.over || l.dst.CloseWrite() == nil
 }
@@ -182,8 +179,6 @@ func (t *tunnel) goesOn(l *lane) bool {
 		t.end()
 	}
 	l.warned = true
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.sayFarewell()
 	_ = l.src.SetReadDeadline(time.Now().Add(lastWords))
 	return true
@@ -207,7 +202,7 @@ func (t *tunnel) wake() {
 
 var longAgo = time.Unix(1, 0) // a deadline that has passed
 
-// sayFarewell ends the lane if no frame is under way. The caller holds mu.
+// sayFarewell ends the lane if no frame is under way.
 func (l *lane) sayFarewell() {
 	switch {
 	case l.over:
@@ -224,8 +219,6 @@ func (l *lane) sayFarewell() {
 
 // write sends p on. It reports false, and ends both lanes, if it cannot.
 func (t *tunnel) write(l *lane, p []byte) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for len(p) > 0 && !l.over {
 		n := len(p)
 		if l.frames != nil {

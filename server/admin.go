@@ -50,6 +50,7 @@ func (s *Server) bindAdmin(address string) (net.Listener, error) {
 			return nil, err
 		}
 		defer file.Close()
+		front.LeaveFile(s.admin.listener)
 		return net.FileListener(file)
 	}
 	if ln, err := s.taken.takeAdmin(address); ln != nil || err != nil {
