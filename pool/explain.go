@@ -74,7 +74,7 @@ func (t tier) reason(used, members int) string {
 	if members == 0 {
 		return "the pool has no backends"
 	}
-	return "no backend is usable"
+	return "no backend is usable, so the answer is 503"
 }
 
 func (b *Backend) prospect(t tier, used bool) Prospect {

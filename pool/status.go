@@ -48,6 +48,7 @@ type PoolStatus struct {
 	Name     string          `json:"name"`
 	Balance  string          `json:"balance"`
 	Panic    bool            `json:"panic"`
+	Tier     string          `json:"tier"`    // among whom it chooses: primary, panic, backup, unknown or none
 	Waiting  int             `json:"waiting"` // requests in the queue
 	Backends []BackendStatus `json:"backends"`
 }
@@ -90,6 +91,7 @@ func (p *Pool) Status() PoolStatus {
 		Name:     p.name,
 		Balance:  s.balance,
 		Panic:    s.tier == tierPanic,
+		Tier:     s.tier.String(),
 		Waiting:  int(p.queue.waiting.Load()),
 		Backends: make([]BackendStatus, len(s.members)),
 	}
