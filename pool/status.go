@@ -36,6 +36,8 @@ type BackendStatus struct {
 	Passive          string  `json:"passive"`
 	Admin            string  `json:"admin"`
 	InFlight         int64   `json:"in_flight"`
+	ActiveConns      int     `json:"connections_active"`
+	IdleConns        int     `json:"connections_idle"`
 	Requests         uint64  `json:"requests"`
 	Errors           uint64  `json:"errors"` // failed attempts; those the client ended are none
 	EWMAMillis       float64 `json:"ewma_ms"`
@@ -77,6 +79,9 @@ func (b *Backend) Status() BackendStatus {
 	if !s.change.Time.IsZero() {
 		change := s.change
 		out.LastChange = &change
+	}
+	if b.Conns != nil {
+		out.ActiveConns, out.IdleConns = b.Conns.Counts()
 	}
 	if b.Metrics.Requests != nil {
 		out.Requests = b.Metrics.Requests.Total()

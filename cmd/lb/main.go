@@ -33,6 +33,7 @@ const usage = `lb is an HTTP load balancer.
   lb check  -config lb.hcl               validate the configuration
   lb fmt    lb.hcl                       rewrite it in canonical style
   lb status                              the pools of the running balancer
+  lb top                                 the same live, with rates; -n N prints N tables
   lb drain|maint|ready POOL/BACKEND      set a backend's admin state
   lb explain URL                         what a request meets: site, route, pool, backends, and why
   lb weight POOL/BACKEND N               set its weight; 0 for the configured one
@@ -87,8 +88,7 @@ func command(args []string, s streams) int {
 	case "explain":
 		return explainCommand(args, s)
 	case "top":
-		fmt.Fprintf(s.err, "lb: %q is not available in this version; try \"lb status\"\n", name)
-		return exitUsage
+		return topCommand(args, s)
 	}
 	fmt.Fprintf(s.err, "lb: there is no command %q\n\n%s", name, usage)
 	return exitUsage
