@@ -87,7 +87,7 @@ func backendLine(pool string, b *Backend, r rates, sum *poolSum) topLine {
 	}
 	return topLine{
 		state: stateColour(b),
-		cells: [...]string{"  " + plain(b.Address), state, strconv.Itoa(b.Weight), inFlightText(*b), rateText(requests), rateText(errors),
+		cells: [...]string{"  " + plain(b.Address), state, weightText(*b), inFlightText(*b), rateText(requests), rateText(errors),
 			ewmaText(*b), strconv.Itoa(b.ActiveConns), strconv.Itoa(b.IdleConns), ""},
 	}
 }
