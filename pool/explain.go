@@ -45,8 +45,17 @@ func (p *Pool) Explain(key uint64, keyed bool) Prospects {
 		Name: p.name, Balance: s.balance, Tier: s.tier.String(), Why: s.tier.reason(len(s.usable), len(s.members)),
 		Waiting: int(p.queue.waiting.Load()), Backends: make([]Prospect, len(s.members)),
 	}
+	room := len(s.usable) == 0
 	for i, b := range s.members {
 		out.Backends[i] = b.prospect(s.tier, slices.Contains(s.usable, b))
+		room = room || out.Backends[i].Used && out.Backends[i].Room
+	}
+	switch {
+	case room:
+	case s.queueLimit > 0:
+		out.Why += fmt.Sprintf(", but none has room: the request waits in the queue, as at most %d may", s.queueLimit)
+	default:
+		out.Why += ", but none has room, so the answer is 503"
 	}
 	if picker, ok := s.picker.(Predictable); ok && keyed && len(s.usable) > 0 {
 		now, own := picker.Prefer(key)

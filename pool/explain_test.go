@@ -54,6 +54,16 @@ func TestProspects(t *testing.T) {
 		t.Error("a full backend has room")
 	}
 	b.Release()
+	full := New(Options{Members: []Member{{Address: "a:1", MaxConns: 1}}})
+	defer full.Close()
+	full.Backend("a:1").Reserve()
+	if why := full.Explain(0, false).Why; !strings.HasSuffix(why, "so the answer is 503") {
+		t.Errorf("full: %s", why)
+	}
+	full.Apply(Options{QueueLimit: 7, Members: []Member{{Address: "a:1", MaxConns: 1}}})
+	if why := full.Explain(0, false).Why; !strings.Contains(why, "the queue, as at most 7 may") {
+		t.Errorf("full with a queue: %s", why)
+	}
 	b.Report(Reset)
 	if got := want("b failed", "backup", "b:1", false, "ejected: requests to it failed (1 failures in a row)"); got.Until == nil || time.Until(*got.Until) < 50*time.Minute {
 		t.Errorf("until %v", got.Until)
