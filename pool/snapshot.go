@@ -12,6 +12,7 @@ type snapshot struct {
 	usable  []*Backend // those that picker chooses from
 	picker  Picker
 	tier    tier
+	sticky  map[string]*Backend  // members by the value that their clients bring; nil: not sticky
 	counts  [len(stateNames)]int // members by state, in the order of stateNames
 
 	balance      string
@@ -101,6 +102,7 @@ func (p *Pool) publish() {
 		usable:       usable,
 		tier:         t,
 		picker:       inOrder(usable),
+		sticky:       p.stickyMembers(),
 		balance:      o.Balance,
 		eject:        o.Eject,
 		queueLimit:   o.QueueLimit,

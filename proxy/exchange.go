@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"lb/internal/poison"
 	"lb/internal/wire"
 	"lb/pool"
 	"lb/route"
@@ -49,12 +50,13 @@ type Exchange struct {
 	close  bool   // the connection ends with it
 
 	// The backends' part.
-	body     requestBody
-	key      uint64 // the hash of what the pool's hash_key names
-	tried    []*pool.Backend
-	tries    int
-	upstream time.Duration
-	poolName string
+	body      requestBody
+	givenBack bool   // the backend's connection, before the end of the answer
+	key       uint64 // the hash of what the pool's hash_key names
+	tried     []*pool.Backend
+	tries     int
+	upstream  time.Duration
+	poolName  string
 
 	departure *departure
 	onLeaving func() // departure's happen
@@ -275,7 +277,9 @@ func (x *Exchange) watchDeparture() {
 	x.onLeaving = x.departure.happen
 }
 
+// kept is what of a buffer the next exchange may use.
 func kept(b []byte) []byte {
+	poison.Fill(b)
 	if cap(b) > keepBuffer {
 		return nil
 	}

@@ -31,7 +31,13 @@ var (
 	scratch string
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if address := os.Getenv(echoAddress); address != "" {
+		fmt.Fprintln(os.Stderr, serveEcho(address))
+		os.Exit(1)
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	var err error
