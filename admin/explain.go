@@ -133,6 +133,9 @@ func explainPool(w io.Writer, p *ExplainedPool, now time.Time) error {
 	row("pool", p.Name+": "+p.Balance+share+"; "+p.Why)
 	row("target", p.Target+" with Host: "+p.Host)
 	row("retries", p.Retry)
+	if p.Sticky != "" {
+		row("sticky", p.Sticky)
+	}
 	if p.HashKey != "" {
 		row("hash key", p.HashKey+choiceText(p))
 	} else if p.Choice != "" {

@@ -23,6 +23,7 @@ type Prospects struct {
 	Tier     string     `json:"tier"`
 	Why      string     `json:"why"`
 	Waiting  int        `json:"waiting"`          // requests in the queue
+	Sticky   string     `json:"sticky,omitempty"` // what became of the value that a client of a sticky pool brings
 	Choice   string     `json:"choice,omitempty"` // who would have the request, if that can be told
 	Own      string     `json:"own,omitempty"`    // whose the request's key is, if another has it now
 	Backends []Prospect `json:"backends"`
@@ -38,8 +39,9 @@ type Prospect struct {
 	Until *time.Time `json:"until,omitempty"` // when an ejection ends
 }
 
-// Explain tells what Pick would choose from. It reserves nothing. With keyed false the key is not known.
-func (p *Pool) Explain(key uint64, keyed bool) Prospects {
+// Explain tells what Pick, or with a value PickSticky, would choose from. It reserves nothing. With keyed false the
+// key is not known.
+func (p *Pool) Explain(key uint64, keyed bool, value []byte) Prospects {
 	s := p.snapshot.Load()
 	out := Prospects{
 		Name: p.name, Balance: s.balance, Tier: s.tier.String(), Why: s.tier.reason(len(s.usable), len(s.members)),
@@ -66,7 +68,25 @@ func (p *Pool) Explain(key uint64, keyed bool) Prospects {
 			out.Own = own.address
 		}
 	}
+	if s.sticky != nil {
+		s.explainSticky(&out, value)
+	}
 	return out
+}
+
+// explainSticky says whose the client is.
+func (s *snapshot) explainSticky(out *Prospects, value []byte) {
+	switch own := s.sticky[string(value)]; {
+	case len(value) == 0:
+		out.Sticky = "the request brings no cookie, so that it may go to any"
+	case own == nil:
+		out.Sticky = "the cookie belongs to no backend of the pool, so that the request may go to any"
+	case !own.returning():
+		out.Sticky = "the cookie belongs to " + own.address + ", which cannot be used, so that the request goes to another"
+	default:
+		out.Sticky = "the cookie belongs to " + own.address
+		out.Choice, out.Own = own.address, ""
+	}
 }
 
 func (t tier) reason(used, members int) string {

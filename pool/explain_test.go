@@ -16,7 +16,7 @@ func TestProspects(t *testing.T) {
 	a, b, c, d := p.Backend("a:1"), p.Backend("b:1"), p.Backend("c:1"), p.Backend("d:1")
 	want := func(what, tier, address string, used bool, why string) Prospect {
 		t.Helper()
-		e := p.Explain(0, false)
+		e := p.Explain(0, false, nil)
 		if e.Tier != tier {
 			t.Errorf("%s: tier %s, want %s", what, e.Tier, tier)
 		}
@@ -57,11 +57,11 @@ func TestProspects(t *testing.T) {
 	full := New(Options{Members: []Member{{Address: "a:1", MaxConns: 1}}})
 	defer full.Close()
 	full.Backend("a:1").Reserve()
-	if why := full.Explain(0, false).Why; !strings.HasSuffix(why, "so the answer is 503") {
+	if why := full.Explain(0, false, nil).Why; !strings.HasSuffix(why, "so the answer is 503") {
 		t.Errorf("full: %s", why)
 	}
 	full.Apply(Options{QueueLimit: 7, Members: []Member{{Address: "a:1", MaxConns: 1}}})
-	if why := full.Explain(0, false).Why; !strings.Contains(why, "the queue, as at most 7 may") {
+	if why := full.Explain(0, false, nil).Why; !strings.Contains(why, "the queue, as at most 7 may") {
 		t.Errorf("full with a queue: %s", why)
 	}
 	b.Report(Reset)
@@ -73,5 +73,27 @@ func TestProspects(t *testing.T) {
 	want("d in maint", "none", "d:1", false, "maint: ")
 	if n := d.InFlight() + a.InFlight(); n != 0 {
 		t.Errorf("%d in flight after explanations", n)
+	}
+}
+
+// TestProspectsSticky: a client's own backend has the request, also while it drains.
+func TestProspectsSticky(t *testing.T) {
+	p := New(Options{Members: []Member{{Address: "a:1"}, {Address: "b:1"}},
+		Sticky: &Sticky{Key: "k", Value: func(address string) string { return "of " + address }}})
+	defer p.Close()
+	for _, c := range []struct {
+		value, choice, words string
+		admin                Admin
+	}{
+		{"", "", "brings no cookie", Ready},
+		{"of c:1", "", "belongs to no backend", Ready},
+		{"of b:1", "b:1", "belongs to b:1", Ready},
+		{"of b:1", "b:1", "belongs to b:1", Drain},
+		{"of b:1", "", "which cannot be used", Maint},
+	} {
+		p.SetAdmin(p.Backend("b:1"), c.admin, "test")
+		if e := p.Explain(0, true, []byte(c.value)); e.Choice != c.choice || !strings.Contains(e.Sticky, c.words) {
+			t.Errorf("%q in %v: %q, %s", c.value, c.admin, e.Choice, e.Sticky)
+		}
 	}
 }

@@ -47,6 +47,7 @@ type Way struct {
 	Host    string // its Host field
 	Key     uint64 // what the pool hashes by
 	Keyed   bool   // the key is known
+	Cookie  []byte // of a sticky pool, as the request brings it; nil if it does not
 }
 
 // Explain goes the way of a request as Serve does, but counts, logs and answers nothing.
@@ -116,5 +117,6 @@ func (f *Forward) explain(x *Exchange, weight int) Way {
 	}
 	_, byHead := f.HashKey.ofHead(x)
 	w.Keyed = byHead || x.clientIP.IsValid()
+	w.Cookie = f.Sticky.of(x)
 	return w
 }

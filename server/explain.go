@@ -67,6 +67,9 @@ func ExplainConfig(cfg *config.Config, q admin.Question) (*admin.Explanation, er
 // forgetStates takes back what the pool said of backends that nobody has looked at.
 func forgetStates(p *admin.ExplainedPool) {
 	p.Tier, p.Why = "", "the states of the backends are not known"
+	if p.Sticky != "" {
+		p.Sticky, p.Choice, p.Own = "only a running lb knows whose a cookie is", "", ""
+	}
 	for i := range p.Backends {
 		b := &p.Backends[i]
 		b.State, b.Active, b.Passive, b.Usable = "unknown", "unknown", "unknown", false
@@ -296,7 +299,7 @@ func explainPool(w proxy.Way, g *generation, share float64) admin.ExplainedPool 
 	p := w.Forward.Pool
 	c := g.poolPlans[p.Name()].config
 	out := admin.ExplainedPool{
-		Share: share, Target: w.Target, Host: w.Host, Prospects: p.Explain(w.Key, w.Keyed),
+		Share: share, Target: w.Target, Host: w.Host, Prospects: p.Explain(w.Key, w.Keyed, w.Cookie),
 		Retry: "none",
 	}
 	if r := c.Retry; r.Attempts > 0 {
