@@ -34,6 +34,9 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if address := os.Getenv(workerAddress); address != "" {
+		return work(address)
+	}
 	var err error
 	if root, err = filepath.Abs("../.."); err != nil {
 		panic(err)
