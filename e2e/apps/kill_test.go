@@ -3,7 +3,6 @@
 package apps
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -117,7 +116,7 @@ func TestKill(t *testing.T) {
 		name  string
 		shots []shot
 	}{{"before", before}, {"death", between(shots, killing, killing.Add(time.Second))}, {"return", between(shots, returning, returned.Add(time.Second))}, {"after", after}} {
-		t.Log(fmt.Sprintf("%-7s %5d requests, median %v, p99 %v", phase.name, len(phase.shots),
-			quantile(phase.shots, 0.5).Round(100*time.Microsecond), quantile(phase.shots, 0.99).Round(100*time.Microsecond)))
+		t.Logf("%-7s %5d requests, median %v, p99 %v", phase.name, len(phase.shots),
+			quantile(phase.shots, 0.5).Round(100*time.Microsecond), quantile(phase.shots, 0.99).Round(100*time.Microsecond))
 	}
 }
