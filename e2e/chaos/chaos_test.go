@@ -149,13 +149,13 @@ func settled(t *testing.T, lb *balancer, before holds) (h holds) {
 	t.Helper()
 	var last holds
 	eventually(t, fmt.Sprintf("lb holds no more than %v", before), func() bool {
+		open := lb.metrics("lb_backend_connections{", "lb_connections{") // those kept idle go after their second
 		last, h = h, lb.holds()
 		if h.inFlight != 0 || h.waiting != 0 {
 			return false
 		}
-		if before == (holds{}) { // kept connections to the backends go after their second
-			idle := lb.metrics("lb_backend_connections{", "lb_connections{")
-			return idle[0]+idle[1] == 0 && h == last
+		if before == (holds{}) {
+			return open[0]+open[1] == 0 && h == last
 		}
 		return h.goroutines <= before.goroutines && h.descriptors <= before.descriptors
 	})

@@ -25,6 +25,7 @@ type request struct {
 	size    int    // of the answer's body
 	as      string // how the backend is to frame it
 	status  int    // what the backend is to answer
+	work    int    // milliseconds that the backend takes before it answers
 	slow    bool   // the client takes its time to send and to read
 	leave   bool   // the client leaves before the end
 }
@@ -70,6 +71,7 @@ func (n *numbers) next(r *rand.Rand, calm bool) request {
 	q.size = sizes(r)
 	q.as = []string{"length", "length", "chunked", "close"}[r.IntN(4)]
 	q.slow = r.IntN(25) == 0
+	q.work = max(0, r.IntN(50)-20)
 	if !calm {
 		q.leave = r.IntN(40) == 0
 		if r.IntN(100) == 0 {
@@ -149,7 +151,8 @@ func (c *client) do(q request) (o outcome) {
 // send writes the request.
 func send(conn net.Conn, q *request, again bool) error {
 	var head strings.Builder
-	fmt.Fprintf(&head, "%s /?size=%d&as=%s&status=%d HTTP/1.1\r\nHost: chaos\r\nX-Request-Id: %d\r\n", q.method, q.size, q.as, q.status, q.id)
+	fmt.Fprintf(&head, "%s /?size=%d&as=%s&status=%d&work=%d HTTP/1.1\r\nHost: chaos\r\nX-Request-Id: %d\r\n",
+		q.method, q.size, q.as, q.status, q.work, q.id)
 	if q.key {
 		fmt.Fprintf(&head, "Idempotency-Key: %d\r\n", q.id)
 	}

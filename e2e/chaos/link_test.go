@@ -111,6 +111,9 @@ func (l *link) set(f *fault) error {
 	var ending []*pair
 	wantListener := true
 	if f != nil {
+		if f.kind == refuse { // the system resets the connections that nobody has accepted yet
+			l.journal = append(l.journal, harm{kind: reset, from: now, to: now})
+		}
 		l.journal = append(l.journal, harm{kind: f.kind, from: now})
 		wantListener = f.kind != die && f.kind != refuse && f.kind != hiccup
 		if f.kind == die || f.kind == reset || f.kind == hiccup {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // largest is the most bytes of a body.
@@ -107,7 +108,7 @@ func (o *origin) close() {
 	<-o.ended
 }
 
-// ServeHTTP answers /?size=N&as=FRAMING&status=S, and /healthz.
+// ServeHTTP answers /?size=N&as=FRAMING&status=S&work=MS, and /healthz.
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/healthz" {
 		_, _ = io.WriteString(w, "ok")
@@ -127,6 +128,8 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	size, _ := strconv.Atoi(query.Get("size"))
 	status, _ := strconv.Atoi(query.Get("status"))
+	ms, _ := strconv.Atoi(query.Get("work"))
+	time.Sleep(time.Duration(ms) * time.Millisecond)
 	header := w.Header()
 	header.Set("X-Proof", proof(id, r.Method, read))
 	header.Set("X-Origin", o.name)

@@ -129,6 +129,7 @@ type variant struct {
 	response, idle string
 	maxConns       int
 	route          bool // one more
+	unkept         bool // each request on a connection of its own
 }
 
 // initial is the configuration at the start and at the end.
@@ -142,6 +143,7 @@ func (w *weather) reload(r *rand.Rand) {
 		response: "1s", idle: "2s",
 		maxConns: []int{0, 0, 4, 16}[r.IntN(4)],
 		route:    r.IntN(2) == 0,
+		unkept:   r.IntN(2) == 0,
 	}
 	if r.IntN(3) == 0 { // other connections, and so all backends anew
 		v.response, v.idle = "1500ms", "1s"
@@ -180,7 +182,12 @@ func (w *weather) text(b *balancer, v variant) string {
 	}
 	fmt.Fprintf(&s, "  discover \"file\" {\n    path = %q\n  }\n", b.dir+"/app.backends")
 	s.WriteString("  health {\n    path          = \"/healthz\"\n    interval      = \"400ms\"\n    fast_interval = \"100ms\"\n    timeout       = \"400ms\"\n    rise          = 1\n    fall          = 2\n  }\n")
-	s.WriteString("  eject {\n    duration = \"1s\"\n  }\n  queue {\n    limit   = 64\n    timeout = \"1s\"\n  }\n  keepalive {\n    idle_timeout = \"1s\"\n  }\n")
+	s.WriteString("  eject {\n    duration = \"1s\"\n  }\n  queue {\n    limit   = 64\n    timeout = \"1s\"\n  }\n")
+	idle := 256
+	if v.unkept {
+		idle = 0
+	}
+	fmt.Fprintf(&s, "  keepalive {\n    max_idle     = %d\n    idle_timeout = \"1s\"\n  }\n", idle)
 	fmt.Fprintf(&s, "  timeouts {\n    connect  = \"500ms\"\n    response = %q\n    idle     = %q\n  }\n}\n", v.response, v.idle)
 	return s.String()
 }
