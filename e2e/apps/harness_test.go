@@ -40,6 +40,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if address := os.Getenv(workerAddress); address != "" {
+		return work(address)
+	}
 	var err error
 	if root, err = filepath.Abs("../.."); err != nil {
 		panic(err)

@@ -39,8 +39,8 @@ pool "app" {
 }
 `
 
-// held is a backend that answers when it is told to.
-func held(t *testing.T) (address string, arrived <-chan struct{}, answer chan<- struct{}) {
+// heldBack is a backend that answers when it is told to.
+func heldBack(t *testing.T) (address string, arrived <-chan struct{}, answer chan<- struct{}) {
 	t.Helper()
 	came, tell := make(chan struct{}, 8), make(chan struct{})
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -167,7 +167,7 @@ func TestTopInPipe(t *testing.T) {
 
 // TestDrainWaits: what is in flight is told and waited for; names that do not exist are answered with those that do.
 func TestDrainWaits(t *testing.T) {
-	slow, arrived, answer := held(t)
+	slow, arrived, answer := heldBack(t)
 	lb := startLB(t, t.TempDir(), strings.NewReplacer("ONE", slow, "TWO", "127.0.0.1:2").Replace(poolSite))
 	run := func(status int, words string, args ...string) {
 		t.Helper()
