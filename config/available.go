@@ -26,7 +26,6 @@ var gaps = [...]gap{
 	{path: "site.route.rate_limit", remedy: "Remove the block, and bound clients with limits { connections_per_ip }, or backends with max_conns."},
 	{path: "site.route.static.browse", value: "true", remedy: "Write browse = false, and put an index.html into each folder."},
 	{path: "site.route.static.compress", value: "true", effect: "files are sent as they are", remedy: "Leave the attribute out, or write: compress = false"},
-	{path: "pool.slow_start", but: "0 0s", remedy: "Remove the attribute, or write: slow_start = \"0s\""},
 	{path: "pool.sticky", remedy: "Remove the block, and keep sessions where every backend finds them."},
 }
 

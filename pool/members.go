@@ -59,8 +59,11 @@ func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
 	if replaced != nil {
 		was := replaced.state.Load()
 		s.admin, s.override = was.admin, was.override
+	} else if last := p.snapshot.Load(); last != nil {
+		s.cold = last.tier > tierUnknown
 	}
 	s.change = Change{Time: time.Now(), From: "absent", To: active.String(), Reason: reason}
+	p.warm(b, &s)
 	b.set(&s)
 	p.registerBackend(b)
 	p.announce(b, s.change)
@@ -83,6 +86,9 @@ func (p *Pool) update(b *Backend, m Member) {
 		s.change = Change{Time: time.Now(), From: s.passive.String(), To: "ok", Reason: "no ejection any more"}
 		b.endEjection(&s)
 		p.announce(b, s.change)
+	}
+	if p.options.SlowStart <= 0 {
+		s.endSlowStart()
 	}
 	b.set(&s)
 }

@@ -50,6 +50,7 @@ type Pool struct {
 	sources []source
 	members []*Backend            // never changed in place: snapshots share it
 	leaving map[*Backend]struct{} // out of the snapshot, their last requests not ended yet
+	grown   time.Time             // when shares last grew: see growShares
 	started bool
 	closed  bool
 }
@@ -121,7 +122,8 @@ func (p *Pool) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		wait := p.endEjections(time.Now())
+		now := time.Now()
+		wait := min(p.endEjections(now), p.growShares(now))
 		p.outbox.deliver()
 		if ctx.Err() != nil || p.finished() {
 			p.closeAll()

@@ -20,6 +20,7 @@ func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to str
 		return
 	}
 	s.change = Change{Time: time.Now(), From: from, To: to, Reason: reason}
+	p.warm(b, &s)
 	b.set(&s)
 	p.announce(b, s.change)
 	p.publish()

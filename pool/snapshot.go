@@ -12,6 +12,7 @@ type snapshot struct {
 	usable  []*Backend // those that picker chooses from
 	picker  Picker
 	tier    tier
+	warming bool                 // some member is in its slow start
 	counts  [len(stateNames)]int // members by state, in the order of stateNames
 
 	balance      string
@@ -116,7 +117,9 @@ func (p *Pool) publish() {
 		next.picker = o.NewPicker(usable, seed)
 	}
 	for _, b := range p.members {
-		name := b.state.Load().name()
+		s := b.state.Load()
+		next.warming = next.warming || s.tenths != 0
+		name := s.name()
 		for i := range stateNames {
 			if stateNames[i] == name {
 				next.counts[i]++

@@ -27,7 +27,8 @@ type Change struct {
 type BackendStatus struct {
 	Address          string  `json:"address"`
 	Weight           int     `json:"weight"`
-	ConfiguredWeight int     `json:"configured_weight,omitempty"` // only if another was set at run time
+	ConfiguredWeight int     `json:"configured_weight,omitempty"`  // only if another was set at run time
+	SlowStartPercent int     `json:"slow_start_percent,omitempty"` // of its weight, while it starts slowly
 	MaxConns         int     `json:"max_conns,omitempty"`
 	Backup           bool    `json:"backup"`
 	Usable           bool    `json:"usable"` // the AND of the three axes
@@ -56,9 +57,12 @@ type PoolStatus struct {
 func (b *Backend) Status() BackendStatus {
 	s := b.state.Load()
 	out := BackendStatus{
-		Address:    b.address,
-		Weight:     s.weight(),
-		MaxConns:   s.maxConns,
+		Address:  b.address,
+		Weight:   s.weight(),
+		MaxConns: s.maxConns,
+
+		SlowStartPercent: s.tenths * 100 / fullShare,
+
 		Backup:     s.backup,
 		Usable:     s.usable(),
 		State:      s.name(),
