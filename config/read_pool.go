@@ -266,6 +266,9 @@ func readBackendTLS(b *block) *BackendTLS {
 	return &t
 }
 
+// leastSecret is the shortest secret that no warning is given for, in bytes.
+const leastSecret = 16
+
 func readSticky(b *block) *Sticky {
 	if b == nil {
 		return nil
@@ -281,5 +284,11 @@ func readSticky(b *block) *Sticky {
 	b.secret("secret", &s.Secret)
 	b.duration("ttl", &s.TTL, 0)
 	b.end()
+	if s.Secret == "" && !b.broken("secret") {
+		b.warn(b.at, "sticky has no secret, so that clients lose their backend when lb is restarted, and several balancers do not agree",
+			`Write: secret = env("LB_STICKY_SECRET")`)
+	} else if len(s.Secret) < leastSecret && !b.broken("secret") {
+		b.warn(b.place("secret"), fmt.Sprintf("the secret is shorter than %d characters, and can be guessed", leastSecret), "Make one: openssl rand -hex 32")
+	}
 	return &s
 }

@@ -273,11 +273,11 @@ pool "app" {
     max_requests = 0 # on one connection; 0: no limit
   }
 
-  # Not available in this version: clients that stay on their backend.
+  # Clients that stay on their backend, by a signed cookie. The secret is what you make it: openssl rand -hex 32
   # sticky {
   #   cookie = "lb"
-  #   secret = ""
-  #   ttl    = "0s"
+  #   secret = env("LB_STICKY_SECRET")
+  #   ttl    = "0s" # 0s: until the browser is closed
   # }
 }
 

@@ -45,10 +45,11 @@ type Backend struct {
 	scope   *telemetry.Scope
 	clock   Clock
 
-	state     atomic.Pointer[state] // stored under Pool.mu only
-	lastCheck atomic.Pointer[Check]
-	budgeted  uint64 // of counters.asked, as far as the retry budget has seen it
-	closing   sync.Once
+	state                  atomic.Pointer[state] // stored under Pool.mu only
+	lastCheck              atomic.Pointer[Check]
+	stickyKey, stickyValue string // of Options.Sticky; under Pool.mu
+	budgeted               uint64 // of counters.asked, as far as the retry budget has seen it
+	closing                sync.Once
 
 	// What requests write stands on a cache line of its own, so that requests
 	// to different backends do not slow each other down.

@@ -26,6 +26,7 @@ type request struct {
 	cancelled bool
 	arrived   time.Time
 	tried     []*Backend
+	own       *Backend // of a sticky client; nil: any
 }
 
 type result struct {
@@ -67,13 +68,21 @@ func (m *model) step() {
 func (m *model) arrive() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &request{cancel: cancel, arrived: time.Now()}
-	if m.rand.IntN(4) == 0 {
+	sticky := m.pool.options.Sticky != nil
+	if sticky && m.rand.IntN(2) == 0 {
+		r.own = m.pool.Backends()[m.rand.IntN(3)]
+	} else if m.rand.IntN(4) == 0 {
 		r.tried = []*Backend{m.pool.Backends()[m.rand.IntN(3)]}
 	}
 	number := m.next
 	m.next++
 	m.waiting[number] = r
 	go func() {
+		if r.own != nil {
+			b, err := m.pool.PickSticky(ctx, []byte(r.own.Address()), 0)
+			m.results <- result{number, b, err}
+			return
+		}
 		b, err := m.pool.Pick(ctx, 0, r.tried)
 		m.results <- result{number, b, err}
 	}()
@@ -145,6 +154,12 @@ func (m *model) check() {
 	}
 	usable := m.pool.snapshot.Load().usable
 	for number, r := range m.waiting {
+		if r.own != nil && r.own.state.Load().returning() {
+			if _, room := r.own.Load(); room {
+				m.t.Errorf("request %d waits while its own backend %s has room: a lost wake-up", number, r.own.Address())
+			}
+			continue
+		}
 		if len(usable) == 0 {
 			m.t.Errorf("request %d waits though no backend is usable", number)
 		}

@@ -25,6 +25,9 @@ type Options struct {
 	// which starts anew does not favour the first backend. nil: the first with room, in order.
 	NewPicker func(usable []*Backend, seed uint64) Picker
 
+	// Sticky, if set, makes clients return to their backend.
+	Sticky *Sticky
+
 	// Connect makes the transport's side of a backend that joins. It must not block and must
 	// not call the pool's setters. nil: Backend.Conns stays nil.
 	Connect func(*Backend) Connections

@@ -11,14 +11,15 @@ func (p *Pool) Pick(ctx context.Context, key uint64, tried []*Backend) (*Backend
 			return b, nil
 		}
 	}
-	b, err := p.pickOrWait(ctx, key, tried)
+	b, err := p.pickOrWait(ctx, key, tried, nil)
 	if b != nil && len(tried) == 0 {
 		b.counters.asked.Add(1)
 	}
 	return b, err
 }
 
-func (p *Pool) pickOrWait(ctx context.Context, key uint64, tried []*Backend) (*Backend, error) {
+// pickOrWait picks any backend. While it waits, own will do as well, should it become usable; nil: there is none.
+func (p *Pool) pickOrWait(ctx context.Context, key uint64, tried []*Backend, own *Backend) (*Backend, error) {
 	s := p.snapshot.Load()
 	if len(s.usable) == 0 {
 		return nil, ErrNoBackend
@@ -36,7 +37,7 @@ func (p *Pool) pickOrWait(ctx context.Context, key uint64, tried []*Backend) (*B
 	if s.queueLimit <= 0 {
 		return nil, ErrFull
 	}
-	return p.wait(ctx, s, key, tried)
+	return p.wait(ctx, s, &waiter{own: own, key: key, tried: tried})
 }
 
 // pick reserves one that is not in tried; one that is, if all usable ones are; else it returns nil.

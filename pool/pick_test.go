@@ -117,3 +117,28 @@ func BenchmarkPickAndRelease(b *testing.B) {
 		backend.Release()
 	}
 }
+
+// TestTryPick: for a retry that need not be, there is a backend that was not tried, at once, or none.
+func TestTryPick(t *testing.T) {
+	p := New(Options{Members: []Member{{Address: "a", MaxConns: 1}, {Address: "b", MaxConns: 1}}, QueueLimit: 10})
+	defer p.Close()
+	a, b := p.Backend("a"), p.Backend("b")
+	if got := p.TryPick(0, []*Backend{a}); got != b {
+		t.Fatalf("picked %v", got)
+	}
+	if got := p.TryPick(0, []*Backend{a}); got != nil {
+		t.Errorf("with b full: picked %s", got.Address())
+	}
+	if a.InFlight() != 0 || b.InFlight() != 1 {
+		t.Errorf("%d and %d in flight", a.InFlight(), b.InFlight())
+	}
+	b.Release()
+	if got := p.TryPick(0, []*Backend{a, b}); got != nil {
+		t.Errorf("all tried: picked %s", got.Address())
+	}
+	p.SetActive(a, false, "refused")
+	p.SetActive(b, false, "refused")
+	if got := p.TryPick(0, nil); got != nil {
+		t.Errorf("none usable: picked %s", got.Address())
+	}
+}

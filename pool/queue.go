@@ -19,6 +19,7 @@ type queue struct {
 // waiter is one request in the queue. Whoever takes it out of the list, under the queue's
 // lock, sets the result and closes done.
 type waiter struct {
+	own     *Backend // the only one that will do, while it can be used; nil: any
 	key     uint64
 	tried   []*Backend
 	place   *list.Element // nil once out of the list
@@ -57,8 +58,8 @@ func (q *queue) remove(w *waiter) {
 }
 
 // wait queues the caller until it gets a backend, the queue timeout or ctx ends, or no backend is usable.
-func (p *Pool) wait(ctx context.Context, s *snapshot, key uint64, tried []*Backend) (*Backend, error) {
-	w := &waiter{key: key, tried: tried, done: make(chan struct{})}
+func (p *Pool) wait(ctx context.Context, s *snapshot, w *waiter) (*Backend, error) {
+	w.done = make(chan struct{})
 	if !p.queue.enter(w, s.queueLimit) {
 		p.metrics.queueRejected.Inc()
 		return nil, ErrQueueFull
@@ -90,8 +91,8 @@ func (p *Pool) wait(ctx context.Context, s *snapshot, key uint64, tried []*Backe
 	return w.backend, w.err
 }
 
-// serveQueue reserves backends for those who wait, from the first on, as long as there is room. One whose
-// only free backends are those it has tried already lets the next pass.
+// serveQueue reserves backends for those who wait, from the first on, as long as there is room. One for whom
+// none of the free backends will do lets the next pass.
 func (p *Pool) serveQueue() {
 	q := &p.queue
 	q.mu.Lock()
@@ -100,15 +101,30 @@ func (p *Pool) serveQueue() {
 	for e := q.list.Front(); e != nil; {
 		w := e.Value.(*waiter)
 		e = e.Next()
-		if len(s.usable) == 0 {
-			w.err = ErrNoBackend
-		} else if w.backend = s.pick(w.key, w.tried); w.backend == nil {
-			if len(w.tried) == 0 {
-				return
+		if !w.serve(s) {
+			if w.own == nil && len(w.tried) == 0 && s.sticky == nil {
+				return // if there is no room for this one there is none for anybody
 			}
 			continue
 		}
 		q.remove(w)
 		close(w.done)
 	}
+}
+
+// serve sets the result, if there is one by now.
+func (w *waiter) serve(s *snapshot) bool {
+	switch {
+	case w.own != nil && w.own.state.Load().returning():
+		if !w.own.Reserve() {
+			return false
+		}
+		w.backend = w.own
+	case len(s.usable) == 0:
+		w.err = ErrNoBackend
+	default:
+		w.backend = s.pick(w.key, w.tried)
+		return w.backend != nil
+	}
+	return true
 }

@@ -208,6 +208,9 @@ func queueModel(t *testing.T, seed int64) {
 		},
 		NewPicker: rotate, QueueLimit: 6, QueueTimeout: time.Duration(20+seed) * time.Millisecond,
 	}
+	if seed%2 == 1 {
+		o.Sticky = &Sticky{Value: func(address string) string { return address }, Key: "k"}
+	}
 	running(t, o, func(t *testing.T, p *Pool) {
 		m := newModel(t, p, seed)
 		for range 300 {

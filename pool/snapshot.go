@@ -13,6 +13,7 @@ type snapshot struct {
 	picker  Picker
 	tier    tier
 	warming bool                 // some member is in its slow start
+	sticky  map[string]*Backend  // members by the value that their clients bring; nil: not sticky
 	counts  [len(stateNames)]int // members by state, in the order of stateNames
 
 	balance      string
@@ -102,6 +103,7 @@ func (p *Pool) publish() {
 		usable:       usable,
 		tier:         t,
 		picker:       inOrder(usable),
+		sticky:       p.stickyMembers(),
 		balance:      o.Balance,
 		eject:        o.Eject,
 		queueLimit:   o.QueueLimit,

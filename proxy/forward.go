@@ -21,6 +21,7 @@ type Forward struct {
 	Retry       Retry
 	TunnelIdle  time.Duration // after which an upgraded connection without traffic is ended; 0: never
 	HashKey     HashKey       // zero: the pool does not hash
+	Sticky      *Sticky       // nil: clients need not return to their backend
 }
 
 // Retry says what is tried again.
@@ -42,7 +43,7 @@ func (f *Forward) Serve(x *Exchange) {
 	x.key = f.HashKey.of(x)
 	x.client.Await(x.onLeaving)
 	defer x.client.EndAwait()
-	b, err := f.Pool.Pick(x.departure, x.key, nil)
+	b, err := f.pick(x)
 	for err == nil {
 		x.tried = append(x.tried, b)
 		x.tries++
@@ -51,6 +52,14 @@ func (f *Forward) Serve(x *Exchange) {
 		}
 	}
 	unpicked(x, err)
+}
+
+// pick reserves the backend for the first try.
+func (f *Forward) pick(x *Exchange) (*pool.Backend, error) {
+	if own := f.Sticky.of(x); len(own) > 0 {
+		return f.Pool.PickSticky(x.departure, own, x.key)
+	}
+	return f.Pool.Pick(x.departure, x.key, nil)
 }
 
 // unpicked answers where no backend could be had.
@@ -135,6 +144,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 			return next
 		}
 	}
+	x.Extra = f.Sticky.appendCookie(x.Extra, x, b)
 	var outcome pool.Outcome
 	if status == http.StatusSwitchingProtocols {
 		x.status = status

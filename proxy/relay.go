@@ -17,6 +17,7 @@ func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 	chunked := length < 0 && !x.http10
 	b := appendOriginLine(x.res[:0], &conn.Head)
 	b = x.originFields(conn, b)
+	b = append(b, x.Extra...)
 	switch {
 	case chunked, x.Head() && conn.Head.Chunked && !x.http10:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
@@ -145,6 +146,7 @@ func (x *Exchange) broken(head []byte, err error) pool.Outcome {
 	}
 	outcome := outcomeOf(err)
 	if len(head) > 0 && !x.client.Answered() {
+		x.Extra = x.Extra[:0]
 		x.tell(err, outcome)
 		return outcome
 	}

@@ -22,8 +22,15 @@ func (s *Split) Add(weight int, f *Forward) {
 	s.shares = append(s.shares, share{s.total, f})
 }
 
-// Serve implements Action.
+// Serve implements Action. A client that has a backend in one of the pools, by a sticky cookie, stays there.
 func (s *Split) Serve(x *Exchange) {
+	for i := range s.shares {
+		f := s.shares[i].forward
+		if own := f.Sticky.of(x); len(own) > 0 && f.Pool.Knows(own) {
+			f.Serve(x)
+			return
+		}
+	}
 	n := rand.Uint64N(s.total)
 	for i := range s.shares {
 		if n < s.shares[i].upto {

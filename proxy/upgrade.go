@@ -19,6 +19,7 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 	}
 	b := appendOriginLine(x.res[:0], &conn.Head)
 	b = x.originFields(conn, b)
+	b = append(b, x.Extra...)
 	b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
 	b = append(append(b, conn.Head.Upgrade...), '\r', '\n')
 	b = append(append(append(b, "X-Request-Id: "...), x.id...), "\r\n\r\n"...)

@@ -190,7 +190,7 @@ func forwardTo(c *config.Proxy, name string, g *generation) *proxy.Forward {
 	return &proxy.Forward{
 		TunnelIdle: plan.config.Timeouts.Tunnel,
 		Pool:       g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: route.NewTemplate(c.Rewrite), Host: c.Host,
-		HashKey: plan.hashKey(),
+		HashKey: plan.hashKey(), Sticky: plan.sticky,
 		Retry: proxy.Retry{
 			Attempts: retry.Attempts, Body: retry.Body,
 			Connect: on("connect"), Reset: on("reset"), Timeout: on("timeout"),

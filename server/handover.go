@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ const handoverVariable = "LB_HANDOVER"
 type handover struct {
 	Listeners map[string]int `json:"listeners"` // by the address as configured
 	Admin     map[string]int `json:"admin"`     // none, or one
+	Secret    []byte         `json:"secret"`    // Server.stickySecret
 	Ready     int            `json:"ready"`     // where a byte is written once the new process serves
 }
 
@@ -64,7 +66,7 @@ func (s *Server) HandOver(ctx context.Context) error {
 func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 	cmd := exec.Command(s.opt.Command[0], s.opt.Command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	var given handover
+	given := handover{Secret: s.stickySecret}
 	give := func(f *os.File) int {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		return 2 + len(cmd.ExtraFiles)
@@ -161,6 +163,16 @@ func takenOver() (*handover, error) {
 	}
 	unix.CloseOnExec(h.Ready)
 	return h, nil
+}
+
+// secret is what signs cookies: that of the process before, so that they stay good, or a new one.
+func (h *handover) secret() []byte {
+	if h != nil && len(h.Secret) > 0 {
+		return h.Secret
+	}
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails
+	return secret
 }
 
 // listeners adds the sockets that are wanted to those inherited. The others are closed:

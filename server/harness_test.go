@@ -133,9 +133,21 @@ func (r *running) adminStatus(path string) int {
 	return status
 }
 
+// put changes something by the admin API.
+func (r *running) put(path, body string) (status int) {
+	r.t.Helper()
+	status, _ = r.sendAdmin("PUT", path, strings.NewReader(body))
+	return status
+}
+
 func (r *running) askAdmin(method, path string) (status int, body string) {
 	r.t.Helper()
-	request, err := http.NewRequest(method, "http://"+r.AdminAddr().String()+path, nil)
+	return r.sendAdmin(method, path, nil)
+}
+
+func (r *running) sendAdmin(method, path string, text io.Reader) (status int, body string) {
+	r.t.Helper()
+	request, err := http.NewRequest(method, "http://"+r.AdminAddr().String()+path, text)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ type poolPlan struct {
 	config  *config.Pool
 	options pool.Options
 	sources []source
+	sticky  *proxy.Sticky
 	fresh   bool // the pool is new
 }
 
@@ -70,6 +71,12 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 		OnEvent: func(e pool.Event) { run.event(e); s.events.Publish("backend", e) },
 		Log:     s.log.Named("pool"), Telemetry: s.registry,
 	}}
+	if plan.sticky = s.sticky(c.Sticky); plan.sticky != nil {
+		plan.options.Sticky = &pool.Sticky{
+			Value: func(address string) string { return plan.sticky.Value(c.Name, address) },
+			Key:   string(plan.sticky.Secret),
+		}
+	}
 	for _, b := range c.Backends {
 		if b.Weight == 0 {
 			continue // a backend without weight has no share
@@ -87,6 +94,18 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 	}
 	g.pools[c.Name], g.poolPlans[c.Name] = run, plan
 	return nil
+}
+
+// sticky returns nil where clients need not return to their backend.
+func (s *Server) sticky(c *config.Sticky) *proxy.Sticky {
+	if c == nil {
+		return nil
+	}
+	secret := []byte(c.Secret)
+	if len(secret) == 0 {
+		secret = s.stickySecret
+	}
+	return &proxy.Sticky{Cookie: c.Cookie, Secret: secret, MaxAge: c.TTL}
 }
 
 // transportKey stands for all that connections to the pool's backends are made with. Where in the

@@ -54,8 +54,10 @@ type Server struct {
 	stopAll    context.CancelFunc
 	running    sync.WaitGroup
 	ready      atomic.Bool
-	taken      *handover   // from the process before; nil: there was none
-	handedOver atomic.Bool // to the next
+	taken      *handover // from the process before; nil: there was none
+	// stickySecret signs the cookies of pools that were given none.
+	stickySecret []byte
+	handedOver   atomic.Bool // to the next
 
 	reloading  sync.Mutex // one at a time
 	current    atomic.Pointer[generation]
@@ -116,12 +118,13 @@ func (s *Server) Start() error {
 }
 
 func (s *Server) startParts(cfg *config.Config) error {
-	gen, err := s.build(cfg)
-	if err != nil {
+	var err error
+	if s.taken, err = takenOver(); err != nil {
 		return err
 	}
-	if s.taken, err = takenOver(); err != nil {
-		gen.discard()
+	s.stickySecret = s.taken.secret()
+	gen, err := s.build(cfg)
+	if err != nil {
 		return err
 	}
 	inherited, err := inheritedListeners(gen.front.Listeners)

@@ -148,6 +148,7 @@ func TestHandOver(t *testing.T) {
 	if err := os.Chmod(start, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	manager := serviceManager(t, filepath.Join(dir, "notify"))
 	lb := startProgram(t, start, dir, text)
 	pid := lb.pid()
 	t.Cleanup(func() {
@@ -199,8 +200,42 @@ func TestHandOver(t *testing.T) {
 	if failed != 0 {
 		t.Errorf("first failure: %s", first)
 	}
+	if got := manager(); !strings.Contains(got, fmt.Sprintf("MAINPID=%d", pid)) || strings.Contains(got, "STOPPING") {
+		t.Errorf("the service manager was told %q", got)
+	}
 	_ = syscall.Kill(pid, syscall.SIGTERM)
 	eventually(t, "the last process ends", func() bool { return !alive(pid) })
+}
+
+// serviceManager listens where programs notify it, and returns what it was told.
+func serviceManager(t *testing.T, path string) (told func() string) {
+	t.Helper()
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NOTIFY_SOCKET", path)
+	var mu sync.Mutex
+	var all strings.Builder
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for buf := make([]byte, 4096); ; {
+			n, err := socket.Read(buf)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			all.Write(append(buf[:n], '\n'))
+			mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() { socket.Close(); <-done })
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return all.String()
+	}
 }
 
 // alive reports whether a process runs; one that has ended and waits for its parent does not.

@@ -1,0 +1,68 @@
+package pool
+
+import "context"
+
+// Sticky makes clients return to their backend.
+type Sticky struct {
+	// Value is what a client of the backend at that address brings back: the same for the same address,
+	// and for nobody to make up.
+	Value func(address string) string
+	// Key stands for Value: if it differs in Apply, all values are computed anew.
+	Key string
+}
+
+// stickyMembers returns the members by their value; nil if the pool is not sticky. The caller holds p.mu.
+func (p *Pool) stickyMembers() map[string]*Backend {
+	sticky := p.options.Sticky
+	if sticky == nil {
+		return nil
+	}
+	byValue := make(map[string]*Backend, len(p.members))
+	for _, b := range p.members {
+		if b.stickyKey != sticky.Key || b.stickyValue == "" {
+			b.stickyKey, b.stickyValue = sticky.Key, sticky.Value(b.address)
+		}
+		byValue[b.stickyValue] = b
+	}
+	return byValue
+}
+
+// returning reports whether clients that belong to a backend in that state still go there: new ones
+// do not come while it drains, but those it has are served to their end.
+func (s *state) returning() bool {
+	return s.active == ActiveUp && s.passive != PassiveEject && s.admin != Maint
+}
+
+// PickSticky is a first Pick for a client that brought a value of Sticky. It waits for that client's own backend
+// if that is full, and takes another if there is no such backend or it cannot be used.
+func (p *Pool) PickSticky(ctx context.Context, value []byte, key uint64) (*Backend, error) {
+	s := p.snapshot.Load()
+	own := s.sticky[string(value)]
+	if own == nil {
+		return p.Pick(ctx, key, nil)
+	}
+	b, err := p.pickOwn(ctx, s, own, key)
+	if b != nil {
+		b.counters.asked.Add(1)
+	}
+	return b, err
+}
+
+func (p *Pool) pickOwn(ctx context.Context, s *snapshot, own *Backend, key uint64) (*Backend, error) {
+	switch {
+	case !own.state.Load().returning():
+		return p.pickOrWait(ctx, key, nil, own)
+	// A draining backend is in no picker, so that nobody in the queue waits for it but its own clients.
+	case (p.queue.waiting.Load() == 0 || own.AdminState() == Drain) && own.Reserve():
+		return own, nil
+	case s.queueLimit <= 0:
+		return nil, ErrFull
+	}
+	return p.wait(ctx, s, &waiter{own: own, key: key})
+}
+
+// Knows reports whether a value of Sticky belongs to a backend of the pool that can be used.
+func (p *Pool) Knows(value []byte) bool {
+	own := p.snapshot.Load().sticky[string(value)]
+	return own != nil && own.state.Load().returning()
+}

@@ -1,0 +1,138 @@
+package pool
+
+import (
+	"context"
+	"runtime"
+	"testing"
+)
+
+func stickyPool(o Options, addresses ...string) *Pool {
+	o.Members = at(addresses...)
+	for i := range o.Members {
+		o.Members[i].MaxConns = 1
+	}
+	o.Sticky = &Sticky{Value: func(address string) string { return "of " + address }, Key: "k"}
+	return New(o)
+}
+
+func TestStickyReturns(t *testing.T) {
+	p := stickyPool(Options{}, "a", "b", "c")
+	defer p.Close()
+	c := p.Backend("c")
+	pick := func(value string) string {
+		t.Helper()
+		b, err := p.PickSticky(t.Context(), []byte(value), 0)
+		if err != nil {
+			return err.Error()
+		}
+		b.Release()
+		return b.Address()
+	}
+	for _, tc := range []struct {
+		do         func()
+		what, want string
+	}{
+		{func() {}, "as it is", "c"},
+		{func() { p.SetAdmin(c, Drain, "") }, "while it drains", "c"},
+		{func() { p.SetAdmin(c, Maint, "") }, "in maintenance", "a"},
+		{func() { p.SetAdmin(c, Ready, "") }, "ready again", "c"},
+		{func() { p.SetActive(c, false, "refused") }, "while it is down", "a"},
+		{func() { p.SetActive(c, true, "") }, "up again", "c"},
+		{func() {
+			o := p.options
+			o.Sticky = &Sticky{Value: func(address string) string { return "other " + address }, Key: "l"}
+			p.Apply(o)
+		}, "with another secret", "a"},
+	} {
+		tc.do()
+		if got := pick("of c"); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.what, got, tc.want)
+		}
+	}
+	if got := pick("other c"); got != "c" {
+		t.Errorf("by the new value: %s", got)
+	}
+	if got := pick("of nobody"); got != "a" {
+		t.Errorf("by a value of nobody: %s", got)
+	}
+	if p.Knows([]byte("of c")) || !p.Knows([]byte("other c")) {
+		t.Error("Knows goes by another value than PickSticky")
+	}
+}
+
+// TestStickyWaits: a client whose own backend is full waits for it though others are free, and is served
+// before later ones; if its backend goes meanwhile it gets another.
+func TestStickyWaits(t *testing.T) {
+	p := stickyPool(Options{QueueLimit: 10}, "a", "b")
+	defer p.Close()
+	b := p.Backend("b")
+	wait := func() chan *Backend {
+		before := p.queue.waiting.Load()
+		got := make(chan *Backend, 1)
+		go func() {
+			picked, _ := p.PickSticky(context.Background(), []byte("of b"), 0)
+			got <- picked
+		}()
+		for p.queue.waiting.Load() == before {
+			runtime.Gosched()
+		}
+		return got
+	}
+	if !b.Reserve() {
+		t.Fatal("b is full")
+	}
+	first := wait()
+	second := wait()
+	b.Release()
+	if got := <-first; got != b {
+		t.Fatalf("the first got %v", got)
+	}
+	if b.InFlight() != 1 {
+		t.Errorf("%d in flight", b.InFlight())
+	}
+	p.SetActive(b, false, "refused")
+	if got := <-second; got != p.Backend("a") {
+		t.Errorf("the second got %v", got)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	p.SetActive(b, true, "") // still with its one request
+	if got, err := p.PickSticky(ctx, []byte("of b"), 0); got != nil || err != context.Canceled {
+		t.Errorf("a cancelled one got %v, %v", got, err)
+	}
+}
+
+// TestStickyDrainServesItsQueue: a backend that drains serves those who wait for it, even when all others are
+// full and somebody waits for these.
+func TestStickyDrainServesItsQueue(t *testing.T) {
+	p := stickyPool(Options{QueueLimit: 10}, "a", "b")
+	defer p.Close()
+	a, b := p.Backend("a"), p.Backend("b")
+	a.Reserve()
+	b.Reserve()
+	p.SetAdmin(b, Drain, "")
+	anybody := make(chan *Backend, 1)
+	go func() {
+		got, _ := p.Pick(context.Background(), 0, nil)
+		anybody <- got
+	}()
+	for p.queue.waiting.Load() != 1 {
+		runtime.Gosched()
+	}
+	own := make(chan *Backend, 1)
+	go func() {
+		got, _ := p.PickSticky(context.Background(), []byte("of b"), 0)
+		own <- got
+	}()
+	for p.queue.waiting.Load() != 2 {
+		runtime.Gosched()
+	}
+	b.Release()
+	if got := <-own; got != b {
+		t.Errorf("got %v", got)
+	}
+	a.Release()
+	if got := <-anybody; got != a {
+		t.Errorf("the other got %v", got)
+	}
+}

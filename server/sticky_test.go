@@ -1,0 +1,101 @@
+package server_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"lb/internal/lbtest"
+)
+
+// named are backends that answer with their own number.
+func named(t testing.TB, n int) (addresses []string, backends []*lbtest.Backend) {
+	for i := range n {
+		b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK(string(rune('a'+i)))))
+		addresses, backends = append(addresses, b.Addr), append(backends, b)
+	}
+	return addresses, backends
+}
+
+// cookie returns the name=value that an answer sets, and its attributes.
+func cookie(r lbtest.Response) (pair, attributes string) {
+	pair, attributes, _ = strings.Cut(r.Field("Set-Cookie"), "; ")
+	return pair, attributes
+}
+
+// TestSticky: a client with a cookie returns to its backend, even while that drains; when it dies the client goes to
+// another once, without an error, and stays there.
+func TestSticky(t *testing.T) {
+	addresses, backends := named(t, 3)
+	lb := start(t, proxyTo("  sticky {\n    cookie = \"lb\"\n    secret = \"0123456789abcdef0123456789abcdef\"\n    ttl = \"90s\"\n  }\n", addresses...))
+	first := lb.get("/")
+	pair, attributes := cookie(first)
+	if attributes != "Path=/; HttpOnly; SameSite=Lax; Max-Age=90" || !strings.HasPrefix(pair, "lb=") {
+		t.Fatalf("the first answer sets %q; %q", pair, attributes)
+	}
+	for _, address := range addresses {
+		if strings.Contains(pair, address) || strings.Contains(pair, strings.TrimPrefix(address, "127.0.0.1:")) {
+			t.Errorf("the cookie %q shows an address", pair)
+		}
+	}
+	own := int(first.Body[0] - 'a')
+	returns := func(when string) {
+		t.Helper()
+		for range 7 {
+			r := lb.get("/", "Cookie: x=1; "+pair+"; y=2")
+			if r.Body != first.Body || r.Field("Set-Cookie") != "" {
+				t.Fatalf("%s: %q sets %q, want %q", when, r.Body, r.Field("Set-Cookie"), first.Body)
+			}
+		}
+	}
+	returns("at first")
+	if status := lb.put("/api/v1/pools/app/backends/"+addresses[own], `{"admin":"drain"}`); status != http.StatusOK {
+		t.Fatalf("drain: %d", status)
+	}
+	returns("while it drains")
+	for range 6 {
+		if r := lb.get("/"); r.Body == first.Body {
+			t.Error("a new client came to the draining backend")
+		}
+	}
+	lb.put("/api/v1/pools/app/backends/"+addresses[own], `{"admin":"ready"}`)
+
+	for what, forged := range map[string]string{"another value": "lb=AAAAAAAAAAAAAAAAAAAAAA", "cut": pair[:len(pair)-1], "an address": "lb=" + addresses[own]} {
+		if got, _ := cookie(lb.get("/", "Cookie: "+forged)); !strings.HasPrefix(got, "lb=") {
+			t.Errorf("%s: not assigned anew", what)
+		}
+	}
+
+	backends[own].Kill()
+	moved := lb.get("/", "Cookie: "+pair)
+	newPair, _ := cookie(moved)
+	if moved.Status() != 200 || moved.Body == first.Body || !strings.HasPrefix(newPair, "lb=") || newPair == pair {
+		t.Fatalf("after the death of its backend: %d %q sets %q", moved.Status(), moved.Body, newPair)
+	}
+	pair, first = newPair, moved
+	returns("at the new one")
+}
+
+// TestStickySplit: a client stays in the pool of a split that it came to first.
+func TestStickySplit(t *testing.T) {
+	addresses, _ := named(t, 2)
+	pools := ""
+	for i, address := range addresses {
+		pools += "pool \"p" + string(rune('0'+i)) + "\" {\n  backend \"" + address + "\" {}\n  sticky {}\n}\n"
+	}
+	lb := start(t, "site \"s\" {\n  route \"/\" {\n    proxy {\n      split = { \"p0\" = 50, \"p1\" = 50 }\n    }\n  }\n}\n"+pools)
+	seen := map[string]bool{}
+	for range 30 {
+		r := lb.get("/")
+		seen[r.Body] = true
+		pair, _ := cookie(r)
+		for range 3 {
+			if again := lb.get("/", "Cookie: "+pair); again.Body != r.Body {
+				t.Fatalf("%q went to %q", r.Body, again.Body)
+			}
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("thirty clients saw %v only", seen)
+	}
+}
