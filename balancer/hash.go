@@ -42,13 +42,16 @@ type hashed struct {
 }
 
 func newHash(backends []*pool.Backend, _ uint64, _ source) pool.Picker {
-	weights := make([]int, len(backends))
-	sum := 0
+	full := make([]int, len(backends))
 	for i, b := range backends {
-		weights[i] = b.Weight()
-		sum += weights[i]
+		full[i] = b.Weight()
 	}
-	h := &hashed{backends: backends, table: newMaglev(backends, weights), shares: make([]float64, len(weights))}
+	weights := weightsOf(backends)
+	sum := 0
+	for _, w := range weights {
+		sum += w
+	}
+	h := &hashed{backends: backends, table: newMaglev(backends, full), shares: make([]float64, len(weights))}
 	h.until.Store(math.MinInt64)
 	for i, w := range weights {
 		h.shares[i] = boundFactor * float64(w) / float64(sum)
@@ -65,6 +68,7 @@ func newHash(backends []*pool.Backend, _ uint64, _ source) pool.Picker {
 // if that is full, the first with room behind it.
 func (h *hashed) Pick(key uint64) *pool.Backend {
 	owner := -1
+	place := another(key) & (1<<32 - 1) // the key's, among those that come back one by one
 	for range longestWalk {
 		i, ok := h.table.at(key)
 		if key = another(key); !ok {
@@ -73,7 +77,7 @@ func (h *hashed) Pick(key uint64) *pool.Backend {
 		if owner < 0 {
 			owner = i
 		}
-		if h.growing != nil && key&(1<<32-1) >= h.growing[i] {
+		if h.growing != nil && place >= h.growing[i] {
 			continue
 		}
 		b := h.backends[i]

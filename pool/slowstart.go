@@ -46,11 +46,11 @@ func (p *Pool) othersServe(b *Backend, backup bool) bool {
 // growShares gives the backends that start slowly the share that is theirs by now, and returns how long until the next
 // step. A share grows from one tenth of the weight to all of it in nine steps.
 func (p *Pool) growShares(now time.Time) time.Duration {
+	p.mu.Lock() // before the look, as who is just publishing has woken this goroutine already
+	defer p.mu.Unlock()
 	if !p.snapshot.Load().warming {
 		return farAway
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	slow := p.options.SlowStart
 	if wait := p.grown.Add(slow / stepsAtMost).Sub(now); wait > 0 {
 		return wait
