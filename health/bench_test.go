@@ -105,6 +105,8 @@ type counting struct {
 
 func (c *counting) SetActive(*pool.Backend, bool, string) {}
 
+func (c *counting) SetFlapping(*pool.Backend, bool, string) {}
+
 func (c *counting) ProbePassed(*pool.Backend) {
 	if c.left.Add(-1) == 0 {
 		close(c.enough)

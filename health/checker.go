@@ -23,6 +23,9 @@ import (
 type Pool interface {
 	SetActive(b *pool.Backend, up bool, reason string) // the first result, and each flip
 	ProbePassed(b *pool.Backend)                       // each probe that passed
+
+	// SetFlapping tells that the state flips too often, from time to time how often, and that it no longer does.
+	SetFlapping(b *pool.Backend, flapping bool, reason string)
 }
 
 // Options are what a Checker is made from.

@@ -16,6 +16,7 @@ type loop struct {
 	changed chan struct{} // holds one token: the settings are new
 
 	state      state
+	flapping   flapping
 	unresolved int // probes in a row whose name did not resolve
 	settings   *settings
 	request    []byte
@@ -84,18 +85,24 @@ func (l *loop) check(ctx context.Context, start time.Time) bool {
 func (l *loop) report(check pool.Check) {
 	c := l.checker
 	l.backend.RecordCheck(check)
-	reason := check.Error
+	reason, first, rise := check.Error, !l.state.known, l.flapping.rise(l.settings.Rise)
 	if check.OK {
 		c.pool.ProbePassed(l.backend)
 		reason = "first check passed"
-		if l.state.known {
-			reason = fmt.Sprintf("%d checks passed in a row", l.settings.Rise)
+		if !first {
+			reason = fmt.Sprintf("%d checks passed in a row", rise)
 		}
 	}
-	if l.state.add(check.OK, l.settings.Rise, l.settings.Fall) {
+	if l.state.add(check.OK, rise, l.settings.Fall) {
 		c.pool.SetActive(l.backend, l.state.up, reason)
+		if !first {
+			l.flapping.flip(check.Time, l.state.up)
+		}
 	} else if !check.OK && c.log.IsDebug() {
 		c.log.Debug("health check failed", "backend", l.backend.Address(), "reason", reason, "took", check.Duration)
+	}
+	if news, on := l.flapping.news(check.Time, l.settings); news != "" {
+		c.pool.SetFlapping(l.backend, on, news)
 	}
 }
 

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -34,6 +35,7 @@ type recorder struct {
 	mu     sync.Mutex
 	flips  []flip
 	passed int
+	flaps  []string
 	told   chan flip // each flip; nil: nobody waits
 }
 
@@ -51,6 +53,12 @@ func (r *recorder) ProbePassed(*pool.Backend) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.passed++
+}
+
+func (r *recorder) SetFlapping(_ *pool.Backend, flapping bool, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flaps = append(r.flaps, fmt.Sprint(flapping, ": ", reason))
 }
 
 func (r *recorder) all() []flip {

@@ -66,7 +66,7 @@ func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
 	p.warm(b, &s)
 	b.set(&s)
 	p.registerBackend(b)
-	p.announce(b, s.change)
+	p.announce(b, s.change, true)
 	if join := p.options.OnJoin; join != nil {
 		p.outbox.add(func() { join(b) })
 	}
@@ -77,15 +77,16 @@ func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
 func (p *Pool) update(b *Backend, m Member) {
 	s := *b.state.Load()
 	s.configured, s.maxConns, s.backup = m.Weight, m.MaxConns, m.Backup
+	s.flapping = s.flapping && p.options.HealthChecks
 	if !p.options.HealthChecks && s.active != ActiveUp {
 		s.change = Change{Time: time.Now(), From: s.active.String(), To: "up", Reason: "no health checks any more"}
 		s.active = ActiveUp
-		p.announce(b, s.change)
+		p.announce(b, s.change, true)
 	}
 	if p.options.Eject.Failures <= 0 && s.passive != PassiveOK {
 		s.change = Change{Time: time.Now(), From: s.passive.String(), To: "ok", Reason: "no ejection any more"}
 		b.endEjection(&s)
-		p.announce(b, s.change)
+		p.announce(b, s.change, true)
 	}
 	if p.options.SlowStart <= 0 {
 		s.endSlowStart()
@@ -100,7 +101,7 @@ func (p *Pool) leave(b *Backend, reason string) {
 	b.limit.Store(gone)
 	b.scope.Close()
 	p.leaving[b] = struct{}{}
-	p.announce(b, Change{Time: time.Now(), From: from, To: "absent", Reason: reason})
+	p.announce(b, Change{Time: time.Now(), From: from, To: "absent", Reason: reason}, true)
 	if leave := p.options.OnLeave; leave != nil {
 		p.outbox.add(func() { leave(b) })
 	}
@@ -116,8 +117,8 @@ func (p *Pool) forget(b *Backend) {
 }
 
 // announce logs a change and sends it to the event stream, after the caller's lock is released.
-// A nil backend means the pool itself.
-func (p *Pool) announce(b *Backend, c Change) {
+// A nil backend means the pool itself. What is not to be logged is an event nonetheless.
+func (p *Pool) announce(b *Backend, c Change, logged bool) {
 	e := Event{Time: c.Time, Pool: p.name, From: c.From, To: c.To, Reason: c.Reason}
 	what := "pool"
 	if b != nil {
@@ -134,10 +135,12 @@ func (p *Pool) announce(b *Backend, c Change) {
 		switch e.To {
 		case "none":
 			level = hclog.Error
-		case "down", "ejected", "panic", "backup":
+		case "down", "ejected", "panic", "backup", "flapping":
 			level = hclog.Warn
 		}
-		log.Log(level, what+" changed", fields...)
+		if logged {
+			log.Log(level, what+" changed", fields...)
+		}
 		if hook != nil {
 			hook(e)
 		}

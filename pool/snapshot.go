@@ -148,5 +148,5 @@ func (p *Pool) tierChanged(from tier, s *snapshot) {
 		From:   from.String(),
 		To:     s.tier.String(),
 		Reason: fmt.Sprintf("%d of %d backends up, %d used", s.counts[0], len(s.members), len(s.usable)),
-	})
+	}, true)
 }

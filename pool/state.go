@@ -93,6 +93,8 @@ type state struct {
 	until     time.Time // end of the ejection
 	ejections int       // in a row
 
+	flapping bool // active flips too often
+
 	cold      bool      // starts slowly once it is settled
 	warmSince time.Time // begin of the slow start; zero: there is none
 	tenths    int       // of the weight that count during a slow start, below fullShare; 0: all

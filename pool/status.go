@@ -31,8 +31,9 @@ type BackendStatus struct {
 	SlowStartPercent int     `json:"slow_start_percent,omitempty"` // of its weight, while it starts slowly
 	MaxConns         int     `json:"max_conns,omitempty"`
 	Backup           bool    `json:"backup"`
-	Usable           bool    `json:"usable"` // the AND of the three axes
-	State            string  `json:"state"`  // the one name that lb_backend_state shows
+	Usable           bool    `json:"usable"`             // the AND of the three axes
+	State            string  `json:"state"`              // the one name that lb_backend_state shows
+	Flapping         bool    `json:"flapping,omitempty"` // active changes too often
 	Active           string  `json:"active"`
 	Passive          string  `json:"passive"`
 	Admin            string  `json:"admin"`
@@ -66,6 +67,7 @@ func (b *Backend) Status() BackendStatus {
 		Backup:     s.backup,
 		Usable:     s.usable(),
 		State:      s.name(),
+		Flapping:   s.flapping,
 		Active:     s.active.String(),
 		Passive:    s.passive.String(),
 		Admin:      s.admin.String(),
