@@ -47,7 +47,8 @@ func (p *Pool) updateMembers(reason string, replace bool) {
 	p.members = members
 }
 
-// join makes a backend. The one that it replaces, if any, hands on what the administrator said.
+// join makes a backend. What the administrator said of the one that it replaces, or of the one that was here under
+// its address before, holds for it too.
 func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
 	active := ActiveUp
 	if p.options.HealthChecks {
@@ -56,10 +57,15 @@ func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
 	b := newBackend(m, active, p.options.Clock)
 	b.pool = p
 	s := *b.state.Load()
+	said := p.departed.recall(m.Address)
 	if replaced != nil {
 		was := replaced.state.Load()
-		s.admin, s.override = was.admin, was.override
-	} else if last := p.snapshot.Load(); last != nil {
+		said = ordered{was.admin, was.override}
+	} else if said != (ordered{}) {
+		reason += ", with the admin state and weight that it had"
+	}
+	s.admin, s.override = said.admin, said.override
+	if last := p.snapshot.Load(); last != nil && replaced == nil {
 		s.cold = last.tier > tierUnknown
 	}
 	s.change = Change{Time: time.Now(), From: "absent", To: active.String(), Reason: reason}
@@ -97,8 +103,10 @@ func (p *Pool) update(b *Backend, m Member) {
 // leave takes a backend out. No request can reserve it any more; those it has finish, and
 // the last of them, or this call, has its connections closed.
 func (p *Pool) leave(b *Backend, reason string) {
-	from := b.state.Load().name()
+	s := b.state.Load()
+	from := s.name()
 	b.limit.Store(gone)
+	p.departed.remember(b.address, ordered{s.admin, s.override})
 	b.scope.Close()
 	p.leaving[b] = struct{}{}
 	p.announce(b, Change{Time: time.Now(), From: from, To: "absent", Reason: reason}, true)

@@ -45,14 +45,15 @@ type Pool struct {
 	done     chan struct{} // closed when the goroutine of Start has ended
 
 	// mu is taken before the queue's lock and the outbox's, never after.
-	mu      sync.Mutex
-	options Options
-	sources []source
-	members []*Backend            // never changed in place: snapshots share it
-	leaving map[*Backend]struct{} // out of the snapshot, their last requests not ended yet
-	grown   time.Time             // when shares last grew: see growShares
-	started bool
-	closed  bool
+	mu       sync.Mutex
+	options  Options
+	sources  []source
+	members  []*Backend // never changed in place: snapshots share it
+	departed departed
+	leaving  map[*Backend]struct{} // out of the snapshot, their last requests not ended yet
+	grown    time.Time             // when shares last grew: see growShares
+	started  bool
+	closed   bool
 }
 
 // source is what the configuration or one discoverer says the members are.
