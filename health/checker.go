@@ -148,6 +148,10 @@ func (c *Checker) AdminChanged(b *pool.Backend) {
 		m.end()
 	case m.loop == nil:
 		c.begin(b, m)
+	case m.loop.told.Load() && b.ActiveState() == pool.ActiveUnknown:
+		// Maintenance was over before anybody heard of it.
+		m.end()
+		c.begin(b, m)
 	}
 }
 

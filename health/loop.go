@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"lb/pool"
@@ -14,6 +15,7 @@ type loop struct {
 	backend *pool.Backend
 	cancel  context.CancelFunc
 	changed chan struct{} // holds one token: the settings are new
+	told    atomic.Bool   // the pool knows of the first result
 
 	state      state
 	flapping   flapping
@@ -95,6 +97,7 @@ func (l *loop) report(check pool.Check) {
 	}
 	if l.state.add(check.OK, rise, l.settings.Fall) {
 		c.pool.SetActive(l.backend, l.state.up, reason)
+		l.told.Store(true)
 		if !first {
 			l.flapping.flip(check.Time, l.state.up)
 		}

@@ -36,7 +36,8 @@ type recorder struct {
 	flips  []flip
 	passed int
 	flaps  []string
-	told   chan flip // each flip; nil: nobody waits
+	told   chan flip  // each flip; nil: nobody waits
+	pool   *pool.Pool // is told too; may be nil
 }
 
 func (r *recorder) SetActive(b *pool.Backend, up bool, reason string) {
@@ -44,6 +45,9 @@ func (r *recorder) SetActive(b *pool.Backend, up bool, reason string) {
 	r.mu.Lock()
 	r.flips = append(r.flips, f)
 	r.mu.Unlock()
+	if r.pool != nil {
+		r.pool.SetActive(b, up, reason)
+	}
 	if r.told != nil {
 		r.told <- f
 	}

@@ -338,6 +338,7 @@ func TestMaintenance(t *testing.T) {
 		s.set("a:1", "u")
 		p := pool.New(pool.Options{Name: "app", Members: []pool.Member{{Address: "a:1"}}, HealthChecks: true})
 		b := p.Backend("a:1")
+		r.pool = p
 		checker := New(Options{Config: tcpConfig, Pool: r, Dial: s.dial})
 		p.SetAdmin(b, pool.Maint, "test")
 		checker.Join(b)
@@ -363,6 +364,32 @@ func TestMaintenance(t *testing.T) {
 		}
 		if f := r.all(); len(f) != 2 || !f[0].up || f[1].up {
 			t.Errorf("flips %v, want up, then down by the first probe after the second maintenance", f)
+		}
+	})
+}
+
+// TestShortMaintenance: one that is over before the Checker hears of it makes what was known stale all the same.
+func TestShortMaintenance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		s.set("a:1", "ud")
+		p := pool.New(pool.Options{Name: "app", Members: []pool.Member{{Address: "a:1"}}, HealthChecks: true})
+		b := p.Backend("a:1")
+		checker := New(Options{Config: tcpConfig, Pool: p, Dial: s.dial})
+		checker.Join(b)
+		checker.Start(t.Context())
+		time.Sleep(time.Second)
+		p.SetAdmin(b, pool.Maint, "test")
+		p.SetAdmin(b, pool.Ready, "test")
+		checker.AdminChanged(b)
+		checker.AdminChanged(b)
+		synctest.Wait()
+		checker.Stop()
+		if got, want := s.times("a:1"), times(0, 1000); !slices.Equal(got, want) {
+			t.Errorf("probes at %v, want %v", got, want)
+		}
+		if b.ActiveState() != pool.ActiveDown {
+			t.Errorf("%v, want down by the first probe after maintenance", b.ActiveState())
 		}
 	})
 }

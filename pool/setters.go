@@ -22,8 +22,14 @@ func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to str
 	}
 	s.change = Change{Time: time.Now(), From: from, To: to, Reason: reason}
 	p.warm(b, &s)
-	b.set(&s)
+	b.state.Store(&s) // first, as what is announced wakes those who look at it
 	p.announce(b, s.change, !s.flapping || s.active == was.active)
+	if s.passive == PassiveEject && was.passive == PassiveTrial {
+		// The limit goes last, or as long as requests see the old snapshot any number of them could have a
+		// backend that has just failed its trial.
+		p.publish()
+	}
+	b.set(&s)
 	p.publish()
 }
 
