@@ -46,7 +46,7 @@ function rate(key, requests, now) {
 
 function stateOf(b) {
   const kind = b.usable ? (b.passive === "ok" ? "good" : "warn") : (b.admin !== "ready" || b.active === "unknown" ? "warn" : "bad");
-  const name = b.state + (b.passive === "trial" ? ", on trial" : "") + (b.backup ? ", backup" : "");
+  const name = b.state + (b.passive === "trial" ? ", on trial" : "") + (b.flapping ? ", flapping" : "") + (b.backup ? ", backup" : "");
   const change = b.last_change;
   const reason = change ? `${change.reason ? change.reason + ", " : ""}${ago(change.time)}` : "";
   return element("td", {}, element("span", {className: kind}, name), reason && element("small", {}, reason));

@@ -43,6 +43,9 @@ func stateText(b pool.BackendStatus, now time.Time) string {
 	if b.Passive == "trial" {
 		text += ", on trial"
 	}
+	if b.Flapping {
+		text += ", flapping"
+	}
 	if b.Backup {
 		text += ", backup"
 	}

@@ -90,15 +90,34 @@ func scan(backends []*pool.Backend, start int) *pool.Backend {
 	return nil
 }
 
-// weightsOf returns the weights, and whether all are the same.
-func weightsOf(backends []*pool.Backend) (weights []int, equal bool) {
-	weights = make([]int, len(backends))
-	equal = true
+// weightsOf returns the weights as they count at this moment. During a slow start all are in tenths, so that a
+// part of 1 is a whole number.
+func weightsOf(backends []*pool.Backend) []int {
+	weights := make([]int, len(backends))
+	tenths, _ := tenthsOf(backends)
 	for i, b := range backends {
 		weights[i] = b.Weight()
-		equal = equal && weights[i] == weights[0]
+		if tenths != nil {
+			weights[i] *= tenths[i]
+		}
 	}
-	return weights, equal
+	return weights
+}
+
+// tenthsOf returns how much of its weight counts of each backend, and the most of these; nil if it is
+// the same of all: then their weights alone decide.
+func tenthsOf(backends []*pool.Backend) (tenths []int, most int) {
+	tenths = make([]int, len(backends))
+	differ := false
+	for i, b := range backends {
+		tenths[i] = b.Tenths()
+		differ = differ || tenths[i] != tenths[0]
+		most = max(most, tenths[i])
+	}
+	if !differ {
+		return nil, most
+	}
+	return tenths, most
 }
 
 // first is a picker that takes the backends in their order: the next only while those before are full.

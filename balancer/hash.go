@@ -30,6 +30,10 @@ type hashed struct {
 	backends []*pool.Backend
 	table    maglev
 	shares   []float64 // of the weights, times boundFactor
+	// growing is the part, of 2³², that each backend has of its keys while some start slowly; nil: all have theirs.
+	// The table is that of the full weights, so that the keys of a backend come back to it one by one, each
+	// once, and those of the others stay where they are.
+	growing []uint64
 
 	_     cpu.CacheLinePad
 	until atomic.Int64 // total is good until this time of the backends' clock
@@ -38,15 +42,24 @@ type hashed struct {
 }
 
 func newHash(backends []*pool.Backend, _ uint64, _ source) pool.Picker {
-	weights, _ := weightsOf(backends)
+	full := make([]int, len(backends))
+	for i, b := range backends {
+		full[i] = b.Weight()
+	}
+	weights := weightsOf(backends)
 	sum := 0
 	for _, w := range weights {
 		sum += w
 	}
-	h := &hashed{backends: backends, table: newMaglev(backends, weights), shares: make([]float64, len(weights))}
+	h := &hashed{backends: backends, table: newMaglev(backends, full), shares: make([]float64, len(weights))}
 	h.until.Store(math.MinInt64)
 	for i, w := range weights {
 		h.shares[i] = boundFactor * float64(w) / float64(sum)
+	}
+	if tenths, most := tenthsOf(backends); tenths != nil {
+		for _, t := range tenths {
+			h.growing = append(h.growing, uint64(t)<<32/uint64(most))
+		}
 	}
 	return h
 }
@@ -78,6 +91,7 @@ func (h *hashed) Prefer(key uint64) (now, own *pool.Backend) {
 // index of the key's own, -1 if it came upon none.
 func (h *hashed) walk(key uint64, take func(*pool.Backend) bool) (b *pool.Backend, owner int) {
 	owner = -1
+	place := another(key) & (1<<32 - 1) // the key's, among those that come back one by one
 	for range longestWalk {
 		i, ok := h.table.at(key)
 		if key = another(key); !ok {
@@ -85,6 +99,9 @@ func (h *hashed) walk(key uint64, take func(*pool.Backend) bool) (b *pool.Backen
 		}
 		if owner < 0 {
 			owner = i
+		}
+		if h.growing != nil && place >= h.growing[i] {
+			continue
 		}
 		b := h.backends[i]
 		if inFlight, room := b.Load(); room && h.allows(i, inFlight) && take(b) {

@@ -26,7 +26,7 @@ type leastConn struct {
 }
 
 func newLeastConn(backends []*pool.Backend, _ uint64, random source) pool.Picker {
-	weights, _ := weightsOf(backends)
+	weights := weightsOf(backends)
 	l := &leastConn{backends: backends, random: random}
 	for _, w := range weights {
 		l.weights = append(l.weights, int64(w))

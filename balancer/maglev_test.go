@@ -13,7 +13,7 @@ import (
 
 // owners returns the addresses that a table's slots belong to.
 func owners(backends []*pool.Backend) []string {
-	weights, _ := weightsOf(backends)
+	weights := weightsOf(backends)
 	var names []string
 	for _, i := range newMaglev(backends, weights) {
 		if i == 0 {

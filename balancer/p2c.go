@@ -14,7 +14,7 @@ type p2c struct {
 }
 
 func newP2C(backends []*pool.Backend, _ uint64, random source) pool.Picker {
-	weights, _ := weightsOf(backends)
+	weights := weightsOf(backends)
 	return &p2c{backends, weights, newAlias(weights), random}
 }
 

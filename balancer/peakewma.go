@@ -23,7 +23,7 @@ type peakEWMA struct {
 }
 
 func newPeakEWMA(backends []*pool.Backend, _ uint64, random source) pool.Picker {
-	weights, _ := weightsOf(backends)
+	weights := weightsOf(backends)
 	return &peakEWMA{backends, weights, newAlias(weights), random}
 }
 

@@ -10,7 +10,7 @@ type random struct {
 }
 
 func newRandom(backends []*pool.Backend, _ uint64, from source) pool.Picker {
-	weights, _ := weightsOf(backends)
+	weights := weightsOf(backends)
 	return &random{backends, newAlias(weights), from}
 }
 

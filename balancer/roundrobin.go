@@ -23,7 +23,7 @@ type roundRobin struct {
 
 func newRoundRobin(backends []*pool.Backend, seed uint64, _ source) pool.Picker {
 	r := &roundRobin{backends: backends}
-	weights, _ := weightsOf(backends)
+	weights := weightsOf(backends)
 	for _, i := range interleave(weights) {
 		r.schedule = append(r.schedule, r.backends[i])
 	}

@@ -2,8 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -12,7 +10,6 @@ import (
 type gap struct {
 	path  string // of the block or attribute, as "site.route.proxy"
 	value string // of the attribute, or the block's label; "" for any
-	but   string // values that are served nonetheless, separated by blanks
 	// effect makes the gap a mere warning: what happens instead.
 	effect string
 	remedy string
@@ -26,7 +23,6 @@ var gaps = [...]gap{
 	{path: "site.route.rate_limit", remedy: "Remove the block, and bound clients with limits { connections_per_ip }, or backends with max_conns."},
 	{path: "site.route.static.browse", value: "true", remedy: "Write browse = false, and put an index.html into each folder."},
 	{path: "site.route.static.compress", value: "true", effect: "files are sent as they are", remedy: "Leave the attribute out, or write: compress = false"},
-	{path: "pool.slow_start", but: "0 0s", remedy: "Remove the attribute, or write: slow_start = \"0s\""},
 }
 
 // available reports a block or attribute that this version does not serve. It
@@ -36,7 +32,7 @@ func (r *reader) available(path, value string, at hcl.Range) bool {
 		return true
 	}
 	for _, g := range gaps {
-		if g.path != path || g.value != "" && g.value != value || slices.Contains(strings.Fields(g.but), value) {
+		if g.path != path || g.value != "" && g.value != value {
 			continue
 		}
 		what := path

@@ -250,7 +250,7 @@ pool "app" {
     body     = "64KiB"                     # a larger body is sent once
   }
 
-  slow_start      = "0s" # more is not available in this version
+  slow_start      = "0s" # in which a backend that comes back gets its share, step by step; 0s: at once
   panic_threshold = 0.5  # fewer usable than this share, but at least one: use all; 0: never
 
   # Waiting while every backend is at max_conns.

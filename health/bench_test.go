@@ -8,11 +8,13 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"lb/pool"
+	"lb/transport"
 )
 
 const serveEnv = "LB_HEALTH_BENCH_SERVE"
@@ -42,23 +44,7 @@ func serveForBenchmark() {
 // BenchmarkProbe reports the CPU time of this process per probe. At 60 µs, 1,000 backends every 2 s
 // take 3 % of a core.
 func BenchmarkProbe(b *testing.B) {
-	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), serveEnv+"=1")
-	stdin, _ := command.StdinPipe()
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = stdin.Close(); _ = command.Wait() }()
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		b.Fatal(err)
-	}
-	address := line[:len(line)-1]
-
+	address := startServing(b)
 	for _, kind := range []string{HTTP, TCP} {
 		b.Run(kind, func(b *testing.B) {
 			target := backend(address)
@@ -80,6 +66,72 @@ func BenchmarkProbe(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkThousandBackends probes 1,000 backends every 2 s for the time of b.N probes, 500 a second: as in real life,
+// where each probe wakes a process that sleeps. It reports the share of one core that this process takes.
+func BenchmarkThousandBackends(b *testing.B) {
+	address := startServing(b)
+	for _, kind := range []string{HTTP, TCP} {
+		b.Run(kind, func(b *testing.B) {
+			client := transport.New(transport.Options{Address: address, Connect: 3 * time.Second})
+			r := &counting{enough: make(chan struct{})}
+			c := New(Options{
+				Config: Config{Type: kind, Jitter: 0.1}, Pool: r,
+				Dial: func(ctx context.Context, _ *pool.Backend) (net.Conn, error) { return client.Dial(ctx) },
+			})
+			c.Start(b.Context())
+			for range 1000 {
+				c.Join(backend(address))
+				time.Sleep(2 * time.Millisecond) // spreads the probes over the interval
+			}
+			r.left.Store(int64(b.N))
+			b.ResetTimer()
+			began, before := time.Now(), cpuTime()
+			<-r.enough
+			used := cpuTime() - before
+			b.ReportMetric(float64(used)/float64(time.Since(began))*100, "%core")
+			b.ReportMetric(float64(used)/float64(b.N)/1e3, "cpu-µs/probe")
+			c.Stop()
+		})
+	}
+}
+
+// counting is a Pool that waits for a number of probes that passed.
+type counting struct {
+	left   atomic.Int64
+	enough chan struct{}
+}
+
+func (c *counting) SetActive(*pool.Backend, bool, string) {}
+
+func (c *counting) SetFlapping(*pool.Backend, bool, string) {}
+
+func (c *counting) ProbePassed(*pool.Backend) {
+	if c.left.Add(-1) == 0 {
+		close(c.enough)
+	}
+}
+
+// startServing starts the process that answers, and returns its address.
+func startServing(b *testing.B) string {
+	b.Helper()
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), serveEnv+"=1")
+	stdin, _ := command.StdinPipe()
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = stdin.Close(); _ = command.Wait() })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return line[:len(line)-1]
 }
 
 func cpuTime() time.Duration {

@@ -23,6 +23,9 @@ import (
 type Pool interface {
 	SetActive(b *pool.Backend, up bool, reason string) // the first result, and each flip
 	ProbePassed(b *pool.Backend)                       // each probe that passed
+
+	// SetFlapping tells that the state flips too often, from time to time how often, and that it no longer does.
+	SetFlapping(b *pool.Backend, flapping bool, reason string)
 }
 
 // Options are what a Checker is made from.
@@ -144,6 +147,10 @@ func (c *Checker) AdminChanged(b *pool.Backend) {
 	case b.AdminState() == pool.Maint:
 		m.end()
 	case m.loop == nil:
+		c.begin(b, m)
+	case m.loop.told.Load() && b.ActiveState() == pool.ActiveUnknown:
+		// Maintenance was over before anybody heard of it.
+		m.end()
 		c.begin(b, m)
 	}
 }

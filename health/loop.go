@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"lb/pool"
@@ -14,8 +15,10 @@ type loop struct {
 	backend *pool.Backend
 	cancel  context.CancelFunc
 	changed chan struct{} // holds one token: the settings are new
+	told    atomic.Bool   // the pool knows of the first result
 
 	state      state
+	flapping   flapping
 	unresolved int // probes in a row whose name did not resolve
 	settings   *settings
 	request    []byte
@@ -84,24 +87,31 @@ func (l *loop) check(ctx context.Context, start time.Time) bool {
 func (l *loop) report(check pool.Check) {
 	c := l.checker
 	l.backend.RecordCheck(check)
-	reason := check.Error
+	reason, first, rise := check.Error, !l.state.known, l.flapping.rise(l.settings.Rise)
 	if check.OK {
 		c.pool.ProbePassed(l.backend)
 		reason = "first check passed"
-		if l.state.known {
-			reason = fmt.Sprintf("%d checks passed in a row", l.settings.Rise)
+		if !first {
+			reason = fmt.Sprintf("%d checks passed in a row", rise)
 		}
 	}
-	if l.state.add(check.OK, l.settings.Rise, l.settings.Fall) {
+	if l.state.add(check.OK, rise, l.settings.Fall) {
 		c.pool.SetActive(l.backend, l.state.up, reason)
+		l.told.Store(true)
+		if !first {
+			l.flapping.flip(check.Time, l.state.up)
+		}
 	} else if !check.OK && c.log.IsDebug() {
 		c.log.Debug("health check failed", "backend", l.backend.Address(), "reason", reason, "took", check.Duration)
+	}
+	if news, on := l.flapping.news(check.Time, l.settings); news != "" {
+		c.pool.SetFlapping(l.backend, on, news)
 	}
 }
 
 // wait sleeps until the next probe is due. It returns false when ctx has ended.
 func (l *loop) wait(ctx context.Context, start time.Time) bool {
-	timer := time.NewTimer(time.Until(start.Add(l.delay())))
+	timer := time.NewTimer(time.Until(l.due(start)))
 	defer timer.Stop()
 	for {
 		select {
@@ -111,28 +121,37 @@ func (l *loop) wait(ctx context.Context, start time.Time) bool {
 			return true
 		case <-l.changed:
 			l.configure()
-			timer.Reset(time.Until(start.Add(l.delay())))
+			timer.Reset(time.Until(l.due(start)))
 		}
 	}
 }
 
-// delay returns the time from the start of the last probe to that of the next.
+// due returns the time of the next probe. To wake a process that sleeps costs more than a probe does, so that loops
+// wake together: at the fortieths of an interval, each 50 ms at 2 s.
+func (l *loop) due(start time.Time) time.Time {
+	delay := l.delay()
+	slot := max(delay/40, 1)
+	jitter := time.Duration(float64(delay) * l.settings.Jitter * (2*l.checker.random() - 1))
+	due := start.Add(delay + jitter + slot/2)
+	return due.Add(-time.Duration(due.UnixNano() % int64(slot)))
+}
+
+// delay returns the time from the start of the last probe to that of the next, without jitter.
 func (l *loop) delay() time.Duration {
 	s := l.settings
-	d := s.Interval
 	switch {
 	case l.unresolved > 0:
 		// A name often appears soon after its service has been started, but a
 		// resolver must not be hammered for one that never does.
-		d = s.FastInterval
+		d := s.FastInterval
 		for n := 1; n < l.unresolved && d < s.Interval; n++ {
 			d *= 2
 		}
-		d = min(d, s.Interval)
+		return min(d, s.Interval)
 	case l.state.changing():
-		d = s.FastInterval
+		return s.FastInterval
 	}
-	return time.Duration(float64(d) * (1 + s.Jitter*(2*l.checker.random()-1)))
+	return s.Interval
 }
 
 // state is a backend's active state with the results in a row that speak against it.

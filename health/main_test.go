@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -34,7 +35,9 @@ type recorder struct {
 	mu     sync.Mutex
 	flips  []flip
 	passed int
-	told   chan flip // each flip; nil: nobody waits
+	flaps  []string
+	told   chan flip  // each flip; nil: nobody waits
+	pool   *pool.Pool // is told too; may be nil
 }
 
 func (r *recorder) SetActive(b *pool.Backend, up bool, reason string) {
@@ -42,6 +45,9 @@ func (r *recorder) SetActive(b *pool.Backend, up bool, reason string) {
 	r.mu.Lock()
 	r.flips = append(r.flips, f)
 	r.mu.Unlock()
+	if r.pool != nil {
+		r.pool.SetActive(b, up, reason)
+	}
 	if r.told != nil {
 		r.told <- f
 	}
@@ -51,6 +57,12 @@ func (r *recorder) ProbePassed(*pool.Backend) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.passed++
+}
+
+func (r *recorder) SetFlapping(_ *pool.Backend, flapping bool, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flaps = append(r.flaps, fmt.Sprint(flapping, ": ", reason))
 }
 
 func (r *recorder) all() []flip {

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
@@ -167,7 +168,7 @@ func TestJitterBounds(t *testing.T) {
 	}{
 		{0, times(0, 1800, 3600)},
 		{0.5, times(0, 2000, 4000)},
-		{0.9999999999, times(0, 2199, 4399)},
+		{0.9999999999, times(0, 2200, 4400)},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newScript()
@@ -179,15 +180,54 @@ func TestJitterBounds(t *testing.T) {
 			checker.Start(t.Context())
 			time.Sleep(5 * time.Second)
 			checker.Stop()
-			got := s.times("a:1")
-			for i := range got {
-				got[i] = got[i].Truncate(time.Millisecond)
-			}
-			if !slices.Equal(got, c.want) {
+			if got := s.times("a:1"); !slices.Equal(got, c.want) {
 				t.Errorf("random %v: probes at %v, want %v", c.random, got, c.want)
 			}
 		})
 	}
+}
+
+// TestLoopsWakeTogether: probes are due at the fortieths of their interval, whenever their backends joined, so that
+// the process wakes forty times in an interval at most; and rounding moves nobody's mean interval.
+func TestLoopsWakeTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const backends, seconds = 200, 60
+		s := newScript()
+		config := tcpConfig
+		config.Jitter = 0.1
+		random := rand.New(rand.NewPCG(1, 2))
+		var mu sync.Mutex
+		checker := New(Options{Config: config, Pool: &recorder{}, Dial: s.dial, Random: func() float64 {
+			mu.Lock()
+			defer mu.Unlock()
+			return random.Float64()
+		}})
+		checker.Start(t.Context())
+		for i := range backends {
+			address := "b:" + strconv.Itoa(i)
+			s.set(address, "u")
+			checker.Join(backend(address))
+			time.Sleep(7 * time.Millisecond)
+		}
+		time.Sleep(seconds * time.Second)
+		checker.Stop()
+		wakes, probes := map[time.Duration]bool{}, 0
+		for i := range backends {
+			for _, at := range s.times("b:" + strconv.Itoa(i))[1:] {
+				wakes[at] = true
+				probes++
+				if at%(50*time.Millisecond) != 0 {
+					t.Fatalf("a probe at %v, not a fortieth of the interval", at)
+				}
+			}
+		}
+		if most := (seconds + 2) * 20; len(wakes) > most {
+			t.Errorf("woke %d times, want %d at most", len(wakes), most)
+		}
+		if want := backends * seconds / 2; probes < want*98/100 || probes > want*104/100 {
+			t.Errorf("%d probes in %d s, want about %d", probes, seconds, want)
+		}
+	})
 }
 
 func TestJoinAndLeaveWhileRunning(t *testing.T) {
@@ -298,6 +338,7 @@ func TestMaintenance(t *testing.T) {
 		s.set("a:1", "u")
 		p := pool.New(pool.Options{Name: "app", Members: []pool.Member{{Address: "a:1"}}, HealthChecks: true})
 		b := p.Backend("a:1")
+		r.pool = p
 		checker := New(Options{Config: tcpConfig, Pool: r, Dial: s.dial})
 		p.SetAdmin(b, pool.Maint, "test")
 		checker.Join(b)
@@ -323,6 +364,32 @@ func TestMaintenance(t *testing.T) {
 		}
 		if f := r.all(); len(f) != 2 || !f[0].up || f[1].up {
 			t.Errorf("flips %v, want up, then down by the first probe after the second maintenance", f)
+		}
+	})
+}
+
+// TestShortMaintenance: one that is over before the Checker hears of it makes what was known stale all the same.
+func TestShortMaintenance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		s.set("a:1", "ud")
+		p := pool.New(pool.Options{Name: "app", Members: []pool.Member{{Address: "a:1"}}, HealthChecks: true})
+		b := p.Backend("a:1")
+		checker := New(Options{Config: tcpConfig, Pool: p, Dial: s.dial})
+		checker.Join(b)
+		checker.Start(t.Context())
+		time.Sleep(time.Second)
+		p.SetAdmin(b, pool.Maint, "test")
+		p.SetAdmin(b, pool.Ready, "test")
+		checker.AdminChanged(b)
+		checker.AdminChanged(b)
+		synctest.Wait()
+		checker.Stop()
+		if got, want := s.times("a:1"), times(0, 1000); !slices.Equal(got, want) {
+			t.Errorf("probes at %v, want %v", got, want)
+		}
+		if b.ActiveState() != pool.ActiveDown {
+			t.Errorf("%v, want down by the first probe after maintenance", b.ActiveState())
 		}
 	})
 }

@@ -116,6 +116,15 @@ func (b *Backend) Pool() *Pool { return b.pool }
 // Weight returns the weight in force, at least 1.
 func (b *Backend) Weight() int { return b.state.Load().weight() }
 
+// Tenths returns how much of the weight counts at this moment, 1 to 10 tenths: less than 10 while the backend
+// starts slowly.
+func (b *Backend) Tenths() int {
+	if tenths := b.state.Load().tenths; tenths != 0 {
+		return tenths
+	}
+	return fullShare
+}
+
 // MaxConns returns the most requests at a time; 0: no limit.
 func (b *Backend) MaxConns() int { return b.state.Load().maxConns }
 

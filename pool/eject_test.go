@@ -190,3 +190,38 @@ func TestNoEjectionAnyMore(t *testing.T) {
 		t.Error("ejected without a limit")
 	}
 }
+
+// TestFailedTrialOpensNoGap: while a failed trial ejects a backend, no request gets past the limit of one: from the
+// limit's end on, nobody may see the snapshot that still has the backend.
+func TestFailedTrialOpensNoGap(t *testing.T) {
+	o := ejecting
+	var a *Backend
+	var open bool
+	o.NewPicker = func(usable []*Backend, seed uint64) Picker {
+		if a != nil && a.state.Load().passive == PassiveEject && a.limit.Load() != onTrial {
+			open = open || a.pool.snapshot.Load().has(a)
+		}
+		return rotate(usable, seed)
+	}
+	running(t, o, func(t *testing.T, p *Pool) {
+		a = p.Backend("a")
+		fail(a, 3)
+		time.Sleep(10 * time.Second)
+		expectPassive(t, a, PassiveTrial)
+		open = false // the first ejection takes back no limit
+		if !a.Reserve() {
+			t.Fatal("no trial request")
+		}
+		a.Report(Connect)
+		a.Release()
+		expectPassive(t, a, PassiveEject)
+		if open {
+			t.Error("the limit went before the backend had left the snapshot")
+		}
+		if a.limit.Load() == onTrial {
+			t.Error("on trial while ejected: in a panic it would get one request at a time")
+		}
+	})
+}
+
+func (s *snapshot) has(b *Backend) bool { return contains(s.usable, b) }

@@ -47,7 +47,8 @@ func (p *Pool) updateMembers(reason string, replace bool) {
 	p.members = members
 }
 
-// join makes a backend. The one that it replaces, if any, hands on what the administrator said.
+// join makes a backend. What the administrator said of the one that it replaces, or of the one that was here under
+// its address before, holds for it too.
 func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
 	active := ActiveUp
 	if p.options.HealthChecks {
@@ -56,14 +57,22 @@ func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
 	b := newBackend(m, active, p.options.Clock)
 	b.pool = p
 	s := *b.state.Load()
+	said := p.departed.recall(m.Address)
 	if replaced != nil {
 		was := replaced.state.Load()
-		s.admin, s.override = was.admin, was.override
+		said = ordered{was.admin, was.override}
+	} else if said != (ordered{}) {
+		reason += ", with the admin state and weight that it had"
+	}
+	s.admin, s.override = said.admin, said.override
+	if last := p.snapshot.Load(); last != nil && replaced == nil {
+		s.cold = last.tier > tierUnknown
 	}
 	s.change = Change{Time: time.Now(), From: "absent", To: active.String(), Reason: reason}
+	p.warm(b, &s)
 	b.set(&s)
 	p.registerBackend(b)
-	p.announce(b, s.change)
+	p.announce(b, s.change, true)
 	if join := p.options.OnJoin; join != nil {
 		p.outbox.add(func() { join(b) })
 	}
@@ -74,15 +83,19 @@ func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
 func (p *Pool) update(b *Backend, m Member) {
 	s := *b.state.Load()
 	s.configured, s.maxConns, s.backup = m.Weight, m.MaxConns, m.Backup
+	s.flapping = s.flapping && p.options.HealthChecks
 	if !p.options.HealthChecks && s.active != ActiveUp {
 		s.change = Change{Time: time.Now(), From: s.active.String(), To: "up", Reason: "no health checks any more"}
 		s.active = ActiveUp
-		p.announce(b, s.change)
+		p.announce(b, s.change, true)
 	}
 	if p.options.Eject.Failures <= 0 && s.passive != PassiveOK {
 		s.change = Change{Time: time.Now(), From: s.passive.String(), To: "ok", Reason: "no ejection any more"}
 		b.endEjection(&s)
-		p.announce(b, s.change)
+		p.announce(b, s.change, true)
+	}
+	if p.options.SlowStart <= 0 {
+		s.endSlowStart()
 	}
 	b.set(&s)
 }
@@ -90,11 +103,13 @@ func (p *Pool) update(b *Backend, m Member) {
 // leave takes a backend out. No request can reserve it any more; those it has finish, and
 // the last of them, or this call, has its connections closed.
 func (p *Pool) leave(b *Backend, reason string) {
-	from := b.state.Load().name()
+	s := b.state.Load()
+	from := s.name()
 	b.limit.Store(gone)
+	p.departed.remember(b.address, ordered{s.admin, s.override})
 	b.scope.Close()
 	p.leaving[b] = struct{}{}
-	p.announce(b, Change{Time: time.Now(), From: from, To: "absent", Reason: reason})
+	p.announce(b, Change{Time: time.Now(), From: from, To: "absent", Reason: reason}, true)
 	if leave := p.options.OnLeave; leave != nil {
 		p.outbox.add(func() { leave(b) })
 	}
@@ -110,8 +125,8 @@ func (p *Pool) forget(b *Backend) {
 }
 
 // announce logs a change and sends it to the event stream, after the caller's lock is released.
-// A nil backend means the pool itself.
-func (p *Pool) announce(b *Backend, c Change) {
+// A nil backend means the pool itself. What is not to be logged is an event nonetheless.
+func (p *Pool) announce(b *Backend, c Change, logged bool) {
 	e := Event{Time: c.Time, Pool: p.name, From: c.From, To: c.To, Reason: c.Reason}
 	what := "pool"
 	if b != nil {
@@ -128,10 +143,12 @@ func (p *Pool) announce(b *Backend, c Change) {
 		switch e.To {
 		case "none":
 			level = hclog.Error
-		case "down", "ejected", "panic", "backup":
+		case "down", "ejected", "panic", "backup", "flapping":
 			level = hclog.Warn
 		}
-		log.Log(level, what+" changed", fields...)
+		if logged {
+			log.Log(level, what+" changed", fields...)
+		}
 		if hook != nil {
 			hook(e)
 		}

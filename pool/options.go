@@ -42,6 +42,7 @@ type Options struct {
 	HealthChecks   bool    // backends join as unknown rather than up
 	PanicThreshold float64 // with fewer usable than this share, but at least one, all are used; 0: never
 	Eject          Eject
+	SlowStart      time.Duration // in which a backend that comes back gets its share, step by step; 0: at once
 	QueueLimit     int           // waiting requests at most; 0: none waits, Pick fails with ErrFull
 	QueueTimeout   time.Duration // longest wait; 0: only the context bounds it
 	RetryBudget    float64       // share of requests that may be retried; 0: the floor of 3 a second only

@@ -45,13 +45,15 @@ type Pool struct {
 	done     chan struct{} // closed when the goroutine of Start has ended
 
 	// mu is taken before the queue's lock and the outbox's, never after.
-	mu      sync.Mutex
-	options Options
-	sources []source
-	members []*Backend            // never changed in place: snapshots share it
-	leaving map[*Backend]struct{} // out of the snapshot, their last requests not ended yet
-	started bool
-	closed  bool
+	mu       sync.Mutex
+	options  Options
+	sources  []source
+	members  []*Backend // never changed in place: snapshots share it
+	departed departed
+	leaving  map[*Backend]struct{} // out of the snapshot, their last requests not ended yet
+	grown    time.Time             // when shares last grew: see growShares
+	started  bool
+	closed   bool
 }
 
 // source is what the configuration or one discoverer says the members are.
@@ -121,7 +123,8 @@ func (p *Pool) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		wait := p.endEjections(time.Now())
+		now := time.Now()
+		wait := min(p.endEjections(now), p.growShares(now))
 		p.outbox.deliver()
 		if ctx.Err() != nil || p.finished() {
 			p.closeAll()

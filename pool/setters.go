@@ -14,14 +14,22 @@ func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to str
 	if b.pool != p || b.limit.Load() == gone {
 		return
 	}
-	s := *b.state.Load()
+	was := b.state.Load()
+	s := *was
 	from, to := edit(&s)
 	if from == to {
 		return
 	}
 	s.change = Change{Time: time.Now(), From: from, To: to, Reason: reason}
+	p.warm(b, &s)
+	b.state.Store(&s) // first, as what is announced wakes those who look at it
+	p.announce(b, s.change, !s.flapping || s.active == was.active)
+	if s.passive == PassiveEject && was.passive == PassiveTrial {
+		// The limit goes last, or as long as requests see the old snapshot any number of them could have a
+		// backend that has just failed its trial.
+		p.publish()
+	}
 	b.set(&s)
-	p.announce(b, s.change)
 	p.publish()
 }
 
@@ -30,6 +38,9 @@ func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to str
 func (p *Pool) SetActive(b *Backend, up bool, reason string) {
 	p.change(b, reason, func(s *state) (from, to string) {
 		from = s.active.String()
+		if s.active == ActiveUnknown {
+			s.flapping = false
+		}
 		s.active = ActiveDown
 		if up {
 			s.active = ActiveUp
@@ -40,6 +51,28 @@ func (p *Pool) SetActive(b *Backend, up bool, reason string) {
 		}
 		return from, s.active.String()
 	})
+}
+
+// SetFlapping tells that the active state of a backend flips too often, again each time that there is something to
+// say of it, and in the end that it no longer does. While it flaps its flips are events as ever, but not logged.
+func (p *Pool) SetFlapping(b *Backend, flapping bool, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := *b.state.Load()
+	if b.pool != p || b.limit.Load() == gone || !flapping && !s.flapping {
+		return
+	}
+	const name = "flapping"
+	c := Change{Time: time.Now(), From: s.name(), To: s.name(), Reason: reason}
+	if s.flapping {
+		c.From = name
+	}
+	if flapping {
+		c.To = name
+	}
+	s.flapping = flapping
+	b.set(&s)
+	p.announce(b, c, true)
 }
 
 // ProbePassed is called after every probe that passed: it ends an ejection, and an unknown backend is up.
@@ -69,6 +102,7 @@ func (p *Pool) SetAdmin(b *Backend, a Admin, reason string) {
 			s.active = ActiveUnknown
 		}
 		s.admin = a
+		s.flapping = s.flapping && a != Maint // as nobody looks any more
 		return from, a.String()
 	})
 }

@@ -12,6 +12,7 @@ type snapshot struct {
 	usable  []*Backend // those that picker chooses from
 	picker  Picker
 	tier    tier
+	warming bool                 // some member is in its slow start
 	sticky  map[string]*Backend  // members by the value that their clients bring; nil: not sticky
 	counts  [len(stateNames)]int // members by state, in the order of stateNames
 
@@ -118,7 +119,9 @@ func (p *Pool) publish() {
 		next.picker = o.NewPicker(usable, seed)
 	}
 	for _, b := range p.members {
-		name := b.state.Load().name()
+		s := b.state.Load()
+		next.warming = next.warming || s.tenths != 0
+		name := s.name()
 		for i := range stateNames {
 			if stateNames[i] == name {
 				next.counts[i]++
@@ -145,5 +148,5 @@ func (p *Pool) tierChanged(from tier, s *snapshot) {
 		From:   from.String(),
 		To:     s.tier.String(),
 		Reason: fmt.Sprintf("%d of %d backends up, %d used", s.counts[0], len(s.members), len(s.usable)),
-	})
+	}, true)
 }

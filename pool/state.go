@@ -92,7 +92,14 @@ type state struct {
 
 	until     time.Time // end of the ejection
 	ejections int       // in a row
-	change    Change
+
+	flapping bool // active flips too often
+
+	cold      bool      // starts slowly once it is settled
+	warmSince time.Time // begin of the slow start; zero: there is none
+	tenths    int       // of the weight that count during a slow start, below fullShare; 0: all
+
+	change Change
 }
 
 func (s *state) weight() int {

@@ -27,11 +27,13 @@ type Change struct {
 type BackendStatus struct {
 	Address          string  `json:"address"`
 	Weight           int     `json:"weight"`
-	ConfiguredWeight int     `json:"configured_weight,omitempty"` // only if another was set at run time
+	ConfiguredWeight int     `json:"configured_weight,omitempty"`  // only if another was set at run time
+	SlowStartPercent int     `json:"slow_start_percent,omitempty"` // of its weight, while it starts slowly
 	MaxConns         int     `json:"max_conns,omitempty"`
 	Backup           bool    `json:"backup"`
-	Usable           bool    `json:"usable"` // the AND of the three axes
-	State            string  `json:"state"`  // the one name that lb_backend_state shows
+	Usable           bool    `json:"usable"`             // the AND of the three axes
+	State            string  `json:"state"`              // the one name that lb_backend_state shows
+	Flapping         bool    `json:"flapping,omitempty"` // active changes too often
 	Active           string  `json:"active"`
 	Passive          string  `json:"passive"`
 	Admin            string  `json:"admin"`
@@ -59,12 +61,16 @@ type PoolStatus struct {
 func (b *Backend) Status() BackendStatus {
 	s := b.state.Load()
 	out := BackendStatus{
-		Address:    b.address,
-		Weight:     s.weight(),
-		MaxConns:   s.maxConns,
+		Address:  b.address,
+		Weight:   s.weight(),
+		MaxConns: s.maxConns,
+
+		SlowStartPercent: s.tenths * 100 / fullShare,
+
 		Backup:     s.backup,
 		Usable:     s.usable(),
 		State:      s.name(),
+		Flapping:   s.flapping,
 		Active:     s.active.String(),
 		Passive:    s.passive.String(),
 		Admin:      s.admin.String(),

@@ -64,7 +64,7 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 		Name: c.Name, Balance: c.Balance, NewPicker: picker,
 		Connect:      connector(c, tlsConfig),
 		TransportKey: transportKey(c, fingerprint),
-		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold,
+		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold, SlowStart: c.SlowStart,
 		Eject:      pool.Eject{Failures: c.Eject.Failures, Duration: c.Eject.Duration, MaxPercent: c.Eject.MaxPercent},
 		QueueLimit: c.Queue.Limit, QueueTimeout: c.Queue.Timeout, RetryBudget: c.Retry.Budget,
 		OnJoin: run.join, OnLeave: run.leave,

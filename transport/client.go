@@ -102,6 +102,14 @@ func (c *Client) Get(ctx context.Context, fresh bool) (*Conn, error) {
 // Dial makes a new connection, through TLS where that is configured, that the client
 // does not keep or count: health checks use it. Every error is an *Error of phase Dial.
 func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
+	if c.opt.TLS == nil {
+		if nc, ok, err := c.dialPlain(ctx); ok {
+			if err != nil {
+				return nil, dialError(ctx, err)
+			}
+			return nc, nil
+		}
+	}
 	return c.dial(ctx, func(nc net.Conn) net.Conn { return nc })
 }
 

@@ -8,6 +8,5 @@ site "app" {
 }
 pool "app" {
   backend "127.0.0.1:5000" {}
-  slow_start = "10s"
   sticky {}
 }

@@ -1,0 +1,45 @@
+package pool
+
+import "slices"
+
+// rememberAtMost is how many members that left a pool keeps in mind what the administrator said of.
+const rememberAtMost = 1000
+
+// departed remembers what the administrator said of members that left: who drops out of discovery for a moment
+// must not come back from maintenance by it. It lasts as long as the pool, and is guarded by Pool.mu.
+type departed struct {
+	said  map[string]ordered // by address; nil: nobody has left yet
+	order []string           // the addresses, the oldest first
+}
+
+// ordered is what the administrator said of a backend; the zero value is nothing.
+type ordered struct {
+	admin    Admin
+	override int // weight; 0: none
+}
+
+func (d *departed) remember(address string, o ordered) {
+	if o == (ordered{}) {
+		return
+	}
+	if len(d.order) == rememberAtMost {
+		delete(d.said, d.order[0])
+		d.order = slices.Delete(d.order, 0, 1)
+	}
+	if d.said == nil {
+		d.said = map[string]ordered{}
+	}
+	d.said[address] = o
+	d.order = append(d.order, address)
+}
+
+// recall returns what was said of a member that joins, and forgets it: from now on its state says it.
+func (d *departed) recall(address string) ordered {
+	o, ok := d.said[address]
+	if ok {
+		delete(d.said, address)
+		i := slices.Index(d.order, address)
+		d.order = slices.Delete(d.order, i, i+1)
+	}
+	return o
+}
