@@ -24,6 +24,8 @@ const (
 	peakMemory = 10 * time.Second
 	// firstFailure is what a backend costs that failed before it ever answered.
 	firstFailure = float64(time.Second)
+	// quickFailure is how soon a failure tells nothing of time.
+	quickFailure = 10 * time.Millisecond
 	// worstPeak bounds what failures can add up to: from here it takes a minute and a half to decay to 30 ms.
 	worstPeak = 5 * float64(time.Minute)
 )
@@ -93,8 +95,12 @@ func (p *peak) observe(now int64, d time.Duration) {
 	})
 }
 
-// raise takes over a time in which no answer came.
+// raise takes over a time in which no answer came. One that is short is not the first thing to know: a
+// firstFailure would count for nothing beside it.
 func (p *peak) raise(now int64, d time.Duration) {
+	if d < quickFailure && p.word.Load() == 0 {
+		return
+	}
 	p.change(now, func(was, left float64) float64 { return max(float64(d), was*left) })
 }
 

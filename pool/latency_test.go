@@ -166,3 +166,18 @@ func TestAgeAfterAYear(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstFailureIsDear: a backend that fails at once and never answered costs the same whenever in a tick it failed.
+func TestFirstFailureIsDear(t *testing.T) {
+	for _, took := range []time.Duration{0, tick / 2, tick, 3 * tick / 2, 2 * tick, 5 * tick} {
+		b, now := timed()
+		*now += tick / 2
+		w := b.Await()
+		*now += took
+		b.Settle(w, 0)
+		b.Report(Reset)
+		if l := b.Latency(b.Now()); l.Peak != firstFailure {
+			t.Errorf("failed after %v: %v", took, time.Duration(l.Peak))
+		}
+	}
+}
