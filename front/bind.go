@@ -19,8 +19,8 @@ const (
 	dialTime = time.Second // to find out whether somebody answers on a socket file
 )
 
-// bind opens a listening socket. Its error names the address and the remedy.
-func bind(address string) (net.Listener, error) {
+// Bind opens a listening socket on "host:port" or "unix:/path". Its error names the address and the remedy.
+func Bind(address string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		ln, err := bindUnix(path)
 		if err != nil {

@@ -137,7 +137,7 @@ func (f *Front) bindNew(o Options) (map[string]net.Listener, error) {
 			bound[lo.Address] = inherited
 			continue
 		}
-		ln, err := bind(lo.Address)
+		ln, err := Bind(lo.Address)
 		if err != nil {
 			failed = append(failed, err)
 			continue

@@ -70,8 +70,13 @@ func (c *Conn) watch() {
 		v.mu.Unlock()
 		return
 	}
-	if c.body.pending() { // who reads it will see the client leave
-		v.timer.Reset(vigilAfter)
+	if c.body.pending() { // who reads it sees the client leave, but perhaps nobody does at this moment
+		if c.raw.Broken() {
+			v.gone()
+			v.gone = nil
+		} else {
+			v.timer.Reset(vigilAfter)
+		}
 		v.mu.Unlock()
 		return
 	}
@@ -145,8 +150,11 @@ func (c *Conn) probe() bool {
 	default:
 		return false // chunks may come yet
 	}
-	n, _ := c.write(piece, nil)
+	n, err := c.write(piece, nil)
 	c.sent += n
+	if err != nil {
+		c.raw.Close() // what part of it is out cannot be taken back, and no answer can follow
+	}
 	return true
 }
 

@@ -14,6 +14,7 @@ type queue struct {
 	waiting atomic.Int64 // the length of list, changed under mu
 	mu      sync.Mutex
 	list    list.List // of *waiter
+	owned   int       // waiters in it that have a backend of their own
 }
 
 // waiter is one request in the queue. Whoever takes it out of the list, under the queue's
@@ -37,6 +38,9 @@ func (q *queue) enter(w *waiter, limit int) bool {
 	}
 	w.place = q.list.PushBack(w)
 	q.waiting.Add(1)
+	if w.own != nil {
+		q.owned++
+	}
 	return true
 }
 
@@ -55,6 +59,9 @@ func (q *queue) remove(w *waiter) {
 	q.list.Remove(w.place)
 	w.place = nil
 	q.waiting.Add(-1)
+	if w.own != nil {
+		q.owned--
+	}
 }
 
 // wait queues the caller until it gets a backend, the queue timeout or ctx ends, or no backend is usable.
@@ -102,7 +109,7 @@ func (p *Pool) serveQueue() {
 		w := e.Value.(*waiter)
 		e = e.Next()
 		if !w.serve(s) {
-			if w.own == nil && len(w.tried) == 0 && s.sticky == nil {
+			if w.own == nil && len(w.tried) == 0 && q.owned == 0 {
 				return // if there is no room for this one there is none for anybody
 			}
 			continue

@@ -14,6 +14,7 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 	defer x.release(conn, false)
 	protocol := x.upgrade()
 	if protocol == nil {
+		x.Extra = x.Extra[:0]
 		x.Refuse(http.StatusBadGateway, "the backend switched protocols unasked")
 		return pool.Protocol
 	}

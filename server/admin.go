@@ -51,14 +51,17 @@ func (s *Server) bindAdmin(address string) (net.Listener, error) {
 		}
 		defer file.Close()
 		front.LeaveFile(s.admin.listener)
-		return net.FileListener(file)
+		ln, err := net.FileListener(file)
+		if u, ok := ln.(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(true) // the file is this one's now
+		}
+		return ln, err
 	}
 	if ln, err := s.taken.takeAdmin(address); ln != nil || err != nil {
 		return ln, err
 	}
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		_ = os.Remove(path) // left behind by a process that was killed
-		return net.Listen("unix", path)
+	if strings.HasPrefix(address, "unix:") {
+		return front.Bind(address)
 	}
 	return net.Listen("tcp", address)
 }

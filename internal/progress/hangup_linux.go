@@ -2,6 +2,7 @@ package progress
 
 import (
 	"errors"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,22 @@ func (c *Conn) AwaitHangup(onlyBroken bool) (broken bool, err error) {
 		return seen&wanted != 0
 	})
 	return seen&(unix.POLLHUP|unix.POLLERR) != 0, err
+}
+
+// Broken reports whether the peer has gone for good by now, which an ended stream alone does not show. Others may
+// read and write meanwhile.
+func (c *Conn) Broken() bool {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	broken := false
+	err = raw.Control(func(fd uintptr) { broken = hangup(fd)&(unix.POLLHUP|unix.POLLERR) != 0 })
+	return err != nil || broken
 }
 
 // hangup is one poll(2) that does not wait.
