@@ -2,9 +2,10 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
 BENCH ?= .
+CHAOSTIME ?= 1h
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint fuzz bench sim microbench e2e clean
+.PHONY: help demo build test lint fuzz bench sim microbench e2e chaos clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +36,9 @@ microbench: ## Go benchmarks; BENCH=regexp picks some
 
 e2e: ## end-to-end tests alone
 	go test -tags e2e -count=1 ./e2e/...
+
+chaos: ## faults of every kind for CHAOSTIME (1h), every failure a client sees explained
+	LB_CHAOS=$(CHAOSTIME) go test -tags e2e -count=1 -timeout 0 -v ./e2e/chaos
 
 clean: ## remove what was built
 	rm -rf bin .cache

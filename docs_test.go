@@ -8,19 +8,21 @@ import (
 	"testing"
 )
 
-// TestNamedTestsExist: every test that the page on security names is in the folder that it names.
+// TestNamedTestsExist: every test that the pages on security and reliability name is in the folder that they name.
 func TestNamedTestsExist(t *testing.T) {
-	page, err := os.ReadFile("docs/security.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile(`([a-z0-9/]+)\.((?:Test|Fuzz)\w+)`).FindAllStringSubmatch(string(page), -1)
-	if all := regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w+`).FindAllString(string(page), -1); len(all) != len(names) || len(names) < 50 {
-		t.Errorf("%d tests are named, %d of them with their folder", len(all), len(names))
-	}
-	for _, name := range names {
-		if !strings.Contains(testsOf(t, name[1]), "\nfunc "+name[2]+"(") {
-			t.Errorf("there is no %s in %s", name[2], name[1])
+	for file, least := range map[string]int{"docs/security.md": 50, "docs/reliability.md": 30} {
+		page, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := regexp.MustCompile(`([a-z0-9/]+)\.((?:Test|Fuzz)\w+)`).FindAllStringSubmatch(string(page), -1)
+		if all := regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w+`).FindAllString(string(page), -1); len(all) != len(names) || len(names) < least {
+			t.Errorf("%s: %d tests are named, %d of them with their folder", file, len(all), len(names))
+		}
+		for _, name := range names {
+			if !strings.Contains(testsOf(t, name[1]), "\nfunc "+name[2]+"(") {
+				t.Errorf("%s: there is no %s in %s", file, name[2], name[1])
+			}
 		}
 	}
 }

@@ -48,8 +48,8 @@ type Options struct {
 	Reload func(ctx context.Context) (diagnostics string, err error)
 	// Config returns the configuration in force, secrets masked, as something that encodes as JSON.
 	Config func() any
-	// Explain tells what a request would meet. An error means that the URL or the method is wrong.
-	Explain func(method, url string) (any, error)
+	// Explain tells what a request would meet. An error means that the question is wrong.
+	Explain func(Question) (*Explanation, error)
 }
 
 // Server answers on the admin listener.

@@ -115,11 +115,11 @@ func TestEndpoints(t *testing.T) {
 		Status: func() Status { return Status{Version: "v1", Sites: []Site{{Name: "clock"}}} },
 		Ready:  func() bool { return ready },
 		Config: func() any { return map[string]string{"token": "***"} },
-		Explain: func(method, url string) (any, error) {
-			if url == "bad" {
+		Explain: func(q Question) (*Explanation, error) {
+			if q.URL == "bad" {
 				return nil, errors.New("cannot parse the URL")
 			}
-			return []string{method, url}, nil
+			return &Explanation{Method: q.Method, URL: q.URL}, nil
 		},
 	})
 	for _, c := range []struct {
@@ -133,8 +133,8 @@ func TestEndpoints(t *testing.T) {
 		{"GET", "/readyz", 200, "ready"},
 		{"GET", "/api/v1/status", 200, `"version":"v1"`},
 		{"GET", "/api/v1/config", 200, `"token":"***"`},
-		{"GET", "/api/v1/explain?url=http://a/b", 200, `["GET","http://a/b"]`},
-		{"GET", "/api/v1/explain?url=/&method=PUT", 200, `["PUT","/"]`},
+		{"GET", "/api/v1/explain?url=http://a/b", 200, `"url":"http://a/b"`},
+		{"GET", "/api/v1/explain?url=/&method=PUT", 200, `"method":"PUT"`},
 		{"GET", "/api/v1/explain?url=bad", 400, "cannot parse"},
 		{"GET", "/api/v1/explain", 400, "URL"},
 		{"GET", "/api/v1/pools", 200, `"address":"unix:/run/app.sock"`},

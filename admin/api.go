@@ -108,15 +108,12 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	method, url := query.Get("method"), query.Get("url")
-	if method == "" {
-		method = http.MethodGet
-	}
-	if url == "" {
+	q := Question{Method: query.Get("method"), URL: query.Get("url"), Header: query["header"], Client: query.Get("client")}
+	if q.URL == "" {
 		fail(w, http.StatusBadRequest, "say which URL: /api/v1/explain?url=…")
 		return
 	}
-	answer, err := s.options.Explain(method, url)
+	answer, err := s.options.Explain(q)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
@@ -150,7 +147,11 @@ func (s *Server) named(w http.ResponseWriter, r *http.Request) *pool.Pool {
 			return p
 		}
 	}
-	fail(w, http.StatusNotFound, fmt.Sprintf("no pool %q", name))
+	var names []string
+	for _, p := range s.options.Pools() {
+		names = append(names, p.Name())
+	}
+	fail(w, http.StatusNotFound, fmt.Sprintf("no pool %q%s", name, instead(name, names)))
 	return nil
 }
 
@@ -165,9 +166,14 @@ func (s *Server) member(w http.ResponseWriter, r *http.Request) (*pool.Pool, *po
 	if p == nil {
 		return nil, nil
 	}
-	b := p.Backend(r.PathValue("backend"))
+	name := r.PathValue("backend")
+	b := p.Backend(name)
 	if b == nil {
-		fail(w, http.StatusNotFound, fmt.Sprintf("no backend %q in pool %q", r.PathValue("backend"), p.Name()))
+		var addresses []string
+		for _, member := range p.Backends() {
+			addresses = append(addresses, member.Address())
+		}
+		fail(w, http.StatusNotFound, fmt.Sprintf("no backend %q in pool %q%s", name, p.Name(), instead(name, addresses)))
 	}
 	return p, b
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"lb/pool"
 )
@@ -19,6 +20,9 @@ type Client struct {
 	Addr  string // "127.0.0.1:9900", or "unix:PATH"
 	Token string // "" if none is needed
 }
+
+// Backend is one backend as the API shows it.
+type Backend = pool.BackendStatus
 
 // ResponseError is an answer of the admin API that is no success.
 type ResponseError struct {
@@ -71,25 +75,69 @@ func (c *Client) Reload(ctx context.Context) (diagnostics string, err error) {
 	return done.Diagnostics, err
 }
 
-// SetAdmin sets the admin state of a backend: ready, drain or maint.
-func (c *Client) SetAdmin(ctx context.Context, pool, backend, state string) error {
+// Pool returns one pool.
+func (c *Client) Pool(ctx context.Context, name string) (pool.PoolStatus, error) {
+	var p pool.PoolStatus
+	err := c.do(ctx, http.MethodGet, "/api/v1/pools/"+url.PathEscape(name), nil, &p)
+	return p, err
+}
+
+// Backend returns one backend.
+func (c *Client) Backend(ctx context.Context, pool, backend string) (b Backend, err error) {
+	err = c.do(ctx, http.MethodGet, backendPath(pool, backend), nil, &b)
+	return b, err
+}
+
+// SetAdmin sets the admin state of a backend, ready, drain or maint, and returns the backend as it is then.
+func (c *Client) SetAdmin(ctx context.Context, pool, backend, state string) (Backend, error) {
 	return c.change(ctx, pool, backend, BackendChange{Admin: &state})
 }
 
-// SetWeight sets the weight of a backend; 0 gives the configured one back.
-func (c *Client) SetWeight(ctx context.Context, pool, backend string, weight int) error {
+// SetWeight sets the weight of a backend, and returns the backend as it is then; 0 gives the configured weight back.
+func (c *Client) SetWeight(ctx context.Context, pool, backend string, weight int) (Backend, error) {
 	return c.change(ctx, pool, backend, BackendChange{Weight: &weight})
 }
 
-func (c *Client) change(ctx context.Context, pool, backend string, change BackendChange) error {
-	path := "/api/v1/pools/" + url.PathEscape(pool) + "/backends/" + url.PathEscape(backend)
-	return c.do(ctx, http.MethodPut, path, change, nil)
+func (c *Client) change(ctx context.Context, pool, backend string, change BackendChange) (b Backend, err error) {
+	err = c.do(ctx, http.MethodPut, backendPath(pool, backend), change, &b)
+	return b, err
 }
 
-// Explain asks what a request for the URL would meet, and decodes the answer into it.
-func (c *Client) Explain(ctx context.Context, method, target string, into any) error {
-	query := url.Values{"url": {target}, "method": {method}}
-	return c.do(ctx, http.MethodGet, "/api/v1/explain?"+query.Encode(), nil, into)
+func backendPath(pool, backend string) string {
+	return "/api/v1/pools/" + url.PathEscape(pool) + "/backends/" + url.PathEscape(backend)
+}
+
+// idlePoll is how often AwaitIdle looks.
+const idlePoll = 200 * time.Millisecond
+
+// AwaitIdle returns when the backend has no request in flight. Otherwise it returns the backend as it was last
+// seen and why not: ctx has ended, or the balancer does not answer as it should.
+func (c *Client) AwaitIdle(ctx context.Context, pool, backend string) (Backend, error) {
+	tick := time.NewTicker(idlePoll)
+	defer tick.Stop()
+	var last Backend
+	for {
+		b, err := c.Backend(ctx, pool, backend)
+		if ctx.Err() != nil {
+			return last, context.Cause(ctx)
+		}
+		if err != nil || b.InFlight == 0 {
+			return b, err
+		}
+		last = b
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Explain asks what a request would meet. A question that makes no sense is a *ResponseError of status 400.
+func (c *Client) Explain(ctx context.Context, q Question) (*Explanation, error) {
+	query := url.Values{"url": {q.URL}, "method": {q.Method}, "header": q.Header, "client": {q.Client}}
+	var e Explanation
+	err := c.do(ctx, http.MethodGet, "/api/v1/explain?"+query.Encode(), nil, &e)
+	return &e, err
 }
 
 // do sends one request. A nil into throws the answer away.

@@ -18,9 +18,11 @@ func TestClient(t *testing.T) {
 	diagnostics, refused := "a warning", error(nil)
 	client := &Client{Token: testToken, Addr: serve(t, Options{
 		Token: testToken, Pools: pools,
-		Status:  func() Status { return Status{Version: "v9"} },
-		Reload:  func(context.Context) (string, error) { return diagnostics, refused },
-		Explain: func(method, url string) (any, error) { return []string{method, url}, nil },
+		Status: func() Status { return Status{Version: "v9"} },
+		Reload: func(context.Context) (string, error) { return diagnostics, refused },
+		Explain: func(q Question) (*Explanation, error) {
+			return &Explanation{Method: q.Method, URL: q.URL, Client: q.Client, Notes: q.Header}, nil
+		},
 	})}
 	ctx := t.Context()
 	t.Setenv("http_proxy", "http://127.0.0.1:1") // not for us
@@ -32,18 +34,19 @@ func TestClient(t *testing.T) {
 	if err != nil || len(got) != 2 || got[0].Name != "app" || len(got[0].Backends) != 2 || got[0].Backends[1].Weight != 3 {
 		t.Errorf("pools: %+v %v", got, err)
 	}
-	if err := client.SetAdmin(ctx, `odd "pool"/x`, "unix:/run/app.sock", "drain"); err != nil {
-		t.Error(err)
+	if b, err := client.SetAdmin(ctx, `odd "pool"/x`, "unix:/run/app.sock", "drain"); err != nil || b.Admin != "drain" {
+		t.Errorf("%+v %v", b, err)
 	}
 	if b := pools()[1].Backend("unix:/run/app.sock"); b.AdminState() != pool.Drain {
 		t.Errorf("state %v", b.AdminState())
 	}
-	if err := client.SetWeight(ctx, "app", "127.0.0.1:5000", 9); err != nil || pools()[0].Backend("127.0.0.1:5000").Weight() != 9 {
+	if b, err := client.SetWeight(ctx, "app", "127.0.0.1:5000", 9); err != nil || b.Weight != 9 || pools()[0].Backend("127.0.0.1:5000").Weight() != 9 {
 		t.Errorf("weight: %v", err)
 	}
-	var explained []string
-	if err := client.Explain(ctx, "GET", "http://a/b?c=d&e", &explained); err != nil || len(explained) != 2 || explained[1] != "http://a/b?c=d&e" {
-		t.Errorf("explain: %q %v", explained, err)
+	q := Question{Method: "PUT", URL: "http://a/b?c=d&e", Header: []string{"A: b&c", "D: e"}, Client: "192.0.2.1"}
+	e, err := client.Explain(ctx, q)
+	if err != nil || e.Method != "PUT" || e.URL != q.URL || e.Client != q.Client || len(e.Notes) != 2 || e.Notes[0] != "A: b&c" {
+		t.Errorf("explain: %+v %v", e, err)
 	}
 	if d, err := client.Reload(ctx); err != nil || d != diagnostics {
 		t.Errorf("reload: %q %v", d, err)
@@ -55,7 +58,8 @@ func TestClient(t *testing.T) {
 		err.Error() != "the configuration has 1 error\nlb.hcl:7: wrong" {
 		t.Errorf("refused reload: %v", err)
 	}
-	if err := client.SetAdmin(ctx, "app", "nobody", "drain"); !errors.As(err, &response) || response.Status != 404 || err.Error() != `no backend "nobody" in pool "app"` {
+	if _, err := client.SetAdmin(ctx, "app", "nobody", "drain"); !errors.As(err, &response) || response.Status != 404 ||
+		err.Error() != `no backend "nobody" in pool "app". There are: 127.0.0.1:5000, 127.0.0.1:5001` {
 		t.Errorf("unknown backend: %v", err)
 	}
 	client.Token = "wrong"

@@ -117,3 +117,16 @@ func plain(s string) string {
 		return r
 	}, s)
 }
+
+// Summary is a backend in a few words: what the administrator wants, what follows, and what is still in flight.
+func Summary(b pool.BackendStatus) string {
+	text := b.Admin
+	if b.State != b.Admin {
+		text += ", " + plain(b.State)
+	}
+	inFlight := "nothing in flight"
+	if b.InFlight > 0 {
+		inFlight = fmt.Sprintf("%d in flight", b.InFlight)
+	}
+	return text + ", weight " + weightText(b) + ", " + inFlight
+}

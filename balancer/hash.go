@@ -67,7 +67,30 @@ func newHash(backends []*pool.Backend, _ uint64, _ source) pool.Picker {
 // Pick implements pool.Picker. With nobody below the bound the key's own backend is taken, and
 // if that is full, the first with room behind it.
 func (h *hashed) Pick(key uint64) *pool.Backend {
-	owner := -1
+	b, owner := h.walk(key, (*pool.Backend).Reserve)
+	if b == nil {
+		return scan(h.backends, max(owner, 0))
+	}
+	return b
+}
+
+// Prefer implements pool.Predictable.
+func (h *hashed) Prefer(key uint64) (now, own *pool.Backend) {
+	now, owner := h.walk(key, func(*pool.Backend) bool { return true })
+	owner = max(owner, 0)
+	for i := 0; now == nil && i < len(h.backends); i++ { // as scan does
+		b := h.backends[(owner+i)%len(h.backends)]
+		if _, room := b.Load(); room {
+			now = b
+		}
+	}
+	return now, h.backends[owner]
+}
+
+// walk returns the first backend of the key below the bound that take takes, nil if there is none, and the
+// index of the key's own, -1 if it came upon none.
+func (h *hashed) walk(key uint64, take func(*pool.Backend) bool) (b *pool.Backend, owner int) {
+	owner = -1
 	place := another(key) & (1<<32 - 1) // the key's, among those that come back one by one
 	for range longestWalk {
 		i, ok := h.table.at(key)
@@ -81,11 +104,11 @@ func (h *hashed) Pick(key uint64) *pool.Backend {
 			continue
 		}
 		b := h.backends[i]
-		if inFlight, room := b.Load(); room && h.allows(i, inFlight) && b.Reserve() {
-			return b
+		if inFlight, room := b.Load(); room && h.allows(i, inFlight) && take(b) {
+			return b, owner
 		}
 	}
-	return scan(h.backends, max(owner, 0))
+	return nil, owner
 }
 
 // allows tells whether a backend with so many requests may have one more: up to its share of all of them and

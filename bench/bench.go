@@ -132,6 +132,7 @@ func (b *bench) measure(ctx context.Context, s scenario, e *entrant, values sett
 // enter starts a balancer for a scenario, checks that it gives the right answer, and lets it warm up.
 func (b *bench) enter(ctx context.Context, s scenario, subject subject, values settings) (*running, error) {
 	var err error
+	values.NoDelay = s.noDelay
 	if values.Address, err = freeAddress(); err != nil {
 		return nil, err
 	}

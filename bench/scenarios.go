@@ -17,6 +17,7 @@ type scenario struct {
 	fresh bool
 	// origin: the backend is one inside the harness that takes and gives large bodies.
 	origin  bool
+	noDelay bool   // what counts is when pieces of a body come
 	path    string // what is asked for
 	size    int    // of the answer's body, checked before the first measurement; 0: not checked
 	metrics []metric
@@ -106,6 +107,21 @@ func allScenarios() []scenario {
 				{Key: "down_mb_s", Label: "download", Unit: "MB/s", Digits: 0},
 			},
 			measure: measureTransfers,
+		},
+		{
+			name: "events", title: "Event streams", need: featureProxy, fresh: true, origin: true, noDelay: true, path: "/",
+			text: "How much later small pieces of an answer come through the balancer than from the backend itself, which is read right before: the " +
+				"differences of the percentiles of the times from write to read. 100 streams of ten pieces a second each, as an event stream " +
+				"(chunked) and as a body of known length.",
+			metrics: []metric{
+				{Key: "events_p50_us", Label: "added delay p50, events", Unit: "µs", Digits: 0, NearZero: true},
+				{Key: "events_p99_us", Label: "added delay p99, events", Unit: "µs", Digits: 0, NearZero: true},
+				{Key: "trickle_p50_us", Label: "added delay p50, known length", Unit: "µs", Digits: 0, NearZero: true},
+				{Key: "trickle_p99_us", Label: "added delay p99, known length", Unit: "µs", Digits: 0, NearZero: true},
+				{Key: "events_direct_p50_us", Label: "without a balancer p50, events", Unit: "µs", Digits: 0},
+				{Key: "events_direct_p99_us", Label: "without a balancer p99, events", Unit: "µs", Digits: 0},
+			},
+			measure: measureEvents,
 		},
 	}
 }

@@ -53,6 +53,7 @@ type settings struct {
 	Connections int // a bound that no scenario reaches
 	Descriptors uint64
 	Forwarded   bool
+	NoDelay     bool // pieces of bodies are passed on at once
 }
 
 func lbSubject(name, program string, workers int) subject {

@@ -122,7 +122,7 @@ func download(ctx context.Context, client *http.Client, url string, size int64) 
 	return err
 }
 
-// origin is a backend that counts what it is sent, and sends as much as it is asked for.
+// origin is a backend that counts what it is sent, and sends as much as it is asked for, at once or in events.
 type origin struct {
 	address string
 	stop    func() // waits until the server has ended
@@ -151,6 +151,10 @@ func serveOrigin(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		fmt.Fprintln(w, received)
+		return
+	}
+	if r.URL.Path == "/events" || r.URL.Path == "/trickle" {
+		serveEvents(w, r)
 		return
 	}
 	size, _ := strconv.ParseInt(r.URL.Query().Get("bytes"), 10, 64) // Absent or nonsense: an empty answer.

@@ -74,12 +74,16 @@ func bindUnix(path string) (net.Listener, error) {
 	return ln, nil
 }
 
-// Duplicate returns another descriptor of a listening socket, for another process or another
-// listener. A socket file stays when ours is closed, since it is the other's from now on.
-func Duplicate(ln net.Listener) (*os.File, error) {
+// LeaveFile makes a socket file stay when its listener is closed, since it is another's from now on.
+func LeaveFile(ln net.Listener) {
 	if u, ok := ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false)
 	}
+}
+
+// Duplicate returns another descriptor of a listening socket, for another process or another
+// listener. See LeaveFile.
+func Duplicate(ln net.Listener) (*os.File, error) {
 	sc, ok := ln.(syscall.Conn)
 	if !ok {
 		return nil, errors.ErrUnsupported

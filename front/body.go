@@ -44,6 +44,7 @@ func (b *requestBody) begin(h *wire.RequestHead, limit int64) {
 	b.done.Store(!h.HasBody())
 	b.stopped.Store(false)
 	b.err, b.until = nil, time.Time{}
+	b.pace.Begin()
 	if b.chunked {
 		b.chunks.Reset()
 	}

@@ -91,6 +91,21 @@ func TestTrickledBody(t *testing.T) {
 	}
 }
 
+// TestShortBodiesOverALongWay: each body of a connection is measured by itself. Short ones that each come a little after
+// their head, as over a long way, are not slow together.
+func TestShortBodiesOverALongWay(t *testing.T) {
+	f := start(t, Options{Limits: Limits{BodyMinRate: 1000, RateWindow: 500 * time.Millisecond}})
+	c := dial(t, f)
+	way := time.NewTicker(50 * time.Millisecond)
+	defer way.Stop()
+	for range 15 {
+		c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
+		<-way.C
+		c.send("ab")
+		c.expect("POST / ab")
+	}
+}
+
 func TestContinueIsSentWhenTheBodyIsRead(t *testing.T) {
 	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
 		if string(ctx.RequestURI()) == "/no" {

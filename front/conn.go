@@ -138,6 +138,7 @@ const (
 // lingeringClose lets the client read our answer: closing with unread bytes in the socket would
 // reset the connection, and the answer with it (RFC 9112 section 9.6).
 func (c *Conn) lingeringClose() {
+	c.raw.ForgetInterrupt() // StopBody's, if nobody was reading the body
 	c.phase.Store(lingering)
 	if c.listener.ending() || c.closeWrite() != nil {
 		return

@@ -214,7 +214,7 @@ func (f *Front) closeMetrics(err error) error {
 }
 
 // Files returns duplicates of the listening sockets by address, to be handed to another process
-// as Options.Inherited. Sockets in the file system are not removed at stop after that.
+// as Options.Inherited. See LeaveFiles.
 func (f *Front) Files() (map[string]*os.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -230,6 +230,15 @@ func (f *Front) Files() (map[string]*os.File, error) {
 		files[address] = file
 	}
 	return files, nil
+}
+
+// LeaveFiles makes the files of Unix sockets stay at stop, since another process serves there.
+func (f *Front) LeaveFiles() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.sockets {
+		LeaveFile(s.ln)
+	}
 }
 
 // Listeners returns the listeners in force, in the order of the options.

@@ -18,6 +18,7 @@ type link struct {
 	c     *Conn
 	ahead []byte        // read with the PROXY header
 	idle  time.Duration // for writes; 0: the listener's BodyIdleTimeout
+	plain bool          // after an upgrade: writes go by the deadline that was set, and by nothing else
 	heard atomic.Bool   // a byte has come
 }
 
@@ -35,6 +36,9 @@ func (k *link) Read(p []byte) (int, error) {
 }
 
 func (k *link) Write(p []byte) (int, error) {
+	if k.plain {
+		return k.Conn.Write(p)
+	}
 	idle := k.idle
 	if idle == 0 {
 		idle = k.c.listener.limits.BodyIdleTimeout

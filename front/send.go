@@ -4,6 +4,8 @@ import (
 	"io"
 	"net"
 	"os"
+
+	"lb/internal/poison"
 )
 
 // Send writes head and then body with one system call if the socket takes them.
@@ -52,12 +54,18 @@ func (c *Conn) sendRecords(head, body []byte) (int64, error) {
 	k := copy(record[:], head)
 	joined := copy(record[k:], body)
 	n, err := c.tls.Write(record[:k+joined])
-	recordPool.Put(record)
+	giveBack(record)
 	if err != nil || joined == len(body) {
 		return int64(n), err
 	}
 	m, err := c.tls.Write(body[joined:])
 	return int64(n) + int64(m), err
+}
+
+// giveBack returns a record to its pool; nothing may read from it any more.
+func giveBack(record *[recordSize]byte) {
+	poison.Fill(record[:])
+	recordPool.Put(record)
 }
 
 func writeBoth(w io.Writer, head, body []byte) (n int, err error) {
@@ -85,7 +93,7 @@ func (c *Conn) SendFile(head []byte, f *os.File, off, n int64) (int64, error) {
 		}
 	}
 	piece := recordPool.Get().(*[recordSize]byte)
-	defer recordPool.Put(piece)
+	defer giveBack(piece)
 	for n > 0 {
 		k, err := f.ReadAt(piece[:min(n, recordSize)], off)
 		if k == 0 {

@@ -2,6 +2,7 @@ package front
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -170,6 +171,58 @@ func TestUpgrade(t *testing.T) {
 		if got := c.closed(); got != "earlylate" {
 			t.Errorf("TLS %v: %q", secure, got)
 		}
+	}
+}
+
+// TestUpgradedWrites: after an upgrade the stream's deadline is the only one, with TLS as without: none of HTTP's limits
+// cuts a peer that takes its time, and one that is set holds.
+func TestUpgradedWrites(t *testing.T) {
+	const size = 16 << 20 // more than the sockets hold
+	for _, secure := range []bool{false, true} {
+		full, bounded := make(chan error, 1), make(chan error, 1)
+		f := start(t, Options{Listeners: oneListener(t, secure),
+			Limits: Limits{BodyIdleTimeout: 100 * time.Millisecond, BodyMinRate: 1 << 40, RateWindow: time.Millisecond},
+			Handler: func(ctx *fasthttp.RequestCtx) {
+				c := ctx.Conn().(*Conn)
+				c.Send([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n"), nil)
+				s := c.Upgrade(nil)
+				_, err := s.Write(make([]byte, size))
+				full <- err
+				s.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+				for err = nil; err == nil; {
+					_, err = s.Write(make([]byte, 1<<10))
+				}
+				bounded <- err
+			}})
+		c := dialMaybeTLS(t, f, secure)
+		c.send("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n")
+		for line := ""; line != "\r\n"; {
+			var err error
+			if line, err = c.r.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		select {
+		case err := <-full:
+			t.Errorf("TLS %v: a slow peer was cut: %v", secure, err)
+			continue
+		case <-time.After(400 * time.Millisecond): // longer than all limits
+		}
+		if _, err := io.CopyN(io.Discard, c.r, size); err != nil {
+			t.Errorf("TLS %v: %v", secure, err)
+		}
+		if err := <-full; err != nil {
+			t.Errorf("TLS %v: %v", secure, err)
+		}
+		select {
+		case err := <-bounded:
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("TLS %v: %v", secure, err)
+			}
+		case <-time.After(patience):
+			t.Errorf("TLS %v: the deadline does not hold", secure)
+		}
+		c.Close()
 	}
 }
 

@@ -16,7 +16,7 @@ type Stream interface {
 // done and then returns; the connection ends with it, so the handler need not close the stream.
 // Shutdown calls ending, if it is not nil, lastWords before it cuts the connection.
 func (c *Conn) Upgrade(ending func()) Stream {
-	c.ended = true
+	c.ended, c.link.plain = true, true
 	if ending != nil {
 		c.farewell.Store(&ending)
 	}

@@ -111,10 +111,15 @@ func (p *peak) fail(now int64) {
 
 // waiting counts the requests that wait for a response head, and adds up the ticks at which they began to:
 // together they tell the mean age. The count is in the upper 16 bits and the sum below, in one word, so that both
-// change in one step. If either ran over, it would be mended when those requests have ended.
+// change in one step. If the count ran over, it would be mended when those requests have ended; the sum cannot, as the
+// ticks are taken modulo 2³¹ (26 days): who waits at a turn has no age until he has ended.
 type waiting struct{ word atomic.Uint64 }
 
-const sumBits = 48
+const (
+	sumBits  = 48
+	turnBits = 31
+	turn     = 1<<turnBits - 1
+)
 
 // Waiting is one request's part of a backend's waiting requests. The zero value is no part.
 type Waiting uint64
@@ -122,7 +127,7 @@ type Waiting uint64
 // Await notes that a request waits for a response head of b, or for a connection to ask for it. What
 // it returns is for Settle.
 func (b *Backend) Await() Waiting {
-	w := max(Waiting(b.clock()>>tickShift), 1)
+	w := max(Waiting(b.clock()>>tickShift)&turn, 1)
 	b.waiting.word.Add(1<<sumBits + uint64(w))
 	return w
 }
@@ -137,8 +142,8 @@ func (b *Backend) Settle(w Waiting, took time.Duration) {
 	now := b.clock()
 	if took > 0 {
 		b.peak.observe(now, took)
-	} else if waited := now - int64(w+1)<<tickShift; waited > 0 {
-		b.peak.raise(now, time.Duration(waited))
+	} else if waited := (uint64(now>>tickShift) - uint64(w) - 1) & turn; waited < 1<<(turnBits-1) {
+		b.peak.raise(now, time.Duration(waited<<tickShift))
 	}
 	b.waiting.word.Add(-(1<<sumBits + uint64(w)))
 }
@@ -165,7 +170,7 @@ func (b *Backend) Latency(now int64) Latency {
 		n := word >> sumBits
 		l := Latency{Peak: ns}
 		// Somebody may have begun to wait after now: the difference is then below zero, and no age.
-		if sum := (n*uint64(at) - word) & (1<<sumBits - 1); sum < 1<<(sumBits-1) {
+		if sum := (n*(uint64(at)&turn) - word) & (1<<sumBits - 1); sum < 1<<(sumBits-1) {
 			l.Age = float64(sum) / float64(n) * tick
 		}
 		return l

@@ -143,3 +143,26 @@ func TestManyWaitAtOnce(t *testing.T) {
 		t.Error("somebody still waits")
 	}
 }
+
+// TestAgeAfterAYear: neither the time that the process has run nor many who wait make the age another.
+func TestAgeAfterAYear(t *testing.T) {
+	for _, up := range []time.Duration{time.Hour, 30 * 24 * time.Hour, 400 * 24 * time.Hour} {
+		now := int64(up)
+		b := NewBackendWith(Member{Address: "a"}, func() int64 { return now })
+		waits := make([]Waiting, 60_000)
+		for i := range waits {
+			waits[i] = b.Await()
+		}
+		now += 100 * tick
+		if age := b.Latency(now).Age / tick; age < 99 || age > 101 {
+			t.Errorf("after %v: %v ticks, want 100", up, age)
+		}
+		for _, w := range waits {
+			b.Settle(w, 0)
+		}
+		l := b.Latency(now)
+		if !l.Idle || l.Peak < 98*tick || l.Peak > 101*tick {
+			t.Errorf("after %v and all failed: %+v", up, l)
+		}
+	}
+}

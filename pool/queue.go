@@ -115,7 +115,7 @@ func (p *Pool) serveQueue() {
 // serve sets the result, if there is one by now.
 func (w *waiter) serve(s *snapshot) bool {
 	switch {
-	case w.own != nil && w.own.state.Load().returning():
+	case w.own != nil && w.own.returning():
 		if !w.own.Reserve() {
 			return false
 		}

@@ -38,6 +38,8 @@ type BackendStatus struct {
 	Passive          string  `json:"passive"`
 	Admin            string  `json:"admin"`
 	InFlight         int64   `json:"in_flight"`
+	ActiveConns      int     `json:"connections_active"`
+	IdleConns        int     `json:"connections_idle"`
 	Requests         uint64  `json:"requests"`
 	Errors           uint64  `json:"errors"` // failed attempts; those the client ended are none
 	EWMAMillis       float64 `json:"ewma_ms"`
@@ -50,6 +52,7 @@ type PoolStatus struct {
 	Name     string          `json:"name"`
 	Balance  string          `json:"balance"`
 	Panic    bool            `json:"panic"`
+	Tier     string          `json:"tier"`    // among whom it chooses: primary, panic, backup, unknown or none
 	Waiting  int             `json:"waiting"` // requests in the queue
 	Backends []BackendStatus `json:"backends"`
 }
@@ -83,6 +86,9 @@ func (b *Backend) Status() BackendStatus {
 		change := s.change
 		out.LastChange = &change
 	}
+	if b.Conns != nil {
+		out.ActiveConns, out.IdleConns = b.Conns.Counts()
+	}
 	if b.Metrics.Requests != nil {
 		out.Requests = b.Metrics.Requests.Total()
 	}
@@ -96,6 +102,7 @@ func (p *Pool) Status() PoolStatus {
 		Name:     p.name,
 		Balance:  s.balance,
 		Panic:    s.tier == tierPanic,
+		Tier:     s.tier.String(),
 		Waiting:  int(p.queue.waiting.Load()),
 		Backends: make([]BackendStatus, len(s.members)),
 	}

@@ -33,6 +33,9 @@ func (s *state) returning() bool {
 	return s.active == ActiveUp && s.passive != PassiveEject && s.admin != Maint
 }
 
+// returning is the state's, and false for a backend that has left its pool.
+func (b *Backend) returning() bool { return b.limit.Load() != gone && b.state.Load().returning() }
+
 // PickSticky is a first Pick for a client that brought a value of Sticky. It waits for that client's own backend
 // if that is full, and takes another if there is no such backend or it cannot be used.
 func (p *Pool) PickSticky(ctx context.Context, value []byte, key uint64) (*Backend, error) {
@@ -50,7 +53,7 @@ func (p *Pool) PickSticky(ctx context.Context, value []byte, key uint64) (*Backe
 
 func (p *Pool) pickOwn(ctx context.Context, s *snapshot, own *Backend, key uint64) (*Backend, error) {
 	switch {
-	case !own.state.Load().returning():
+	case !own.returning():
 		return p.pickOrWait(ctx, key, nil, own)
 	// A draining backend is in no picker, so that nobody in the queue waits for it but its own clients.
 	case (p.queue.waiting.Load() == 0 || own.AdminState() == Drain) && own.Reserve():
@@ -61,8 +64,11 @@ func (p *Pool) pickOwn(ctx context.Context, s *snapshot, own *Backend, key uint6
 	return p.wait(ctx, s, &waiter{own: own, key: key})
 }
 
+// Owner returns the backend of the pool that a value of Sticky belongs to, nil if there is none.
+func (p *Pool) Owner(value []byte) *Backend { return p.snapshot.Load().sticky[string(value)] }
+
 // Knows reports whether a value of Sticky belongs to a backend of the pool that can be used.
 func (p *Pool) Knows(value []byte) bool {
-	own := p.snapshot.Load().sticky[string(value)]
-	return own != nil && own.state.Load().returning()
+	own := p.Owner(value)
+	return own != nil && own.returning()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"time"
 )
 
 func stickyPool(o Options, addresses ...string) *Pool {
@@ -135,4 +136,43 @@ func TestStickyDrainServesItsQueue(t *testing.T) {
 	if got := <-anybody; got != a {
 		t.Errorf("the other got %v", got)
 	}
+}
+
+// TestStickyBackendLeaves: a client that waits for its own backend gets another at once when that leaves the pool,
+// and so does one that comes a moment too late.
+func TestStickyBackendLeaves(t *testing.T) {
+	p := stickyPool(Options{QueueLimit: 10}, "a")
+	defer p.Close()
+	p.SetMembers("dns", []Member{{Address: "b", MaxConns: 1}})
+	b := p.Backend("b")
+	if !b.Reserve() {
+		t.Fatal("b is full")
+	}
+	before := p.snapshot.Load()
+	got := make(chan *Backend, 1)
+	go func() {
+		picked, _ := p.PickSticky(t.Context(), []byte("of b"), 0)
+		got <- picked
+	}()
+	for p.queue.waiting.Load() == 0 {
+		runtime.Gosched()
+	}
+	p.SetMembers("dns", nil)
+	a := p.Backend("a")
+	select {
+	case picked := <-got:
+		if picked != a {
+			t.Fatalf("got %v", picked)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for a backend that has left")
+	}
+	a.Release()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if picked, err := p.pickOwn(ctx, before, b, 0); picked != a {
+		t.Errorf("by the snapshot before: %v %v", picked, err)
+	}
+	a.Release()
+	b.Release()
 }

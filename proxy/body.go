@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/internal/poison"
 	"lb/internal/wire"
 	"lb/transport"
 )
@@ -26,6 +27,9 @@ type requestBody struct {
 	buf      *[]byte // behind kept
 }
 
+// withheld reports whether a body was announced to a backend and not even begun, since the answer came before.
+func (b *requestBody) withheld() bool { return b.streamed && !b.spent }
+
 var (
 	errBodyTooLarge  = errors.New("the request body is larger than the limit")
 	errBodyTimeout   = errors.New("the request body made no progress in time")
@@ -34,6 +38,12 @@ var (
 )
 
 var bodyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// giveBack returns a buffer to its pool; nothing may read from it any more.
+func giveBack(pool *sync.Pool, buf *[]byte) {
+	poison.Fill(*buf)
+	pool.Put(buf)
+}
 
 // readBody reads a body of known length up to limit bytes, so that it can be sent again; a longer
 // or chunked one is left to be streamed, and so is one that the client sends only if the backend
@@ -72,7 +82,7 @@ func (x *Exchange) keepBody(stream io.Reader, length int) bool {
 // releaseBody gives back what keepBody took.
 func (x *Exchange) releaseBody() {
 	if buf := x.body.buf; buf != nil && cap(*buf) <= keepBuffer {
-		bodyBuffers.Put(buf)
+		giveBack(&bodyBuffers, buf)
 	}
 	x.body = requestBody{}
 }
@@ -129,7 +139,7 @@ func (x *Exchange) startUpload(conn *transport.Conn) *upload {
 // answer that it may have sent decides, so that is no error.
 func (up *upload) run(stream io.Reader, length int64) error {
 	buf := bodyBuffers.Get().(*[]byte)
-	defer bodyBuffers.Put(buf)
+	defer giveBack(&bodyBuffers, buf)
 	const room = 10 // for a chunk's size line before the bytes and the line end behind
 	var sent int64
 	for length != sent {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"lb/internal/poison"
 	"lb/internal/wire"
 	"lb/pool"
 	"lb/route"
@@ -49,12 +50,13 @@ type Exchange struct {
 	close  bool   // the connection ends with it
 
 	// The backends' part.
-	body     requestBody
-	key      uint64 // the hash of what the pool's hash_key names
-	tried    []*pool.Backend
-	tries    int
-	upstream time.Duration
-	poolName string
+	body      requestBody
+	givenBack bool   // the backend's connection, before the end of the answer
+	key       uint64 // the hash of what the pool's hash_key names
+	tried     []*pool.Backend
+	tries     int
+	upstream  time.Duration
+	poolName  string
 
 	departure *departure
 	onLeaving func() // departure's happen
@@ -78,19 +80,23 @@ func (x *Exchange) begin(s *State, ctx *fasthttp.RequestCtx, client Client, in I
 	x.state, x.ctx, x.client, x.in = s, ctx, client, in
 	x.start = time.Now()
 	h := &ctx.Request.Header
-	x.Method, x.Target = h.Method(), h.RequestURI()
 	x.http10 = !h.IsHTTP11()
+	x.read(h.Method(), h.RequestURI(), h.RawHeaders())
+	x.identify(client.Peer().Addr().Unmap())
+	x.close = h.ConnectionClose()
+	x.enter(s.Nowhere)
+}
+
+// read takes a request's head apart; raw are its header lines and the blank line.
+func (x *Exchange) read(method, target, raw []byte) {
+	x.Method, x.Target = method, target
 	x.path, x.query = route.SplitTarget(x.Target)
-	raw := h.RawHeaders()
 	if n := len(raw); n >= 2 {
-		raw = raw[:n-2] // the blank line
+		raw = raw[:n-2]
 	}
 	x.Fields, x.err = wire.ParseFields(raw, x.Fields[:0])
 	x.host = route.CleanHost(x.hostBuf[:0], x.authority())
 	x.hostBuf = x.host
-	x.identify()
-	x.close = h.ConnectionClose()
-	x.enter(s.Nowhere)
 }
 
 // authority returns host and port that the request is for: the Host field, or, with an
@@ -113,9 +119,8 @@ func (x *Exchange) enter(site *Site) {
 	site.Metrics.InFlight.Add(1)
 }
 
-// identify finds out who asks, and gives the request its id.
-func (x *Exchange) identify() {
-	peer := x.client.Peer().Addr().Unmap()
+// identify finds out who asks, and gives the request its id. The peer is not valid on a Unix socket.
+func (x *Exchange) identify(peer netip.Addr) {
 	x.clientIP = peer
 	x.trusted = peer.IsValid() && route.Contains(x.state.TrustedProxies, peer)
 	x.id = nil
@@ -272,7 +277,9 @@ func (x *Exchange) watchDeparture() {
 	x.onLeaving = x.departure.happen
 }
 
+// kept is what of a buffer the next exchange may use.
 func kept(b []byte) []byte {
+	poison.Fill(b)
 	if cap(b) > keepBuffer {
 		return nil
 	}

@@ -14,12 +14,14 @@ type Redirect struct {
 }
 
 // Serve implements Action.
-func (r *Redirect) Serve(x *Exchange) {
+func (r *Redirect) Serve(x *Exchange) { x.redirect(r.Status, r.location(x)) }
+
+func (r *Redirect) location(x *Exchange) []byte {
 	location := r.To.Append(nil, x.path, x.rest())
 	if word := []byte("x"); !isNetworkPath(r.To.Append(nil, word, word)) {
 		location = onThisHost(location)
 	}
-	x.redirect(r.Status, append(location, x.query...))
+	return append(location, x.query...)
 }
 
 // onThisHost makes one slash of those that location begins with, which come from what the client wrote:
@@ -58,9 +60,13 @@ func (x *Exchange) redirectHTTPS() {
 		x.Refuse(http.StatusBadRequest, "without a Host field there is no https address to go to")
 		return
 	}
+	x.redirect(http.StatusPermanentRedirect, x.httpsLocation())
+}
+
+func (x *Exchange) httpsLocation() []byte {
 	location := append([]byte("https://"), x.host...)
 	location = append(location, x.path...)
-	x.redirect(http.StatusPermanentRedirect, append(location, x.query...))
+	return append(location, x.query...)
 }
 
 // Fixed answers with the same body each time.

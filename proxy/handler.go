@@ -10,7 +10,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"lb/internal/wire"
-	"lb/route"
 	"lb/telemetry"
 )
 
@@ -66,60 +65,40 @@ func (h *Handler) Refused(client netip.Addr, status int, reason string, id []byt
 func (h *Handler) dispatch(x *Exchange) {
 	site, ok := x.state.Hosts.Match(x.host)
 	if !ok {
-		h.rejections.NoSite.Inc()
-		x.Refuse(http.StatusNotFound, "no site is configured for this host")
+		h.stop(x, noSite, "")
 		return
 	}
 	x.enter(site)
-	if x.misdirected() {
-		h.rejections.Misdirected.Inc()
-		x.Refuse(http.StatusMisdirectedRequest, "this connection was made for another host name")
+	if o, allow := x.find(); o != noObstacle {
+		h.stop(x, o, allow)
 		return
 	}
-	if x.in.RedirectHTTPS {
-		x.redirectHTTPS()
-		return
-	}
-	if m := site.Maintenance; m != nil && m.On != nil && m.On.Load() {
-		h.rejections.Maintenance.Inc()
-		x.Unavailable("the site is under maintenance")
-		return
-	}
-	h.route(x)
+	x.route.Action.Serve(x)
 }
 
-func (h *Handler) route(x *Exchange) {
-	clean, ok := route.CleanPath(x.cleanBuf, x.path)
-	if !ok {
-		x.Refuse(http.StatusBadRequest, "the path cannot be decoded or leads out of the root")
+// stop answers a request that does not come to a route's action.
+func (h *Handler) stop(x *Exchange, o obstacle, allow string) {
+	switch o {
+	case plainConnection:
+		x.redirectHTTPS()
 		return
-	}
-	if len(clean) > 0 && &clean[0] != &x.path[0] {
-		x.cleanBuf = clean
-	}
-	if string(clean) == "*" {
-		clean = wholeServer
-	}
-	x.clean = clean
-	rule, allow := x.site.Paths.Match(clean, x.Method, x.Fields)
-	if rule == nil {
-		if allow != "" {
-			h.rejections.Method.Inc()
-			x.Extra = append(append(append(x.Extra, "Allow: "...), allow...), "\r\n"...)
-			x.Refuse(http.StatusMethodNotAllowed, "this route does not take the method")
-			return
-		}
+	case underMaintenance:
+		h.rejections.Maintenance.Inc()
+		x.Unavailable(o.words())
+		return
+	case wrongMethod:
+		h.rejections.Method.Inc()
+		x.Extra = append(append(append(x.Extra, "Allow: "...), allow...), "\r\n"...)
+	case noSite:
+		h.rejections.NoSite.Inc()
+	case wrongConnection:
+		h.rejections.Misdirected.Inc()
+	case noRoute:
 		h.rejections.NoRoute.Inc()
-		x.Refuse(http.StatusNotFound, "no route matches this path")
-		return
-	}
-	x.rule, x.route = rule, rule.Action
-	if !rule.Access.Permits(x.clientIP) {
+	case deniedClient:
 		h.rejections.ACL.Inc()
-		x.Refuse(http.StatusForbidden, "this address may not use the route")
-		return
 	}
-	rule.Action.Action.Serve(x)
+	x.Refuse(o.status(), o.words())
 }
 
 // wholeServer is the path that routes match for "OPTIONS *", which asks of the server as a whole

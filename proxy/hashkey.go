@@ -47,24 +47,32 @@ func NewHashKey(text string) HashKey {
 // of returns the key of a request. One without that header or cookie, or with an empty one, goes by the
 // client's address; those that come by a Unix socket without it are all alike.
 func (k HashKey) of(x *Exchange) uint64 {
+	if key, ok := k.ofHead(x); ok {
+		return key
+	}
+	address := x.clientIP.As16()
+	return stablehash.New().Add(address[:]).Sum()
+}
+
+// ofHead returns the key where the request's head alone makes it; ok is false where the client's address does.
+func (k HashKey) ofHead(x *Exchange) (key uint64, ok bool) {
 	var value []byte
 	switch k.part {
 	case keyNone:
-		return 0
+		return 0, true
 	case keyPath:
-		return stablehash.New().Add(x.clean).Sum()
+		return stablehash.New().Add(x.clean).Sum(), true
 	case keyURI:
-		return stablehash.New().Add(x.clean).Add(x.query).Sum()
+		return stablehash.New().Add(x.clean).Add(x.query).Sum(), true
 	case keyHeader:
 		value = headerNamed(x.Fields, k.name)
 	case keyCookie:
 		value = cookieNamed(x.Fields, k.name)
 	}
-	if len(value) > 0 {
-		return stablehash.New().Add(value).Sum()
+	if len(value) == 0 {
+		return 0, false
 	}
-	address := x.clientIP.As16()
-	return stablehash.New().Add(address[:]).Sum()
+	return stablehash.New().Add(value).Sum(), true
 }
 
 // headerNamed returns the first field of that name.

@@ -27,13 +27,22 @@ func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 	x.res = x.endHead(b)
 	outcome := pool.Success
 	if chunked {
-		outcome = x.relayChunks(conn)
+		outcome = x.relayChunks(conn, up)
 	} else {
-		outcome = x.relayBytes(conn)
+		outcome = x.relayBytes(conn, up)
 	}
-	up.stop(x)
-	x.release(conn, outcome == pool.Success && up.ended())
+	if !x.givenBack {
+		x.giveBack(conn, up, outcome == pool.Success)
+	}
 	return outcome
+}
+
+// giveBack ends the exchange with the backend. It comes before the last bytes go to the client, if these
+// have been copied, so that the client's next request finds the connection free.
+func (x *Exchange) giveBack(conn *transport.Conn, up *upload, success bool) {
+	x.givenBack = true
+	up.stop(x)
+	x.release(conn, success && up.ended() && !x.body.withheld())
 }
 
 // appendOriginLine appends the backend's status line, in our version.
@@ -71,7 +80,7 @@ const joinLimit = 4 << 10
 
 // relayBytes sends the head in x.res and then the body as it is. The head does not wait for
 // the body, but goes along with what has come of it.
-func (x *Exchange) relayBytes(conn *transport.Conn) pool.Outcome {
+func (x *Exchange) relayBytes(conn *transport.Conn, up *upload) pool.Outcome {
 	head := x.res
 	if !conn.Buffered() {
 		if x.sent(x.client.Send(head, nil)) != nil {
@@ -88,6 +97,9 @@ func (x *Exchange) relayBytes(conn *transport.Conn) pool.Outcome {
 			head = append(head, piece...)
 			x.res, piece = head, nil
 		}
+		if err == io.EOF && len(piece) == 0 {
+			x.giveBack(conn, up, true)
+		}
 		if len(head) > 0 || len(piece) > 0 {
 			if x.sent(x.client.Send(head, piece)) != nil {
 				return pool.Aborted
@@ -102,7 +114,7 @@ func (x *Exchange) relayBytes(conn *transport.Conn) pool.Outcome {
 
 // relayChunks sends the head in x.res and then the body in chunks of our own, each piece as
 // soon as it has come.
-func (x *Exchange) relayChunks(conn *transport.Conn) pool.Outcome {
+func (x *Exchange) relayChunks(conn *transport.Conn, up *upload) pool.Outcome {
 	if !conn.Buffered() {
 		if x.sent(x.client.Send(x.res, nil)) != nil {
 			return pool.Aborted
@@ -125,6 +137,7 @@ func (x *Exchange) relayChunks(conn *transport.Conn) pool.Outcome {
 		if err == io.EOF {
 			b = appendLastChunk(b, conn.Trailer())
 			x.client.MidChunks(false)
+			x.giveBack(conn, up, true)
 		}
 		if len(b) > 0 && x.sent(x.client.Send(b, nil)) != nil {
 			return pool.Aborted

@@ -41,12 +41,11 @@ func (s *Sticky) appendCookie(dst []byte, x *Exchange, b *pool.Backend) []byte {
 	if s == nil {
 		return dst
 	}
-	value := s.Value(b.Pool().Name(), b.Address())
-	if string(s.of(x)) == value {
+	if own := s.of(x); len(own) > 0 && b.Pool().Owner(own) == b {
 		return dst
 	}
 	dst = append(dst, "Set-Cookie: "...)
-	dst = append(append(append(dst, s.Cookie...), '='), value...)
+	dst = append(append(append(dst, s.Cookie...), '='), s.Value(b.Pool().Name(), b.Address())...)
 	dst = append(dst, "; Path=/; HttpOnly; SameSite=Lax"...)
 	if x.in.Secure {
 		dst = append(dst, "; Secure"...)

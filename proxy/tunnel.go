@@ -16,14 +16,15 @@ type tunnel struct {
 	moved     atomic.Int64  // when the last byte did, in Unix nanoseconds
 	begun     atomic.Bool   // the lanes are set
 	ending    atomic.Bool
+	cut       atomic.Bool // interrupt was called
+	halved    atomic.Bool // one side of a WebSocket has ended: what the other has under way may still come
 	idled     atomic.Bool // it ended for lack of bytes
 	toClient  lane
 	toBackend lane
 }
 
-// lane is one direction of a tunnel.
+// lane is one direction of a tunnel. After relay has begun, only its own goroutine touches more than the deadlines of dst and src.
 type lane struct {
-	mu       sync.Mutex // held to write to dst
 	dst, src Stream
 	frames   *frames // of a WebSocket; nil: anything else
 	farewell []byte  // the close frame with which the balancer ends it
@@ -75,7 +76,7 @@ var smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallLane); ret
 func (t *tunnel) copy(l *lane) {
 	pool := &smallBuffers
 	buf := pool.Get().(*[]byte)
-	defer func() { pool.Put(buf) }()
+	defer func() { giveBack(pool, buf) }()
 	t.renew(l)
 	for {
 		n, err := l.src.Read(*buf)
@@ -86,7 +87,7 @@ func (t *tunnel) copy(l *lane) {
 			}
 			t.renew(l)
 			if n == len(*buf) && n < largeLane {
-				pool.Put(buf)
+				giveBack(pool, buf)
 				pool = &bodyBuffers
 				buf = pool.Get().(*[]byte)
 			}
@@ -96,6 +97,8 @@ func (t *tunnel) copy(l *lane) {
 		case transport.IsEOF(err):
 			if !t.closeLane(l) {
 				t.interrupt()
+			} else if l.frames != nil {
+				t.halve(l)
 			}
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded) && t.goesOn(l):
@@ -111,32 +114,63 @@ func (t *tunnel) closeLane(l *lane) bool {
 	if !t.ending.Load() {
 		return l.dst.CloseWrite() == nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.sayFarewell()
 	return l.over || l.dst.CloseWrite() == nil
 }
 
+// halve bounds what follows on the other lane of a WebSocket when l's source has ended, without a
+// close frame perhaps: such a side can never answer one, so nothing else would end the connection.
+func (t *tunnel) halve(l *lane) {
+	other := &t.toClient
+	if l == other {
+		other = &t.toBackend
+	}
+	t.halved.Store(true)
+	if !t.ending.Load() {
+		t.renewUnwarned(other)
+	}
+}
+
 // renew lets the next read wait as long as the tunnel may be idle.
 func (t *tunnel) renew(l *lane) {
-	switch {
-	case l.warned:
-		return
-	case t.idle > 0:
-		_ = l.src.SetReadDeadline(time.Now().Add(t.idle))
+	if !l.warned {
+		t.renewUnwarned(l)
 	}
-	if t.ending.Load() { // whoever ends it marks first and sets the deadline then
+}
+
+// renewUnwarned sets a read's deadline. Whoever changes what it depends on marks that first and sets
+// the deadline then, so it looks again behind its own.
+func (t *tunnel) renewUnwarned(l *lane) {
+	halved := t.halved.Load()
+	if wait := t.patience(halved); wait > 0 {
+		_ = l.src.SetReadDeadline(time.Now().Add(wait))
+	}
+	if !halved && t.halved.Load() {
+		_ = l.src.SetReadDeadline(time.Now().Add(lastWords))
+	}
+	if t.ending.Load() || t.cut.Load() {
 		_ = l.src.SetReadDeadline(longAgo)
 	}
+}
+
+// patience is how long a read may wait; 0: without limit.
+func (t *tunnel) patience(halved bool) time.Duration {
+	if halved && (t.idle == 0 || t.idle > lastWords) {
+		return lastWords
+	}
+	return t.idle
 }
 
 // goesOn is asked when a read has met its deadline. It reports whether to read on: bytes went
 // the other way, or the tunnel is ending and this lane has its last words before it.
 func (t *tunnel) goesOn(l *lane) bool {
-	if l.warned {
+	if l.warned || t.cut.Load() {
 		return false
 	}
 	if !t.ending.Load() {
+		if t.halved.Load() {
+			return false
+		}
 		if left := t.idle - time.Since(time.Unix(0, t.moved.Load())); left > 0 {
 			_ = l.src.SetReadDeadline(time.Now().Add(left))
 			return true
@@ -145,8 +179,6 @@ func (t *tunnel) goesOn(l *lane) bool {
 		t.end()
 	}
 	l.warned = true
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.sayFarewell()
 	_ = l.src.SetReadDeadline(time.Now().Add(lastWords))
 	return true
@@ -170,7 +202,7 @@ func (t *tunnel) wake() {
 
 var longAgo = time.Unix(1, 0) // a deadline that has passed
 
-// sayFarewell ends the lane if no frame is under way. The caller holds mu.
+// sayFarewell ends the lane if no frame is under way.
 func (l *lane) sayFarewell() {
 	switch {
 	case l.over:
@@ -187,8 +219,6 @@ func (l *lane) sayFarewell() {
 
 // write sends p on. It reports false, and ends both lanes, if it cannot.
 func (t *tunnel) write(l *lane, p []byte) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for len(p) > 0 && !l.over {
 		n := len(p)
 		if l.frames != nil {
@@ -213,6 +243,7 @@ func (t *tunnel) write(l *lane, p []byte) bool {
 
 // interrupt makes reads and writes of both lanes fail.
 func (t *tunnel) interrupt() {
+	t.cut.Store(true)
 	_ = t.toClient.dst.SetDeadline(longAgo)
 	_ = t.toBackend.dst.SetDeadline(longAgo)
 }

@@ -34,13 +34,31 @@ func (h *Hosts[S]) Add(name string, s S) {
 
 // Match returns the value for a name as CleanHost gives it. It does not allocate.
 func (h *Hosts[S]) Match(name []byte) (s S, ok bool) {
+	s, _, ok = h.find(name)
+	return s, ok
+}
+
+// Explain is Match with the reason: added is the name as it was given to Add, "" for the default.
+func (h *Hosts[S]) Explain(name []byte) (s S, added string, ok bool) {
+	s, tail, ok := h.find(name)
+	switch {
+	case len(tail) == 0:
+		return s, "", ok
+	case len(tail) < len(name):
+		return s, "*" + string(tail), ok
+	}
+	return s, string(name), ok
+}
+
+// find also returns the part of the name that was found: all of it, a wildcard's, or nothing.
+func (h *Hosts[S]) find(name []byte) (s S, tail []byte, ok bool) {
 	if s, ok = h.exact[string(name)]; ok {
-		return s, true
+		return s, name, true
 	}
 	if len(h.wildcard) > 0 {
 		for dot := bytes.IndexByte(name, '.'); dot >= 0; {
 			if s, ok = h.wildcard[string(name[dot:])]; ok && dot > 0 {
-				return s, true
+				return s, name[dot:], true
 			}
 			next := bytes.IndexByte(name[dot+1:], '.')
 			if next < 0 {
@@ -49,7 +67,7 @@ func (h *Hosts[S]) Match(name []byte) (s S, ok bool) {
 			dot += 1 + next
 		}
 	}
-	return h.fallback, h.any
+	return h.fallback, nil, h.any
 }
 
 // CleanHost appends the name in a Host field to dst: without port, in lower case, without

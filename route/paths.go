@@ -58,7 +58,7 @@ func (p *Paths[A]) Match(path, method []byte, fields []wire.Field) (rule *Rule[A
 		if len(refused) > 0 && (refused[0].Exact || refused[0].Path != r.Path) {
 			break // a shorter path does not stand in for a method that a longer one refuses
 		}
-		if len(path) >= len(r.Path) && string(path[:len(r.Path)]) == r.Path && r.matches(fields) {
+		if r.covers(path) && r.matches(fields) {
 			if r.allows(method) {
 				return r, ""
 			}
@@ -74,6 +74,14 @@ func (p *Paths[A]) Match(path, method []byte, fields []wire.Field) (rule *Rule[A
 	}
 	slices.Sort(methods)
 	return nil, strings.Join(slices.Compact(methods), ", ")
+}
+
+// covers reports whether the rule's path is that path, or a prefix of it.
+func (r *Rule[A]) covers(path []byte) bool {
+	if r.Exact {
+		return string(path) == r.Path
+	}
+	return len(path) >= len(r.Path) && string(path[:len(r.Path)]) == r.Path
 }
 
 func (r *Rule[A]) allows(method []byte) bool {

@@ -22,6 +22,11 @@ while IFS=: read -r file target; do
   # Building the instrumented test counts for nothing: the last line tells the time that was spent.
   seconds=$(sed -n 's/.*elapsed: \([0-9hms]*\), execs.*/\1/p' "$log" | tail -n 1 | sed 's/h/*3600+/; s/m/*60+/; s/s//')
   wall=$((($(date +%s%N) - started) / 1000000000))
+  if [ "$status" -eq 0 ] && [ -z "$execs" ] && grep -q 'gathering baseline coverage' "$log"; then
+    # The inputs found in earlier runs took all of the time; they passed.
+    printf 'ok      %-22s %-18s kept inputs only\n' "$target" "$package"
+    continue
+  fi
   if [ "$status" -ne 0 ] || [ -z "$execs" ] || [ "$execs" -eq 0 ]; then
     failed+=("$target in $package")
     echo "FAILED  $target in $package"

@@ -15,6 +15,7 @@ fi
 echo "== go vet"
 go vet ./...
 go vet -tags e2e ./e2e/...
+go vet -tags poison ./internal/poison
 
 echo "== staticcheck"
 if ! go run "$staticcheck" -version; then

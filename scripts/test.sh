@@ -12,13 +12,14 @@ needs=(
   nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client
   chromium:chromium promtool:prometheus node:nodejs curl:curl dnsmasq:dnsmasq-base
   varnishtest:varnish slowhttptest:slowhttptest
+  /usr/share/nodejs/ws:node-ws
 )
 python_modules=(flask:python3-flask websockets:python3-websockets)
 
 missing() {
   local entry
   for entry in "${needs[@]}"; do
-    command -v "${entry%%:*}" >/dev/null || echo "${entry##*:}"
+    command -v "${entry%%:*}" >/dev/null || [ -e "${entry%%:*}" ] || echo "${entry##*:}"
   done
   for entry in "${python_modules[@]}"; do
     /usr/bin/python3 -c "import ${entry%%:*}" 2>/dev/null || echo "${entry##*:}"
@@ -76,12 +77,14 @@ step lint scripts/lint.sh
 step build go build ./...
 step unit go test -race -timeout 20m ./...
 step fuzz scripts/fuzz.sh 3s
+# Buffers are overwritten when they go back to their pools: see internal/poison.
+step poison go test -race -tags poison ./internal/poison ./server -run 'Fill|Crosstalk|Pipelining|Body|Upload|Trailer|Upgrade|Tunnel|WebSocket|Events|Pressure|Echo|Transfers|HeadsCut'
 step e2e go test -tags e2e -count=1 -timeout 40m -v ./e2e/...
 
 echo
 echo "==== summary"
 printf '%s\n' "${results[@]}"
-grep -hE '^ *--- FAIL' "$logs/unit.log" "$logs/e2e.log"
+grep -hE '^ *--- FAIL' "$logs/unit.log" "$logs/poison.log" "$logs/e2e.log"
 # A skipped test's reason stands on the line before.
 grep -hB1 -E '^ *--- SKIP' "$logs/e2e.log"
 grep -h '^SKIPPED' "$logs/lint.log"

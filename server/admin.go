@@ -50,6 +50,7 @@ func (s *Server) bindAdmin(address string) (net.Listener, error) {
 			return nil, err
 		}
 		defer file.Close()
+		front.LeaveFile(s.admin.listener)
 		return net.FileListener(file)
 	}
 	if ln, err := s.taken.takeAdmin(address); ln != nil || err != nil {
@@ -77,7 +78,7 @@ func (s *Server) startAdmin(g *generation) {
 	server := admin.New(admin.Options{
 		Listen: run.config.Listen, Token: string(run.config.Token), Registry: s.registry, Log: s.log.Named("admin"),
 		Events: &s.events, Pools: s.poolsInForce, Status: s.status, Ready: s.Ready, Reload: s.Reload,
-		Config: func() any { return s.current.Load().config },
+		Config: func() any { return s.current.Load().config }, Explain: s.explain,
 	})
 	s.goRun(func() {
 		if err := server.Serve(ctx, run.listener); err != nil {

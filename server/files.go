@@ -17,10 +17,7 @@ type files struct {
 
 // Serve implements proxy.Action.
 func (f *files) Serve(x *proxy.Exchange) {
-	path := x.Path()
-	if f.strip > 0 && f.strip <= len(path) {
-		path = path[f.strip-1:] // the prefix ends in the slash that the rest begins with
-	}
+	path := f.path(x.Path())
 	result, err := f.dir.Serve(fileWriter{x}, &staticcache.Request{
 		Method: x.Method, Path: path, Target: x.Target,
 		IfMatch: x.Lookup(wire.IfMatch), IfNoneMatch: x.Lookup(wire.IfNoneMatch),
@@ -40,6 +37,14 @@ func (f *files) Serve(x *proxy.Exchange) {
 	default:
 		x.Fail(result.Status(), "the file cannot be read", err)
 	}
+}
+
+// path returns what is looked up below the root.
+func (f *files) path(clean []byte) []byte {
+	if f.strip > 0 && f.strip <= len(clean) {
+		return clean[f.strip-1:] // the prefix ends in the slash that the rest begins with
+	}
+	return clean
 }
 
 // fileWriter lets the cache answer in parts too.

@@ -153,7 +153,10 @@ func readStream(s string) (sent []lbtest.Message, methods []string) {
 		}
 		m, rest, err := lbtest.ParseRequest(s)
 		if err != nil {
-			method, _, _ := strings.Cut(strings.TrimLeft(s, "\r\n"), " ")
+			method, _, whole := strings.Cut(strings.TrimLeft(s, "\r\n"), " ")
+			if !whole {
+				method = "" // there may be more to it
+			}
 			return sent, append(methods, method)
 		}
 		sent, methods, s = append(sent, m), append(methods, m.Method), rest

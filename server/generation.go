@@ -23,6 +23,7 @@ type generation struct {
 	pools     map[string]*poolRun
 	poolPlans map[string]*poolPlan
 	sites     map[string]*siteRun
+	routes    map[*proxy.Route]*config.Route // what each was made from
 	dirs      []*staticcache.Dir
 	accessLog *accessLogRun
 	admin     *adminRun
@@ -39,10 +40,7 @@ func (g *generation) discard() {
 
 // build makes a generation.
 func (s *Server) build(cfg *config.Config) (*generation, error) {
-	g := &generation{
-		config: cfg, pools: map[string]*poolRun{}, poolPlans: map[string]*poolPlan{}, sites: map[string]*siteRun{},
-		state: &proxy.State{TrustedProxies: cfg.TrustedProxies},
-	}
+	g := newGeneration(cfg)
 	err := s.buildParts(cfg, g)
 	if err != nil {
 		g.discard()
@@ -51,7 +49,26 @@ func (s *Server) build(cfg *config.Config) (*generation, error) {
 	return g, nil
 }
 
+func newGeneration(cfg *config.Config) *generation {
+	return &generation{
+		config: cfg, pools: map[string]*poolRun{}, poolPlans: map[string]*poolPlan{}, sites: map[string]*siteRun{},
+		routes: map[*proxy.Route]*config.Route{},
+		state:  &proxy.State{TrustedProxies: cfg.TrustedProxies},
+	}
+}
+
 func (s *Server) buildParts(cfg *config.Config, g *generation) error {
+	if err := s.buildSites(cfg, g); err != nil {
+		return err
+	}
+	if err := s.buildAccessLog(cfg, g); err != nil {
+		return err
+	}
+	return s.buildFront(cfg, g)
+}
+
+// buildSites makes the pools, and the sites whose routes lead to them.
+func (s *Server) buildSites(cfg *config.Config, g *generation) error {
 	for i := range cfg.Pools {
 		if err := s.buildPool(&cfg.Pools[i], g); err != nil {
 			return err
@@ -63,10 +80,7 @@ func (s *Server) buildParts(cfg *config.Config, g *generation) error {
 			return err
 		}
 	}
-	if err := s.buildAccessLog(cfg, g); err != nil {
-		return err
-	}
-	return s.buildFront(cfg, g)
+	return nil
 }
 
 // siteRun is what a site keeps over reloads: its series and its maintenance switch.
@@ -129,14 +143,15 @@ func (s *Server) buildRoute(c *config.Route, site *proxy.Site, g *generation) er
 	if err != nil {
 		return err
 	}
+	target := &proxy.Route{
+		Prefix: c.Path, Action: action,
+		Request:  headerRules(&c.RequestHeaders),
+		Response: headerRules(&c.ResponseHeaders),
+	}
+	g.routes[target] = c
 	site.Paths.Add(&route.Rule[*proxy.Route]{
 		Pattern: c.Pattern, Path: c.Path, Exact: c.Exact, Methods: c.Methods, Headers: headers(c.Headers),
-		Access: route.Access{Allow: c.Allow, Deny: c.Deny},
-		Action: &proxy.Route{
-			Prefix: c.Path, Action: action,
-			Request:  headerRules(&c.RequestHeaders),
-			Response: headerRules(&c.ResponseHeaders),
-		},
+		Access: route.Access{Allow: c.Allow, Deny: c.Deny}, Action: target,
 	})
 	return nil
 }

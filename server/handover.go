@@ -42,11 +42,35 @@ const (
 // errCannotHandOver says that this program is not one that a new one can be started from.
 var errCannotHandOver = errors.New("this process was not told which program to start")
 
+// errStopping and errHandedOver say that this process takes on nothing new.
+var (
+	errStopping   = errors.New("this process is stopping")
+	errHandedOver = errors.New("a new process serves by now")
+)
+
+// settled returns why nothing is to change any more, nil if it may. The caller holds reloading.
+func (s *Server) settled() error {
+	switch {
+	case s.handedOver.Load():
+		return errHandedOver
+	case s.stopping.Err() != nil:
+		return errStopping
+	}
+	return nil
+}
+
 // HandOver starts the program anew, hands it the listening sockets, and returns when it serves; what
-// is left to do here is Stop. On an error the new process is gone and nothing has changed.
+// is left to do here is Stop. On an error the new process is gone and nothing has changed. Stop ends it early.
 func (s *Server) HandOver(ctx context.Context) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	if err := s.settled(); err != nil {
+		s.log.Error("cannot hand over", "error", err)
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.stopping, func() { cancel(errStopping) })()
 	if len(s.opt.Command) == 0 {
 		return errCannotHandOver
 	}
@@ -57,6 +81,10 @@ func (s *Server) HandOver(ctx context.Context) error {
 		return err
 	}
 	s.handedOver.Store(true)
+	s.front.LeaveFiles()
+	if s.admin != nil {
+		front.LeaveFile(s.admin.listener)
+	}
 	s.notify(fmt.Sprintf("MAINPID=%d\nREADY=1", pid))
 	s.log.Info("a new process serves", "pid", pid)
 	return nil
@@ -195,7 +223,8 @@ func (h *handover) listeners(wanted []front.ListenerOptions, inherited map[strin
 	return nil
 }
 
-// takeAdmin returns the admin listener for address if it is handed over; else nil.
+// takeAdmin returns the admin listener for address if it is handed over; else nil. It does so once: the
+// descriptor's number means something else afterwards.
 func (h *handover) takeAdmin(address string) (net.Listener, error) {
 	if h == nil {
 		return nil, nil
@@ -204,7 +233,19 @@ func (h *handover) takeAdmin(address string) (net.Listener, error) {
 	if !ok {
 		return nil, nil
 	}
+	delete(h.Admin, address)
 	return fromDescriptor(fd)
+}
+
+// closeRest closes an admin listener that nobody wants: its clients would hang.
+func (h *handover) closeRest() {
+	if h == nil {
+		return
+	}
+	for _, fd := range h.Admin {
+		_ = unix.Close(fd)
+	}
+	h.Admin = nil
 }
 
 func fromDescriptor(fd int) (net.Listener, error) {

@@ -34,9 +34,15 @@ type running struct {
 // $DIR in it is a folder of the test's own.
 func start(t testing.TB, text string) *running {
 	t.Helper()
+	return startCommand(t, text)
+}
+
+// startCommand is start for a balancer that hands over to a program.
+func startCommand(t testing.TB, text string, command ...string) *running {
+	t.Helper()
 	r := &running{t: t, dir: t.TempDir()}
 	r.set(text)
-	r.Server = server.New(server.Options{Version: "test", Load: func() (*config.Config, config.Diagnostics) {
+	r.Server = server.New(server.Options{Version: "test", Command: command, Load: func() (*config.Config, config.Diagnostics) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return config.Parse([]config.Source{{Name: filepath.Join(r.dir, "lb.hcl"), Text: []byte(r.text)}})

@@ -52,6 +52,8 @@ type Server struct {
 
 	background context.Context // of every goroutine; ends when all traffic has
 	stopAll    context.CancelFunc
+	stopping   context.Context // ends when Stop begins
+	beginStop  context.CancelFunc
 	running    sync.WaitGroup
 	ready      atomic.Bool
 	taken      *handover // from the process before; nil: there was none
@@ -94,6 +96,7 @@ func (s *Server) Start() error {
 		s.log.Warn(d.Summary, "at", d.Pos.String())
 	}
 	s.background, s.stopAll = context.WithCancel(context.Background())
+	s.stopping, s.beginStop = context.WithCancel(s.background)
 	s.registry = telemetry.NewRegistry()
 	s.registry.BuildInfo(s.opt.Version)
 	s.scope = s.registry.NewScope()
@@ -145,6 +148,7 @@ func (s *Server) startParts(cfg *config.Config) error {
 		gen.discard()
 		return errors.Join(err, s.closeFront())
 	}
+	s.taken.closeRest()
 	s.cache.Start(s.background)
 	s.goRun(s.housekeeping)
 	s.commit(gen)
@@ -240,6 +244,10 @@ func (s *Server) giveBackMemory(most int) int {
 func (s *Server) Reload(context.Context) (string, error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	if err := s.settled(); err != nil {
+		s.log.Error("reload refused", "error", err)
+		return err.Error(), err
+	}
 	s.notifyReloading()
 	defer s.notify(daemon.SdNotifyReady)
 	cfg, diags := s.opt.Load()
@@ -315,15 +323,18 @@ func (s *Server) Reopen() {
 
 // Stop drains and ends: no longer ready, for shutdown.delay still serving, then no new
 // connections, at most shutdown.grace for the requests in flight. hurry ends the waiting. After
-// HandOver another process serves, so that there is no delay.
+// HandOver another process serves, so that there is no delay. A reload under way is waited for, and a new process that
+// does not serve yet is ended.
 func (s *Server) Stop(hurry context.Context) error {
+	s.beginStop()
+	s.reloading.Lock() // from here on nobody takes it for long: see settled
+	run := s.admin
+	s.reloading.Unlock()
 	cfg := s.current.Load().config.Shutdown
 	s.ready.Store(false)
 	if s.handedOver.Load() {
 		cfg.Delay = 0
-		s.reloading.Lock()
-		s.admin.stop() // whoever asks the admin listener means the new process
-		s.reloading.Unlock()
+		run.stop() // whoever asks the admin listener means the new process
 	} else {
 		s.notify(daemon.SdNotifyStopping)
 	}

@@ -161,6 +161,8 @@ func TestBackendComesBack(t *testing.T) {
 	lbtest.Eventually(t, "an answer from the backend", func() bool { return lb.get("/").Status() == 200 })
 	b.Kill()
 	lb.wantMetric(`lb_backend_up{pool="app",backend="`+address+`"}`, "0")
+	// What is told follows what is counted.
+	lbtest.Eventually(t, "the last change in the log", func() bool { return strings.Contains(lb.read("lb.log"), "from=up to=down") })
 	log := lb.read("lb.log")
 	for _, line := range []string{"from=unknown to=down", "from=down to=up", "from=up to=down"} {
 		if strings.Count(log, line) != 1 {

@@ -89,3 +89,75 @@ func TestIdleTunnel(t *testing.T) {
 	lb.wantMetric(`lb_upgraded_connections{site="s"}`, "0")
 	lbtest.Eventually(t, "the reason in the log", func() bool { return strings.Contains(lb.read("access.log"), "nothing was sent either way for 400ms") })
 }
+
+// TestTunnelReset: when one side of an upgraded connection fails the other learns it at once, even if it is
+// silent and may be so for long.
+func TestTunnelReset(t *testing.T) {
+	for _, protocol := range []string{"websocket", "x"} {
+		for _, side := range []string{"client", "backend"} {
+			t.Run(protocol+" "+side, func(t *testing.T) {
+				reset, ended := make(chan struct{}), make(chan struct{})
+				b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+					_ = c.SetDeadline(time.Time{}) // so that its end is the balancer's doing
+					c.ReadHead()
+					c.Send(strings.ReplaceAll(goWebSocket, "websocket", protocol))
+					if side == "backend" {
+						<-reset
+						c.Reset()
+						return
+					}
+					_, _ = c.Ended()
+					close(ended)
+				})
+				lb := start(t, proxyTo("", b.Addr))
+				c := lb.dial()
+				c.Send(strings.ReplaceAll(askWebSocket, "websocket", protocol))
+				c.ReadHead()
+				lb.wantMetric(`lb_upgraded_connections{site="s"}`, "1")
+				if side == "client" {
+					c.Reset()
+					lbtest.Wait(t, "the backend's connection ends", ended)
+				} else {
+					close(reset)
+					if rest, _ := c.Ended(); rest != "" {
+						t.Errorf("read %q", rest)
+					}
+				}
+				lb.wantMetric(`lb_upgraded_connections{site="s"}`, "0")
+			})
+		}
+	}
+}
+
+// TestHalfOfWebSocket: a side that has ended its stream can say nothing more, not even close, so a WebSocket
+// ends then, although the other side keeps its connection; what that had under way still arrives.
+func TestHalfOfWebSocket(t *testing.T) {
+	for _, side := range []string{"client", "backend"} {
+		t.Run(side, func(t *testing.T) {
+			done := make(chan struct{})
+			defer close(done)
+			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+				c.ReadHead()
+				c.Send(goWebSocket)
+				if side == "backend" {
+					c.CloseWrite()
+				} else if rest, orderly := c.Ended(); rest == "" && orderly {
+					c.Send("\x82\x04abcd")
+				}
+				<-done
+			})
+			lb := start(t, proxyTo("", b.Addr))
+			c := lb.dial()
+			c.Send(askWebSocket)
+			c.ReadHead()
+			if side == "client" {
+				c.CloseWrite()
+				c.Expect(t, "\x82\x04abcd")
+			}
+			if rest, orderly := c.Ended(); rest != "" || !orderly {
+				t.Errorf("read %q, orderly %v", rest, orderly)
+			}
+			lb.wantMetric(`lb_upgraded_connections{site="s"}`, "0")
+		})
+	}
+}

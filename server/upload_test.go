@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,5 +182,50 @@ func TestUnaskedUpgradeDuringUpload(t *testing.T) {
 			t.Fatalf("%d %v", r.Status(), r.Err)
 		}
 		c.Close()
+	}
+}
+
+// TestEarlyAnswerToStuckUpload: a refusal gets through to a client whose body is stuck, since the backend does not
+// read it: the connection is not reset while the client still sends.
+func TestEarlyAnswerToStuckUpload(t *testing.T) {
+	answer := make(chan struct{})
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		c.ReadHead()
+		<-answer
+		c.Send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+		<-answer
+	})
+	defer close(answer)
+	lb := start(t, proxyTo(streaming, b.Addr))
+	c := lb.dial()
+	var sent atomic.Int64
+	ended := make(chan error, 1)
+	const size = 64 << 20
+	c.Send(fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", size))
+	go func() {
+		piece := make([]byte, 64<<10)
+		for sent.Load() < size {
+			n, err := c.Write(piece)
+			sent.Add(int64(n))
+			if err != nil {
+				ended <- err
+				return
+			}
+		}
+		ended <- nil
+	}()
+	for last := int64(-1); last != sent.Load() || last == 0; { // until nothing moves any more
+		last = sent.Load()
+		time.Sleep(200 * time.Millisecond)
+	}
+	answer <- struct{}{}
+	if r := c.ReadResponse("POST"); r.Status() != 413 || r.Body != "big" {
+		t.Errorf("%q %q %v", r.Head, r.Body, r.Err)
+	}
+	if err, _ := lbtest.Wait(t, "the end of the body", ended); err != nil {
+		t.Errorf("after %d bytes: %v", sent.Load(), err)
+	}
+	if rest, orderly := c.Ended(); rest != "" || !orderly {
+		t.Errorf("then %q, orderly %v", rest, orderly)
 	}
 }

@@ -125,6 +125,9 @@ func newDir(c *Cache, o DirOptions) (*Dir, error) {
 	return d, nil
 }
 
+// Root returns the absolute path of the directory that is served.
+func (d *Dir) Root() string { return d.path }
+
 func (d *Dir) visible(path string) bool { return d.dotfiles || !hidden(path) }
 
 // Close gives the Dir back. With the last user's Close its files leave the memory; what is

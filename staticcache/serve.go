@@ -63,11 +63,7 @@ func (d *Dir) serveFromDisk(w ResponseWriter, r *Request) (Result, error) {
 
 func (d *Dir) find(w ResponseWriter, r *Request, path string) (Result, error) {
 	now, epoch := d.cache.clock.Load(), d.epoch.Load()
-	root, err := d.current()
-	if err != nil {
-		return refusal(err)
-	}
-	kind, name, info, err := d.resolve(root, path)
+	root, kind, name, info, err := d.locate(path)
 	switch {
 	case err != nil:
 		return refusal(err)
@@ -97,6 +93,14 @@ func (d *Dir) find(w ResponseWriter, r *Request, path string) (Result, error) {
 		d.keep(alias)
 	}
 	return Answered, d.answerCached(w, r, e, hit)
+}
+
+// locate finds out on the disk what a clean path leads to.
+func (d *Dir) locate(path string) (root *os.Root, kind outcome, name string, info fs.FileInfo, err error) {
+	if root, err = d.current(); err == nil {
+		kind, name, info, err = d.resolve(root, path)
+	}
+	return root, kind, name, info, err
 }
 
 // body returns the cached body of a file that was resolved just now.

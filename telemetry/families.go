@@ -23,6 +23,7 @@ var families = map[string]family{
 	"lb_request_bytes_total":      {counter, "Bytes of request bodies received."},
 	"lb_response_bytes_total":     {counter, "Bytes of answers sent, heads included."},
 	"lb_requests_in_flight":       {gauge, "Requests being answered now."},
+	"lb_upgraded_connections":     {gauge, "Of the requests in flight: WebSockets and other upgraded connections."},
 	"lb_rejected_requests_total":  {counter, "Requests that lb refused itself, by reason."},
 
 	"lb_handler_panics_total": {counter, "Requests answered 500 because of a fault in lb itself."},

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/internal/poison"
 	"lb/internal/progress"
 	"lb/internal/wire"
 )
@@ -217,6 +218,7 @@ func (c *Conn) enlarge() {
 	large := largeBuffers.Get().(*[]byte)
 	c.w = copy(*large, (*c.buf)[c.r:c.w])
 	c.r = 0
+	poison.Fill(*c.buf)
 	smallBuffers.Put(c.buf)
 	c.buf = large
 }
@@ -359,6 +361,7 @@ func (c *Conn) release() {
 	if c.buf == nil {
 		return
 	}
+	poison.Fill(*c.buf)
 	if len(*c.buf) == smallBuffer {
 		smallBuffers.Put(c.buf)
 	} else {

@@ -15,10 +15,12 @@ type Stream = interface {
 }
 
 // Tunnel returns the bytes that came behind a 101, and the connection itself without deadlines:
-// both are the caller's from now on. Done still has to be called, and closes it.
+// both are the caller's from now on. Head is gone, and its buffer given back, since a tunnel may live
+// for long. Done still has to be called, and closes the connection.
 func (c *Conn) Tunnel() (unread []byte, stream Stream) {
-	c.Head.Close = true
 	unread = append(unread, (*c.buf)[c.r:c.w]...)
+	c.release()
+	c.Head.Close = true
 	c.nc.RenewRead(0)
 	c.nc.RenewWrite(0)
 	return unread, tunnel{&c.nc}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -43,30 +44,6 @@ func statusCommand(args []string, s streams) int {
 	return result(err, s)
 }
 
-func stateCommand(state string, args []string, s streams) int {
-	flags := newFlags(state, s)
-	client := clientFlags(flags)
-	rest, status, ok := parse(flags, args, 1)
-	if !ok {
-		return status
-	}
-	pool, backend, found := "", "", false
-	if len(rest) == 1 {
-		pool, backend, found = strings.Cut(rest[0], "/")
-	}
-	if !found || pool == "" || backend == "" {
-		fmt.Fprintf(s.err, "lb: name the backend as POOL/BACKEND: lb %s app/127.0.0.1:5000\n", state)
-		return exitUsage
-	}
-	ctx, cancel := soon()
-	defer cancel()
-	err := client.SetAdmin(ctx, pool, backend, state)
-	if err == nil {
-		fmt.Fprintf(s.out, "%s in pool %s: %s\n", backend, pool, state)
-	}
-	return result(err, s)
-}
-
 func reloadCommand(args []string, s streams) int {
 	flags := newFlags("reload", s)
 	client := clientFlags(flags)
@@ -88,10 +65,16 @@ func reloadCommand(args []string, s streams) int {
 	return result(err, s)
 }
 
+// result prints an error, if there is one, and returns the exit status: a request that the
+// balancer finds senseless is wrong usage.
 func result(err error, s streams) int {
-	if err != nil {
-		fmt.Fprintf(s.err, "lb: %v\n", err)
-		return exitFail
+	if err == nil {
+		return exitOK
 	}
-	return exitOK
+	fmt.Fprintf(s.err, "lb: %v\n", err)
+	var refused *admin.ResponseError
+	if errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
+		return exitUsage
+	}
+	return exitFail
 }

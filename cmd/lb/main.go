@@ -33,7 +33,10 @@ const usage = `lb is an HTTP load balancer.
   lb check  -config lb.hcl               validate the configuration
   lb fmt    lb.hcl                       rewrite it in canonical style
   lb status                              the pools of the running balancer
+  lb top                                 the same live, with rates; -n N prints N tables
   lb drain|maint|ready POOL/BACKEND      set a backend's admin state
+  lb explain URL                         what a request meets: site, route, pool, backends, and why
+  lb weight POOL/BACKEND N               set its weight; 0 for the configured one
   lb reload                              reload the running balancer's configuration
   lb version
 
@@ -72,6 +75,8 @@ func command(args []string, s streams) int {
 		return statusCommand(args, s)
 	case "drain", "maint", "ready":
 		return stateCommand(name, args, s)
+	case "weight":
+		return weightCommand(args, s)
 	case "reload":
 		return reloadCommand(args, s)
 	case "version":
@@ -80,9 +85,10 @@ func command(args []string, s streams) int {
 	case "help":
 		fmt.Fprint(s.out, usage)
 		return exitOK
-	case "top", "explain":
-		fmt.Fprintf(s.err, "lb: %q is not available in this version; try \"lb status\"\n", name)
-		return exitUsage
+	case "explain":
+		return explainCommand(args, s)
+	case "top":
+		return topCommand(args, s)
 	}
 	fmt.Fprintf(s.err, "lb: there is no command %q\n\n%s", name, usage)
 	return exitUsage

@@ -109,7 +109,7 @@ func serve(opt server.Options, s streams, started func(*server.Server)) int {
 		}
 		switch sig {
 		case syscall.SIGHUP:
-			_, _ = srv.Reload(context.Background()) // which logs how it went
+			go func() { _, _ = srv.Reload(context.Background()) }() // it logs how it went, and may wait for a HandOver
 		case syscall.SIGUSR1:
 			srv.Reopen()
 		case syscall.SIGUSR2:

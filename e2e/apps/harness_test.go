@@ -31,9 +31,18 @@ var (
 	scratch string
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if address := os.Getenv(echoAddress); address != "" {
+		fmt.Fprintln(os.Stderr, serveEcho(address))
+		os.Exit(1)
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
+	if address := os.Getenv(workerAddress); address != "" {
+		return work(address)
+	}
 	var err error
 	if root, err = filepath.Abs("../.."); err != nil {
 		panic(err)

@@ -1,6 +1,7 @@
 package lbtest
 
 import (
+	"crypto/tls"
 	"net"
 	"strconv"
 	"strings"
@@ -13,6 +14,18 @@ func Dial(t testing.TB, address string) *Conn {
 	t.Helper()
 	kind, rest := network(address)
 	nc, err := net.Dial(kind, rest)
+	if err != nil {
+		t.Fatalf("cannot connect: %v", err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	return newConn(nc)
+}
+
+// DialTLS is Dial through TLS.
+func DialTLS(t testing.TB, address string, conf *tls.Config) *Conn {
+	t.Helper()
+	network, rest := network(address)
+	nc, err := tls.Dial(network, rest, conf)
 	if err != nil {
 		t.Fatalf("cannot connect: %v", err)
 	}

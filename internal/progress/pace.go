@@ -27,6 +27,9 @@ func (p *Pace) Moved(n int, wait time.Duration) bool {
 	return enough
 }
 
+// Begin forgets what was before.
+func (p *Pace) Begin() { p.waited, p.moved = 0, 0 }
+
 // SetWritePace bounds how slowly the peer may take what is written; a write to a slower one fails
 // with os.ErrDeadlineExceeded. It is to be set before the first write.
 func (c *Conn) SetWritePace(rate int64, window time.Duration) {

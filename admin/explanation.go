@@ -1,0 +1,87 @@
+package admin
+
+import "lb/pool"
+
+// Question is a request to explain. It is not sent anywhere.
+type Question struct {
+	Method string   // "": GET
+	URL    string   // "http://host:port/path?query" or "https://…"
+	Header []string // "Name: value"
+	Client string   // the address that the request comes from; "": not known
+}
+
+// Explanation is what a request would meet, in the order in which it meets it, and why. It ends where the
+// request would end: without a site there is no route.
+type Explanation struct {
+	Method string `json:"method"`
+	URL    string `json:"url"`
+	// Offline says that this is from a configuration alone: nobody knows the states of the backends.
+	Offline bool `json:"offline,omitempty"`
+
+	Listeners []ExplainedListener `json:"listeners"`
+	Client    string              `json:"client,omitempty"` // whom rules go by
+	Host      string              `json:"host,omitempty"`
+	Site      *ExplainedSite      `json:"site,omitempty"`
+	Path      string              `json:"path,omitempty"` // decoded and cleaned, as rules and files are matched by
+	Routes    []ExplainedRoute    `json:"routes,omitempty"`
+	Rules     []ExplainedRule     `json:"rules,omitempty"` // of the chosen route
+	Files     *ExplainedFiles     `json:"files,omitempty"`
+	Answer    *ExplainedAnswer    `json:"answer,omitempty"` // nil: a backend answers
+	Pools     []ExplainedPool     `json:"pools,omitempty"`
+	Notes     []string            `json:"notes,omitempty"` // what to know besides
+}
+
+// ExplainedListener is a listener that the request could come by.
+type ExplainedListener struct {
+	Address       string `json:"address"`
+	TLS           bool   `json:"tls"`
+	RedirectHTTPS bool   `json:"redirect_https,omitempty"`
+	Why           string `json:"why,omitempty"` // if it is not by the URL's scheme and port
+}
+
+// ExplainedSite is the site that serves the host.
+type ExplainedSite struct {
+	Name string `json:"name"`
+	Why  string `json:"why"`
+}
+
+// ExplainedRoute is a route whose path covers the request's; one at most is chosen.
+type ExplainedRoute struct {
+	Pattern string `json:"pattern"`
+	Chosen  bool   `json:"chosen"`
+	Why     string `json:"why"`
+	Where   string `json:"where,omitempty"` // file, line and column in the configuration
+}
+
+// ExplainedRule is one thing that the route demands or does, by the name of its attribute or block.
+type ExplainedRule struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// ExplainedFiles are how a static route looks for a file.
+type ExplainedFiles struct {
+	Root  string `json:"root"`
+	Path  string `json:"path"` // that is looked up below the root
+	File  string `json:"file,omitempty"`
+	Found string `json:"found"` // in words
+}
+
+// ExplainedAnswer is what lb answers itself.
+type ExplainedAnswer struct {
+	Status   int    `json:"status"`
+	Reason   string `json:"reason"`
+	Allow    string `json:"allow,omitempty"`
+	Location string `json:"location,omitempty"`
+}
+
+// ExplainedPool is a pool that the request would go to.
+type ExplainedPool struct {
+	Share   float64 `json:"share"`  // of the route's requests: 1 is all
+	Target  string  `json:"target"` // that the backend is asked for
+	Host    string  `json:"host"`   // of the Host field that it gets
+	HashKey string  `json:"hash_key,omitempty"`
+	KeyWhy  string  `json:"key_unknown,omitempty"` // why nobody can tell whose the key is
+	pool.Prospects
+	Retry string `json:"retry"`
+}

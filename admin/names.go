@@ -1,0 +1,57 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// shownNames is how many names an error lists at most.
+const shownNames = 10
+
+// instead ends the message about a name that does not exist: with the one that was probably meant, and
+// those there are.
+func instead(name string, known []string) string {
+	if len(known) == 0 {
+		return ": there is none"
+	}
+	text := ""
+	if guess := nearest(name, known); guess != "" {
+		text = fmt.Sprintf("; did you mean %q?", guess)
+	} else {
+		text = "."
+	}
+	list := strings.Join(known[:min(len(known), shownNames)], ", ")
+	if more := len(known) - shownNames; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return text + " There are: " + list
+}
+
+// nearest returns the name that a misspelt one was probably meant to be, or "": one that differs in up to a third of its
+// letters, or, of an address, the only one with that port.
+func nearest(name string, known []string) string {
+	if len(name) > 64 {
+		return "" // the distance takes time with the square of the length
+	}
+	best, least := "", 1+min(2, max(1, len(name)/3))
+	for _, k := range known {
+		if d := levenshtein.Distance(name, k, nil); d < least {
+			best, least = k, d
+		}
+	}
+	if best != "" {
+		return best
+	}
+	tail := ":" + name[strings.LastIndexByte(name, ':')+1:]
+	for _, k := range known {
+		if strings.HasSuffix(k, tail) {
+			if best != "" {
+				return ""
+			}
+			best = k
+		}
+	}
+	return best
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"lb/admin"
+	"lb/config"
+	"lb/server"
+)
+
+func explainCommand(args []string, s streams) int {
+	flags := newFlags("explain", s)
+	client := clientFlags(flags)
+	var q admin.Question
+	flags.StringVar(&q.Method, "method", "GET", "the request's method")
+	flags.StringVar(&q.Client, "client", "", "the `address` that the request comes from, for allow, deny and hash_key")
+	flags.Func("header", "a header field of the request, as `\"Name: value\"`; may be given several times", func(line string) error {
+		q.Header = append(q.Header, line)
+		return nil
+	})
+	file := flags.String("config", "", "explain from this configuration instead of asking a running balancer")
+	raw := flags.Bool("json", false, "print the answer as JSON")
+	rest, status, ok := parse(flags, args, 1)
+	if !ok {
+		return status
+	}
+	if len(rest) == 0 {
+		fmt.Fprintln(s.err, "lb: say which URL to explain: lb explain http://clock.example.com/images/clock.svg")
+		return exitUsage
+	}
+	q.URL = rest[0]
+	e, status := explanation(client, *file, q, s)
+	if e == nil {
+		return status
+	}
+	if *raw {
+		encoder := json.NewEncoder(s.out)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		return result(encoder.Encode(e), s)
+	}
+	return result(admin.WriteExplanation(s.out, e), s)
+}
+
+// explanation asks the running balancer, or reads the file if one is named. Nil says that it has
+// printed why not, and the status to exit with.
+func explanation(client *admin.Client, file string, q admin.Question, s streams) (*admin.Explanation, int) {
+	if err := server.CheckQuestion(q); err != nil {
+		fmt.Fprintf(s.err, "lb: %v\n", err)
+		return nil, exitUsage
+	}
+	if file != "" {
+		cfg, diags := config.Load(file)
+		if diags.HasErrors() {
+			_ = diags.WriteText(s.err)
+			return nil, exitFail
+		}
+		e, err := server.ExplainConfig(cfg, q)
+		if err != nil {
+			return nil, result(err, s)
+		}
+		return e, exitOK
+	}
+	ctx, cancel := soon()
+	defer cancel()
+	e, err := client.Explain(ctx, q)
+	if err != nil {
+		return nil, result(err, s)
+	}
+	return e, exitOK
+}

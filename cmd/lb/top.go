@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"lb/admin"
+)
+
+func topCommand(args []string, s streams) int {
+	flags := newFlags("top", s)
+	top := admin.Top{Client: clientFlags(flags)}
+	flags.DurationVar(&top.Interval, "interval", time.Second, "the time between two looks")
+	flags.IntVar(&top.Rounds, "n", 0, "how often to look; 0: until q or Ctrl-C")
+	if _, status, ok := parse(flags, args, 0); !ok {
+		return status
+	}
+	if top.Interval < 100*time.Millisecond || top.Rounds < 0 {
+		fmt.Fprintln(s.err, "lb: -interval must be at least 100ms, and -n not below 0")
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if out, ok := s.out.(*os.File); ok && admin.IsTerminal(out) {
+		return result(top.Show(ctx, os.Stdin, out), s)
+	}
+	return result(top.Print(ctx, s.out), s)
+}

@@ -1,0 +1,163 @@
+//go:build e2e
+
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The settings that decide what a client may see; the least of them, as reloads change some.
+const (
+	attempts      = 2               // retry.attempts
+	shortestReply = 1 * time.Second // timeouts.response
+	shortestIdle  = 1 * time.Second // timeouts.idle
+	// slack is how much later than the fault its effect may be noticed, and how far apart samples are.
+	slack = 300 * time.Millisecond
+)
+
+// line is what the access log says about a request that lb answered itself.
+type line struct {
+	ID      string `json:"request_id"`
+	Backend string `json:"backend"`
+	Status  int    `json:"status"`
+	Tries   int    `json:"tries"`
+	Error   string `json:"error"`
+}
+
+// evidence is what is known about a request from elsewhere than its client.
+type evidence struct {
+	arrivals []arrival
+	logged   *line // nil: nothing
+	// harmed returns the faults of a backend, by its address or name, between two moments.
+	harmed func(backend string, from, to time.Time) []kind
+	// usable is the least number of usable backends, exhausted and refused whether the pool's retry budget
+	// was spent and its queue turned requests away, between two moments.
+	usable             func(from, to time.Time) int
+	exhausted, refused func(from, to time.Time) bool
+}
+
+// judge tells which promise allows an outcome; ok is false if none does.
+func judge(o *outcome, e *evidence) (why string, ok bool) {
+	switch {
+	case o.wrong != "":
+		return o.wrong, false
+	case !o.idempotent() && len(e.arrivals) > 1:
+		return fmt.Sprintf("a POST reached backends %d times", len(e.arrivals)), false
+	case o.left():
+		return "the client left", true
+	case o.status == 0:
+		return fmt.Sprint(o.err), false
+	case !o.whole:
+		return judgeCut(o, e)
+	case o.origin != "":
+		return judgeAnswer(o, e)
+	case e.logged == nil || e.logged.Status != o.status:
+		return fmt.Sprintf("status %d is not in the access log", o.status), false
+	case o.status == 502:
+		return judgeBadGateway(o, e)
+	case o.status == 503:
+		return judgeUnavailable(o, e)
+	case o.status == 504:
+		return judgeTimeout(o, e)
+	}
+	return fmt.Sprintf("status %d", o.status), false
+}
+
+// judgeAnswer: a whole answer of a backend that read the whole request.
+func judgeAnswer(o *outcome, e *evidence) (string, bool) {
+	for _, a := range e.arrivals {
+		if a.backend.name == o.origin && a.whole && a.begun {
+			if o.status == 200 {
+				return "answered", true
+			}
+			return "the backend's own 503", true
+		}
+	}
+	return "an answer that no backend gave", false
+}
+
+// judgeCut: an answer may end early only where the backend did, or stopped for longer than the idle timeout.
+func judgeCut(o *outcome, e *evidence) (string, bool) {
+	if o.origin == "" {
+		return fmt.Sprintf("lb's own %d is not whole: %v", o.status, o.err), false
+	}
+	faults := e.harmed(o.origin, o.start.Add(-slack), o.end)
+	if ends(faults) {
+		return "cut in its body by the backend", true
+	}
+	if slices.Contains(faults, hang) && o.end.Sub(o.start) >= shortestIdle {
+		return "its backend hung in its body", true
+	}
+	return fmt.Sprintf("cut, but %s had only %v: %v", o.origin, faults, o.err), false
+}
+
+// ends reports whether one of the faults ends connections.
+func ends(faults []kind) bool {
+	return slices.ContainsFunc(faults, func(k kind) bool { return k == reset || k == hiccup || k == die || k == cut })
+}
+
+func judgeBadGateway(o *outcome, e *evidence) (string, bool) {
+	faults := e.harmed(e.logged.Backend, o.start.Add(-slack), o.end)
+	spent, none := noMoreTries(o, e)
+	if strings.Contains(e.logged.Error, "could not be reached") {
+		// Nothing was sent, so that any request must be tried elsewhere.
+		if !ends(faults) && !slices.Contains(faults, refuse) {
+			return fmt.Sprintf("%s had only %v", e.logged.Backend, faults), false
+		}
+		return "refused; " + spent, none
+	}
+	if !ends(faults) {
+		return fmt.Sprintf("%s had only %v", e.logged.Backend, faults), false
+	}
+	for _, a := range e.arrivals {
+		if a.begun && a.backend.link.address == e.logged.Backend {
+			return "cut in the head, or before a byte of the body went on", true
+		}
+	}
+	switch {
+	case !o.idempotent():
+		return "a POST in flight on a backend that died", true
+	case o.streamed():
+		return "a large body in flight to a backend that died", true
+	}
+	return "died; " + spent, none
+}
+
+// noMoreTries tells why a request was not tried once more.
+func noMoreTries(o *outcome, e *evidence) (string, bool) {
+	from, to := o.start.Add(-slack), o.end.Add(slack)
+	switch {
+	case e.logged.Tries > attempts:
+		return "all tries were used", true
+	case e.exhausted(from, to):
+		return "the retry budget was spent", true
+	case e.usable(from, to) <= 1:
+		return "no other backend was usable", true
+	case e.refused(from, to):
+		return "the queue for another backend was full or too slow", true
+	}
+	return fmt.Sprintf("only %d tries", e.logged.Tries), false
+}
+
+func judgeUnavailable(o *outcome, e *evidence) (string, bool) {
+	from, to := o.start.Add(-slack), o.end.Add(slack)
+	if strings.Contains(e.logged.Error, "usable") {
+		n := e.usable(from, to)
+		return fmt.Sprintf("no usable backend (%d seen)", n), n == 0
+	}
+	return "the queue: " + e.logged.Error, e.refused(from, to)
+}
+
+func judgeTimeout(o *outcome, e *evidence) (string, bool) {
+	faults := e.harmed(e.logged.Backend, o.start.Add(-slack), o.end)
+	switch {
+	case !slices.Contains(faults, hang):
+		return fmt.Sprintf("%s had only %v", e.logged.Backend, faults), false
+	case o.end.Sub(o.start) < shortestReply:
+		return fmt.Sprintf("timed out after %v", o.end.Sub(o.start)), false
+	}
+	return "its backend hung for longer than the timeout", true
+}

@@ -1,0 +1,157 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Predictable is a Picker whose choice follows from the key and the loads of the moment, without chance
+// or a rotation.
+type Predictable interface {
+	Picker
+	// Prefer returns whom Pick would choose now, nil if nobody has room, and whose the key is when
+	// nobody is full or overloaded. It reserves nothing.
+	Prefer(key uint64) (now, own *Backend)
+}
+
+// Prospects are a pool as a request that comes now would find it, in the shape of the admin API.
+type Prospects struct {
+	Name    string `json:"name"`
+	Balance string `json:"balance"`
+	// Tier says among whom the algorithm chooses: primary, panic, backup, unknown or none.
+	Tier     string     `json:"tier"`
+	Why      string     `json:"why"`
+	Waiting  int        `json:"waiting"`          // requests in the queue
+	Sticky   string     `json:"sticky,omitempty"` // what became of the value that a client of a sticky pool brings
+	Choice   string     `json:"choice,omitempty"` // who would have the request, if that can be told
+	Own      string     `json:"own,omitempty"`    // whose the request's key is, if another has it now
+	Backends []Prospect `json:"backends"`
+}
+
+// Prospect is one backend as a request that comes now would find it.
+type Prospect struct {
+	BackendStatus
+	Used  bool       `json:"used"`            // the algorithm chooses among these
+	Room  bool       `json:"room"`            // another request would fit in
+	Why   string     `json:"why,omitempty"`   // why it is not used, or has no room; or why in spite of its state it is
+	Since *time.Time `json:"since,omitempty"` // when that began, where it is known
+	Until *time.Time `json:"until,omitempty"` // when an ejection ends
+}
+
+// Explain tells what Pick, or with a value PickSticky, would choose from. It reserves nothing. With keyed false the
+// key is not known.
+func (p *Pool) Explain(key uint64, keyed bool, value []byte) Prospects {
+	s := p.snapshot.Load()
+	out := Prospects{
+		Name: p.name, Balance: s.balance, Tier: s.tier.String(), Why: s.tier.reason(len(s.usable), len(s.members)),
+		Waiting: int(p.queue.waiting.Load()), Backends: make([]Prospect, len(s.members)),
+	}
+	room := len(s.usable) == 0
+	for i, b := range s.members {
+		out.Backends[i] = b.prospect(s.tier, slices.Contains(s.usable, b))
+		room = room || out.Backends[i].Used && out.Backends[i].Room
+	}
+	switch {
+	case room:
+	case s.queueLimit > 0:
+		out.Why += fmt.Sprintf(", but none has room: the request waits in the queue, as at most %d may", s.queueLimit)
+	default:
+		out.Why += ", but none has room, so the answer is 503"
+	}
+	if picker, ok := s.picker.(Predictable); ok && keyed && len(s.usable) > 0 {
+		now, own := picker.Prefer(key)
+		if now != nil {
+			out.Choice = now.address
+		}
+		if own != nil && own != now {
+			out.Own = own.address
+		}
+	}
+	if s.sticky != nil {
+		s.explainSticky(&out, value)
+	}
+	return out
+}
+
+// explainSticky says whose the client is.
+func (s *snapshot) explainSticky(out *Prospects, value []byte) {
+	switch own := s.sticky[string(value)]; {
+	case len(value) == 0:
+		out.Sticky = "the request brings no cookie, so that it may go to any"
+	case own == nil:
+		out.Sticky = "the cookie belongs to no backend of the pool, so that the request may go to any"
+	case !own.returning():
+		out.Sticky = "the cookie belongs to " + own.address + ", which cannot be used, so that the request goes to another"
+	default:
+		out.Sticky = "the cookie belongs to " + own.address
+		out.Choice, out.Own = own.address, ""
+	}
+}
+
+func (t tier) reason(used, members int) string {
+	switch t {
+	case tierPrimary:
+		return fmt.Sprintf("%d of %d backends are used", used, members)
+	case tierPanic:
+		return "panic: so few backends are usable that all of them are used, whatever the checks say"
+	case tierBackup:
+		return "no other backend is usable, so the backups are used"
+	case tierUnknown:
+		return "no backend is known to be up, so those that no check has looked at yet are used"
+	}
+	if members == 0 {
+		return "the pool has no backends"
+	}
+	return "no backend is usable, so the answer is 503"
+}
+
+func (b *Backend) prospect(t tier, used bool) Prospect {
+	s := b.state.Load()
+	_, room := b.Load()
+	out := Prospect{BackendStatus: b.Status(), Used: used, Room: room}
+	why, event := s.objection()
+	switch {
+	case why != "" && used && t == tierPanic:
+		out.Why = why + "; used all the same, as the pool is in panic"
+	case why != "":
+		out.Why = why
+	case !used && s.backup:
+		out.Why = "a backup: not needed while another backend is usable"
+	case s.passive == PassiveTrial && !room:
+		out.Why = "on trial, and its one request is on its way"
+	case s.passive == PassiveTrial:
+		out.Why = "on trial: one request at a time until one succeeds"
+	case !room:
+		out.Why = fmt.Sprintf("full: %d of %d requests in flight", b.InFlight(), s.maxConns)
+	}
+	if event != "" && s.change.To == event {
+		at := s.change.Time
+		out.Since = &at
+		if s.change.Reason != "" {
+			out.Why += " (" + s.change.Reason + ")"
+		}
+	}
+	if s.admin == Ready && s.active != ActiveDown && s.passive == PassiveEject {
+		until := s.until
+		out.Until = &until
+	}
+	return out
+}
+
+// objection is the reason why a backend is not usable, and what Change.To was when that began; empty if it is usable.
+func (s *state) objection() (why, event string) {
+	switch {
+	case s.admin == Drain:
+		return "drain: the administrator lets no new requests in", "drain"
+	case s.admin == Maint:
+		return "maint: the administrator lets no requests in", "maint"
+	case s.active == ActiveDown:
+		return "down: its health checks fail", "down"
+	case s.passive == PassiveEject:
+		return "ejected: requests to it failed", "ejected"
+	case s.active == ActiveUnknown:
+		return "unknown: no health check has looked at it yet", "unknown"
+	}
+	return "", ""
+}

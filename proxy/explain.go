@@ -1,0 +1,122 @@
+package proxy
+
+import (
+	"bytes"
+	"net/http"
+	"net/netip"
+
+	"lb/internal/wire"
+	"lb/route"
+)
+
+// Question is a request that is explained rather than answered.
+type Question struct {
+	Head []byte     // from the request line to the blank line, both included
+	Peer netip.Addr // who sends it; not valid: nobody knows
+	In   Inbound
+}
+
+// Explained is what a request would meet. What lies behind an obstacle is left out.
+type Explained struct {
+	// Status is what lb would answer itself, 0 if the rule's action answers; Reason says why.
+	Status   int
+	Reason   string
+	Allow    string // with 405: the methods
+	Location string // where the client would be sent, by whatever redirects
+
+	Host     string // the name alone, in lower case
+	Site     *Site  // nil: none
+	SiteName string // the host name of the site that matched, as configured; "" for the default site
+
+	Client  netip.Addr // whom rules go by; not valid if that is not known
+	Trusted bool       // the peer is a trusted proxy
+	// ClientDecides says that the rule has allow or deny and nobody knows the client.
+	ClientDecides bool
+
+	Path  string // that rules and files are matched by
+	Rules []route.Considered[*Route]
+	Rule  *route.Rule[*Route] // the chosen one, or nil
+	Ways  []Way               // if the rule forwards: one, or the shares of a split
+}
+
+// Way is how a request would go to one pool.
+type Way struct {
+	Forward *Forward
+	Weight  int    // of a split; else 1
+	Target  string // of the request as the backend would get it
+	Host    string // its Host field
+	Key     uint64 // what the pool hashes by
+	Keyed   bool   // the key is known
+	Cookie  []byte // of a sticky pool, as the request brings it; nil if it does not
+}
+
+// Explain goes the way of a request as Serve does, but counts, logs and answers nothing.
+func (s *State) Explain(q Question) Explained {
+	var head wire.RequestHead
+	if err := head.Check(q.Head); err != nil {
+		return Explained{Status: err.Status, Reason: err.Reason}
+	}
+	x := &Exchange{state: s, in: q.In}
+	x.read(head.Method, head.Target, q.Head[bytes.IndexByte(q.Head, '\n')+1:])
+	if x.err != nil {
+		return Explained{Status: http.StatusBadRequest, Reason: x.err.Error()}
+	}
+	x.identify(q.Peer.Unmap())
+	e := Explained{Host: string(x.host), Client: x.clientIP, Trusted: x.trusted}
+	var ok bool
+	if e.Site, e.SiteName, ok = s.Hosts.Explain(x.host); !ok {
+		e.Site = nil
+		e.refuse(noSite)
+		return e
+	}
+	x.site = e.Site
+	o, allow := x.find()
+	e.Path, e.Rule, e.Allow = string(x.clean), x.rule, allow
+	if x.clean != nil {
+		e.Rules = x.site.Paths.Explain(x.clean, x.Method, x.Fields)
+	}
+	if o == deniedClient && !x.clientIP.IsValid() {
+		e.ClientDecides, o = true, noObstacle
+	}
+	if o == plainConnection {
+		e.Location = string(x.httpsLocation())
+	}
+	if o != noObstacle {
+		e.refuse(o)
+		return e
+	}
+	e.follow(x, x.route.Action)
+	return e
+}
+
+func (e *Explained) refuse(o obstacle) { e.Status, e.Reason = o.status(), o.words() }
+
+// follow tells what the actions of this package would do.
+func (e *Explained) follow(x *Exchange, action Action) {
+	switch action := action.(type) {
+	case *Redirect:
+		e.Status, e.Reason = action.Status, "the route redirects"
+		e.Location = string(action.location(x))
+	case *Fixed:
+		e.Status, e.Reason = action.status, "the route has a fixed answer"
+	case *Forward:
+		e.Ways = append(e.Ways, action.explain(x, 1))
+	case *Split:
+		before := uint64(0)
+		for _, share := range action.shares {
+			e.Ways = append(e.Ways, share.forward.explain(x, int(share.upto-before)))
+			before = share.upto
+		}
+	}
+}
+
+func (f *Forward) explain(x *Exchange, weight int) Way {
+	w := Way{Forward: f, Weight: weight, Target: string(f.target(x, nil)), Host: f.Host, Key: f.HashKey.of(x)}
+	if w.Host == "" {
+		w.Host = string(x.authority())
+	}
+	_, byHead := f.HashKey.ofHead(x)
+	w.Keyed = byHead || x.clientIP.IsValid()
+	w.Cookie = f.Sticky.of(x)
+	return w
+}

@@ -1,0 +1,50 @@
+package route
+
+import "lb/internal/wire"
+
+// Fit says how a rule fared with a request.
+type Fit uint8
+
+// How a rule fares; all but OtherPath have a path that the request's is below.
+const (
+	Chosen       Fit = iota
+	Beaten           // another rule that matches was asked before: an exact one, or one with a longer path
+	OtherMethod      // the method is not among the rule's
+	OtherHeaders     // a field is missing or has another value
+	OtherPath
+)
+
+// Considered is one rule with how it fared.
+type Considered[A any] struct {
+	Rule *Rule[A]
+	Fit  Fit
+}
+
+// Explain is Match with its reasons: all the rules whose path covers the request's, in the order in
+// which they are asked. At most one is Chosen, and that is the one that Match returns.
+func (p *Paths[A]) Explain(path, method []byte, fields []wire.Field) []Considered[A] {
+	chosen, _ := p.Match(path, method, fields)
+	var list []Considered[A]
+	for _, rules := range [][]*Rule[A]{p.exact[string(path)], p.prefixes} {
+		for _, r := range rules {
+			if fit := r.fit(path, method, fields, chosen); fit != OtherPath {
+				list = append(list, Considered[A]{r, fit})
+			}
+		}
+	}
+	return list
+}
+
+func (r *Rule[A]) fit(path, method []byte, fields []wire.Field, chosen *Rule[A]) Fit {
+	switch {
+	case r == chosen:
+		return Chosen
+	case !r.covers(path):
+		return OtherPath
+	case !r.matches(fields):
+		return OtherHeaders
+	case !r.allows(method):
+		return OtherMethod
+	}
+	return Beaten
+}

@@ -1,0 +1,249 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+
+	"lb/admin"
+	"lb/config"
+	"lb/proxy"
+	"lb/route"
+	"lb/staticcache"
+	"lb/telemetry"
+)
+
+// explain tells what a request would meet now. An error is a mistake in the question.
+func (s *Server) explain(q admin.Question) (*admin.Explanation, error) {
+	a, err := newAsked(q)
+	if err != nil {
+		return nil, err
+	}
+	var listeners []admin.ExplainedListener
+	for _, l := range s.front.Listeners() {
+		listeners = append(listeners, admin.ExplainedListener{Address: l.Addr().String(), TLS: l.TLS, RedirectHTTPS: l.RedirectHTTPS})
+	}
+	return a.explain(s.current.Load(), listeners), nil
+}
+
+// ExplainConfig tells what a request would meet with a configuration that is not in force. It starts
+// nothing, so that nothing is known of the backends.
+func ExplainConfig(cfg *config.Config, q admin.Question) (*admin.Explanation, error) {
+	a, err := newAsked(q)
+	if err != nil {
+		return nil, err
+	}
+	s := New(Options{})
+	s.registry = telemetry.NewRegistry()
+	s.log = &telemetry.Log{Logger: hclog.NewNullLogger()}
+	s.cache = staticcache.New(staticcache.Options{Memory: cfg.StaticCache.Memory, MaxFile: cfg.StaticCache.MaxFile, Log: hclog.NewNullLogger()})
+	g := newGeneration(cfg)
+	defer g.discard()
+	if err := s.buildSites(cfg, g); err != nil {
+		return nil, err
+	}
+	var listeners []admin.ExplainedListener
+	for i := range cfg.Listeners {
+		l := &cfg.Listeners[i]
+		listeners = append(listeners, admin.ExplainedListener{Address: l.Address, TLS: l.TLS != nil, RedirectHTTPS: l.RedirectHTTPS})
+	}
+	e := a.explain(g, listeners)
+	e.Offline = true
+	for i := range e.Pools {
+		forgetStates(&e.Pools[i])
+		for _, src := range g.poolPlans[e.Pools[i].Name].sources {
+			e.Notes = append(e.Notes, fmt.Sprintf("pool %s has more backends: what discover finds by %s", e.Pools[i].Name, src.name))
+		}
+	}
+	return e, nil
+}
+
+// forgetStates takes back what the pool said of backends that nobody has looked at.
+func forgetStates(p *admin.ExplainedPool) {
+	p.Tier, p.Why = "", "the states of the backends are not known"
+	if p.Sticky != "" {
+		p.Sticky, p.Choice, p.Own = "only a running lb knows whose a cookie is", "", ""
+	}
+	for i := range p.Backends {
+		b := &p.Backends[i]
+		b.State, b.Active, b.Passive, b.Usable = "unknown", "unknown", "unknown", false
+		b.Used, b.Why, b.Since, b.LastChange = !b.Backup, "", nil, nil
+		if b.Backup {
+			b.Why = "a backup: only while no other backend is usable"
+		}
+	}
+}
+
+// asked is a question, checked.
+type asked struct {
+	admin.Question
+	url    *url.URL
+	port   string
+	client netip.Addr
+	head   []byte
+}
+
+func newAsked(q admin.Question) (*asked, error) {
+	a := &asked{Question: q}
+	if a.Method == "" {
+		a.Method = "GET"
+	}
+	var err error
+	if a.url, err = url.Parse(q.URL); err != nil {
+		var wrong *url.Error
+		if errors.As(err, &wrong) {
+			err = wrong.Err
+		}
+		return nil, fmt.Errorf("cannot read the URL %q: %w; write it as http://clock.example.com/path?query", q.URL, err)
+	}
+	if a.url.Scheme != "http" && a.url.Scheme != "https" || a.url.Host == "" {
+		return nil, fmt.Errorf("cannot read the URL %q: it needs a scheme and a host, as in http://clock.example.com/path", q.URL)
+	}
+	a.port = a.url.Port()
+	if a.port == "" {
+		a.port = map[string]string{"http": "80", "https": "443"}[a.url.Scheme]
+	}
+	if q.Client != "" {
+		if a.client, err = netip.ParseAddr(q.Client); err != nil {
+			return nil, fmt.Errorf("cannot read the client address %q: write it as 192.0.2.1 or 2001:db8::1", q.Client)
+		}
+		a.client = a.client.WithZone("").Unmap()
+	}
+	return a, a.makeHead()
+}
+
+// makeHead writes the head as a client would: its target is what the URL has, byte for byte.
+func (a *asked) makeHead() error {
+	target, _, _ := strings.Cut(a.URL[strings.Index(a.URL, "://")+3:], "#")
+	if i := strings.IndexAny(target, "/?"); i >= 0 {
+		target = target[i:]
+	} else {
+		target = ""
+	}
+	if !strings.HasPrefix(target, "/") {
+		target = "/" + target
+	}
+	host := a.url.Host
+	head := a.Method + " " + target + " HTTP/1.1\r\n"
+	for _, line := range a.Header {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || strings.ContainsAny(line, "\r\n") {
+			return fmt.Errorf("cannot read the header %q: write it as \"Name: value\"", line)
+		}
+		if value = strings.TrimSpace(value); strings.EqualFold(name, "host") {
+			host = value // as curl does: the URL says where to connect, the field whom to ask for
+			continue
+		}
+		head += name + ": " + value + "\r\n"
+	}
+	a.head = []byte(head + "Host: " + host + "\r\n\r\n")
+	return nil
+}
+
+// explain goes the request's way through a generation.
+func (a *asked) explain(g *generation, listeners []admin.ExplainedListener) *admin.Explanation {
+	e := &admin.Explanation{Method: a.Method, URL: a.URL}
+	e.Listeners = a.takers(listeners)
+	in := proxy.Inbound{Secure: a.url.Scheme == "https"}
+	if len(e.Listeners) > 0 {
+		in.RedirectHTTPS = e.Listeners[0].RedirectHTTPS
+	}
+	if in.Secure {
+		in.ServerName = strings.ToLower(a.url.Hostname())
+		if _, err := netip.ParseAddr(in.ServerName); err == nil {
+			in.ServerName = "" // RFC 6066 section 3: addresses are not named in the handshake
+		}
+	}
+	found := g.state.Explain(proxy.Question{Head: a.head, Peer: a.client, In: in})
+	e.Host, e.Path = found.Host, found.Path
+	if found.Client.IsValid() {
+		e.Client = found.Client.String()
+	}
+	if site := found.Site; site != nil {
+		e.Site = &admin.ExplainedSite{Name: site.Name, Why: siteReason(found.SiteName)}
+	}
+	for _, c := range found.Rules {
+		e.Routes = append(e.Routes, explainRoute(c, g, found.Rule != nil))
+	}
+	if found.Status != 0 {
+		e.Answer = &admin.ExplainedAnswer{Status: found.Status, Reason: found.Reason, Allow: found.Allow, Location: found.Location}
+	}
+	if found.Rule != nil {
+		e.Rules = rulesOf(g.routes[found.Rule.Action], &found)
+		a.action(e, g, &found)
+	}
+	return e
+}
+
+// takers are the listeners that the request could come by: those of the URL's port and scheme, or, as
+// a port may be another one outside, any of its scheme.
+func (a *asked) takers(listeners []admin.ExplainedListener) []admin.ExplainedListener {
+	var exact, scheme []admin.ExplainedListener
+	for _, l := range listeners {
+		if l.TLS != (a.url.Scheme == "https") {
+			continue
+		}
+		if _, port, err := net.SplitHostPort(l.Address); err == nil && port == a.port {
+			exact = append(exact, l)
+			continue
+		}
+		l.Why = "another of this scheme"
+		if len(scheme) == 0 {
+			l.Why = "no listener has port " + a.port + "; as if this one were meant"
+		}
+		scheme = append(scheme, l)
+	}
+	if len(exact) > 0 {
+		return exact
+	}
+	return scheme
+}
+
+func siteReason(name string) string {
+	switch {
+	case name == "":
+		return "no site has this host; this is the default site"
+	case strings.HasPrefix(name, "*."):
+		return "by the wildcard " + name
+	}
+	return "by its name " + name
+}
+
+func explainRoute(c route.Considered[*proxy.Route], g *generation, anyChosen bool) admin.ExplainedRoute {
+	out := admin.ExplainedRoute{Pattern: c.Rule.Pattern, Chosen: c.Fit == route.Chosen}
+	if r := g.routes[c.Rule.Action]; r != nil {
+		out.Where = r.Pos.String()
+	}
+	switch c.Fit {
+	case route.Chosen:
+		out.Why = "the longest prefix that matches"
+		if c.Rule.Exact {
+			out.Why = "the exact path, which comes before every prefix"
+		}
+	case route.Beaten:
+		out.Why = "matches too, but comes later"
+		if !anyChosen {
+			out.Why = "does not stand in for a method that a route before it refuses"
+		}
+	case route.OtherMethod:
+		out.Why = "takes " + strings.Join(c.Rule.Methods, ", ") + " only"
+	case route.OtherHeaders:
+		var wanted []string
+		for _, h := range c.Rule.Headers {
+			wanted = append(wanted, h.Name+": "+h.Value)
+		}
+		out.Why = "wants the header " + strings.Join(wanted, ", ")
+	}
+	return out
+}
+
+// CheckQuestion tells what is wrong with a question, as the two explanations would.
+func CheckQuestion(q admin.Question) error {
+	_, err := newAsked(q)
+	return err
+}

@@ -1,0 +1,209 @@
+package server_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"lb/internal/lbtest"
+)
+
+// handed is a listening socket as a process before hands it over: its address, and a descriptor with
+// a number that nobody else gets.
+func handed(t *testing.T) (address string, fd int) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String(), highDescriptor(t, ln.(*net.TCPListener))
+}
+
+func highDescriptor(t *testing.T, socket syscall.Conn) (fd int) {
+	t.Helper()
+	raw, err := socket.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(from uintptr) {
+			if fd, err = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 700); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+func takeOver(t *testing.T, admin map[string]int) {
+	t.Helper()
+	ready, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ready.Close() })
+	text, _ := json.Marshal(map[string]any{"admin": admin, "ready": highDescriptor(t, writer)})
+	writer.Close()
+	t.Setenv("LB_HANDOVER", string(text))
+}
+
+// TestTakeAdminOnce: what was handed over is used once. Its number means something else later, when a
+// reload goes back to the first admin address.
+func TestTakeAdminOnce(t *testing.T) {
+	address, fd := handed(t)
+	takeOver(t, map[string]int{address: fd})
+	admin := "\nadmin {\n  listen = \"" + address + "\"\n}\n"
+	lb := start(t, proxyTo("", "127.0.0.1:1")+admin)
+	if got := lb.AdminAddr().String(); got != address {
+		t.Fatalf("admin on %s, want %s", got, address)
+	}
+	other, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := unix.Dup3(int(other.Fd()), fd, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	if err := lb.reload(proxyTo("", "127.0.0.1:1")); err != nil {
+		t.Fatal(err)
+	}
+	lbtest.Eventually(t, "the first admin address is free", func() bool {
+		ln, err := net.Listen("tcp", address)
+		if err == nil {
+			ln.Close()
+		}
+		return err == nil
+	})
+	if err := lb.reload(proxyTo("", "127.0.0.1:1") + admin); err != nil {
+		t.Errorf("back to the first address: %v", err)
+	}
+	if err := unix.Close(fd); err != nil {
+		t.Errorf("a file of somebody else's was closed: %v", err)
+	}
+}
+
+// TestUnwantedAdminCloses: nobody is left to hang on an admin listener that the new configuration has no more.
+func TestUnwantedAdminCloses(t *testing.T) {
+	address, fd := handed(t)
+	takeOver(t, map[string]int{address: fd})
+	start(t, proxyTo("", "127.0.0.1:1"))
+	if nc, err := net.Dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("the old admin address is still open: %v", err)
+		if nc != nil {
+			nc.Close()
+		}
+		unix.Close(fd)
+	}
+}
+
+// successor is a program that takes over as far as the process before can tell. It notes each of its starts in
+// the file DIR/started, and then waits until DIR/serve is there.
+func successor(dir string) []string {
+	script := `echo "$$" >> "$0/started"
+while [ ! -e "$0/serve" ]; do sleep 0.01; done
+ready=${LB_HANDOVER##*ready\":}
+eval "echo >&${ready%?}"
+`
+	return []string{"/bin/sh", "-c", script, dir}
+}
+
+func started(t *testing.T, dir string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "started"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(text))
+}
+
+// TestHandOverOnce: who asks twice gets one new process, and after it nothing changes here.
+func TestHandOverOnce(t *testing.T) {
+	dir := t.TempDir()
+	lb := startCommand(t, "listen \"unix:$DIR/lb.sock\" {}\n"+proxyTo("", "127.0.0.1:1"), successor(dir)...)
+	results := make(chan error, 2)
+	for range 2 {
+		go func() { results <- lb.HandOver(t.Context()) }()
+	}
+	lbtest.Eventually(t, "a new process", func() bool { return len(started(t, dir)) > 0 })
+	if err := os.WriteFile(filepath.Join(dir, "serve"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if one, other := <-results, <-results; (one == nil) == (other == nil) {
+		t.Errorf("%v and %v, want one success", one, other)
+	}
+	if pids := started(t, dir); len(pids) != 1 {
+		t.Errorf("%d processes were started", len(pids))
+	}
+	if err := lb.reload(proxyTo("", "127.0.0.1:2")); err == nil {
+		t.Error("reloaded beside the new process")
+	}
+	lb.stop()
+	if _, err := os.Stat(filepath.Join(lb.dir, "lb.sock")); err != nil {
+		t.Errorf("the new process's socket file: %v", err)
+	}
+}
+
+// TestStopDuringHandOver: whoever stops the balancer while a new process starts wants no balancer.
+func TestStopDuringHandOver(t *testing.T) {
+	dir := t.TempDir()
+	lb := startCommand(t, proxyTo("", "127.0.0.1:1"), successor(dir)...)
+	result := make(chan error, 1)
+	go func() { result <- lb.HandOver(t.Context()) }()
+	lbtest.Eventually(t, "a new process", func() bool { return len(started(t, dir)) > 0 })
+	lb.stop()
+	select {
+	case err := <-result:
+		if err == nil {
+			t.Error("handed over all the same")
+		}
+	default:
+		t.Error("stopped while a new process is on its way")
+	}
+	if _, err := os.Stat("/proc/" + started(t, dir)[0]); err == nil {
+		t.Error("the new process lives on")
+	}
+	// So that what lives on all the same does not do so for long.
+	_ = os.WriteFile(filepath.Join(dir, "serve"), nil, 0o600)
+	if err := lb.HandOver(t.Context()); err == nil {
+		t.Error("handed over after the end")
+	}
+}
+
+// TestFailedHandOverChangesNothing: after a new process that ended at once this one stops as if there had been none.
+func TestFailedHandOverChangesNothing(t *testing.T) {
+	lb := startCommand(t, "listen \"unix:$DIR/lb.sock\" {}\nadmin {\n  listen = \"unix:$DIR/admin.sock\"\n}\n"+proxyTo("", "127.0.0.1:1"), "/bin/false")
+	open := 0
+	for i := range 4 {
+		if i == 1 {
+			open = descriptors(t) // with what the runtime keeps after the first process
+		}
+		if err := lb.HandOver(t.Context()); err == nil {
+			t.Fatal("/bin/false took over")
+		}
+	}
+	lbtest.Eventually(t, "no descriptor is left over", func() bool { return descriptors(t) <= open })
+	lb.stop()
+	for _, name := range []string{"lb.sock", "admin.sock"} {
+		if _, err := os.Stat(filepath.Join(lb.dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left behind: %v", name, err)
+		}
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
