@@ -46,36 +46,41 @@ pool "app" {
 }
 `
 
-// slowTimeout is each of lb's limits on slow clients in TestSlowClients; slack is how much later than
-// that their connections may end.
-const slowTimeout, slack = 2 * time.Second, time.Second
+// slack is how much later than their time the connections of slow clients may end.
+const slack = time.Second
 
 // TestSlowClients: connections that send heads or bodies slowly, or read slowly, cost neither other clients a
-// request nor lb more than their time.
+// request nor lb more than their time. LB_LONG=1 takes many more of them, and more good ones.
 func TestSlowClients(t *testing.T) {
 	slowhttptest := need(t, "slowhttptest")
-	lb := startHostile(t, `limits {
-  header_timeout    = "2s"
-  body_idle_timeout = "2s"
-  idle_timeout      = "2s"
-}`)
-	connections := strconv.Itoa(min(2000, descriptors(t)/4))
-	good := startSteady(lb.url+"/api/time", 4, 200)
-	eventually(t, "the good clients are served", func() bool { return good.count() >= 200 })
+	timeout, rate, crowd, readers, perSecond := 2*time.Second, "1000", 2000, 400, 200
+	if os.Getenv("LB_LONG") != "" {
+		timeout, rate, crowd, readers, perSecond = 10*time.Second, "2000", 10_000, 3000, 500
+	}
+	lb := startHostile(t, strings.ReplaceAll(`limits {
+  header_timeout    = "TIMEOUT"
+  body_idle_timeout = "TIMEOUT"
+  idle_timeout      = "TIMEOUT"
+}`, "TIMEOUT", timeout.String()))
+	connections := strconv.Itoa(min(crowd, descriptors(t)*9/20))
+	alone := startSteady(lb.url+"/api/time", 4, perSecond)
+	eventually(t, "the good clients are served", func() bool { return alone.count() >= 5*perSecond })
+	alone.report(t)
+	good := startSteady(lb.url+"/api/time", 4, perSecond)
 	before := lb.settledMemory(t, 0)
 	for _, attack := range []struct {
 		name, connections, path string
 		args                    []string
 		bound                   time.Duration
 	}{
-		{"heads", connections, "/", []string{"-H", "-i", "1"}, slowTimeout + slack},
-		{"bodies", connections, "/", []string{"-B", "-i", "20"}, slowTimeout + slack},
+		{"heads", connections, "/", []string{"-H", "-i", "1"}, timeout + slack},
+		{"bodies", connections, "/", []string{"-B", "-i", "20"}, timeout + slack},
 		// Each byte that its kernel takes renews a reader's time, and the kernel takes some before it stops.
-		{"readers", strconv.Itoa(min(400, descriptors(t)/4)), "/big", []string{"-X", "-n", "1", "-w", "1", "-y", "512", "-z", "5"}, 3*slowTimeout + slack},
+		{"readers", strconv.Itoa(min(readers, descriptors(t)/4)), "/big", []string{"-X", "-n", "1", "-w", "1", "-y", "512", "-z", "5"}, 3*timeout + slack},
 	} {
 		t.Run(attack.name, func(t *testing.T) {
 			slow := launch(t, nil, slowhttptest, append(attack.args, "-u", lb.url+attack.path, "-c", attack.connections,
-				"-r", "1000", "-l", "60", "-p", "10")...)
+				"-r", rate, "-l", "60", "-p", "10")...)
 			n, err := strconv.Atoi(attack.connections)
 			if err != nil {
 				t.Fatal(err)
