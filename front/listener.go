@@ -88,9 +88,11 @@ func (s *socket) add(c *Conn) {
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
+	s.front.roster.enter(&c.vigil)
 }
 
 func (s *socket) remove(c *Conn) {
+	s.front.roster.leave(&c.vigil)
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()

@@ -2,16 +2,12 @@ package front
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-const (
-	// vigilAfter is how long a request is under way before anybody looks whether its client is still there, so
-	// that quick ones pay next to nothing for it.
-	vigilAfter = 40 * time.Millisecond
-	// probeAfter is how long a client that has ended its sending half is left alone.
-	probeAfter = 40 * time.Millisecond
-)
+// probeAfter is how long a client that has ended its sending half is left alone.
+const probeAfter = 40 * time.Millisecond
 
 // vigil watches over a client while its request is worked on, and reads nothing meanwhile.
 //
@@ -21,34 +17,44 @@ const (
 // over (RFC 9110 section 15.2), and between two chunks a zero, with which the size of the next
 // one then begins (RFC 9112 section 7.1). Who has gone answers with a reset.
 type vigil struct {
-	mu    sync.Mutex
-	gone  func()        // what to call; nil: nobody wants to know
-	over  chan struct{} // closed when the watch ends; nil: none runs
-	timer *time.Timer
+	conn  *Conn
+	state atomic.Int32
+
+	mu   sync.Mutex
+	gone func()        // what to call; nil: nobody wants to know
+	over chan struct{} // closed when the watch ends; nil: none runs
+
+	shard         *rosterShard // nil: not in the roster
+	before, after *vigil       // in the shard, under its lock
 }
+
+// The states of a vigil.
+const (
+	vigilOff  int32 = iota
+	vigilNew        // since the last round
+	vigilSeen       // by a round
+	vigilWatched
+)
 
 // Await calls gone, from another goroutine, if the client leaves before EndAwait. Nobody
 // but a reader of the body may read from the client meanwhile.
 func (c *Conn) Await(gone func()) {
 	v := &c.vigil
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.gone = gone
-	if v.timer == nil {
-		v.timer = time.AfterFunc(vigilAfter, c.watch)
-	} else {
-		v.timer.Reset(vigilAfter)
-	}
+	v.mu.Unlock()
+	v.state.Store(vigilNew)
+	c.listener.socket.front.roster.look()
 }
 
-// EndAwait ends what Await began; gone is not called any more when it returns.
+// EndAwait ends what Await began; gone is not called any more when it returns. It may be called twice.
 func (c *Conn) EndAwait() {
 	v := &c.vigil
+	v.state.Store(vigilOff)
 	v.mu.Lock()
 	v.gone = nil
 	over := v.over
 	v.mu.Unlock()
-	v.timer.Stop()
 	if over != nil {
 		_ = c.raw.InterruptRead()
 		<-over
@@ -75,7 +81,7 @@ func (c *Conn) watch() {
 			v.gone()
 			v.gone = nil
 		} else {
-			v.timer.Reset(vigilAfter)
+			v.state.CompareAndSwap(vigilWatched, vigilSeen) // look again at the next round
 		}
 		v.mu.Unlock()
 		return
