@@ -67,6 +67,7 @@ func TestSlowClients(t *testing.T) {
 	eventually(t, "the good clients are served", func() bool { return alone.count() >= 5*perSecond })
 	alone.report(t)
 	good := startSteady(lb.url+"/api/time", 4, perSecond)
+	eventually(t, "all of them are connected", func() bool { return good.count() >= perSecond })
 	before := lb.settledMemory(t, 0)
 	for _, attack := range []struct {
 		name, connections, path string
