@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -233,6 +234,7 @@ func (s *Server) giveBackMemory(most int) int {
 		open += int(n)
 	}
 	if most >= crowd && open < most/4 {
+		runtime.GC() // what lies in pools survives one collection
 		debug.FreeOSMemory()
 		return open
 	}
