@@ -62,7 +62,6 @@ func newConn(l *Listener, nc net.Conn) *Conn {
 	c := &Conn{listener: l, raw: &progress.Conn{Conn: nc}}
 	c.link = link{Conn: c.raw, c: c}
 	c.raw.SetWritePace(l.limits.BodyMinRate, l.limits.RateWindow)
-	c.vigil.conn = c
 	c.body.c = c
 	c.body.pace = progress.Pace{Rate: l.limits.BodyMinRate, Window: l.limits.RateWindow}
 	c.body.done.Store(true) // there is no request yet

@@ -25,7 +25,7 @@ type Front struct {
 	draining atomic.Bool
 	open     atomic.Int64 // connections being served
 	perIP    ipCounter
-	roster   *roster
+	rounds   *rounds
 
 	mu      sync.Mutex // held to change what follows
 	options Options
@@ -41,7 +41,7 @@ type Front struct {
 
 // New builds a front. Nothing is bound or started.
 func New(o Options) *Front {
-	f := &Front{log: o.Log, sockets: map[string]*socket{}, stopped: make(chan struct{}), roster: newRoster()}
+	f := &Front{log: o.Log, sockets: map[string]*socket{}, stopped: make(chan struct{}), rounds: newRounds()}
 	if f.log == nil {
 		f.log = hclog.NewNullLogger()
 	}
@@ -67,7 +67,7 @@ func (f *Front) Serve() error {
 		}
 	}
 	f.mu.Unlock()
-	f.roster.run(f.stopped)
+	f.rounds.run(f)
 	return nil
 }
 

@@ -88,11 +88,9 @@ func (s *socket) add(c *Conn) {
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
-	s.front.roster.enter(&c.vigil)
 }
 
 func (s *socket) remove(c *Conn) {
-	s.front.roster.leave(&c.vigil)
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
@@ -171,13 +169,18 @@ func (f *Front) sayFarewell() bool {
 
 // each does something to every connection.
 func (f *Front) each(do func(*Conn)) {
+	for _, s := range f.allSockets() {
+		s.each(do)
+	}
+}
+
+// allSockets returns those in force and those that are leaving.
+func (f *Front) allSockets() []*socket {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	sockets := slices.Clone(f.leaving)
 	for _, s := range f.sockets {
 		sockets = append(sockets, s)
 	}
-	f.mu.Unlock()
-	for _, s := range sockets {
-		s.each(do)
-	}
+	return sockets
 }

@@ -17,15 +17,11 @@ const probeAfter = 40 * time.Millisecond
 // over (RFC 9110 section 15.2), and between two chunks a zero, with which the size of the next
 // one then begins (RFC 9112 section 7.1). Who has gone answers with a reset.
 type vigil struct {
-	conn  *Conn
 	state atomic.Int32
 
 	mu   sync.Mutex
 	gone func()        // what to call; nil: nobody wants to know
 	over chan struct{} // closed when the watch ends; nil: none runs
-
-	shard         *rosterShard // nil: not in the roster
-	before, after *vigil       // in the shard, under its lock
 }
 
 // The states of a vigil.
@@ -44,7 +40,7 @@ func (c *Conn) Await(gone func()) {
 	v.gone = gone
 	v.mu.Unlock()
 	v.state.Store(vigilNew)
-	c.listener.socket.front.roster.look()
+	c.listener.socket.front.rounds.look()
 }
 
 // EndAwait ends what Await began; gone is not called any more when it returns. It may be called twice.
