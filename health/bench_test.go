@@ -2,6 +2,7 @@ package health
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -35,9 +36,28 @@ func serveForBenchmark() {
 		if err != nil {
 			return
 		}
-		_, _ = conn.Read(make([]byte, 4096))
-		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"))
-		_ = conn.Close()
+		go answerProbes(conn)
+	}
+}
+
+// answerProbes keeps the connection for as long as the probes ask for it.
+func answerProbes(conn net.Conn) {
+	defer conn.Close()
+	request := make([]byte, 4096)
+	for {
+		n, err := conn.Read(request)
+		if err != nil {
+			return
+		}
+		connection := "keep-alive"
+		if bytes.Contains(request[:n], []byte("Connection: close\r\n")) {
+			connection = "close"
+		}
+		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n" +
+			"Content-Length: 2\r\nConnection: " + connection + "\r\n\r\nok"))
+		if connection == "close" {
+			return
+		}
 	}
 }
 

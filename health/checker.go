@@ -54,6 +54,7 @@ type Checker struct {
 	settings atomic.Pointer[settings]
 	buffers  sync.Pool // of *exchange
 	loops    sync.WaitGroup
+	size     atomic.Int32 // of members
 
 	mu      sync.Mutex
 	ctx     context.Context // nil before Start
@@ -122,6 +123,7 @@ func (c *Checker) Join(b *pool.Backend) {
 	}
 	m := &member{}
 	c.members[b] = m
+	c.size.Store(int32(len(c.members)))
 	c.begin(b, m)
 }
 
@@ -132,6 +134,7 @@ func (c *Checker) Leave(b *pool.Backend) {
 	if m := c.members[b]; m != nil {
 		m.end()
 		delete(c.members, b)
+		c.size.Store(int32(len(c.members)))
 	}
 }
 

@@ -93,8 +93,9 @@ func statusText(ranges []StatusRange) string {
 	return strings.Join(words, ",")
 }
 
-// request returns the bytes that an HTTP probe sends to b.
-func (s *settings) request(b *pool.Backend, version string) []byte {
+// request returns the bytes that an HTTP probe sends to b, with "close" or "keep-alive" as what is to become of
+// the connection.
+func (s *settings) request(b *pool.Backend, version, connection string) []byte {
 	host := s.Host
 	if host == "" {
 		host = b.Address()
@@ -110,5 +111,5 @@ func (s *settings) request(b *pool.Backend, version string) []byte {
 		"Host: " + host + "\r\n" +
 		"User-Agent: " + agent + "\r\n" +
 		"Accept: */*\r\n" +
-		"Connection: close\r\n\r\n")
+		"Connection: " + connection + "\r\n\r\n")
 }

@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,39 @@ type loop struct {
 	flapping   flapping
 	unresolved int // probes in a row whose name did not resolve
 	settings   *settings
-	request    []byte
+	request    [2][]byte // see settings.request; the second asks to keep the connection
+	kept       net.Conn  // for the next probe; nil: none
+	uses       int       // probes that kept, or the connection in use, has served
+}
+
+const (
+	// keepFrom is how many backends a pool must have for probes to share connections, as it is then that their
+	// cost counts.
+	keepFrom = 100
+	// maxUses is how many probes share one. A backend that has stopped accepting, but still
+	// answers on what is open, is found out by the next one.
+	maxUses = 5
+)
+
+// takeKept returns the connection that the last probe left; nil if there is none. While there is any doubt
+// about the backend each probe has a new one.
+func (l *loop) takeKept() net.Conn {
+	conn := l.kept
+	l.kept = nil
+	if conn != nil && (l.settings.Type == TCP || l.state.changing() || !l.backend.Usable()) {
+		_ = conn.Close()
+		return nil
+	}
+	return conn
+}
+
+// nextRequest returns what to send on the connection in use, and whether to keep that afterwards.
+func (l *loop) nextRequest() (request []byte, keep bool) {
+	l.uses++
+	if l.uses < maxUses && l.checker.size.Load() >= keepFrom {
+		return l.request[1], true
+	}
+	return l.request[0], false
 }
 
 // nudge makes the loop look at the settings again. It never blocks.
@@ -34,6 +67,11 @@ func (l *loop) nudge() {
 
 func (l *loop) run(ctx context.Context) {
 	defer l.cancel()
+	defer func() {
+		if l.kept != nil {
+			_ = l.kept.Close()
+		}
+	}()
 	for {
 		l.configure()
 		start := time.Now()
@@ -51,7 +89,7 @@ func (l *loop) configure() {
 	}
 	l.settings = s
 	if s.Type != TCP {
-		l.request = s.request(l.backend, l.checker.version)
+		l.request = [2][]byte{s.request(l.backend, l.checker.version, "close"), s.request(l.backend, l.checker.version, "keep-alive")}
 	}
 }
 
@@ -62,7 +100,7 @@ func (l *loop) check(ctx context.Context, start time.Time) bool {
 	defer cancel()
 	x := l.checker.buffers.Get().(*exchange)
 	defer l.checker.buffers.Put(x)
-	defer x.close() // after the report: the rest of an answer's body delays no verdict
+	defer func() { l.kept = x.end() }() // after the report: the rest of an answer's body delays no verdict
 
 	v := x.probe(probeCtx, l)
 	if ctx.Err() != nil {

@@ -24,6 +24,7 @@ const (
 type exchange struct {
 	conn     net.Conn
 	unhook   func() bool // takes the context's hold off conn
+	fit      bool        // conn may serve another probe
 	limited  io.LimitedReader
 	reader   *bufio.Reader
 	window   []byte // see contains
@@ -36,28 +37,47 @@ func newExchange() *exchange {
 	return x
 }
 
-// probe probes l's backend once. The context bounds all of it. The caller must close the exchange.
+// probe probes l's backend once. The context bounds all of it. The caller must end the exchange.
 func (x *exchange) probe(ctx context.Context, l *loop) verdict {
+	if conn := l.takeKept(); conn != nil {
+		x.hold(ctx, conn)
+		v := x.ask(ctx, l)
+		if v.failure == "" || x.heard() || outOfTime(ctx) {
+			return v
+		}
+		x.close() // the backend has closed it meanwhile, which says nothing of the backend
+	}
 	conn, err := l.checker.dial(ctx, l.backend)
 	if err != nil {
 		return failed(ctx, err, l.settings)
 	}
-	x.conn = conn
-	// The past deadline wakes a blocked read or write, whether it is time or the loop that ended.
-	x.unhook = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	x.hold(ctx, conn)
 	if l.settings.Type == TCP {
 		return verdict{}
 	}
-	return x.ask(ctx, l.settings, l.request)
+	l.uses = 0
+	return x.ask(ctx, l)
 }
 
+// hold takes over a connection for as long as ctx lasts: the past deadline wakes a blocked read or write,
+// whether it is time or the loop that ended.
+func (x *exchange) hold(ctx context.Context, conn net.Conn) {
+	x.conn = conn
+	x.unhook = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	x.limited = io.LimitedReader{R: conn, N: maxHead}
+	x.reader.Reset(&x.limited)
+}
+
+// heard tells whether a byte of an answer has come.
+func (x *exchange) heard() bool { return x.limited.N < maxHead }
+
 // ask sends the request and judges the answer.
-func (x *exchange) ask(ctx context.Context, s *settings, request []byte) verdict {
+func (x *exchange) ask(ctx context.Context, l *loop) verdict {
+	s := l.settings
+	request, keep := l.nextRequest()
 	if _, err := x.conn.Write(request); err != nil {
 		return failed(ctx, err, s)
 	}
-	x.limited = io.LimitedReader{R: x.conn, N: maxHead}
-	x.reader.Reset(&x.limited)
 	response, err := x.readResponse(s.Method)
 	if err != nil {
 		if x.limited.N <= 0 {
@@ -66,6 +86,7 @@ func (x *exchange) ask(ctx context.Context, s *settings, request []byte) verdict
 		return failed(ctx, err, s)
 	}
 	x.response = response
+	x.fit = keep && !response.Close
 	v := verdict{status: response.StatusCode}
 	switch {
 	case !s.passes(v.status):
@@ -123,18 +144,27 @@ func (x *exchange) contains(text string) (bool, error) {
 	return false, nil
 }
 
-// close reads the rest of a short body, since a server that is cut off while it writes logs an error
-// each time, and closes the connection. It takes no longer than the probe's context lasts.
-func (x *exchange) close() {
-	if x.conn == nil {
-		return
-	}
+// end reads the rest of a short body, since a server that is cut off while it writes logs an error
+// each time. It returns the connection if that may serve another probe, else it closes it. It takes no longer than
+// the probe's context lasts.
+func (x *exchange) end() (kept net.Conn) {
 	if x.response != nil && x.response.StatusCode != http.StatusSwitchingProtocols {
 		x.limited.N = maxRaw
-		_, _ = io.CopyN(io.Discard, x.response.Body, maxBody)
+		_, err := io.CopyN(io.Discard, x.response.Body, maxBody+1)
+		if x.fit && err == io.EOF && x.reader.Buffered() == 0 && x.unhook() {
+			kept, x.conn = x.conn, nil
+		}
 	}
-	x.unhook()
-	_ = x.conn.Close()
-	x.conn, x.unhook, x.response = nil, nil, nil
+	x.close()
+	return kept
+}
+
+// close closes the connection, if there is one, and forgets what belonged to it.
+func (x *exchange) close() {
+	if x.conn != nil {
+		x.unhook()
+		_ = x.conn.Close()
+	}
+	x.conn, x.unhook, x.response, x.fit = nil, nil, nil, false
 	x.limited.R = nil
 }

@@ -1,0 +1,213 @@
+package health
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lb/pool"
+)
+
+// keeping is a dialer to one backend that answers on what is open for as long as it is asked to, and to others that
+// refuse. It works in fake time.
+type keeping struct {
+	mu       sync.Mutex
+	refuses  bool
+	served   []int // probes that each connection has served
+	closings []int // of those, the ones that asked to close
+	open     int
+	answer   func(conn net.Conn, number, n int) (last bool) // the n-th on that connection
+}
+
+func (k *keeping) dial(_ context.Context, b *pool.Backend) (net.Conn, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.refuses || b.Address() != "a:1" {
+		return nil, syscall.ECONNREFUSED
+	}
+	client, server := net.Pipe()
+	number := len(k.served)
+	k.served, k.closings, k.open = append(k.served, 0), append(k.closings, 0), k.open+1
+	go k.serve(server, number)
+	return client, nil
+}
+
+func (k *keeping) serve(conn net.Conn, number int) {
+	defer func() {
+		conn.Close()
+		k.mu.Lock()
+		k.open--
+		k.mu.Unlock()
+	}()
+	reader := bufio.NewReader(conn)
+	for {
+		request, err := http.ReadRequest(reader)
+		if err != nil {
+			return
+		}
+		k.mu.Lock()
+		k.served[number]++
+		n := k.served[number]
+		if request.Close {
+			k.closings[number]++
+		}
+		k.mu.Unlock()
+		if last := k.answer(conn, number, n); last || request.Close {
+			return
+		}
+	}
+}
+
+func ok(conn net.Conn, _, _ int) (last bool) {
+	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	return false
+}
+
+// probeMany probes the backend and so many that refuse, for so long, and returns the connections that were served.
+func probeMany(t *testing.T, k *keeping, refusing int, during time.Duration) (served, closings []int, r *recorder) {
+	r = &recorder{}
+	checker := New(Options{Config: Config{}, Pool: r, Dial: k.dial})
+	b := backend("a:1")
+	for i := range refusing {
+		checker.Join(backend("b:" + strconv.Itoa(i+1)))
+	}
+	checker.Join(b)
+	checker.Start(t.Context())
+	time.Sleep(during)
+	synctest.Wait()
+	checker.Leave(b)
+	synctest.Wait()
+	checker.Stop()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.open != 0 {
+		t.Errorf("%d connections are open after the backend left", k.open)
+	}
+	return k.served, k.closings, r
+}
+
+// flipsOf are the flips of the backend that does not refuse.
+func flipsOf(r *recorder) (flips []flip) {
+	for _, f := range r.all() {
+		if f.backend.Address() == "a:1" {
+			flips = append(flips, f)
+		}
+	}
+	return flips
+}
+
+// TestManyBackendsShareConnections: from keepFrom backends on a connection serves maxUses probes; below
+// that each probe has one of its own.
+func TestManyBackendsShareConnections(t *testing.T) {
+	for _, c := range []struct {
+		refusing         int
+		served, closings []int
+	}{
+		{keepFrom - 1, []int{5, 5, 1}, []int{1, 1, 0}},
+		{keepFrom - 2, slices.Repeat([]int{1}, 11), slices.Repeat([]int{1}, 11)},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			served, closings, r := probeMany(t, &keeping{answer: ok}, c.refusing, 21*time.Second)
+			if !slices.Equal(served, c.served) || !slices.Equal(closings, c.closings) {
+				t.Errorf("%d backends: connections served %v probes and closed after %v, want %v and %v",
+					c.refusing+1, served, closings, c.served, c.closings)
+			}
+			if flips := flipsOf(r); len(flips) != 1 || !flips[0].up {
+				t.Errorf("flips %v, want up alone", flips)
+			}
+		})
+	}
+}
+
+// TestKeptConnectionThatEnds: a backend may close what it wants when it wants; only what it does with a new
+// connection tells whether it works.
+func TestKeptConnectionThatEnds(t *testing.T) {
+	answers := map[string]func(net.Conn, int, int) bool{
+		"after the answer": func(conn net.Conn, c, n int) bool { return ok(conn, c, n) || n == 2 },
+		"instead of the answer": func(conn net.Conn, c, n int) bool {
+			return n == 2 || ok(conn, c, n)
+		},
+		"announced": func(conn net.Conn, _, _ int) bool {
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+			return true
+		},
+		"with more behind the answer": func(conn net.Conn, c, n int) bool {
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!")
+			return false
+		},
+	}
+	for name, answer := range answers {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				served, _, r := probeMany(t, &keeping{answer: answer}, keepFrom, 21*time.Second)
+				for _, n := range served {
+					if n > 2 {
+						t.Errorf("a connection served %d probes", n)
+					}
+				}
+				if flips := flipsOf(r); len(flips) != 1 || !flips[0].up {
+					t.Errorf("flips %v, want up alone", flips)
+				}
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				if r.passed != 11 {
+					t.Errorf("%d probes passed, want all 11", r.passed)
+				}
+			})
+		})
+	}
+}
+
+// TestStoppedAccepting: a backend that refuses new connections and still answers on what is open goes down
+// after the probes that share a connection and the usual failures.
+func TestStoppedAccepting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeping{answer: ok}
+		go func() {
+			time.Sleep(time.Second)
+			k.mu.Lock()
+			k.refuses = true
+			k.mu.Unlock()
+		}()
+		served, _, r := probeMany(t, k, keepFrom, 20*time.Second)
+		if !slices.Equal(served, []int{maxUses}) {
+			t.Errorf("connections served %v probes, want one that served %d", served, maxUses)
+		}
+		flips := flipsOf(r)
+		if len(flips) != 2 || flips[1].up || flips[1].reason != "connection refused" {
+			t.Fatalf("flips %v, want up, then down", flips)
+		}
+		if after := flips[1].at.Sub(flips[0].at); after != 11*time.Second { // 5 probes, 3 failures
+			t.Errorf("down after %v, want 11s", after)
+		}
+	})
+}
+
+// TestDoubtsNeedNewConnections: one failure on a shared connection, and the next probe has its own.
+func TestDoubtsNeedNewConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeping{answer: func(conn net.Conn, c, n int) bool {
+			if c == 0 && n == 2 {
+				_, _ = io.WriteString(conn, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+				return false
+			}
+			return ok(conn, c, n)
+		}}
+		served, _, r := probeMany(t, k, keepFrom, 3*time.Second)
+		if !slices.Equal(served, []int{2, 1}) {
+			t.Errorf("connections served %v probes, want 2 and 1", served)
+		}
+		if flips := flipsOf(r); len(flips) != 1 {
+			t.Errorf("flips %v, want one", flips)
+		}
+	})
+}
