@@ -178,6 +178,7 @@ func (c *Checker) begin(b *pool.Backend, m *member) {
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	m.loop = &loop{checker: c, backend: b, cancel: cancel, changed: make(chan struct{}, 1)}
+	m.loop.head = int(c.random() * maxUses) // so that not all backends are due for a new connection together
 	l := m.loop
 	c.loops.Go(func() { l.run(ctx) })
 }

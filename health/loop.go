@@ -4,19 +4,21 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"lb/pool"
 )
 
-// loop probes one backend until its context ends. Its goroutine alone touches the fields below changed.
+// loop probes one backend until its context ends. Its goroutine alone touches the fields from state on.
 type loop struct {
 	checker *Checker
 	backend *pool.Backend
 	cancel  context.CancelFunc
 	changed chan struct{} // holds one token: the settings are new
 	told    atomic.Bool   // the pool knows of the first result
+	running running
 
 	state      state
 	flapping   flapping
@@ -24,8 +26,37 @@ type loop struct {
 	settings   *settings
 	request    [2][]byte // see settings.request; the second asks to keep the connection
 	kept       net.Conn  // for the next probe; nil: none
-	uses       int       // probes that kept, or the connection in use, has served
+	uses       int       // probes that the connection in use, or kept, has served
+	head       int       // what uses is for the first connection
 }
+
+// running is the connection of the probe under way, for whoever ends the loop.
+type running struct {
+	mu    sync.Mutex
+	conn  net.Conn
+	ended bool
+}
+
+// begin lets reads and writes of conn wait until the deadline, or until end.
+func (r *running) begin(conn net.Conn, deadline time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conn = conn; r.ended {
+		deadline = longAgo
+	}
+	_ = conn.SetDeadline(deadline)
+}
+
+func (r *running) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended = true; r.conn != nil {
+		_ = r.conn.SetDeadline(longAgo)
+	}
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
 
 const (
 	// keepFrom is how many backends a pool must have for probes to share connections, as it is then that their
@@ -33,7 +64,7 @@ const (
 	keepFrom = 100
 	// maxUses is how many probes share one. A backend that has stopped accepting, but still
 	// answers on what is open, is found out by the next one.
-	maxUses = 5
+	maxUses = 10
 )
 
 // takeKept returns the connection that the last probe left; nil if there is none. While there is any doubt
@@ -46,6 +77,15 @@ func (l *loop) takeKept() net.Conn {
 		return nil
 	}
 	return conn
+}
+
+// dial opens a new connection.
+func (l *loop) dial(ctx context.Context, deadline time.Time) (net.Conn, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	conn, err := l.checker.dial(ctx, l.backend)
+	l.uses, l.head = l.head, 0
+	return conn, err
 }
 
 // nextRequest returns what to send on the connection in use, and whether to keep that afterwards.
@@ -67,15 +107,18 @@ func (l *loop) nudge() {
 
 func (l *loop) run(ctx context.Context) {
 	defer l.cancel()
+	context.AfterFunc(ctx, l.running.end)
 	defer func() {
 		if l.kept != nil {
 			_ = l.kept.Close()
 		}
 	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		l.configure()
 		start := time.Now()
-		if !l.check(ctx, start) || !l.wait(ctx, start) {
+		if !l.check(ctx, start) || !l.wait(ctx, start, timer) {
 			return
 		}
 	}
@@ -96,13 +139,11 @@ func (l *loop) configure() {
 // check runs one probe and reports it. It returns false once ctx has ended, when the result, if any,
 // says nothing of the backend.
 func (l *loop) check(ctx context.Context, start time.Time) bool {
-	probeCtx, cancel := context.WithTimeout(ctx, l.settings.Timeout)
-	defer cancel()
 	x := l.checker.buffers.Get().(*exchange)
 	defer l.checker.buffers.Put(x)
 	defer func() { l.kept = x.end() }() // after the report: the rest of an answer's body delays no verdict
 
-	v := x.probe(probeCtx, l)
+	v := x.probe(ctx, start.Add(l.settings.Timeout), l)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -148,9 +189,8 @@ func (l *loop) report(check pool.Check) {
 }
 
 // wait sleeps until the next probe is due. It returns false when ctx has ended.
-func (l *loop) wait(ctx context.Context, start time.Time) bool {
-	timer := time.NewTimer(time.Until(l.due(start)))
-	defer timer.Stop()
+func (l *loop) wait(ctx context.Context, start time.Time, timer *time.Timer) bool {
+	timer.Reset(time.Until(l.due(start)))
 	for {
 		select {
 		case <-ctx.Done():

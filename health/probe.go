@@ -23,8 +23,7 @@ const (
 // exchange is one probe's connection and buffers. It is pooled.
 type exchange struct {
 	conn     net.Conn
-	unhook   func() bool // takes the context's hold off conn
-	fit      bool        // conn may serve another probe
+	fit      bool // conn may serve another probe
 	limited  io.LimitedReader
 	reader   *bufio.Reader
 	window   []byte // see contains
@@ -37,33 +36,31 @@ func newExchange() *exchange {
 	return x
 }
 
-// probe probes l's backend once. The context bounds all of it. The caller must end the exchange.
-func (x *exchange) probe(ctx context.Context, l *loop) verdict {
+// probe probes l's backend once, until the deadline or the end of ctx. The caller must end the exchange.
+func (x *exchange) probe(ctx context.Context, deadline time.Time, l *loop) verdict {
 	if conn := l.takeKept(); conn != nil {
-		x.hold(ctx, conn)
-		v := x.ask(ctx, l)
-		if v.failure == "" || x.heard() || outOfTime(ctx) {
+		x.hold(conn, deadline, l)
+		v := x.ask(deadline, l)
+		if v.failure == "" || x.heard() || outOfTime(deadline) {
 			return v
 		}
 		x.close() // the backend has closed it meanwhile, which says nothing of the backend
 	}
-	conn, err := l.checker.dial(ctx, l.backend)
+	conn, err := l.dial(ctx, deadline)
 	if err != nil {
-		return failed(ctx, err, l.settings)
+		return failed(deadline, err, l.settings)
 	}
-	x.hold(ctx, conn)
+	x.hold(conn, deadline, l)
 	if l.settings.Type == TCP {
 		return verdict{}
 	}
-	l.uses = 0
-	return x.ask(ctx, l)
+	return x.ask(deadline, l)
 }
 
-// hold takes over a connection for as long as ctx lasts: the past deadline wakes a blocked read or write,
-// whether it is time or the loop that ended.
-func (x *exchange) hold(ctx context.Context, conn net.Conn) {
+// hold takes over a connection until the deadline, or until the loop ends.
+func (x *exchange) hold(conn net.Conn, deadline time.Time, l *loop) {
+	l.running.begin(conn, deadline)
 	x.conn = conn
-	x.unhook = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	x.limited = io.LimitedReader{R: conn, N: maxHead}
 	x.reader.Reset(&x.limited)
 }
@@ -72,18 +69,18 @@ func (x *exchange) hold(ctx context.Context, conn net.Conn) {
 func (x *exchange) heard() bool { return x.limited.N < maxHead }
 
 // ask sends the request and judges the answer.
-func (x *exchange) ask(ctx context.Context, l *loop) verdict {
+func (x *exchange) ask(deadline time.Time, l *loop) verdict {
 	s := l.settings
 	request, keep := l.nextRequest()
 	if _, err := x.conn.Write(request); err != nil {
-		return failed(ctx, err, s)
+		return failed(deadline, err, s)
 	}
 	response, err := x.readResponse(s.Method)
 	if err != nil {
 		if x.limited.N <= 0 {
 			err = errHead
 		}
-		return failed(ctx, err, s)
+		return failed(deadline, err, s)
 	}
 	x.response = response
 	x.fit = keep && !response.Close
@@ -94,7 +91,7 @@ func (x *exchange) ask(ctx context.Context, l *loop) verdict {
 	case s.Body != "":
 		x.limited.N = maxRaw
 		if found, err := x.contains(s.Body); !found {
-			v.failure = lacks(ctx, err, s)
+			v.failure = lacks(deadline, err, s)
 		}
 	}
 	return v
@@ -146,12 +143,12 @@ func (x *exchange) contains(text string) (bool, error) {
 
 // end reads the rest of a short body, since a server that is cut off while it writes logs an error
 // each time. It returns the connection if that may serve another probe, else it closes it. It takes no longer than
-// the probe's context lasts.
+// the probe may.
 func (x *exchange) end() (kept net.Conn) {
 	if x.response != nil && x.response.StatusCode != http.StatusSwitchingProtocols {
 		x.limited.N = maxRaw
 		_, err := io.CopyN(io.Discard, x.response.Body, maxBody+1)
-		if x.fit && err == io.EOF && x.reader.Buffered() == 0 && x.unhook() {
+		if x.fit && err == io.EOF && x.reader.Buffered() == 0 {
 			kept, x.conn = x.conn, nil
 		}
 	}
@@ -162,9 +159,8 @@ func (x *exchange) end() (kept net.Conn) {
 // close closes the connection, if there is one, and forgets what belonged to it.
 func (x *exchange) close() {
 	if x.conn != nil {
-		x.unhook()
 		_ = x.conn.Close()
 	}
-	x.conn, x.unhook, x.response, x.fit = nil, nil, nil, false
+	x.conn, x.response, x.fit = nil, nil, false
 	x.limited.R = nil
 }

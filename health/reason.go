@@ -1,7 +1,6 @@
 package health
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,12 +25,12 @@ var (
 )
 
 // failed words an error of the network or of the answer's syntax.
-func failed(ctx context.Context, err error, s *settings) verdict {
+func failed(deadline time.Time, err error, s *settings) verdict {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return verdict{failure: "cannot resolve " + dns.Name + ": " + dnsCause(dns), unresolved: true}
 	}
-	if outOfTime(ctx) {
+	if outOfTime(deadline) {
 		return verdict{failure: fmt.Sprintf("no answer within %v", s.Timeout)}
 	}
 	return verdict{failure: cause(err)}
@@ -47,15 +46,8 @@ func dnsCause(err *net.DNSError) string {
 	return err.Err
 }
 
-// outOfTime tells whether the probe's own timeout is over. A connection's deadline may be noticed a
-// moment before the context's.
-func outOfTime(ctx context.Context) bool {
-	if ctx.Err() != nil {
-		return true
-	}
-	deadline, ok := ctx.Deadline()
-	return ok && !time.Now().Before(deadline)
-}
+// outOfTime tells whether the probe's own timeout is over.
+func outOfTime(deadline time.Time) bool { return !time.Now().Before(deadline) }
 
 // cause words an error without addresses and ports, which change from probe to probe.
 func cause(err error) string {
@@ -88,13 +80,13 @@ var errnoText = map[syscall.Errno]string{
 }
 
 // lacks words that the body ended, or could not be read on, without the text that it must have.
-func lacks(ctx context.Context, err error, s *settings) string {
+func lacks(deadline time.Time, err error, s *settings) string {
 	reason := fmt.Sprintf("body lacks %q", s.Body)
 	switch {
 	case err == nil:
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		reason += ": connection closed before its end"
-	case outOfTime(ctx):
+	case outOfTime(deadline):
 		reason += fmt.Sprintf(" within %v", s.Timeout)
 	default:
 		reason += ": " + cause(err)

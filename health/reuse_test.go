@@ -25,6 +25,7 @@ type keeping struct {
 	served   []int // probes that each connection has served
 	closings []int // of those, the ones that asked to close
 	open     int
+	random   float64
 	answer   func(conn net.Conn, number, n int) (last bool) // the n-th on that connection
 }
 
@@ -75,7 +76,7 @@ func ok(conn net.Conn, _, _ int) (last bool) {
 // probeMany probes the backend and so many that refuse, for so long, and returns the connections that were served.
 func probeMany(t *testing.T, k *keeping, refusing int, during time.Duration) (served, closings []int, r *recorder) {
 	r = &recorder{}
-	checker := New(Options{Config: Config{}, Pool: r, Dial: k.dial})
+	checker := New(Options{Config: Config{}, Pool: r, Dial: k.dial, Random: func() float64 { return k.random }})
 	b := backend("a:1")
 	for i := range refusing {
 		checker.Join(backend("b:" + strconv.Itoa(i+1)))
@@ -110,13 +111,16 @@ func flipsOf(r *recorder) (flips []flip) {
 func TestManyBackendsShareConnections(t *testing.T) {
 	for _, c := range []struct {
 		refusing         int
+		random           float64
 		served, closings []int
 	}{
-		{keepFrom - 1, []int{5, 5, 1}, []int{1, 1, 0}},
-		{keepFrom - 2, slices.Repeat([]int{1}, 11), slices.Repeat([]int{1}, 11)},
+		{keepFrom - 1, 0, []int{10, 10, 1}, []int{1, 1, 0}},
+		{keepFrom - 1, 0.5, []int{5, 10, 6}, []int{1, 1, 0}}, // the first connection
+		{keepFrom - 2, 0, slices.Repeat([]int{1}, 21), slices.Repeat([]int{1}, 21)},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			served, closings, r := probeMany(t, &keeping{answer: ok}, c.refusing, 21*time.Second)
+			k := &keeping{answer: ok, random: c.random}
+			served, closings, r := probeMany(t, k, c.refusing, 41*time.Second)
 			if !slices.Equal(served, c.served) || !slices.Equal(closings, c.closings) {
 				t.Errorf("%d backends: connections served %v probes and closed after %v, want %v and %v",
 					c.refusing+1, served, closings, c.served, c.closings)
@@ -178,7 +182,7 @@ func TestStoppedAccepting(t *testing.T) {
 			k.refuses = true
 			k.mu.Unlock()
 		}()
-		served, _, r := probeMany(t, k, keepFrom, 20*time.Second)
+		served, _, r := probeMany(t, k, keepFrom, 25*time.Second)
 		if !slices.Equal(served, []int{maxUses}) {
 			t.Errorf("connections served %v probes, want one that served %d", served, maxUses)
 		}
@@ -186,8 +190,8 @@ func TestStoppedAccepting(t *testing.T) {
 		if len(flips) != 2 || flips[1].up || flips[1].reason != "connection refused" {
 			t.Fatalf("flips %v, want up, then down", flips)
 		}
-		if after := flips[1].at.Sub(flips[0].at); after != 11*time.Second { // 5 probes, 3 failures
-			t.Errorf("down after %v, want 11s", after)
+		if after := flips[1].at.Sub(flips[0].at); after != 21*time.Second { // 10 probes, 3 failures
+			t.Errorf("down after %v, want 21s", after)
 		}
 	})
 }

@@ -97,6 +97,9 @@ func (s *idleStack) pop() *Conn {
 // sweep takes out every connection for which drop says so and hands it to closing. The
 // slot stays where it is until it is popped or refilled.
 func (s *idleStack) sweep(drop func(*Conn) bool, closing func(*Conn)) {
+	if s.count.Load() == 0 {
+		return // most backends of a large pool, most of the time
+	}
 	for i := range s.slots {
 		slot := &s.slots[i]
 		if c := slot.conn.Load(); c != nil && c != s.swept && drop(c) && slot.conn.CompareAndSwap(c, s.swept) {
