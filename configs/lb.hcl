@@ -190,13 +190,13 @@ pool "app" {
   }
   backend "unix:/run/app.sock" {}
 
-  # The addresses of a name, asked for again and again.
+  # The addresses of a name, asked for again when their time to live ends.
   discover "dns" {
     name     = "app"
     port     = 5000
-    type     = "A" # or "SRV": ports, weights and backups come from the records
-    interval = "5s"
-    resolver = "" # "127.0.0.1:53"; default: the system's
+    type     = "A"  # or "SRV": ports, weights and backups come from the records
+    interval = "5s" # the least between two lookups
+    resolver = ""   # "127.0.0.1:53"; default: the system's
   }
 
   # One "address [weight=N] [backup]" a line; watched.

@@ -129,8 +129,10 @@ func (c *Consul) ask(ctx context.Context, agent *api) ([]pool.Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(instances) == 0 && header.Get("X-Consul-Results-Filtered-By-Acls") == "true" {
-		return nil, errors.New("the token may not see its instances; give one with service:read and node:read in the discover block")
+	if len(instances) == 0 {
+		if err := c.mayNotSee(header); err != nil {
+			return nil, err
+		}
 	}
 	index, err := strconv.ParseUint(header.Get("X-Consul-Index"), 10, 64)
 	if err != nil {
@@ -138,6 +140,20 @@ func (c *Consul) ask(ctx context.Context, agent *api) ([]pool.Member, error) {
 	}
 	c.index = nextIndex(c.index, index)
 	return c.members(instances), nil
+}
+
+// mayNotSee returns an error if the rules of access may be why an answer is empty. Consul says so to
+// who sends a token; to who sends none it says only that all which no rule allows is denied. An agent whose
+// rules are tightened must not empty a pool.
+func (c *Consul) mayNotSee(header http.Header) error {
+	const remedy = "give one with service:read and node:read in the discover block"
+	switch {
+	case header.Get("X-Consul-Results-Filtered-By-Acls") == "true":
+		return errors.New("the token may not see its instances; " + remedy)
+	case c.options.Token == "" && header.Get("X-Consul-Default-Acl-Policy") == "deny":
+		return errors.New("Consul shows no instance to who has no token; " + remedy)
+	}
+	return nil
 }
 
 // nextIndex returns the index for the next query. One that went backwards, as after the restore of a

@@ -23,9 +23,10 @@ type agent struct {
 	index    uint64
 	header   string // instead of the index; "none": no such header
 	list     string
-	status   int  // 0: 200
-	filtered bool // by the rules of access
-	spurious bool // answers at once, news or not
+	status   int    // 0: 200
+	filtered bool   // by the rules of access
+	policy   string // where no rule says anything; empty: not told
+	spurious bool   // answers at once, news or not
 	asked    []string
 	at       []time.Time
 }
@@ -67,6 +68,9 @@ func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if a.filtered {
 		w.Header().Set("X-Consul-Results-Filtered-By-ACLs", "true")
+	}
+	if a.policy != "" {
+		w.Header().Set("X-Consul-Default-ACL-Policy", a.policy)
 	}
 	if a.status != 0 {
 		w.WriteHeader(a.status)
@@ -229,6 +233,38 @@ func TestConsulKeepsTheLastSet(t *testing.T) {
 				t.Errorf("log %.2000q, want the trouble once and its end once", got)
 			}
 		})
+	}
+}
+
+// TestConsulWithoutToken: to who sends no token, an agent that denies by default does not say that it holds
+// something back, as version 1.14.5 does. With a token its word counts.
+func TestConsulWithoutToken(t *testing.T) {
+	for _, c := range []struct {
+		token, policy, want string
+	}{
+		{"", "deny", "keeps"},
+		{"", "allow", ""},
+		{"secret", "deny", ""},
+	} {
+		a := startAgent(t, listOf(entry("10.0.0.1", "", 5000, 1)))
+		a.set(func(a *agent) { a.policy = c.policy })
+		log, lines := logger()
+		d := NewConsul(ConsulOptions{Service: "app", Address: strings.TrimPrefix(a.URL, "http://"), Token: c.token, Log: log})
+		d.pace.interval = 20 * time.Millisecond
+		updates, stop := follow(t, d)
+		expect(t, updates, "10.0.0.1:5000")
+		a.queries(t, 2)
+		a.news()
+		if c.want == "" {
+			expect(t, updates, "")
+		} else {
+			awaitLines(t, lines, 1)
+			expectNone(t, updates)
+		}
+		stop()
+		if got := strings.Join(lines.lines(), "\n"); (c.want != "") != strings.Contains(got, "Consul shows no instance to who has no token; give one with service:read") {
+			t.Errorf("token %q, policy %s: log %q", c.token, c.policy, got)
+		}
 	}
 }
 

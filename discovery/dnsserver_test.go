@@ -1,8 +1,10 @@
 package discovery
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -29,20 +31,32 @@ type dnsServer struct {
 	targets   map[string][]netip.Addr // by name with its dot
 	broken    map[string]bool         // targets that get SERVFAIL
 	along     bool                    // the targets' addresses come with the SRV records
+	takes     time.Duration           // before exchange answers
 	garbage   bool                    // before the answer, packets that do not belong to the query
 	ttl       uint32                  // seconds
-	queries   map[dnsmessage.Type]int
-	at        []time.Time // of the queries for SRV records
+	ttlIPv6   uint32                  // seconds, of AAAA records; 0: ttl
+	aliases   []uint32                // times to live of the CNAMEs that lead from app.test to its addresses
+	at        map[dnsmessage.Type][]time.Time
+	names     []string // that were asked for
 	overTCP   int
 }
 
+// newDNS returns a server without a network, whose answers hold for no time.
+func newDNS() *dnsServer { return &dnsServer{at: make(map[dnsmessage.Type][]time.Time)} }
+
 func startDNS(t *testing.T) *dnsServer {
+	t.Helper()
+	return startDNSAt(t, "127.0.0.1")
+}
+
+// startDNSAt starts a server at that address, on a port of its own.
+func startDNSAt(t *testing.T, host string) *dnsServer {
 	t.Helper()
 	var packets net.PacketConn
 	var listener net.Listener
 	for range 20 { // both need the same port
 		var err error
-		if packets, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+		if packets, err = net.ListenPacket("udp", host+":0"); err != nil {
 			t.Fatal(err)
 		}
 		if listener, err = net.Listen("tcp", packets.LocalAddr().String()); err == nil {
@@ -53,7 +67,8 @@ func startDNS(t *testing.T) *dnsServer {
 	if listener == nil {
 		t.Fatal("no port that is free for both UDP and TCP")
 	}
-	s := &dnsServer{address: listener.Addr().String(), ttl: 3600, queries: make(map[dnsmessage.Type]int)}
+	s := newDNS()
+	s.address = listener.Addr().String()
 	var running sync.WaitGroup
 	running.Go(func() { s.serveUDP(packets) })
 	running.Go(func() { s.serveTCP(listener) })
@@ -106,10 +121,8 @@ func (s *dnsServer) answer(query []byte, udp bool) []byte {
 		return nil
 	}
 	question := m.Questions[0]
-	s.queries[question.Type]++
-	if question.Type == dnsmessage.TypeSRV {
-		s.at = append(s.at, time.Now())
-	}
+	s.at[question.Type] = append(s.at[question.Type], time.Now())
+	s.names = append(s.names, question.Name.String())
 	if !udp {
 		s.overTCP++
 	}
@@ -153,12 +166,20 @@ func (s *dnsServer) records(question dnsmessage.Question) (answers, along []dnsm
 	if addresses := s.targets[name]; addresses != nil {
 		return s.addressRecords(name, addresses, question.Type), nil
 	}
-	return s.addressRecords(name, s.addresses, question.Type), nil
+	for i, ttl := range s.aliases {
+		header := dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeCNAME, Class: dnsmessage.ClassINET, TTL: ttl}
+		name = fmt.Sprintf("alias%d.test.", i)
+		answers = append(answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.CNAMEResource{CNAME: dnsmessage.MustNewName(name)}})
+	}
+	return append(answers, s.addressRecords(name, s.addresses, question.Type)...), nil
 }
 
 func (s *dnsServer) addressRecords(name string, addresses []netip.Addr, kind dnsmessage.Type) (records []dnsmessage.Resource) {
 	for _, a := range addresses {
 		header := dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(name), Type: kind, Class: dnsmessage.ClassINET, TTL: s.ttl}
+		if kind == dnsmessage.TypeAAAA && s.ttlIPv6 > 0 {
+			header.TTL = s.ttlIPv6
+		}
 		switch {
 		case a.Is4() && kind == dnsmessage.TypeA:
 			records = append(records, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: a.As4()}})
@@ -167,6 +188,26 @@ func (s *dnsServer) addressRecords(name string, addresses []netip.Addr, kind dns
 		}
 	}
 	return records
+}
+
+// exchange asks the server without a network, for tests in fake time.
+func (s *dnsServer) exchange(ctx context.Context, _ string, question dnsmessage.Question, c *resolvConf) (*dnsmessage.Message, error) {
+	query, id, err := packQuery(question)
+	if err != nil {
+		return nil, err
+	}
+	if s.takes > 0 {
+		time.Sleep(s.takes)
+	}
+	if packet := s.answer(query, true); packet != nil {
+		return unpackAnswer(packet, id, question)
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(c.wait()):
+		return nil, context.DeadlineExceeded
+	}
 }
 
 func (s *dnsServer) garbles() bool {
@@ -188,7 +229,7 @@ func (s *dnsServer) changeBetween(t *testing.T, f func(s *dnsServer)) {
 	done := false
 	for deadline := time.Now().Add(10 * time.Second); !done; time.Sleep(50 * time.Microsecond) {
 		s.change(func(s *dnsServer) {
-			if done = s.queries[dnsmessage.TypeA] == s.queries[dnsmessage.TypeAAAA]; done {
+			if done = len(s.at[dnsmessage.TypeA]) == len(s.at[dnsmessage.TypeAAAA]); done {
 				f(s)
 			}
 		})
@@ -201,7 +242,7 @@ func (s *dnsServer) changeBetween(t *testing.T, f func(s *dnsServer)) {
 func (s *dnsServer) count(kind dnsmessage.Type) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.queries[kind]
+	return len(s.at[kind])
 }
 
 func addresses(texts ...string) []netip.Addr {

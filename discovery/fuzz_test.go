@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
 	"testing"
@@ -51,11 +52,58 @@ func FuzzSRV(f *testing.F) {
 		if err != nil || verdict(m, dnsmessage.TypeSRV) != nil {
 			return
 		}
-		a := readSRV(m)
+		a := readSRV(&answer{m, "127.0.0.1:53"})
 		if len(a.records) == 0 || a.ttl < 0 || a.ttl > maxTTL {
 			t.Errorf("%d records, TTL %v", len(a.records), a.ttl)
 		}
 		checkMembers(t, NewSRV(DNSOptions{Name: "app.test"}).members(&a))
+	})
+}
+
+// FuzzAddresses: whatever a name server sends, nothing but addresses comes out, for as long as they may be
+// believed.
+func FuzzAddresses(f *testing.F) {
+	name := dnsmessage.MustNewName("app.test.")
+	question := dnsmessage.Question{Name: name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}
+	for _, ttl := range []uint32{0, 60, 1 << 31} {
+		header := dnsmessage.ResourceHeader{Name: name, Class: dnsmessage.ClassINET, TTL: ttl}
+		m := dnsmessage.Message{
+			Header: dnsmessage.Header{ID: 7, Response: true}, Questions: []dnsmessage.Question{question},
+			Answers: []dnsmessage.Resource{
+				{Header: header, Body: &dnsmessage.CNAMEResource{CNAME: name}},
+				{Header: header, Body: &dnsmessage.AResource{A: [4]byte{10, 0, 0, 1}}},
+				{Header: header, Body: &dnsmessage.AAAAResource{AAAA: [16]byte{15: 1}}},
+			},
+		}
+		packet, err := m.Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(packet)
+	}
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		d := NewDNS(DNSOptions{Name: "app.test", Port: 80, Resolver: "127.0.0.1:53"})
+		d.resolver.hosts = ""
+		d.resolver.exchange = func(_ context.Context, _ string, q dnsmessage.Question, _ *resolvConf) (*dnsmessage.Message, error) {
+			return unpackAnswer(packet, 7, q)
+		}
+		members, ttl, err := d.round(t.Context())
+		if err == nil && len(members) == 0 || ttl < 0 || ttl > maxTTL {
+			t.Errorf("%d members for %v, %v", len(members), ttl, err)
+		}
+		checkMembers(t, members)
+	})
+}
+
+// FuzzHosts: whatever stands in a hosts file, nothing but addresses comes out.
+func FuzzHosts(f *testing.F) {
+	f.Add("127.0.0.1 localhost app # here\n::1 APP.\nfe80::1%eth0 app", "app")
+	f.Fuzz(func(t *testing.T, text, name string) {
+		for _, a := range parseHosts(text, name) {
+			if !a.IsValid() || a.Is4In6() {
+				t.Errorf("%q of %q", a, name)
+			}
+		}
 	})
 }
 

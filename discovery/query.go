@@ -9,74 +9,29 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-const (
-	// tryTimeout bounds the wait for one server's answer, by UDP or TCP.
-	tryTimeout = 2 * time.Second
-	// udpSize is the answer that fits into a packet on every path, which is what we offer to take
-	// (EDNS, RFC 6891). A larger one comes by TCP.
-	udpSize = 1232
-)
+// udpSize is the answer that fits into a packet on every path, which is what we offer to take (EDNS, RFC
+// 6891). A larger one comes by TCP.
+const udpSize = 1232
 
-// errNoRecord says that a server answered, and that the name does not exist or has no such record.
-var errNoRecord = errors.New("no such record")
-
-// lookupDNS asks the servers for records of the name, one after the other until one of them answers. The
-// message has at least one answer of that type. The error is errNoRecord or that of the last server.
-//
-// net.Resolver is not used for it: it passes on neither how long an answer holds nor the addresses that
-// came with it.
-func lookupDNS(ctx context.Context, servers []string, name string, kind dnsmessage.Type) (*dnsmessage.Message, error) {
-	full, err := dnsmessage.NewName(strings.TrimSuffix(name, ".") + ".")
-	if err != nil {
-		return nil, fmt.Errorf("%q is no name: %w", name, err)
-	}
-	question := dnsmessage.Question{Name: full, Type: kind, Class: dnsmessage.ClassINET}
-	for range 2 { // a packet may be lost
-		for _, server := range servers {
-			var m *dnsmessage.Message
-			if m, err = exchange(ctx, server, question); err == nil {
-				err = verdict(m, kind)
-			}
-			if err == nil || errors.Is(err, errNoRecord) || ctx.Err() != nil {
-				return m, err
-			}
-		}
-	}
-	return nil, err
-}
-
-// verdict tells whether a message has what was asked for.
-func verdict(m *dnsmessage.Message, kind dnsmessage.Type) error {
-	switch m.RCode {
-	case dnsmessage.RCodeSuccess:
-		for i := range m.Answers {
-			if m.Answers[i].Header.Type == kind {
-				return nil
-			}
-		}
-		return errNoRecord
-	case dnsmessage.RCodeNameError:
-		return errNoRecord
-	}
-	return fmt.Errorf("the resolver answered %s", strings.TrimPrefix(m.RCode.String(), "RCode"))
-}
-
-// exchange asks one server, by UDP and, if the answer does not fit, by TCP.
-func exchange(ctx context.Context, server string, question dnsmessage.Question) (*dnsmessage.Message, error) {
+// exchangeDNS asks one server, by UDP and, if the answer does not fit, by TCP; see exchange.
+func exchangeDNS(ctx context.Context, server string, question dnsmessage.Question, c *resolvConf) (*dnsmessage.Message, error) {
 	query, id, err := packQuery(question)
 	if err != nil {
 		return nil, err
 	}
-	m, err := ask(ctx, "udp", server, func(conn net.Conn) (*dnsmessage.Message, error) { return askUDP(conn, query, id, question) })
-	if err == nil && m.Truncated {
-		m, err = ask(ctx, "tcp", server, func(conn net.Conn) (*dnsmessage.Message, error) { return askTCP(conn, query, id, question) })
+	ctx, cancel := context.WithTimeout(ctx, c.wait())
+	defer cancel()
+	if !c.tcp {
+		m, err := ask(ctx, "udp", server, func(conn net.Conn) (*dnsmessage.Message, error) { return askUDP(conn, query, id, question) })
+		if err != nil || !m.Truncated {
+			return m, err
+		}
 	}
-	return m, err
+	return ask(ctx, "tcp", server, func(conn net.Conn) (*dnsmessage.Message, error) { return askTCP(conn, query, id, question) })
 }
 
 func packQuery(question dnsmessage.Question) (query []byte, id uint16, err error) {
@@ -93,10 +48,8 @@ func packQuery(question dnsmessage.Question) (query []byte, id uint16, err error
 	return query, id, err
 }
 
-// ask runs one exchange on a connection of its own, which ends with ctx or after tryTimeout.
+// ask runs one exchange on a connection of its own, which ends with ctx.
 func ask(ctx context.Context, network, server string, run func(net.Conn) (*dnsmessage.Message, error)) (*dnsmessage.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, server)
 	if err != nil {

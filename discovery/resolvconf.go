@@ -6,19 +6,41 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// resolvConf is what counts here of resolv.conf(5).
+// resolvConf is what counts here of resolv.conf(5). Of its options, attempts does not: a lookup that fails
+// is tried again when the pace allows it. Nor does single-request: each query has a socket of its own.
 type resolvConf struct {
 	servers []string // "host:port"
 	search  []string // domains
 	ndots   int      // with fewer dots in a name, the search domains come first
+
+	timeout time.Duration // for one server's answer; 0: see wait
+	rotate  bool          // each lookup begins with the next server
+	tcp     bool          // ask by TCP alone
+}
+
+// wait returns how long one server may take to answer: what is configured, but no more than leaves time for
+// the other servers within a lookup.
+func (c *resolvConf) wait() time.Duration {
+	share := lookupTimeout / time.Duration(max(len(c.servers), 1))
+	if c.timeout > 0 {
+		return min(c.timeout, share)
+	}
+	return share
 }
 
 // readResolvConf reads the system's settings; where there are none, a server on this machine is asked.
 func readResolvConf(path string) resolvConf {
 	text, _ := os.ReadFile(path) // a file that cannot be read counts as empty, as for the system itself
-	return parseResolvConf(string(text))
+	c := parseResolvConf(string(text))
+	if c.search == nil {
+		host, _ := os.Hostname() // without one there is no domain to search
+		_, domain, _ := strings.Cut(host, ".")
+		c.search = []string{domain}
+	}
+	return c
 }
 
 func parseResolvConf(text string) resolvConf {
@@ -39,10 +61,7 @@ func parseResolvConf(text string) resolvConf {
 			c.search = words[1:]
 		case "options":
 			for _, option := range words[1:] {
-				if n, ok := strings.CutPrefix(option, "ndots:"); ok {
-					c.ndots, _ = strconv.Atoi(n)
-					c.ndots = min(max(c.ndots, 0), 15)
-				}
+				c.setOption(option)
 			}
 		}
 	}
@@ -50,6 +69,24 @@ func parseResolvConf(text string) resolvConf {
 		c.servers = []string{"127.0.0.1:53"}
 	}
 	return c
+}
+
+// setOption takes one of the options; bounds are those of the manual page.
+func (c *resolvConf) setOption(option string) {
+	key, value, _ := strings.Cut(option, ":")
+	n, err := strconv.Atoi(value)
+	switch key {
+	case "ndots":
+		c.ndots = min(max(n, 0), 15)
+	case "timeout":
+		if err == nil {
+			c.timeout = time.Duration(min(max(n, 1), 30)) * time.Second
+		}
+	case "rotate":
+		c.rotate = true
+	case "use-vc":
+		c.tcp = true
+	}
 }
 
 // names returns the names to ask for, in order, for one that was written down.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // dnsServer is dnsmasq with records for the names under test.
@@ -115,6 +116,27 @@ func TestAddressRecords(t *testing.T) {
 	lb.awaitPool(t, backends[0])
 	if served, failed, first := load.stop(); failed > 0 || served < 50 {
 		t.Errorf("%d of %d requests failed: %s", failed, served, first)
+	}
+}
+
+// TestTimeToLive: records that live longer than the interval are not asked for again before they end.
+func TestTimeToLive(t *testing.T) {
+	addresses, dir := freePorts(t, 2), t.TempDir()
+	apps["clock"](t, addresses[0])
+	dns := startDNS(t, dir, addresses[1], "127.0.0.1 app.test\n", "--local-ttl=3", "--log-queries")
+	lb := startLB(t, t.TempDir(), proxyConfig(fmt.Sprintf(`  discover "dns" {
+    name     = "app.test"
+    port     = %s
+    interval = "200ms"
+    resolver = %q
+  }
+`, port(addresses[0]), dns.address)))
+	lb.awaitPool(t, addresses[0])
+	asked := func() int { return strings.Count(dns.output(), "query[A] app.test") }
+	first := time.Now()
+	eventually(t, "a second query", func() bool { return asked() > 1 })
+	if took := time.Since(first); took < 2*time.Second { // the first was a little earlier
+		t.Errorf("asked again after %v, for an answer that lives 3s:\n%s", took, dns.output())
 	}
 }
 

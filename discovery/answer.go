@@ -1,0 +1,85 @@
+package discovery
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// maxTTL bounds how long an answer is believed: no record keeps a pool as it is for a day.
+const maxTTL = time.Hour
+
+// errNoRecord says that a server answered, and that the name does not exist or has no such record.
+var errNoRecord = errors.New("no such record")
+
+// codeError is a server's answer that it will not or cannot tell.
+type codeError struct{ says string }
+
+func (e *codeError) Error() string { return "the resolver answered " + e.says }
+
+// verdict tells whether a message has records of the kind that was asked for: nil, errNoRecord or a
+// *codeError.
+func verdict(m *dnsmessage.Message, kind dnsmessage.Type) error {
+	switch m.RCode {
+	case dnsmessage.RCodeSuccess:
+		for i := range m.Answers {
+			if m.Answers[i].Header.Type == kind {
+				return nil
+			}
+		}
+		if !m.Authoritative && !m.RecursionAvailable && len(m.Answers) == 0 {
+			return &codeError{"a referral: it does not know the name and asks no other server"}
+		}
+		return errNoRecord
+	case dnsmessage.RCodeNameError:
+		return errNoRecord
+	}
+	return &codeError{strings.TrimPrefix(m.RCode.String(), "RCode")}
+}
+
+// answer is a message with the server that gave it.
+type answer struct {
+	*dnsmessage.Message
+	server string // "host:port"
+}
+
+// ttl returns how long the answer holds: as long as the record of it that lives shortest, be it one of the
+// aliases (CNAME) that led to the rest.
+func (a *answer) ttl() time.Duration {
+	least := maxTTL
+	for i := range a.Answers {
+		least = min(least, a.holds(&a.Answers[i]))
+	}
+	return least
+}
+
+// holds returns how long a record may be believed, from 0 to maxTTL. RFC 2181, section 8: a time to live
+// with the top bit set counts as 0.
+func (a *answer) holds(r *dnsmessage.Resource) time.Duration {
+	if r.Header.TTL > 1<<31-1 || isDocker(a.server) {
+		return 0
+	}
+	return min(time.Duration(r.Header.TTL)*time.Second, maxTTL)
+}
+
+// isDocker tells whether a server is the one that Docker puts into each container, always at this address.
+// What it says of a record's time to live counts as 0: it gives a container 600 seconds, and forgets it at
+// once when it stops.
+func isDocker(server string) bool {
+	at, err := netip.ParseAddrPort(server)
+	return err == nil && at.Addr().Unmap() == netip.AddrFrom4([4]byte{127, 0, 0, 11})
+}
+
+// addressIn returns the address that a record holds, if it is an address record.
+func addressIn(r *dnsmessage.Resource) (netip.Addr, bool) {
+	switch body := r.Body.(type) {
+	case *dnsmessage.AResource:
+		return netip.AddrFrom4(body.A), true
+	case *dnsmessage.AAAAResource:
+		return netip.AddrFrom16(body.AAAA).Unmap(), true
+	}
+	return netip.Addr{}, false
+}

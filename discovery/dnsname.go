@@ -1,0 +1,112 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"lb/pool"
+)
+
+// lookupTimeout bounds one lookup, with all the queries that it takes.
+const lookupTimeout = 5 * time.Second
+
+// dnsName is a name in the DNS that is looked up again and again, whatever its records.
+type dnsName struct {
+	text     string // as it was written
+	records  string // which of its records, for the log: "the SRV records of "; empty: its addresses
+	server   string // "host:port"; empty: the system's
+	resolver *resolver
+	trouble  condition
+	skipped  complaints
+	pace     pace
+}
+
+func newDNSName(o DNSOptions, records string) dnsName {
+	if o.Interval <= 0 {
+		o.Interval = 5 * time.Second
+	}
+	log := orNull(o.Log)
+	return dnsName{
+		text: o.Name, records: records, server: o.Resolver, resolver: newResolver(o.Resolver),
+		trouble: condition{log: log}, skipped: complaints{log: log},
+		pace: pace{interval: o.Interval, random: o.Random},
+	}
+}
+
+// follow runs rounds until ctx ends, the first at once. A round does one lookup and returns the members,
+// of which there are some, and how long they hold from now on: the next begins when they have ended, but
+// not before the pace allows it. What a round that fails says is passed on to the log alone: the last
+// known set stays, and the next round comes when the pace says so.
+func (n *dnsName) follow(ctx context.Context, update func([]pool.Member), round func(context.Context) ([]pool.Member, time.Duration, error)) {
+	p := publisher{update: update, log: n.trouble.log}
+	for {
+		start := time.Now()
+		ttl := n.resolve(ctx, &p, round)
+		ends := time.Now().Add(ttl)
+		next := start.Add(n.pace.delay())
+		if ends.After(next) {
+			next = ends
+		}
+		if !sleepUntil(ctx, next) {
+			return
+		}
+	}
+}
+
+// resolve does one round and returns how long its answer holds, 0 if it failed.
+func (n *dnsName) resolve(ctx context.Context, p *publisher, round func(context.Context) ([]pool.Member, time.Duration, error)) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	members, ttl, err := round(ctx)
+	if ctx.Err() == context.Canceled {
+		return 0 // says nothing of the server
+	}
+	if err != nil {
+		n.pace.failed++
+		n.report(err, len(p.last))
+		return 0
+	}
+	n.pace.failed = 0
+	if p.set(members) {
+		n.trouble.log.Debug("name resolved", "name", n.text, "addresses", len(p.last), "ttl", ttl)
+	}
+	n.trouble.end("name resolves again", "name", n.text, "addresses", len(p.last))
+	return ttl
+}
+
+// report logs a failed round, once for as long as its cause stays the same.
+func (n *dnsName) report(err error, kept int) {
+	server := n.server
+	if server == "" {
+		server = "of the system"
+	}
+	message := fmt.Sprintf("cannot resolve %s%s: %s; ", n.records, strings.TrimSuffix(n.text, "."), dnsCause(err))
+	if kept > 0 {
+		message += "keeping the last known addresses"
+	} else {
+		message += "trying again until it resolves"
+	}
+	n.trouble.begin(message, "resolver", server, "kept", kept)
+}
+
+// dnsCause words an error without the ports and addresses in it, which differ each time.
+func dnsCause(err error) string {
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer from the resolver"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the resolver refuses connections"
+	case errors.As(err, &dns):
+		return fmt.Sprintf("the resolver's own name, %s, does not resolve", dns.Name)
+	case errors.As(err, &op):
+		return op.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,283 @@
+package discovery
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// inFakeTime has a discoverer's resolver ask s, without a network, as the server with that address.
+func (s *dnsServer) inFakeTime(r *resolver, server string) {
+	r.conf = func() resolvConf { return resolvConf{servers: []string{server}} }
+	r.hosts = ""
+	r.exchange = s.exchange
+}
+
+// when returns the moments at which the server was asked, from start on.
+func (s *dnsServer) when(kind dnsmessage.Type, start time.Time) []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []time.Duration
+	for _, at := range s.at[kind] {
+		out = append(out, at.Sub(start))
+	}
+	return out
+}
+
+const (
+	second = time.Second
+	docker = "127.0.0.11:53"
+)
+
+// TestDNSAsksWhenTheAnswerEnds: as long as the record that lives shortest, and never before the interval is over.
+func TestDNSAsksWhenTheAnswerEnds(t *testing.T) {
+	every := func(d time.Duration) []time.Duration { return []time.Duration{0, d, 2 * d, 3 * d} }
+	cases := []struct {
+		name     string
+		interval time.Duration
+		server   string
+		set      func(s *dnsServer)
+		want     []time.Duration // when A and AAAA are asked for
+	}{
+		{"TTL over the interval", second, "", func(s *dnsServer) { s.ttl = 30 }, every(30 * second)},
+		{"TTL 0", 5 * second, "", func(s *dnsServer) { s.ttl = 0 }, every(5 * second)},
+		{"TTL below the interval", 5 * second, "", func(s *dnsServer) { s.ttl = 1 }, every(5 * second)},
+		{"TTL of a day", second, "", func(s *dnsServer) { s.ttl = 86400 }, every(time.Hour)},
+		{"TTL of a day, interval of two hours", 2 * time.Hour, "", func(s *dnsServer) { s.ttl = 86400 }, every(2 * time.Hour)},
+		{"greatest TTL", second, "", func(s *dnsServer) { s.ttl = 1<<31 - 1 }, every(time.Hour)},
+		{"TTL with its top bit set", 5 * second, "", func(s *dnsServer) { s.ttl = 1<<31 | 30 }, every(5 * second)},
+		{"the first alias lives shortest", second, "", func(s *dnsServer) { s.ttl, s.aliases = 300, []uint32{20, 60} }, every(20 * second)},
+		{"the last alias lives shortest", second, "", func(s *dnsServer) { s.ttl, s.aliases = 300, []uint32{60, 20} }, every(20 * second)},
+		{"the address lives shortest", second, "", func(s *dnsServer) { s.ttl, s.aliases = 10, []uint32{60, 20} }, every(10 * second)},
+		{"an alias with the top bit set", second, "", func(s *dnsServer) { s.ttl, s.aliases = 300, []uint32{1 << 31} }, every(second)},
+		{"IPv6 lives shorter", second, "", func(s *dnsServer) { s.addresses = addresses("127.0.0.2", "::1"); s.ttl, s.ttlIPv6 = 30, 7 }, every(7 * second)},
+		{"IPv4 lives shorter", second, "", func(s *dnsServer) { s.addresses = addresses("127.0.0.2", "::1"); s.ttl, s.ttlIPv6 = 7, 30 }, every(7 * second)},
+		{"IPv6 alone", second, "", func(s *dnsServer) { s.addresses = addresses("::1"); s.ttl, s.ttlIPv6 = 1, 30 }, every(30 * second)},
+		{"IPv6 fails", 5 * second, "", func(s *dnsServer) { s.ttl, s.failIPv6 = 30, true }, every(5 * second)},
+		{"the answer takes its time", second, "", func(s *dnsServer) { s.ttl, s.takes = 30, 2*second },
+			[]time.Duration{2 * second, 34 * second, 66 * second}},
+		{"Docker's name server", second, docker, func(s *dnsServer) { s.ttl = 600 }, every(second)},
+		{"Docker's name server, mapped", second, "[::ffff:127.0.0.11]:53", func(s *dnsServer) { s.ttl = 600 }, every(second)},
+		{"a neighbour of Docker's", second, "127.0.0.12:53", func(s *dnsServer) { s.ttl = 600 }, every(600 * second)},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, start := newDNS(), time.Now()
+				s.addresses = addresses("127.0.0.2")
+				c.set(s)
+				d := NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: c.interval})
+				s.inFakeTime(d.resolver, c.server)
+				_, stop := follow(t, d)
+				time.Sleep(c.want[len(c.want)-1] + time.Millisecond)
+				stop()
+				for _, kind := range []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA} {
+					if got := s.when(kind, start); !slices.Equal(got, c.want) {
+						t.Errorf("%v asked for at %v, want %v", kind, got, c.want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestSRVAsksWhenTheAnswerEnds: the targets' addresses count too, those that came along and those that were
+// asked for.
+func TestSRVAsksWhenTheAnswerEnds(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		server string
+		set    func(s *dnsServer)
+		want   time.Duration
+	}{
+		{"asked for", "", func(s *dnsServer) { s.ttl = 30 }, 30 * second},
+		{"came along", "", func(s *dnsServer) { s.ttl, s.along = 30, true }, 30 * second},
+		{"a target's address lives shorter", "", func(s *dnsServer) { s.ttl, s.ttlIPv6 = 30, 9 }, 9 * second},
+		{"one that came along lives shorter", "", func(s *dnsServer) { s.ttl, s.ttlIPv6, s.along = 30, 9, true }, 9 * second},
+		{"a target fails", "", func(s *dnsServer) { s.ttl, s.broken = 30, map[string]bool{"b.test.": true} }, 5 * second},
+		{"a day", "", func(s *dnsServer) { s.ttl = 86400 }, time.Hour},
+		{"none", "", func(s *dnsServer) {}, 5 * second},
+		{"top bit", "", func(s *dnsServer) { s.ttl = 1<<31 | 30 }, 5 * second},
+		{"Docker's name server", docker, func(s *dnsServer) { s.ttl = 600 }, 5 * second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, start := newDNS(), time.Now()
+				s.serveTargets()
+				c.set(s)
+				d := NewSRV(DNSOptions{Name: "app.test", Interval: 5 * second})
+				s.inFakeTime(d.resolver, c.server)
+				_, stop := follow(t, d)
+				time.Sleep(2*c.want + time.Millisecond)
+				stop()
+				want := []time.Duration{0, c.want, 2 * c.want}
+				if got := s.when(dnsmessage.TypeSRV, start); !slices.Equal(got, want) {
+					t.Errorf("asked at %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
+
+// TestDNSAsksOnceAnInterval is mistake 13: a name that does not resolve neither stops the start nor is
+// asked all the time. The time to live of an answer that says nothing counts for nothing.
+func TestDNSAsksOnceAnInterval(t *testing.T) {
+	notFound := func(s *dnsServer) { s.code = dnsmessage.RCodeNameError }
+	cases := []struct {
+		name     string
+		interval time.Duration
+		set      func(s *dnsServer)
+		random   float64
+		want     []time.Duration
+	}{
+		{"never there", second, notFound, 0, []time.Duration{0, second, 3 * second, 7 * second, 12 * second, 17 * second}},
+		{"an alias that leads nowhere", second, func(s *dnsServer) { s.addresses, s.aliases = nil, []uint32{600} }, 0,
+			[]time.Duration{0, second, 3 * second, 7 * second, 12 * second, 17 * second}},
+		{"fails", second, func(s *dnsServer) { s.code = dnsmessage.RCodeServerFailure }, 0, []time.Duration{0, second, 3 * second, 7 * second}},
+		{"jitter only adds", 2 * second, notFound, 0.5, []time.Duration{0, 2200 * time.Millisecond, 6600 * time.Millisecond, 12100 * time.Millisecond}},
+		{"a long interval", time.Minute, notFound, 0, []time.Duration{0, time.Minute, 2 * time.Minute}},
+		{"no answer", second, func(s *dnsServer) { s.silent = true }, 0, []time.Duration{0, 5 * second, 10 * second, 15 * second}},
+		{"no answer, a long interval", time.Minute, func(s *dnsServer) { s.silent = true }, 0, []time.Duration{0, time.Minute, 2 * time.Minute}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, start := newDNS(), time.Now()
+				s.addresses = addresses("127.0.0.2")
+				c.set(s)
+				d := NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: c.interval, Random: func() float64 { return c.random }})
+				s.inFakeTime(d.resolver, "")
+				updates, stop := follow(t, d)
+				time.Sleep(c.want[len(c.want)-1] + time.Millisecond)
+				stop()
+				for _, kind := range []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA} {
+					if got := s.when(kind, start); !slices.Equal(got, c.want) {
+						t.Errorf("%v asked for at %v, want %v", kind, got, c.want)
+					}
+				}
+				expectNone(t, updates)
+			})
+		})
+	}
+}
+
+// TestDNSComesBackToThePace: a failure after an answer that held for long is tried again soon, and what
+// comes then holds for its own time again.
+func TestDNSComesBackToThePace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, start := newDNS(), time.Now()
+		s.addresses, s.ttl = addresses("127.0.0.2"), 60
+		d := NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: second, Random: func() float64 { return 0 }})
+		s.inFakeTime(d.resolver, "")
+		updates, stop := follow(t, d)
+		expect(t, updates, "127.0.0.2:80")
+		s.change(func(s *dnsServer) { s.code = dnsmessage.RCodeNameError })
+		time.Sleep(62 * second)
+		s.change(func(s *dnsServer) { s.code, s.addresses = dnsmessage.RCodeSuccess, addresses("127.0.0.3") })
+		expect(t, updates, "127.0.0.3:80")
+		time.Sleep(61 * second)
+		stop()
+		want := []time.Duration{0, 60 * second, 61 * second, 63 * second, 123 * second}
+		if got := s.when(dnsmessage.TypeA, start); !slices.Equal(got, want) {
+			t.Errorf("asked at %v, want %v", got, want)
+		}
+	})
+}
+
+// TestDNSDockersNameServer asks one at the address where Docker has its own, over the network.
+func TestDNSDockersNameServer(t *testing.T) {
+	s := startDNSAt(t, "127.0.0.11")
+	s.change(func(s *dnsServer) { s.addresses, s.ttl = addresses("127.0.0.2"), 600 })
+	updates, _ := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: 10 * time.Millisecond, Resolver: s.address}))
+	expect(t, updates, "127.0.0.2:80")
+	s.changeBetween(t, func(s *dnsServer) { s.addresses = addresses("127.0.0.2", "127.0.0.3") })
+	expect(t, updates, "127.0.0.2:80, 127.0.0.3:80")
+}
+
+// TestDNSHostsFile: a name that stands there is not asked for, whichever resolver is configured; the file
+// is read again after each interval.
+func TestDNSHostsFile(t *testing.T) {
+	for _, resolver := range []string{"", "127.0.0.1:53"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newDNS()
+			s.addresses, s.ttl = addresses("127.0.0.9"), 600
+			hosts := filepath.Join(t.TempDir(), "hosts")
+			write := func(text string) {
+				if err := os.WriteFile(hosts, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("127.0.0.2 app.test\n")
+			d := NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: second, Resolver: resolver})
+			s.inFakeTime(d.resolver, resolver)
+			d.resolver.hosts = hosts
+			updates, stop := follow(t, d)
+			synctest.Wait()
+			expect(t, updates, "127.0.0.2:80")
+			write("127.0.0.3 APP.test. # moved\n::1 other app.test\n")
+			time.Sleep(second + time.Millisecond)
+			expect(t, updates, "127.0.0.3:80, [::1]:80")
+			if n := s.count(dnsmessage.TypeA); n > 0 {
+				t.Errorf("asked %d times for a name in the hosts file", n)
+			}
+			write("")
+			time.Sleep(second)
+			expect(t, updates, "127.0.0.9:80")
+			stop()
+		})
+	}
+}
+
+// TestDNSLogsChangesOfCondition: each trouble once.
+func TestDNSLogsChangesOfCondition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, lines := logger()
+		s := newDNS()
+		s.addresses, s.code = addresses("127.0.0.2"), dnsmessage.RCodeNameError
+		d := NewDNS(DNSOptions{Name: "app.test.", Port: 80, Interval: second, Log: log})
+		s.inFakeTime(d.resolver, "")
+		_, stop := follow(t, d)
+		for _, change := range []func(s *dnsServer){
+			func(s *dnsServer) { s.code = dnsmessage.RCodeRefused },
+			func(s *dnsServer) { s.code = dnsmessage.RCodeSuccess },
+			func(s *dnsServer) { s.silent = true },
+			func(*dnsServer) {},
+		} {
+			time.Sleep(time.Minute)
+			s.change(change)
+		}
+		stop()
+		want := []string{
+			"cannot resolve app.test: no such host; trying again until it resolves",
+			"cannot resolve app.test: the resolver answered Refused; trying again until it resolves",
+			"name resolves again",
+			"cannot resolve app.test: no answer from the resolver; keeping the last known addresses",
+		}
+		got := lines.lines()
+		if len(got) != len(want) {
+			t.Fatalf("%d lines, want %d: %q", len(got), len(want), got)
+		}
+		for i := range want {
+			if !strings.Contains(got[i], want[i]) {
+				t.Errorf("line %q, want %q in it", got[i], want[i])
+			}
+		}
+	})
+}
+
+// serveTargets gives the server SRV records with three targets, two of them preferred.
+func (s *dnsServer) serveTargets() {
+	s.srv = []dnsmessage.SRVResource{
+		record(20, 5, 5003, "c.test."), record(10, 30, 5001, "a.test."), record(10, 0, 5002, "b.test."),
+	}
+	s.targets = map[string][]netip.Addr{
+		"a.test.": addresses("127.0.0.1"), "b.test.": addresses("127.0.0.2", "::1"), "c.test.": addresses("127.0.0.3"),
+	}
+}
