@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -207,7 +205,7 @@ func (s *Server) goRun(f func()) { s.running.Go(f) }
 func (s *Server) housekeeping() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	most := 0
+	var clients ebb
 	for {
 		select {
 		case <-s.background.Done():
@@ -217,28 +215,21 @@ func (s *Server) housekeeping() {
 			for _, run := range gen.pools {
 				run.sweep()
 			}
-			most = s.giveBackMemory(most)
+			if clients.tick(s.connections()) {
+				giveBackMemory()
+			}
 		}
 	}
 }
 
-// crowd is how many connections have to go before their memory is given back at once.
-const crowd = 1000
-
-// giveBackMemory returns what connections needed to the system when most of them have gone; the collector
-// may else not run for minutes, as there is little to do then. It takes and returns the most that were open.
-func (s *Server) giveBackMemory(most int) int {
+// connections returns how many client connections are open.
+func (s *Server) connections() int {
 	open := 0
 	for _, l := range s.front.Listeners() {
 		n, _ := l.Connections()
 		open += int(n)
 	}
-	if most >= crowd && open < most/4 {
-		runtime.GC() // what lies in pools survives one collection
-		debug.FreeOSMemory()
-		return open
-	}
-	return max(most, open)
+	return open
 }
 
 // Reload reads the configuration anew and goes over to it. On an error nothing has changed. The

@@ -1,0 +1,44 @@
+package server
+
+import (
+	"runtime"
+	"runtime/debug"
+)
+
+const (
+	// crowd is how many connections have to go before their memory is given back at once.
+	crowd = 1000
+	// calmTicks is for how many ticks in a row most of a crowd must have gone: the last ones take their time.
+	calmTicks = 5
+)
+
+// ebb finds the moment to give back what a crowd of connections needed: the collector may else not run for
+// minutes, as there is little to do when they have gone. The zero value is ready.
+type ebb struct {
+	most int // connections open at a time, since memory was given back
+	calm int // ticks since fewer than a quarter of them were open
+}
+
+// tick takes the number of open connections, about once a second, and reports whether it is time.
+func (e *ebb) tick(open int) bool {
+	e.most = max(e.most, open)
+	if e.most < crowd || open >= e.most/4 {
+		e.calm = 0
+		return false
+	}
+	if e.calm++; e.calm < calmTicks {
+		return false
+	}
+	rest := open
+	if e.most > crowd {
+		rest = max(open, crowd) // the rest of them may yet go
+	}
+	*e = ebb{most: rest}
+	return true
+}
+
+// giveBackMemory returns to the system what is not in use.
+func giveBackMemory() {
+	runtime.GC() // what lies in pools survives one collection
+	debug.FreeOSMemory()
+}

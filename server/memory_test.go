@@ -1,0 +1,31 @@
+package server
+
+import "testing"
+
+// TestEbb: memory is given back when most of a crowd has gone for a while, once more when its rest has, and not
+// again while nothing happens.
+func TestEbb(t *testing.T) {
+	for name, steps := range map[string][]struct {
+		open, ticks, due int // for so many ticks so many are open; how often it is time
+	}{
+		"a few":               {{crowd - 1, 10, 0}, {0, 60, 0}},
+		"a crowd":             {{10_000, 10, 0}, {0, calmTicks - 1, 0}, {0, 1, 1}, {0, calmTicks, 1}, {0, 60, 0}},
+		"half of it":          {{10_000, 10, 0}, {5000, 60, 0}},
+		"with a tail":         {{10_000, 10, 0}, {2000, calmTicks, 1}, {900, 60, 0}, {200, calmTicks, 1}, {0, 60, 1}},
+		"it comes back":       {{10_000, 10, 0}, {0, calmTicks - 1, 0}, {10_000, 10, 0}, {0, calmTicks, 1}},
+		"the last of a crowd": {{crowd, 1, 0}, {300, 60, 0}, {200, calmTicks, 1}, {0, 60, 0}},
+	} {
+		var e ebb
+		for i, s := range steps {
+			due := 0
+			for range s.ticks {
+				if e.tick(s.open) {
+					due++
+				}
+			}
+			if due != s.due {
+				t.Errorf("%s: step %d: it was time %d times, want %d", name, i, due, s.due)
+			}
+		}
+	}
+}
