@@ -30,7 +30,7 @@ func Bind(address string) (net.Listener, error) {
 	}
 	// Accepted sockets inherit the keep-alive settings from the listening one, which saves
 	// system calls for each.
-	lc := net.ListenConfig{KeepAlive: -1, Control: controlListener}
+	lc := net.ListenConfig{KeepAlive: -1, Control: tuneListener}
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(context.Background(), "tcp", address)
 	switch {
@@ -72,6 +72,17 @@ func bindUnix(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot set the mode of the socket: %w", err)
 	}
 	return ln, nil
+}
+
+// adopt sets the options of a socket that was opened by another process, as far as it has them.
+func adopt(ln net.Listener) {
+	tcp, ok := ln.(*net.TCPListener)
+	if !ok {
+		return
+	}
+	if raw, err := tcp.SyscallConn(); err == nil {
+		_ = tuneListener("", "", raw)
+	}
 }
 
 // LeaveFile makes a socket file stay when its listener is closed, since it is another's from now on.

@@ -135,6 +135,7 @@ func (f *Front) bindNew(o Options) (map[string]net.Listener, error) {
 			continue
 		}
 		if inherited := o.Inherited[lo.Address]; inherited != nil {
+			adopt(inherited)
 			bound[lo.Address] = inherited
 			continue
 		}

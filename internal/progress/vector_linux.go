@@ -17,6 +17,27 @@ type vector struct {
 	n     int
 	errno syscall.Errno
 	wait  bool
+
+	trusted bool // with all that the kernel would take by itself
+}
+
+const (
+	// FirstUnsent is how many bytes beyond what is on its way the kernel is to take for a client at first
+	// (TCP_NOTSENT_LOWAT, set on the listening socket). By itself it takes megabytes, and some hundred clients that
+	// do not read would leave no memory for the sockets of the others.
+	FirstUnsent = 128 << 10
+	// laterUnsent is the same for one that has been seen to read: more than a socket holds.
+	laterUnsent = 64 << 20
+	// promptly is how soon a client has to make room to be one of those.
+	promptly = 250 * time.Millisecond
+)
+
+// trust lets the kernel take what it likes for a client that reads: fewer system calls for large answers.
+func (v *vector) trust() {
+	v.trusted = true
+	_ = v.raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, laterUnsent)
+	})
 }
 
 // WriteParts writes head and then body, in one system call if the socket takes them. It fails with
@@ -82,8 +103,12 @@ func (c *Conn) tryWrite(try func(uintptr) bool, idle time.Duration) (int, error)
 		if err != nil {
 			return 0, err
 		}
-		if v.errno == 0 && !c.pace.Moved(v.n, time.Since(begin)) {
+		took := time.Since(begin)
+		if v.errno == 0 && !c.pace.Moved(v.n, took) {
 			return v.n, os.ErrDeadlineExceeded
+		}
+		if !v.trusted && took < promptly {
+			v.trust()
 		}
 	} else if v.errno == 0 {
 		c.pace.moved += int64(v.n)

@@ -4,10 +4,13 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"lb/internal/progress"
 )
 
-// controlListener makes the kernel probe silent clients: 15 s of silence, then every 15 s, nine times.
-func controlListener(_, _ string, raw syscall.RawConn) error {
+// tuneListener sets what accepted sockets inherit from the listening one: the kernel probes silent clients
+// after 15 s, every 15 s, nine times; and progress.FirstUnsent.
+func tuneListener(_, _ string, raw syscall.RawConn) error {
 	var err error
 	controlErr := raw.Control(func(fd uintptr) {
 		for _, option := range [...][3]int{
@@ -15,6 +18,7 @@ func controlListener(_, _ string, raw syscall.RawConn) error {
 			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
 			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
 			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
+			{unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, progress.FirstUnsent},
 		} {
 			if err = unix.SetsockoptInt(int(fd), option[0], option[1], option[2]); err != nil {
 				return
