@@ -50,6 +50,7 @@ type Conn struct {
 	answered  bool
 	cut       bool // by Abort
 	midChunks bool // see MidChunks
+	early     int  // bytes of statusLineStart that were sent before the head that they begin
 
 	vigil    vigil
 	farewell atomic.Pointer[func()] // see Upgrade; nil: not upgraded

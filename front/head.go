@@ -24,7 +24,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.ended = true
 		return 0, io.EOF
 	}
-	c.sent, c.answered, c.midChunks, c.headRead = 0, false, false, true
+	c.sent, c.early, c.answered, c.midChunks, c.headRead = 0, 0, false, false, true
 	c.requests++
 	return n, nil
 }

@@ -12,10 +12,10 @@ const probeAfter = 40 * time.Millisecond
 // vigil watches over a client while its request is worked on, and reads nothing meanwhile.
 //
 // That a client has ended its stream may mean that it has gone, or only that it has no more to ask: the
-// two look the same until something is sent. So something is sent that means nothing to a client
-// that is still there: before an answer a 100 (Continue), which every HTTP/1.1 client has to pass
-// over (RFC 9110 section 15.2), and between two chunks a zero, with which the size of the next
-// one then begins (RFC 9112 section 7.1). Who has gone answers with a reset.
+// two look the same until something is sent. So something is sent that changes nothing for a client
+// that is still there: before an answer the start of its status line, which is the same for all
+// of them, and between two chunks a zero, with which the size of the next one then begins
+// (RFC 9112 section 7.1). Who has gone answers with a reset.
 type vigil struct {
 	state atomic.Int32
 
@@ -143,10 +143,10 @@ func (c *Conn) probe() bool {
 	defer c.sending.Unlock()
 	var piece []byte
 	switch {
-	case c.cut || c.head.Minor == 0:
+	case c.cut || c.early > 0:
 		return true
 	case !c.answered:
-		piece = continueHead
+		piece = []byte(statusLineStart)
 	case c.midChunks:
 		piece = leadingZero
 	default:
@@ -154,6 +154,9 @@ func (c *Conn) probe() bool {
 	}
 	n, err := c.write(piece, nil)
 	c.sent += n
+	if !c.answered {
+		c.early = int(n)
+	}
 	if err != nil {
 		c.raw.Close() // what part of it is out cannot be taken back, and no answer can follow
 	}
