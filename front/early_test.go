@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -117,4 +118,49 @@ func (c *client) endStream() {
 		conn = secure.NetConn()
 	}
 	conn.(*net.TCPConn).CloseWrite()
+}
+
+// TestGoneBeforeItsBody: a client that leaves while nobody reads its body, since it waits to be told to send it, is
+// noticed; one that is there gets the 100 that it waits for as ever.
+func TestGoneBeforeItsBody(t *testing.T) {
+	gone, proceed := make(chan bool, 1), make(chan bool)
+	handler := func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		ctx.SetConnectionClose()
+		c.Await(func() { gone <- true })
+		stays := <-proceed
+		c.EndAwait()
+		if stays {
+			io.ReadAll(ctx.RequestBodyStream())
+		}
+		c.Send([]byte("HTTP/1.1 204 No Content\r\n\r\n"), nil)
+	}
+	const request = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+	for _, secure := range []bool{false, true} {
+		f := start(t, Options{Handler: handler, Listeners: oneListener(t, secure)})
+		c := dialMaybeTLS(t, f, secure)
+		c.send(request)
+		c.Close()
+		select {
+		case <-gone:
+		case <-time.After(patience):
+			t.Fatalf("TLS %v: not noticed", secure)
+		}
+		proceed <- false
+
+		c = dialMaybeTLS(t, f, secure)
+		c.send(request)
+		c.endStream()
+		early := make([]byte, len(statusLineStart))
+		if _, err := io.ReadFull(c.r, early); err != nil {
+			t.Fatal(err)
+		}
+		proceed <- true
+		if rest, err := io.ReadAll(c.r); err != nil || string(early)+string(rest) != "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n" {
+			t.Errorf("TLS %v: %q %q, %v", secure, early, rest, err)
+		}
+	}
+	if len(gone) > 0 {
+		t.Error("a client that is there was taken for gone")
+	}
 }

@@ -19,9 +19,10 @@ const probeAfter = 40 * time.Millisecond
 type vigil struct {
 	state atomic.Int32
 
-	mu   sync.Mutex
-	gone func()        // what to call; nil: nobody wants to know
-	over chan struct{} // closed when the watch ends; nil: none runs
+	mu     sync.Mutex
+	gone   func()        // what to call; nil: nobody wants to know
+	over   chan struct{} // closed when the watch ends; nil: none runs
+	probed bool          // the watch has sent something, or never can; nobody else looks
 }
 
 // The states of a vigil.
@@ -37,7 +38,7 @@ const (
 func (c *Conn) Await(gone func()) {
 	v := &c.vigil
 	v.mu.Lock()
-	v.gone = gone
+	v.gone, v.probed = gone, false
 	v.mu.Unlock()
 	v.state.Store(vigilNew)
 	c.listener.socket.front.rounds.look()
@@ -72,29 +73,40 @@ func (c *Conn) watch() {
 		v.mu.Unlock()
 		return
 	}
-	if c.body.pending() { // who reads it sees the client leave, but perhaps nobody does at this moment
-		if c.raw.Broken() {
-			v.gone()
-			v.gone = nil
-		} else {
-			v.state.CompareAndSwap(vigilWatched, vigilSeen) // look again at the next round
-		}
-		v.mu.Unlock()
-		return
-	}
 	over := make(chan struct{})
 	v.over = over
 	v.mu.Unlock()
 	defer close(over)
 
-	left := c.clientLeft()
+	pending := c.body.pending()
+	left := false
+	if pending {
+		left = c.leftByNow()
+	} else {
+		left = c.clientLeft()
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.over = nil
-	if left && v.gone != nil {
+	switch {
+	case v.gone == nil:
+	case left:
 		v.gone()
 		v.gone = nil
+	case pending:
+		v.state.CompareAndSwap(vigilWatched, vigilSeen) // look again at the next round
 	}
+}
+
+// leftByNow is clientLeft for a client whose body has not been received whole. Who reads that sees the client leave, but
+// perhaps nobody does: the client may wait for a 100, or the backend take no more. It does not wait, so as not to be in
+// the way of a reader.
+func (c *Conn) leftByNow() bool {
+	ended, broken := c.raw.Hangup()
+	if v := &c.vigil; ended && !broken && !v.probed {
+		v.probed = c.probe()
+	}
+	return broken
 }
 
 // clientLeft waits until the client has gone; false if the vigil ends before.
@@ -111,7 +123,8 @@ func (c *Conn) clientLeft() bool {
 		if !again {
 			return false
 		}
-		if c.probe() {
+		if v := &c.vigil; v.probed || c.probe() {
+			v.probed = true
 			break
 		}
 	}
