@@ -124,7 +124,7 @@ func (c *Conn) handshake() bool {
 		l.socket.front.log.Debug("tls handshake failed", "peer", c.peer, "listener", l.Address, "error", err)
 		var notTLS tls.RecordHeaderError
 		if errors.As(err, &notTLS) && notTLS.Conn != nil && looksLikeHTTP(notTLS.RecordHeader[:]) {
-			c.refuse(speaksTLS)
+			c.refuse(speaksTLS, wishes{})
 		}
 		return false
 	}

@@ -132,6 +132,16 @@ func (c *Conn) clientLeft() bool {
 	return left
 }
 
+// stillReads reports whether a client that has ended its stream in the middle of its request body is there to be answered.
+// Whoever reads the body may ask.
+func (c *Conn) stillReads() bool {
+	if c.Answered() || !c.probe() {
+		return false
+	}
+	left, _ := c.hangup(true, probeAfter)
+	return !left
+}
+
 // hangup waits for the client to end its stream, or to be gone altogether, for so long (0: without end). It reports
 // whether the client has gone, and if not, whether to go on.
 func (c *Conn) hangup(onlyBroken bool, wait time.Duration) (left, again bool) {

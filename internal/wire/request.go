@@ -14,7 +14,7 @@ func (e *RequestError) Error() string { return e.Reason }
 // next parser is not passed on.
 var (
 	ErrRequestLine  = &RequestError{400, "The request line is not a method, a target and a version with one space between them."}
-	ErrVersion      = &RequestError{505, "Only HTTP/1.0 and HTTP/1.1 are spoken here."}
+	ErrVersion      = &RequestError{400, "The version of HTTP is none that is spoken here: HTTP/1.1 and HTTP/1.0 are."}
 	ErrTarget       = &RequestError{400, "The request target is malformed."}
 	ErrMethod       = &RequestError{405, "CONNECT and TRACE are not served."}
 	ErrBareLineEnd  = &RequestError{400, "A line of the request head does not end in CRLF."}
@@ -35,11 +35,11 @@ var (
 // RequestHead is what the head of a request says about its framing. The slices point into
 // the head that was checked.
 type RequestHead struct {
-	Method []byte
-	Target []byte // as the client wrote it
-	Host   []byte // of the Host field; nil in HTTP/1.0 without one
-	Accept []byte // the first Accept field
-	Minor  int    // of the version: 0 or 1
+	Method  []byte
+	Target  []byte // as the client wrote it
+	Version []byte // as the client wrote it; see Minor
+	Host    []byte // of the Host field; nil in HTTP/1.0 without one
+	Minor   int    // of the version that the request is read as: 0 or 1
 
 	ContentLength int64 // -1 where the head names none
 	Chunked       bool
@@ -101,15 +101,14 @@ func (h *RequestHead) requestLine(line []byte) *RequestError {
 		return ErrRequestLine
 	}
 	h.Target = line[:sp]
-	switch version := line[sp+1:]; string(version) {
-	case "HTTP/1.1":
-		h.Minor = 1
-	case "HTTP/1.0":
-	default:
-		if len(version) == 8 && string(version[:5]) == "HTTP/" && isDigit(version[5]) && version[6] == '.' && isDigit(version[7]) {
-			return ErrVersion
-		}
+	h.Version = line[sp+1:]
+	switch v := h.Version; {
+	case len(v) != 8 || string(v[:5]) != "HTTP/" || !isDigit(v[5]) || v[6] != '.' || !isDigit(v[7]):
 		return ErrRequestLine
+	case v[5] != '1':
+		return ErrVersion
+	case v[7] > '0':
+		h.Minor = 1 // a higher one is read as the highest that we speak (RFC 9110 section 2.5)
 	}
 	switch string(h.Method) {
 	case "CONNECT", "TRACE":
@@ -162,10 +161,6 @@ func (s *requestFields) field(h *RequestHead, line []byte) *RequestError {
 			h.Continue = true
 		} else {
 			s.otherExpectation = true
-		}
-	case Accept:
-		if h.Accept == nil {
-			h.Accept = TrimSpace(line[colon+1:])
 		}
 	}
 	return nil
