@@ -89,13 +89,19 @@ func (c *Conn) readHead(p []byte, n int) int {
 			return 0
 		}
 		if !started {
-			c.raw.RenewRead(c.listener.limits.HeaderTimeout)
 			started = true
+			c.phase.Store(heading)
+			defer c.phase.Store(busy)
+			c.renewHead()
 		}
 		k, err := c.receive(p[n:])
 		n += k
 		switch {
-		case k > 0 || isInterrupt(err):
+		case k > 0:
+		case isInterrupt(err):
+			if c.listener.ending() {
+				c.renewHead()
+			}
 		case isTimeout(err):
 			c.refuse(headTooSlow, skim(p[:n]))
 			return 0

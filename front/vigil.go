@@ -1,6 +1,8 @@
 package front
 
 import (
+	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,6 +153,8 @@ func (c *Conn) hangup(onlyBroken bool, wait time.Duration) (left, again bool) {
 		switch {
 		case err == nil:
 			return broken, true
+		case errors.Is(err, net.ErrClosed): // Shutdown has cut it
+			return true, false
 		case isTimeout(err):
 			return false, true
 		case !isInterrupt(err) || !c.vigil.awaits():
