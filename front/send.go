@@ -155,6 +155,12 @@ func (c *Conn) Answered() bool {
 	return c.answered
 }
 
+func (c *Conn) aborted() bool {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	return c.cut
+}
+
 // Abort ends the connection so that the client cannot take the answer for whole: a reset on TCP,
 // no close_notify on TLS. Sending fails after it, and so does reading the body. It must not be called while a Send runs.
 func (c *Conn) Abort() {

@@ -87,6 +87,7 @@ func (c *Conn) watch() {
 	} else {
 		left = c.clientLeft()
 	}
+	left = left && !c.aborted() // who has done that himself need not be told
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.over = nil
