@@ -87,7 +87,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	silent := silent{conns: map[net.Conn]struct{}{}}
 	server := &http.Server{
+		ConnState:         silent.note,
 		Handler:           s.access.guard(ln.Addr(), s.handler),
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
@@ -102,6 +104,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		defer close(stopped)
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
+		silent.end()
 		if server.Shutdown(grace) != nil {
 			server.Close()
 		}

@@ -283,6 +283,35 @@ func TestServeOnUnixSocket(t *testing.T) {
 	}
 }
 
+// A connection that nothing has come by is not waited for when Serve ends.
+func TestServeEndsSilentConnections(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	pools, _ := twoPools()
+	server := New(Options{Pools: pools})
+	go func() { ended <- server.Serve(ctx, ln) }()
+	silent, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if _, err := (&Client{Addr: ln.Addr().String()}).Pools(t.Context()); err != nil { // it was accepted after the silent one
+		t.Fatal(err)
+	}
+	began := time.Now()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took >= stopTimeout {
+		t.Errorf("Serve ended after %v", took)
+	}
+}
+
 // Serve tells what stopped it when it was not the context.
 func TestServeError(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -17,6 +17,7 @@ var (
 	ErrBodyTooLarge  = errors.New("request body over the limit")                   // answer 413
 	ErrBodyTimeout   = errors.New("request body stalled")                          // answer 408
 	ErrBodyMalformed = errors.New("request body is not validly chunked")           // answer 400
+	ErrBodyShort     = errors.New("request body ended early")                      // the client still reads: answer 400
 	ErrClientGone    = errors.New("client closed the connection within a request") // nobody is left to answer
 	ErrBodyStopped   = errors.New("request body is not wanted any more")           // after StopBody
 )
@@ -44,6 +45,9 @@ func (b *requestBody) begin(h *wire.RequestHead, limit int64) {
 	b.done.Store(!h.HasBody())
 	b.stopped.Store(false)
 	b.err, b.until = nil, time.Time{}
+	if limit > 0 && b.left > limit {
+		b.err = ErrBodyTooLarge
+	}
 	b.pace.Begin()
 	if b.chunked {
 		b.chunks.Reset()
@@ -159,11 +163,15 @@ func (b *requestBody) receive(p []byte) (int, error) {
 		case isInterrupt(err):
 		case isTimeout(err):
 			return 0, ErrBodyTimeout
+		case isEnd(err) && c.stillReads():
+			return 0, ErrBodyShort
 		case err != nil:
 			return 0, fmt.Errorf("%w: %w", ErrClientGone, err)
 		}
 	}
 }
+
+func isEnd(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
 
 var continueHead = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -173,6 +181,10 @@ func (c *Conn) StopBody() {
 	c.body.stopped.Store(true)
 	c.raw.InterruptRead()
 }
+
+// BodyTooLarge reports, before anything is read of the body, whether the head announced one over the limit. None of it
+// will be read, and no 100 be sent.
+func (c *Conn) BodyTooLarge() bool { return c.body.err == ErrBodyTooLarge }
 
 // BodyPending reports whether bytes of the request's body have not been read yet. An answer given
 // while that is so should announce Connection: close.

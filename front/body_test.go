@@ -38,8 +38,8 @@ func TestBodyErrors(t *testing.T) {
 		{"too large", chunked + "100001\r\n" + strings.Repeat("a", 1<<20+1) + "\r\n0\r\n\r\n", false, ErrBodyTooLarge},
 		{"stalled", chunked + "3\r\nab", false, ErrBodyTimeout},
 		{"stalled, fixed length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab", false, ErrBodyTimeout},
-		{"ended early", chunked + "3\r\nabc\r\n0\r\n", true, ErrClientGone},
-		{"ended early, fixed length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab", true, ErrClientGone},
+		{"ended early", chunked + "3\r\nabc\r\n0\r\n", true, ErrBodyShort},
+		{"ended early, fixed length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab", true, ErrBodyShort},
 	} {
 		c := dial(t, f)
 		go func() {

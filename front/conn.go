@@ -18,6 +18,7 @@ type phase = int32
 const (
 	opening   phase = iota // PROXY header, TLS handshake
 	waiting                // for the first byte of a request
+	heading                // for the rest of its head
 	busy                   // a request, or the end
 	lingering              // for the client to close
 )
@@ -50,6 +51,7 @@ type Conn struct {
 	answered  bool
 	cut       bool // by Abort
 	midChunks bool // see MidChunks
+	early     int  // bytes of statusLineStart that were sent before the head that they begin
 
 	vigil    vigil
 	farewell atomic.Pointer[func()] // see Upgrade; nil: not upgraded
@@ -175,10 +177,25 @@ func (c *Conn) closeWrite() error {
 	return nil
 }
 
-// interruptIfWaiting wakes a connection between requests, so that it sees that it must end.
-func (c *Conn) interruptIfWaiting() {
-	if p := c.phase.Load(); p == waiting || p == lingering {
+// hurry makes a connection without a whole request see that it must end.
+func (c *Conn) hurry() {
+	switch c.phase.Load() {
+	case opening: // a handshake cannot be taken up again after an interrupt
+		c.raw.RenewRead(min(c.listener.limits.HeaderTimeout, lastHead))
+	case waiting, heading, lingering:
 		c.raw.InterruptRead()
+	}
+}
+
+// lastHead is how long whatever comes before a request is whole may take when the connection must end.
+const lastHead = time.Second
+
+// renewHead begins the time for a PROXY header, a handshake or a request's head. Whoever makes us end sets its mark
+// first and looks at the phase then, so that either we see the mark here or it hurries us.
+func (c *Conn) renewHead() {
+	c.raw.RenewRead(c.listener.limits.HeaderTimeout)
+	if c.listener.ending() {
+		c.raw.RenewRead(min(c.listener.limits.HeaderTimeout, lastHead))
 	}
 }
 

@@ -165,8 +165,8 @@ func (f *Front) Draining() bool { return f.draining.Load() }
 const idleGrace = 250 * time.Millisecond
 
 // Shutdown stops accepting and ends the connections: idle and silent ones within a quarter of a
-// second, those with a request when that is answered (Conn.Draining tells the handler to announce
-// it), and all that are left when ctx ends: then the error is ctx's. Upgraded ones then have a second
+// second, those with half a head when a second is over, those with a request when that is answered (Conn.Draining
+// tells the handler to announce it), and all that are left when ctx ends: then the error is ctx's. Upgraded ones then have a second
 // to end as their protocol wants it. It returns when every
 // goroutine has ended, but waits no longer than two seconds for handlers that do not notice the cut.
 func (f *Front) Shutdown(ctx context.Context) error {

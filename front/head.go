@@ -24,7 +24,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.ended = true
 		return 0, io.EOF
 	}
-	c.sent, c.answered, c.midChunks, c.headRead = 0, false, false, true
+	c.sent, c.early, c.answered, c.midChunks, c.headRead = 0, 0, false, false, true
 	c.requests++
 	return n, nil
 }
@@ -78,41 +78,36 @@ func (c *Conn) readHead(p []byte, n int) int {
 	for {
 		end, refused := scan.find(p[:n])
 		if refused != nil {
-			c.noteMethod(p[:n])
-			c.refuseHead(refused)
+			c.refuseHead(refused, p[:n])
 			return 0
 		}
 		if end > 0 {
 			return c.acceptHead(p, end, n)
 		}
 		if n == len(p) {
-			c.noteMethod(p)
-			c.refuse(headTooLarge)
+			c.refuse(headTooLarge, skim(p))
 			return 0
 		}
 		if !started {
-			c.raw.RenewRead(c.listener.limits.HeaderTimeout)
 			started = true
+			c.phase.Store(heading)
+			defer c.phase.Store(busy)
+			c.renewHead()
 		}
 		k, err := c.receive(p[n:])
 		n += k
 		switch {
-		case k > 0 || isInterrupt(err):
+		case k > 0:
+		case isInterrupt(err):
+			if c.listener.ending() {
+				c.renewHead()
+			}
 		case isTimeout(err):
-			c.noteMethod(p[:n])
-			c.refuse(headTooSlow)
+			c.refuse(headTooSlow, skim(p[:n]))
 			return 0
 		default:
 			return 0 // the client has gone
 		}
-	}
-}
-
-// noteMethod lets the refusal of a head leave out the answer's body if the method seems to be HEAD.
-func (c *Conn) noteMethod(head []byte) {
-	head = bytes.TrimLeft(head, "\r\n")
-	if bytes.HasPrefix(head, []byte("HEAD ")) {
-		c.head.Method = head[:4]
 	}
 }
 
@@ -132,16 +127,13 @@ func (c *Conn) acceptHead(p []byte, end, n int) int {
 	}
 	head := p[:copy(p, p[blank:end])]
 	if err := c.head.Check(head); err != nil {
-		c.noteMethod(head)
-		c.refuseHead(err)
+		c.refuseHead(err, head)
 		return 0
 	}
-	limit := c.listener.limits.BodySize
-	if limit > 0 && c.head.ContentLength > limit {
-		c.refuse(bodyTooLarge)
-		return 0
+	if c.head.Minor == 1 {
+		c.head.Version[len("HTTP/1.")] = '1' // or fasthttp takes a higher one for HTTP/1.0
 	}
-	c.body.begin(&c.head, limit)
+	c.body.begin(&c.head, c.listener.limits.BodySize)
 	return len(head)
 }
 

@@ -133,7 +133,7 @@ func (s *socket) stop() {
 
 // retire ends the connections as they become idle. It returns after the grace for idle ones.
 func (s *socket) retire() {
-	s.each((*Conn).interruptIfWaiting)
+	s.each((*Conn).hurry)
 	time.Sleep(idleGrace)
 	s.each((*Conn).closeIfSilent)
 	s.metrics.retire()

@@ -25,8 +25,8 @@ import (
 // It must send exactly one final answer (interim 1xx ones aside) before it returns. After
 // ctx.SetConnectionClose() the connection ends when the handler returns; the answer must have
 // said so. The body, if any, comes from ctx.RequestBodyStream(), whose errors tell the reason:
-// [ErrBodyTooLarge], [ErrBodyTimeout], [ErrBodyMalformed], else the client has gone. What it
-// leaves of the body is read and dropped if that is little, else the connection ends.
+// [ErrBodyTooLarge] (see [Conn.BodyTooLarge] too), [ErrBodyTimeout], [ErrBodyMalformed], [ErrBodyShort], else the
+// client has gone. What it leaves of the body is read and dropped if that is little, else the connection ends.
 //
 // ctx and the Conn must not be used after the handler has returned.
 type Handler func(ctx *fasthttp.RequestCtx)
@@ -60,7 +60,8 @@ type ListenerOptions struct {
 	// TLS is nil for plain HTTP.
 	TLS *TLSOptions
 	// ProxyProtocol demands a PROXY header, version 1 or 2, and a peer in TrustedProxies.
-	ProxyProtocol  bool
+	ProxyProtocol bool
+	// TrustedProxies may also give a request its X-Request-Id, which a refusal then bears.
 	TrustedProxies []netip.Prefix
 	// RedirectHTTPS is not acted on here; the handler asks for it through Conn.Listener.
 	RedirectHTTPS bool

@@ -26,7 +26,7 @@ var (
 func (c *Conn) readProxyHeader() bool {
 	err := errUntrustedPeer
 	if c.peerTrusted() {
-		c.raw.RenewRead(c.listener.limits.HeaderTimeout)
+		c.renewHead()
 		err = c.parseProxyHeader()
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -24,7 +25,6 @@ const (
 	reasonBadRequest    = "bad_request"
 	reasonHeaderSize    = "header_size"
 	reasonHeaderTimeout = "header_timeout"
-	reasonBodySize      = "body_size"
 	reasonConnections   = "max_connections"
 	reasonPerIP         = "connections_per_ip"
 )
@@ -32,7 +32,6 @@ const (
 var (
 	headTooLarge       = &refusal{431, reasonHeaderSize, "The request line and header fields are larger than allowed.", ""}
 	headTooSlow        = &refusal{408, reasonHeaderTimeout, "The request did not arrive in time.", ""}
-	bodyTooLarge       = &refusal{413, reasonBodySize, "The request body is larger than allowed.", ""}
 	notUnderstood      = &refusal{400, reasonBadRequest, "The request could not be understood.", ""}
 	speaksTLS          = &refusal{400, reasonBadRequest, "This port speaks https.", ""}
 	tooManyConnections = &refusal{503, "", "Too many connections are open.", "Retry-After: 1\r\n"}
@@ -40,25 +39,64 @@ var (
 	failed             = &refusal{500, "", "", ""}
 )
 
-func (c *Conn) refuseHead(err *wire.RequestError) {
+func (c *Conn) refuseHead(err *wire.RequestError, head []byte) {
 	r := refusal{err.Status, reasonBadRequest, err.Reason, ""}
 	if err.Status == 405 {
 		r.fields = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 	}
-	c.refuse(&r)
+	c.refuse(&r, skim(head))
+}
+
+// wishes are what a request says about the form of an answer.
+type wishes struct {
+	noBody bool   // the method is HEAD
+	accept []byte // all Accept fields as one list
+	id     []byte // the first X-Request-Id
+}
+
+// skim reads them leniently out of a request that may have come in part or break every rule: the worst that can come
+// of it is a refusal in another form.
+func skim(request []byte) (w wishes) {
+	request = bytes.TrimLeft(request, "\r\n")
+	w.noBody = bytes.HasPrefix(request, []byte("HEAD "))
+	for {
+		line, rest, whole := bytes.Cut(request, []byte{'\n'})
+		line = bytes.TrimSuffix(line, []byte{'\r'})
+		name, value, ok := bytes.Cut(line, []byte{':'})
+		switch {
+		case !whole || len(line) == 0:
+			return w
+		case !ok:
+		case wire.KindOf(name) == wire.Accept && w.accept == nil:
+			w.accept = value
+		case wire.KindOf(name) == wire.Accept: // RFC 9110 section 5.3
+			w.accept = bytes.Join([][]byte{w.accept, value}, []byte{','})
+		case wire.KindOf(name) == wire.XRequestID && w.id == nil:
+			w.id = wire.TrimSpace(value)
+		}
+		request = rest
+	}
+}
+
+// requestID is the client's, if it may give one and gave a sane one, or else a new one.
+func (c *Conn) requestID(w wishes) []byte {
+	if c.peer.IsValid() && c.peerTrusted() && answer.SaneID(w.id) {
+		return w.id
+	}
+	return newRequestID()
 }
 
 // refuse answers, and ends the connection once the client has had time to read that.
-func (c *Conn) refuse(r *refusal) {
+func (c *Conn) refuse(r *refusal, w wishes) {
 	if r.label != "" {
 		c.listener.socket.front.metrics.rejected(r.label)
 	}
 	c.ended, c.linger = true, true
-	id := newRequestID()
-	body, mediaType := answer.Body(c.head.Accept, r.status, r.reason, id)
+	id := c.requestID(w)
+	body, mediaType := answer.Body(w.accept, r.status, r.reason, id)
 	head := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nX-Request-Id: %s\r\n%sConnection: close\r\n\r\n",
 		r.status, http.StatusText(r.status), time.Now().UTC().Format(http.TimeFormat), mediaType, len(body), id, r.fields)
-	if string(c.head.Method) == "HEAD" {
+	if w.noBody {
 		body = nil
 	}
 	n, err := c.Send(head, body)
@@ -79,6 +117,6 @@ func newRequestID() []byte {
 // turnAway tells a client that there is no room for its connection, if that needs no handshake, and closes.
 func (c *Conn) turnAway(r *refusal) {
 	if !c.listener.TLS {
-		c.refuse(r)
+		c.refuse(r, wishes{})
 	}
 }

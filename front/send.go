@@ -1,6 +1,8 @@
 package front
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -32,10 +34,26 @@ func (c *Conn) send(head, body []byte, final bool) (n int64, err error) {
 		return 0, ErrClientGone // it has its answer, and waits for nothing else
 	}
 	c.answered = c.answered || final
+	early := c.early
+	if early > 0 {
+		if !bytes.HasPrefix(head, []byte(statusLineStart[:early])) {
+			c.abort() // it cannot go on from the bytes that are out
+			return 0, errNoStatusLine
+		}
+		c.early = 0
+		head = head[early:]
+	}
 	n, err = c.write(head, body)
 	c.sent += n
-	return n, err
+	return int64(early) + n, err
 }
+
+// statusLineStart is what every head sent to a client begins with, whichever version the client speaks (RFC 9110
+// section 2.5). Conn.early tells how much of it has gone out before the head itself: see vigil. Every first byte of a
+// head passes through send.
+const statusLineStart = "HTTP/1.1 "
+
+var errNoStatusLine = errors.New("the answer does not begin with " + statusLineStart)
 
 func (c *Conn) write(head, body []byte) (int64, error) {
 	if c.tls != nil {
@@ -137,11 +155,22 @@ func (c *Conn) Answered() bool {
 	return c.answered
 }
 
+func (c *Conn) aborted() bool {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	return c.cut
+}
+
 // Abort ends the connection so that the client cannot take the answer for whole: a reset on TCP,
 // no close_notify on TLS. Sending fails after it, and so does reading the body. It must not be called while a Send runs.
 func (c *Conn) Abort() {
 	c.sending.Lock()
 	defer c.sending.Unlock()
+	c.abort()
+}
+
+// abort is Abort for who holds sending.
+func (c *Conn) abort() {
 	if c.cut {
 		return
 	}

@@ -84,15 +84,22 @@ func (f *Front) giveUp(ctx *fasthttp.RequestCtx, c *Conn) {
 	if c.Answered() {
 		c.Abort()
 	} else {
-		c.refuse(failed)
+		c.refuse(failed, wishesOf(ctx))
 	}
+}
+
+// wishesOf returns the wishes of a request that has passed.
+func wishesOf(ctx *fasthttp.RequestCtx) wishes {
+	w := skim(ctx.Request.Header.RawHeaders())
+	w.noBody = ctx.IsHead()
+	return w
 }
 
 // parseFailed answers what fasthttp refuses and our own check let pass.
 func parseFailed(ctx *fasthttp.RequestCtx, err error) {
 	c := ctx.Conn().(*Conn)
 	if !c.ended {
-		c.refuse(notUnderstood)
+		c.refuse(notUnderstood, wishesOf(ctx))
 	}
 }
 

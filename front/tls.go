@@ -114,7 +114,7 @@ func leafOf(cert *tls.Certificate) *x509.Certificate {
 // handshake starts TLS. It reports false if there is none, after a client that speaks plain HTTP was told.
 func (c *Conn) handshake() bool {
 	l := c.listener
-	c.raw.RenewRead(l.limits.HeaderTimeout)
+	c.renewHead()
 	c.link.idle = l.limits.HeaderTimeout
 	conn := tls.Server(&c.link, l.tls.outer)
 	err := conn.Handshake()
@@ -124,7 +124,7 @@ func (c *Conn) handshake() bool {
 		l.socket.front.log.Debug("tls handshake failed", "peer", c.peer, "listener", l.Address, "error", err)
 		var notTLS tls.RecordHeaderError
 		if errors.As(err, &notTLS) && notTLS.Conn != nil && looksLikeHTTP(notTLS.RecordHeader[:]) {
-			c.refuse(speaksTLS)
+			c.refuse(speaksTLS, wishes{})
 		}
 		return false
 	}

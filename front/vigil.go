@@ -1,6 +1,8 @@
 package front
 
 import (
+	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,16 +14,17 @@ const probeAfter = 40 * time.Millisecond
 // vigil watches over a client while its request is worked on, and reads nothing meanwhile.
 //
 // That a client has ended its stream may mean that it has gone, or only that it has no more to ask: the
-// two look the same until something is sent. So something is sent that means nothing to a client
-// that is still there: before an answer a 100 (Continue), which every HTTP/1.1 client has to pass
-// over (RFC 9110 section 15.2), and between two chunks a zero, with which the size of the next
-// one then begins (RFC 9112 section 7.1). Who has gone answers with a reset.
+// two look the same until something is sent. So something is sent that changes nothing for a client
+// that is still there: before an answer the start of its status line, which is the same for all
+// of them, and between two chunks a zero, with which the size of the next one then begins
+// (RFC 9112 section 7.1). Who has gone answers with a reset.
 type vigil struct {
 	state atomic.Int32
 
-	mu   sync.Mutex
-	gone func()        // what to call; nil: nobody wants to know
-	over chan struct{} // closed when the watch ends; nil: none runs
+	mu     sync.Mutex
+	gone   func()        // what to call; nil: nobody wants to know
+	over   chan struct{} // closed when the watch ends; nil: none runs
+	probed bool          // the watch has sent something, or never can; nobody else looks
 }
 
 // The states of a vigil.
@@ -37,7 +40,7 @@ const (
 func (c *Conn) Await(gone func()) {
 	v := &c.vigil
 	v.mu.Lock()
-	v.gone = gone
+	v.gone, v.probed = gone, false
 	v.mu.Unlock()
 	v.state.Store(vigilNew)
 	c.listener.socket.front.rounds.look()
@@ -72,29 +75,41 @@ func (c *Conn) watch() {
 		v.mu.Unlock()
 		return
 	}
-	if c.body.pending() { // who reads it sees the client leave, but perhaps nobody does at this moment
-		if c.raw.Broken() {
-			v.gone()
-			v.gone = nil
-		} else {
-			v.state.CompareAndSwap(vigilWatched, vigilSeen) // look again at the next round
-		}
-		v.mu.Unlock()
-		return
-	}
 	over := make(chan struct{})
 	v.over = over
 	v.mu.Unlock()
 	defer close(over)
 
-	left := c.clientLeft()
+	pending := c.body.pending()
+	left := false
+	if pending {
+		left = c.leftByNow()
+	} else {
+		left = c.clientLeft()
+	}
+	left = left && !c.aborted() // who has done that himself need not be told
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.over = nil
-	if left && v.gone != nil {
+	switch {
+	case v.gone == nil:
+	case left:
 		v.gone()
 		v.gone = nil
+	case pending:
+		v.state.CompareAndSwap(vigilWatched, vigilSeen) // look again at the next round
 	}
+}
+
+// leftByNow is clientLeft for a client whose body has not been received whole. Who reads that sees the client leave, but
+// perhaps nobody does: the client may wait for a 100, or the backend take no more. It does not wait, so as not to be in
+// the way of a reader.
+func (c *Conn) leftByNow() bool {
+	ended, broken := c.raw.Hangup()
+	if v := &c.vigil; ended && !broken && !v.probed {
+		v.probed = c.probe()
+	}
+	return broken
 }
 
 // clientLeft waits until the client has gone; false if the vigil ends before.
@@ -111,12 +126,23 @@ func (c *Conn) clientLeft() bool {
 		if !again {
 			return false
 		}
-		if c.probe() {
+		if v := &c.vigil; v.probed || c.probe() {
+			v.probed = true
 			break
 		}
 	}
 	left, _ := c.hangup(broken, 0)
 	return left
+}
+
+// stillReads reports whether a client that has ended its stream in the middle of its request body is there to be answered.
+// Whoever reads the body may ask.
+func (c *Conn) stillReads() bool {
+	if c.Answered() || !c.probe() {
+		return false
+	}
+	left, _ := c.hangup(true, probeAfter)
+	return !left
 }
 
 // hangup waits for the client to end its stream, or to be gone altogether, for so long (0: without end). It reports
@@ -128,6 +154,8 @@ func (c *Conn) hangup(onlyBroken bool, wait time.Duration) (left, again bool) {
 		switch {
 		case err == nil:
 			return broken, true
+		case errors.Is(err, net.ErrClosed): // Shutdown has cut it
+			return true, false
 		case isTimeout(err):
 			return false, true
 		case !isInterrupt(err) || !c.vigil.awaits():
@@ -143,10 +171,10 @@ func (c *Conn) probe() bool {
 	defer c.sending.Unlock()
 	var piece []byte
 	switch {
-	case c.cut || c.head.Minor == 0:
+	case c.cut || c.early > 0:
 		return true
 	case !c.answered:
-		piece = continueHead
+		piece = []byte(statusLineStart)
 	case c.midChunks:
 		piece = leadingZero
 	default:
@@ -154,6 +182,9 @@ func (c *Conn) probe() bool {
 	}
 	n, err := c.write(piece, nil)
 	c.sent += n
+	if !c.answered {
+		c.early = int(n)
+	}
 	if err != nil {
 		c.raw.Close() // what part of it is out cannot be taken back, and no answer can follow
 	}

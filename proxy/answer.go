@@ -127,7 +127,7 @@ func (x *Exchange) Refuse(status int, reason string) {
 		x.own(status, "text/html; charset=utf-8", page)
 		return
 	}
-	body, media := answer.Body(x.Lookup(wire.Accept), status, reason, x.id)
+	body, media := answer.Body(wire.List(x.Fields, wire.Accept), status, reason, x.id)
 	x.own(status, media, body)
 }
 

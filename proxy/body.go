@@ -33,7 +33,7 @@ func (b *requestBody) withheld() bool { return b.streamed && !b.spent }
 var (
 	errBodyTooLarge  = errors.New("the request body is larger than the limit")
 	errBodyTimeout   = errors.New("the request body made no progress in time")
-	errBodyMalformed = errors.New("the request body is malformed")
+	errBodyMalformed = errors.New("the request body is malformed or ends early")
 	errBodyShort     = errors.New("the client went away in the middle of its request body")
 )
 
@@ -89,23 +89,32 @@ func (x *Exchange) releaseBody() {
 
 // refuseBody answers for a request body that could not be read.
 func (x *Exchange) refuseBody(err error) {
-	x.close = true
-	status := x.handler.bodyStatus(err)
+	status, r := x.handler.bodyStatus(err), &x.handler.rejections
 	switch status {
 	case 0:
+		x.close = true
 		x.status, x.reason = statusClientGone, errBodyShort.Error()
 		x.client.Abort()
 		x.ctx.SetConnectionClose()
 		return
 	case http.StatusRequestEntityTooLarge:
-		x.handler.rejections.BodySize.Inc()
-		err = errBodyTooLarge
+		x.refuseLargeBody()
+		return
 	case http.StatusRequestTimeout:
+		r.BodyTimeout.Inc()
 		err = errBodyTimeout
 	case http.StatusBadRequest:
+		r.BadRequest.Inc()
 		err = errBodyMalformed
 	}
+	x.close = true
 	x.Refuse(status, err.Error())
+}
+
+func (x *Exchange) refuseLargeBody() {
+	x.handler.rejections.BodySize.Inc()
+	x.close = true
+	x.Refuse(http.StatusRequestEntityTooLarge, errBodyTooLarge.Error())
 }
 
 // upload is a streamed body on its way to a backend, in a goroutine of its own so that an answer

@@ -19,6 +19,8 @@ type Client interface {
 	Sent() int64
 	// Answered reports whether a byte of the final answer was sent.
 	Answered() bool
+	// BodyTooLarge reports whether the head announced a body over the limit, which then cannot be read.
+	BodyTooLarge() bool
 	// BodyPending reports whether bytes of the request's body have not arrived yet.
 	BodyPending() bool
 	// BodyBytes returns how many bytes of the request's body have arrived.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"lb/internal/answer"
 	"lb/internal/poison"
 	"lb/internal/wire"
 	"lb/pool"
@@ -126,7 +127,7 @@ func (x *Exchange) identify(peer netip.Addr) {
 	x.id = nil
 	if x.trusted {
 		x.clientIP = forwardedClient(x.Fields, x.state.TrustedProxies, peer)
-		if id := wire.Lookup(x.Fields, wire.XRequestID); saneID(id) {
+		if id := wire.Lookup(x.Fields, wire.XRequestID); answer.SaneID(id) {
 			x.id = id
 			return
 		}
@@ -140,20 +141,6 @@ func (x *Exchange) identify(peer netip.Addr) {
 		}
 	}
 	x.id = x.idBuf[:]
-}
-
-// saneID reports whether a request id can be passed on: short, printable, and harmless in a log.
-func saneID(id []byte) bool {
-	if len(id) == 0 || len(id) > 128 {
-		return false
-	}
-	for _, c := range id {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-			c == '-' || c == '_' || c == '.' || c == ':' || c == '+' || c == '/' || c == '=') {
-			return false
-		}
-	}
-	return true
 }
 
 // forwardedClient walks the X-Forwarded-For fields from the nearest proxy back and returns the

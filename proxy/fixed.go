@@ -57,6 +57,7 @@ func (x *Exchange) redirect(status int, location []byte) {
 // redirectHTTPS sends the client to the same place under https.
 func (x *Exchange) redirectHTTPS() {
 	if len(x.host) == 0 {
+		x.handler.rejections.BadRequest.Inc()
 		x.Refuse(http.StatusBadRequest, "without a Host field there is no https address to go to")
 		return
 	}

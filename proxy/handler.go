@@ -44,6 +44,7 @@ func (h *Handler) Serve(ctx *fasthttp.RequestCtx, client Client, in Inbound) {
 	x.begin(h.state.Load(), ctx, client, in)
 	defer x.end()
 	if x.err != nil {
+		h.rejections.BadRequest.Inc()
 		x.Refuse(http.StatusBadRequest, x.err.Error())
 		return
 	}
@@ -73,6 +74,10 @@ func (h *Handler) dispatch(x *Exchange) {
 		h.stop(x, o, allow)
 		return
 	}
+	if x.client.BodyTooLarge() {
+		x.refuseLargeBody()
+		return
+	}
 	x.route.Action.Serve(x)
 }
 
@@ -89,6 +94,8 @@ func (h *Handler) stop(x *Exchange, o obstacle, allow string) {
 	case wrongMethod:
 		h.rejections.Method.Inc()
 		x.Extra = append(append(append(x.Extra, "Allow: "...), allow...), "\r\n"...)
+	case badPath:
+		h.rejections.BadRequest.Inc()
 	case noSite:
 		h.rejections.NoSite.Inc()
 	case wrongConnection:

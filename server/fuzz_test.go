@@ -255,6 +255,7 @@ func checkAnswers(t *testing.T, stream string, methods []string, forwarded int) 
 
 var requestSeeds = []string{
 	"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+	"POST / HTTP/1.3\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nGET / HTTP/3.1\r\nHost: a\r\n\r\n",
 	"POST /a?b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /c HTTP/1.0\r\n\r\n",
 	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n\r\nHEAD /d HTTP/1.1\r\nHost: a\r\n\r\n",
 	"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\nExpect: 100-continue\r\nConnection: x, close\r\nX: 1\r\n\r\n01234567890123456789",

@@ -61,7 +61,7 @@ func newSlow(t testing.TB) *slow {
 // TestClientGone: a client that leaves while the backend works is noticed, the backend's request is
 // cancelled, and the exchange is counted as the client's doing, not the backend's.
 func TestClientGone(t *testing.T) {
-	for _, how := range []string{"close", "reset", "tls", "unix"} {
+	for _, how := range []string{"close", "reset", "tls", "unix", "http10"} {
 		t.Run(how, func(t *testing.T) {
 			b := newSlow(t)
 			listen := ""
@@ -87,7 +87,11 @@ func TestClientGone(t *testing.T) {
 			default:
 				c = lb.dial().Conn
 			}
-			fmt.Fprint(c, "GET /work HTTP/1.1\r\nHost: a\r\n\r\nGET /never HTTP/1.1\r\nHost: a\r\n\r\n")
+			version := "HTTP/1.1"
+			if how == "http10" {
+				version = "HTTP/1.0\r\nConnection: keep-alive"
+			}
+			fmt.Fprint(c, "GET /work "+version+"\r\nHost: a\r\n\r\nGET /never HTTP/1.1\r\nHost: a\r\n\r\n")
 			if _, ok := lbtest.Wait(t, "the backend is asked", b.asked); !ok {
 				return
 			}
@@ -110,7 +114,7 @@ func TestClientGone(t *testing.T) {
 }
 
 // TestHalfClosed: a client that has only ended its sending half gets its answers, however long they
-// take. It may see a 100 before.
+// take, and not a byte besides.
 func TestHalfClosed(t *testing.T) {
 	for _, version := range []string{"HTTP/1.1", "HTTP/1.0"} {
 		b := newSlow(t)
@@ -118,6 +122,7 @@ func TestHalfClosed(t *testing.T) {
 		c := lb.dial()
 		c.Send("GET /a " + version + "\r\nHost: a\r\nConnection: keep-alive\r\n\r\nGET /b " + version + "\r\nHost: a\r\n\r\n")
 		c.CloseWrite()
+		sent := 0
 		for _, target := range []string{"/a", "/b"} {
 			if got, _ := lbtest.Wait(t, "the backend is asked", b.asked); got != target {
 				t.Fatalf("%s: asked for %q, want %q", version, got, target)
@@ -129,16 +134,15 @@ func TestHalfClosed(t *testing.T) {
 			}
 			b.answer <- lbtest.OK(target)
 			r := c.ReadResponse("GET")
-			for r.Status() == 100 && version == "HTTP/1.1" {
-				r = c.ReadResponse("GET")
-			}
 			if r.Status() != 200 || r.Body != target {
 				t.Errorf("%s: %d %q %v", version, r.Status(), r.Body, r.Err)
 			}
+			sent += len(r.Head) + len(r.Body)
 		}
 		if rest, orderly := c.Ended(); rest != "" || !orderly {
 			t.Errorf("%s: then %q, orderly %v", version, rest, orderly)
 		}
+		lb.wantMetric(`lb_response_bytes_total{site="s"}`, fmt.Sprint(sent))
 	}
 }
 

@@ -192,7 +192,7 @@ func bodyStatus(err error) int {
 		return fasthttp.StatusRequestEntityTooLarge
 	case errors.Is(err, front.ErrBodyTimeout):
 		return fasthttp.StatusRequestTimeout
-	case errors.Is(err, front.ErrBodyMalformed):
+	case errors.Is(err, front.ErrBodyMalformed), errors.Is(err, front.ErrBodyShort):
 		return fasthttp.StatusBadRequest
 	}
 	return 0

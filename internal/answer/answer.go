@@ -12,7 +12,7 @@ import (
 )
 
 // Body returns the body of an answer and its media type: HTML where accept (the
-// request's Accept field) prefers it, JSON where it prefers that, else one line
+// request's Accept fields as one list) prefers it, JSON where it prefers that, else one line
 // of text. reason is one sentence for a person and may be empty.
 func Body(accept []byte, status int, reason string, requestID []byte) (body []byte, mediaType string) {
 	title := http.StatusText(status)
@@ -20,9 +20,9 @@ func Body(accept []byte, status int, reason string, requestID []byte) (body []by
 		reason = title
 	}
 	switch preferred(accept) {
-	case "html":
+	case asHTML:
 		return fmt.Appendf(nil, page, status, title, status, title, html.EscapeString(reason), html.EscapeString(string(requestID))), "text/html; charset=utf-8"
-	case "json":
+	case asJSON:
 		return fmt.Appendf(nil, "{\"error\":%s,\"status\":%d,\"request_id\":%s}\n",
 			quote(reason), status, quote(string(requestID))), "application/json"
 	}
@@ -40,31 +40,67 @@ h1{font-weight:600}small{color:#777}@media(prefers-color-scheme:dark){body{backg
 </head><body><h1>%d %s</h1><p>%s</p><p><small>%s</small></p></body></html>
 `
 
-// preferred returns "html", "json" or "text" by the quality values of an Accept
-// field (RFC 9110 section 12.5.1). Ties go to the one named first; a bare */* is text.
-func preferred(accept []byte) string {
-	best, bestQ := "text", 0
-	for len(accept) > 0 {
+// The forms that a body has. In this order they are preferred where Accept leaves it open.
+const (
+	asText = iota
+	asHTML
+	asJSON
+	forms
+)
+
+// match is the media range that decides about a form so far.
+type match struct {
+	precision int // 0: none does; 1: */*; 2: text/* and the like; 3: the form itself
+	quality   int // in thousandths
+	at        int // in the list
+}
+
+// preferred returns the form that an Accept field prefers: the one with the highest quality, which is that of the
+// range that names it most precisely (RFC 9110 section 12.5.1). Ties go to the one named first.
+func preferred(accept []byte) int {
+	var decisive [forms]match
+	for at := 1; len(accept) > 0; at++ {
 		var item []byte
 		item, accept, _ = bytes.Cut(accept, []byte(","))
 		media, params, _ := bytes.Cut(item, []byte(";"))
 		media = wire.TrimSpace(media)
-		kind := ""
-		switch {
-		case wire.EqualFold(media, "text/html"), wire.EqualFold(media, "application/xhtml+xml"):
-			kind = "html"
-		case wire.EqualFold(media, "application/json"):
-			kind = "json"
-		case wire.EqualFold(media, "text/plain"):
-			kind = "text"
-		default:
-			continue
+		for form := range decisive {
+			m, best := match{precision(media, form), quality(params), at}, &decisive[form]
+			if m.precision > best.precision || m.precision == best.precision && m.precision > 0 && m.quality > best.quality {
+				*best = m
+			}
 		}
-		if q := quality(params); q > bestQ {
-			best, bestQ = kind, q
+	}
+	best := asText
+	for form, m := range decisive {
+		b := decisive[best]
+		if m.quality > b.quality || m.quality == b.quality && m.quality > 0 && m.at < b.at {
+			best = form
 		}
 	}
 	return best
+}
+
+// precision says how precisely a media range names a form.
+func precision(media []byte, form int) int {
+	group, names := "text/*", [...]string{"text/plain", ""}
+	switch form {
+	case asHTML:
+		names = [...]string{"text/html", "application/xhtml+xml"}
+	case asJSON:
+		group, names = "application/*", [...]string{"application/json", ""}
+	}
+	switch {
+	case len(media) == 0:
+		return 0
+	case wire.EqualFold(media, names[0]), wire.EqualFold(media, names[1]):
+		return 3
+	case wire.EqualFold(media, group):
+		return 2
+	case string(media) == "*/*":
+		return 1
+	}
+	return 0
 }
 
 // quality returns a weight in thousandths; 1000 if there is none, 0 if it cannot be read.

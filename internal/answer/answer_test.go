@@ -16,6 +16,18 @@ func TestBodyFollowsAccept(t *testing.T) {
 		{"application/json;q=0.5, text/html;q=0.9", "text/html; charset=utf-8"},
 		{"text/html;q=0, application/json;q=0.1", "application/json"},
 		{"TEXT/HTML; Q=1.0", "text/html; charset=utf-8"},
+		{"text/*, application/json;q=0.5", "text/plain; charset=utf-8"},
+		{"text/*;q=0.4, application/json;q=0.5", "application/json"},
+		{"text/html;q=0.1, text/*", "text/plain; charset=utf-8"},
+		{"text/plain;q=0.1, text/*", "text/html; charset=utf-8"},
+		{"*/*;q=0.1,application/json", "application/json"},
+		{"application/json;q=0.5, */*", "text/plain; charset=utf-8"},
+		{"application/json, text/plain, */*", "application/json"},
+		{"application/*", "application/json"},
+		{"text/html;q=0.1, application/xhtml+xml", "text/html; charset=utf-8"},
+		{"image/png", "text/plain; charset=utf-8"},
+		{"text/plain;q=0, text/html;q=0, application/json;q=0", "text/plain; charset=utf-8"},
+		{",, application/json ,", "application/json"},
 		{"text/html;q=nonsense", "text/plain; charset=utf-8"},
 	} {
 		if _, media := Body([]byte(tc.accept), 503, "", nil); media != tc.media {

@@ -36,7 +36,11 @@ func ParseRequest(b string) (m Message, rest string, err error) {
 		return m, b, ErrGrammar
 	}
 	m.Method, m.Target = words[0], words[1]
-	if m.Minor, err = minorOf(words[2]); err != nil {
+	version := words[2]
+	if minor, ok := strings.CutPrefix(version, "HTTP/1."); ok && len(minor) == 1 && all(minor, "23456789") {
+		version = "HTTP/1.1" // a higher version is read as the highest that is spoken (RFC 9110 section 2.5)
+	}
+	if m.Minor, err = minorOf(version); err != nil {
 		return m, b, err
 	}
 	if m.Fields, b, err = parseFields(b); err != nil {

@@ -16,6 +16,8 @@ func TestParseRequest(t *testing.T) {
 		{"cut head", get, "", "", "", ErrCut},
 		{"cut body", get + "Content-Length: 2\r\n\r\na", "", "length", "", ErrCut},
 		{"cut chunk", get + "Transfer-Encoding: chunked\r\n\r\n3\r\nab", "", "chunked", "", ErrCut},
+		{"higher version without Host", "GET / HTTP/1.2\r\n\r\n", "", "", "", ErrGrammar},
+		{"HTTP/2", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", "", "", "Host: a\r\n\r\n", ErrGrammar},
 		{"no host", "GET / HTTP/1.1\r\n\r\n", "", "", "", ErrGrammar},
 		{"two hosts", get + "Host: a\r\n\r\n", "", "", "", ErrGrammar},
 		{"two lengths", get + "Content-Length: 1\r\nContent-Length: 1\r\n\r\na", "", "", "a", ErrGrammar},

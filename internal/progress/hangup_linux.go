@@ -27,20 +27,20 @@ func (c *Conn) AwaitHangup(onlyBroken bool) (broken bool, err error) {
 	return seen&(unix.POLLHUP|unix.POLLERR) != 0, err
 }
 
-// Broken reports whether the peer has gone for good by now, which an ended stream alone does not show. Others may
-// read and write meanwhile.
-func (c *Conn) Broken() bool {
+// Hangup reports whether by now the peer has ended its stream, and whether it has gone for good, which an ended stream
+// alone does not show. Others may read and write meanwhile.
+func (c *Conn) Hangup() (ended, broken bool) {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
-		return false
+		return false, false
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return false, false
 	}
-	broken := false
-	err = raw.Control(func(fd uintptr) { broken = hangup(fd)&(unix.POLLHUP|unix.POLLERR) != 0 })
-	return err != nil || broken
+	var seen int16
+	err = raw.Control(func(fd uintptr) { seen = hangup(fd) })
+	return seen&unix.POLLRDHUP != 0, err != nil || seen&(unix.POLLHUP|unix.POLLERR) != 0
 }
 
 // hangup is one poll(2) that does not wait.

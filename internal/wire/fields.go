@@ -64,6 +64,21 @@ func Lookup(fields []Field, kind Kind) []byte {
 	return nil
 }
 
+// List returns the values of all fields of that kind as one list (RFC 9110 section 5.3), nil if there are none.
+func List(fields []Field, kind Kind) []byte {
+	var list []byte
+	for i := range fields {
+		switch f := &fields[i]; {
+		case f.Kind != kind:
+		case list == nil:
+			list = f.Value
+		default:
+			list = bytes.Join([][]byte{list, f.Value}, []byte(","))
+		}
+	}
+	return list
+}
+
 // NextListItem cuts the first item off a comma-separated list and trims it.
 // Empty items come back as such; they mean nothing (RFC 9110 section 5.6.1).
 func NextListItem(list []byte) (item, rest []byte) {

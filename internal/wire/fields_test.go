@@ -120,3 +120,17 @@ func FuzzParseFields(f *testing.F) {
 		}
 	})
 }
+
+func TestList(t *testing.T) {
+	for block, want := range map[string]string{
+		"": "", "X: a\r\n": "", "Accept: a, b\r\n": "a, b", "Accept: a\r\nX: y\r\naccept:  b ;q=1 \r\nAccept: c\r\n": "a,b ;q=1,c",
+	} {
+		fields, err := ParseFields([]byte(block), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := List(fields, Accept); string(got) != want {
+			t.Errorf("%q: %q, want %q", block, got, want)
+		}
+	}
+}

@@ -76,7 +76,11 @@ func TestRequestHeadCheck(t *testing.T) {
 
 		{"HTTP/2.0", "PRI * HTTP/2.0\r\n\r\n", ErrVersion},
 		{"HTTP/0.9", "GET / HTTP/0.9\r\n\r\n", ErrVersion},
-		{"HTTP/1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", ErrVersion},
+		{"HTTP/3.0", "GET / HTTP/3.0\r\nHost: a\r\n\r\n", ErrVersion},
+		{"HTTP/1.2 without Host", "GET / HTTP/1.2\r\n\r\n", ErrNoHost},
+		{"HTTP/1.10", "GET / HTTP/1.10\r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"HTTP/11", "GET / HTTP/11\r\nHost: a\r\n\r\n", ErrRequestLine},
+		{"HTTP/1.x", "GET / HTTP/1.x\r\nHost: a\r\n\r\n", ErrRequestLine},
 		{"no version", "GET /\r\nHost: a\r\n\r\n", ErrRequestLine},
 		{"version in lower case", "GET / http/1.1\r\nHost: a\r\n\r\n", ErrRequestLine},
 		{"version with more", "GET / HTTP/1.1x\r\nHost: a\r\n\r\n", ErrRequestLine},
@@ -115,12 +119,15 @@ func TestRequestHeadFacts(t *testing.T) {
 	if err := h.Check(head); err != nil {
 		t.Fatal(err)
 	}
-	if string(h.Method) != "POST" || string(h.Target) != "/a%2Fb?c" || string(h.Host) != "A:80" || string(h.Accept) != "text/html" ||
+	if string(h.Method) != "POST" || string(h.Target) != "/a%2Fb?c" || string(h.Host) != "A:80" || string(h.Version) != "HTTP/1.1" ||
 		h.Minor != 1 || h.ContentLength != 7 || h.Chunked || !h.Continue || !h.HasBody() {
 		t.Errorf("%+v", h)
 	}
 	if err := h.Check([]byte("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n")); err != nil || h.Continue || h.HasBody() || h.ContentLength != -1 {
 		t.Errorf("no body to wait for: %+v, %v", h, err)
+	}
+	if err := h.Check([]byte("GET / HTTP/1.9\r\nHost: a\r\n\r\n")); err != nil || h.Minor != 1 || string(h.Version) != "HTTP/1.9" {
+		t.Errorf("a higher minor version: %+v, %v", h, err)
 	}
 }
 

@@ -1,0 +1,166 @@
+package front
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// TestEarlyStatusLine: what shows whether a half-closed client is still there is the beginning of the answer that it
+// waits for, whichever way that then goes out, and all of it is accounted once.
+func TestEarlyStatusLine(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	const head, whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+	const hints, switched = "HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\n\r\n"
+	panicked := func(*Conn) (int64, error) { panic("after the probe") }
+	ways := []struct {
+		name   string
+		answer func(*Conn) (int64, error) // returns what the sends have
+		want   string                     // "cut": a reset or no close_notify
+	}{
+		{"head and body", func(c *Conn) (int64, error) { return c.Send([]byte(head), []byte("hello")) }, whole},
+		{"one piece", func(c *Conn) (int64, error) { return c.Send([]byte(whole), nil) }, whole},
+		{"large head", func(c *Conn) (int64, error) {
+			return c.Send([]byte("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", recordSize)+"\r\nContent-Length: 5\r\n\r\n"), []byte("hello"))
+		}, "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", recordSize) + "\r\nContent-Length: 5\r\n\r\nhello"},
+		{"file", func(c *Conn) (int64, error) { return c.SendFile([]byte(head), file, 0, 5) }, whole},
+		{"interim", func(c *Conn) (int64, error) {
+			if err := c.SendInterim([]byte(hints)); err != nil {
+				return 0, err
+			}
+			n, err := c.Send([]byte(whole), nil)
+			return int64(len(hints)) + n, err
+		}, hints + whole},
+		{"upgrade", func(c *Conn) (int64, error) {
+			n, err := c.Send([]byte(switched), nil)
+			if err != nil {
+				return n, err
+			}
+			k, err := c.Upgrade(nil).Write([]byte("bytes"))
+			return n + int64(k), err
+		}, switched + "bytes"},
+		{"panic", panicked, "HTTP/1.1 500 "},
+		{"abort", func(c *Conn) (int64, error) { c.Abort(); return 0, nil }, "cut"},
+		{"another version", func(c *Conn) (int64, error) {
+			if n, err := c.Send([]byte("HTTP/1.0 200 OK\r\n\r\n"), nil); n != 0 || err == nil {
+				t.Errorf("what does not go on from the bytes that are out was sent: %d, %v", n, err)
+			}
+			return 0, nil
+		}, "cut"},
+		{"no head", func(c *Conn) (int64, error) { c.Send(nil, []byte("hello")); return 0, nil }, "cut"},
+	}
+	proceed, counted := make(chan int), make(chan int64, 1)
+	handler := func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		ctx.SetConnectionClose()
+		c.Await(func() { t.Error("the client is there") })
+		defer c.EndAwait()
+		way := ways[<-proceed]
+		n, err := way.answer(c)
+		if way.want != "cut" && (err != nil || n != c.Sent()) {
+			t.Errorf("%s: %d bytes sent, Sent says %d, %v", way.name, n, c.Sent(), err)
+		}
+		counted <- n
+	}
+	refused := make(chan int64, 1)
+	for _, secure := range []bool{false, true} {
+		f := start(t, Options{Handler: handler, Listeners: oneListener(t, secure), Refused: func(_ *Conn, r Refusal) { refused <- r.BytesOut }})
+		for i, way := range ways {
+			for _, version := range []string{"HTTP/1.1", "HTTP/1.0"} {
+				c := dialMaybeTLS(t, f, secure)
+				c.send("GET / " + version + "\r\nHost: a\r\n\r\n")
+				c.endStream()
+				early := make([]byte, len(statusLineStart))
+				if _, err := io.ReadFull(c.r, early); err != nil || string(early) != statusLineStart {
+					t.Fatalf("%q (%v) came before the answer", early, err)
+				}
+				proceed <- i
+				rest, err := io.ReadAll(c.r)
+				got := string(early) + string(rest)
+				switch way.want {
+				case "cut":
+					if <-counted; err == nil || len(rest) > 0 {
+						t.Errorf("%s, TLS %v: %q, %v, and not cut", way.name, secure, got, err)
+					}
+				case "HTTP/1.1 500 ":
+					if n := <-refused; !strings.HasPrefix(got, way.want) || err != nil || n != int64(len(got)) {
+						t.Errorf("%s, TLS %v: %q, %v; %d bytes told", way.name, secure, got, err, n)
+					}
+				default:
+					if n := <-counted; got != way.want || err != nil || n != int64(len(got)) {
+						t.Errorf("%s, TLS %v: %q, %v; %d bytes counted", way.name, secure, got, err, n)
+					}
+				}
+			}
+		}
+	}
+}
+
+// endStream ends what the client sends, on the socket alone where there is TLS: a close_notify is for whoever reads.
+func (c *client) endStream() {
+	conn := c.Conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	conn.(*net.TCPConn).CloseWrite()
+}
+
+// TestGoneBeforeItsBody: a client that leaves while nobody reads its body, since it waits to be told to send it, is
+// noticed; one that is there gets the 100 that it waits for as ever.
+func TestGoneBeforeItsBody(t *testing.T) {
+	gone, proceed := make(chan bool, 1), make(chan bool)
+	handler := func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		ctx.SetConnectionClose()
+		c.Await(func() { gone <- true })
+		stays := <-proceed
+		c.EndAwait()
+		if stays {
+			io.ReadAll(ctx.RequestBodyStream())
+		}
+		c.Send([]byte("HTTP/1.1 204 No Content\r\n\r\n"), nil)
+	}
+	const request = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+	for _, secure := range []bool{false, true} {
+		f := start(t, Options{Handler: handler, Listeners: oneListener(t, secure)})
+		c := dialMaybeTLS(t, f, secure)
+		c.send(request)
+		c.Close()
+		select {
+		case <-gone:
+		case <-time.After(patience):
+			t.Fatalf("TLS %v: not noticed", secure)
+		}
+		proceed <- false
+
+		c = dialMaybeTLS(t, f, secure)
+		c.send(request)
+		c.endStream()
+		early := make([]byte, len(statusLineStart))
+		if _, err := io.ReadFull(c.r, early); err != nil {
+			t.Fatal(err)
+		}
+		proceed <- true
+		if rest, err := io.ReadAll(c.r); err != nil || string(early)+string(rest) != "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n" {
+			t.Errorf("TLS %v: %q %q, %v", secure, early, rest, err)
+		}
+	}
+	if len(gone) > 0 {
+		t.Error("a client that is there was taken for gone")
+	}
+}
