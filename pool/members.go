@@ -16,16 +16,14 @@ func (p *Pool) updateMembers(reason string, replace bool) {
 	seen := make(map[string]bool)
 	stays := make(map[*Backend]bool, len(p.members))
 	var wanted []Member
-	for _, src := range p.sources {
-		for _, m := range src.members {
-			if seen[m.Address] {
-				continue
-			}
-			seen[m.Address] = true
-			wanted = append(wanted, m)
-			if b := old[m.Address]; b != nil && !replace {
-				stays[b] = true
-			}
+	for m := range p.wanted() {
+		if seen[m.Address] {
+			continue
+		}
+		seen[m.Address] = true
+		wanted = append(wanted, m)
+		if b := old[m.Address]; b != nil && !replace {
+			stays[b] = true
 		}
 	}
 	// Those that leave go first: a replacement may then have their series.

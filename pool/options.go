@@ -38,6 +38,9 @@ type Options struct {
 
 	Members []Member // those written in the configuration
 	Sources []string // the discoverers, in order of precedence; Apply forgets the members of any other
+	// Restarted are those of Sources that begin anew with this Apply. Their members stay until they publish; and,
+	// as where Sources has a new name, those of all others that leave do too.
+	Restarted []string
 
 	HealthChecks   bool    // backends join as unknown rather than up
 	PanicThreshold float64 // with fewer usable than this share, but at least one, all are used; 0: never

@@ -183,7 +183,7 @@ func backendTLS(c *config.BackendTLS) (*tls.Config, string, error) {
 // apply puts a plan in force. It cannot fail.
 func (run *poolRun) apply(s *Server, plan *poolPlan) {
 	run.applyHealth(s, plan)
-	run.endDiscovery(plan.sources)
+	plan.options.Restarted = run.endDiscovery(plan.sources)
 	if plan.fresh {
 		run.pool.Start(s.background)
 	} else {
