@@ -185,7 +185,7 @@ func (p *Pool) Close() {
 }
 
 // Apply takes over new options in one step. A backend whose address stays, stays the same object with all
-// its state, counters, requests and connections, unless TransportKey changed. It cannot fail:
+// its state, counters and requests, and with its connections unless TransportKey changed. It cannot fail:
 // what can be wrong in options is checked before. Name and Telemetry stay those of New.
 func (p *Pool) Apply(o Options) {
 	p.mu.Lock()
@@ -193,14 +193,14 @@ func (p *Pool) Apply(o Options) {
 	if p.closed {
 		return
 	}
-	replace := o.TransportKey != p.options.TransportKey
+	reconnect := o.TransportKey != p.options.TransportKey && o.Connect != nil
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
 	}
 	p.options = o
 
 	p.setSources(o)
-	p.updateMembers("configuration", replace)
+	p.updateMembers("configuration", reconnect)
 	p.publish()
 }
 
