@@ -37,7 +37,7 @@ type poolPlan struct {
 	sources []source
 	sticky  *proxy.Sticky
 	tls     string // see poolRun.tls
-	fresh   bool // the pool is new
+	fresh   bool   // the pool is new
 }
 
 // hashKey is what the pool's requests are kept together by; zero for an algorithm that does not ask.

@@ -143,7 +143,7 @@ func (s *Server) startParts(cfg *config.Config) error {
 	s.front = front.New(gen.front)
 	if err := s.front.Listen(); err != nil {
 		gen.discard()
-		return err
+		return s.bindErrors(cfg, err)
 	}
 	if err := s.prepareAdmin(cfg, gen); err != nil {
 		gen.discard()
@@ -281,7 +281,7 @@ func (s *Server) apply(cfg *config.Config) error {
 	}
 	if err := s.front.Apply(gen.front); err != nil {
 		gen.discard()
-		return err
+		return s.bindErrors(cfg, err)
 	}
 	s.warnFixed(cfg)
 	s.commit(gen)
