@@ -39,12 +39,14 @@ type Options struct {
 
 // Server is one running balancer.
 type Server struct {
-	opt      Options
-	log      *telemetry.Log
-	registry *telemetry.Registry
-	scope    *telemetry.Scope // what lives as long as the process
-	events   admin.Events
-	started  time.Time
+	opt Options
+	log *telemetry.Log
+	// logConfig is what the log was opened by, which lasts as long as the process.
+	logConfig config.Log
+	registry  *telemetry.Registry
+	scope     *telemetry.Scope // what lives as long as the process
+	events    admin.Events
+	started   time.Time
 
 	handler    *proxy.Handler
 	cache      *staticcache.Cache
@@ -68,6 +70,7 @@ type Server struct {
 	sites      map[string]*siteRun
 	admin      *adminRun
 	lastReload atomic.Pointer[admin.Reload]
+	reloads    struct{ succeeded, failed *telemetry.Counter } // the start is none
 }
 
 // New returns a server; nothing is read, bound or started before Start.
@@ -90,6 +93,7 @@ func (s *Server) Start() error {
 		return &Diagnosed{diags}
 	}
 	var err error
+	s.logConfig = cfg.Log
 	if s.log, err = telemetry.NewLogger(telemetry.LogOptions{Level: cfg.Log.Level, Format: cfg.Log.Format, File: cfg.Log.File}); err != nil {
 		return err
 	}
@@ -101,6 +105,8 @@ func (s *Server) Start() error {
 	s.registry = telemetry.NewRegistry()
 	s.registry.BuildInfo(s.opt.Version)
 	s.scope = s.registry.NewScope()
+	s.reloads.succeeded = s.scope.Counter("lb_config_reloads_total", "result", "success")
+	s.reloads.failed = s.scope.Counter("lb_config_reloads_total", "result", "failure")
 	s.rejections = proxy.NewRejections(s.scope)
 	s.handler = proxy.NewHandler(s.rejections, bodyStatus)
 	s.cache = staticcache.New(staticcache.Options{
@@ -256,16 +262,20 @@ func (s *Server) Reload(context.Context) (string, error) {
 	if diags.HasErrors() {
 		err := &Diagnosed{diags}
 		s.log.Error("reload refused, the configuration in force stays", "error", diags.String())
+		s.reloads.failed.Inc()
 		s.reloaded(err)
 		return diags.String(), err
 	}
 	if err := s.apply(cfg); err != nil {
 		s.log.Error("reload failed, the configuration in force stays", "error", err)
+		s.reloads.failed.Inc()
 		s.reloaded(err)
 		return strings.TrimPrefix(diags.String()+"\n"+err.Error(), "\n"), err
 	}
+	diags = append(diags, s.fixed(cfg)...)
 	s.log.Info("configuration reloaded")
 	s.reloaded(nil)
+	s.reloads.succeeded.Inc()
 	return diags.String(), nil
 }
 
@@ -283,17 +293,21 @@ func (s *Server) apply(cfg *config.Config) error {
 		gen.discard()
 		return s.bindErrors(cfg, err)
 	}
-	s.warnFixed(cfg)
 	s.commit(gen)
 	return nil
 }
 
-// warnFixed tells what a reload cannot change.
-func (s *Server) warnFixed(cfg *config.Config) {
-	old := s.current.Load().config
-	if cfg.Log.Format != old.Log.Format || cfg.Log.File != old.Log.File {
-		s.log.Warn("the log's format and file change with the next start")
+// fixed tells what a reload cannot change, in the log too.
+func (s *Server) fixed(cfg *config.Config) config.Diagnostics {
+	if cfg.Log.Format == s.logConfig.Format && cfg.Log.File == s.logConfig.File {
+		return nil
 	}
+	d := config.Diagnostic{
+		Severity: config.Warning, Pos: cfg.Log.Pos,
+		Summary: "the log's format and file stay as they are until the next start", Detail: "Restart lb, or take the change back.",
+	}
+	s.log.Warn(d.Summary, "at", d.Pos.String())
+	return config.Diagnostics{d}
 }
 
 // reloaded notes how a reload, or the start, ended.
@@ -304,7 +318,6 @@ func (s *Server) reloaded(err error) {
 	}
 	r := &admin.Reload{Time: time.Now(), OK: err == nil, Error: message}
 	s.lastReload.Store(r)
-	s.scope.Counter("lb_config_reloads_total", "result", result).Inc()
 	s.scope.Gauge("lb_config_last_reload_timestamp_seconds",
 		func() float64 { return float64(r.Time.UnixMilli()) / 1e3 }, "result", result)
 	s.events.Publish("reload", *r)
