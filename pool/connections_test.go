@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 )
@@ -11,7 +12,9 @@ func TestConnectAnew(t *testing.T) {
 	o := Options{Members: at("a", "b"), HealthChecks: true, Eject: Eject{Failures: 1, MaxPercent: 100, Duration: 1e9}}
 	var made []*counted
 	o.Connect = func(*Backend) Connections {
-		c := &counted{active: 2, idle: 3}
+		c := &counted{}
+		c.active.Store(2)
+		c.idle.Store(3)
 		made = append(made, c)
 		return c
 	}
@@ -36,15 +39,15 @@ func TestConnectAnew(t *testing.T) {
 		}
 		synctest.Wait()
 		for i, c := range made {
-			if last := i >= len(made)-2; c.closed == last {
-				t.Errorf("connections %d of %d closed: %v", i, len(made), c.closed)
+			if last := i >= len(made)-2; c.closed.Load() == last {
+				t.Errorf("connections %d of %d closed: %v", i, len(made), c.closed.Load())
 			}
 		}
 		if after = a.Status(); after.ActiveConns != 8 || after.IdleConns != 3 {
 			t.Errorf("%d active and %d idle, want 8 and 3", after.ActiveConns, after.IdleConns)
 		}
 		for _, c := range made {
-			c.active = 0
+			c.active.Store(0)
 		}
 		o.TransportKey = "last"
 		p.Apply(o)
@@ -55,7 +58,7 @@ func TestConnectAnew(t *testing.T) {
 		p.SetMembers(SourceConfig, nil)
 		a.Release()
 		synctest.Wait()
-		if c := made[len(made)-2]; !c.closed {
+		if c := made[len(made)-2]; !c.closed.Load() {
 			t.Error("not closed when the backend had left")
 		}
 	})
@@ -63,13 +66,14 @@ func TestConnectAnew(t *testing.T) {
 
 // counted is connections that are never given back.
 type counted struct {
-	active, idle int
-	closed       bool
+	active, idle atomic.Int64
+	closed       atomic.Bool
 }
 
-func (c *counted) Counts() (active, idle int) { return c.active, c.idle }
+func (c *counted) Counts() (active, idle int) { return int(c.active.Load()), int(c.idle.Load()) }
 
 func (c *counted) Close() error {
-	c.closed, c.idle = true, 0
+	c.idle.Store(0)
+	c.closed.Store(true)
 	return nil
 }
