@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,13 +31,14 @@ type ResponseError struct {
 	Failure
 }
 
-// Error returns the server's message, and the diagnostics below it if there are any.
+// Error returns the server's message, and the diagnostics below it if there are any that it does not have itself.
 func (e *ResponseError) Error() string {
+	diagnostics := strings.TrimRight(e.Diagnostics, "\n")
 	switch {
 	case e.Status == http.StatusUnauthorized:
 		return "lb's admin listener wants its token; use -token TOKEN"
-	case e.Diagnostics != "":
-		return e.Failure.Error + "\n" + strings.TrimRight(e.Diagnostics, "\n")
+	case !strings.Contains(e.Failure.Error, diagnostics):
+		return e.Failure.Error + "\n" + diagnostics
 	}
 	return e.Failure.Error
 }
@@ -68,10 +70,14 @@ func (c *Client) Pools(ctx context.Context) ([]pool.PoolStatus, error) {
 }
 
 // Reload has the configuration read anew. The diagnostics of one that went well are warnings; a
-// refused one is a *ResponseError that has them.
+// refused one is a *ResponseError that has them too.
 func (c *Client) Reload(ctx context.Context) (diagnostics string, err error) {
 	var done Reloaded
 	err = c.do(ctx, http.MethodPost, "/api/v1/reload", nil, &done)
+	var refused *ResponseError
+	if errors.As(err, &refused) {
+		return refused.Diagnostics, err
+	}
 	return done.Diagnostics, err
 }
 

@@ -6,6 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
 // Checks of files that attributes name. An empty name has nothing to check.
@@ -61,6 +65,37 @@ func (b *block) checkFolder(name, path string) {
 	if err != nil {
 		b.fail(b.place(name), fmt.Sprintf("cannot use the folder of %s, %q: %v", name, path, bare(err)),
 			"Create the folder, or write the path of one that is there; a relative path begins at the configuration's folder.")
+	}
+}
+
+// checkNoFolder wants a file, or a place for one.
+func (b *block) checkNoFolder(name, path string) {
+	if b.withoutFiles || path == "" || !b.written(name) {
+		return
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		b.fail(b.place(name), fmt.Sprintf("cannot write %s %q: it is a folder", name, path), "Write the path of a file in it, or \"-\" for the terminal.")
+	}
+}
+
+// checkSocketPlace wants of a "unix:" address that to listen there can work: a folder, and nothing but a socket in
+// its place. Whether somebody answers on that says nothing, as it may be the balancer that is to be reloaded.
+func (b *block) checkSocketPlace(at hcl.Range, address string) {
+	path, ok := strings.CutPrefix(address, "unix:")
+	if b.withoutFiles || !ok {
+		return
+	}
+	folder, err := os.Stat(filepath.Dir(path))
+	if err == nil && !folder.IsDir() {
+		err = errors.New("it is not a folder")
+	}
+	if err != nil {
+		b.fail(at, fmt.Sprintf("cannot use the folder of the socket, %q: %v", filepath.Dir(path), bare(err)),
+			"Create the folder, or write a path in one that is there.")
+		return
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
+		b.fail(at, fmt.Sprintf("cannot listen on %q: the file exists and is no socket", address), "Remove the file, or choose another path.")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -40,16 +41,22 @@ func readListeners(root *block, c *Config) []Listener {
 			continue
 		}
 		for _, earlier := range list {
-			if sameSocket(l.Address, earlier.Address) {
+			if l.Address == earlier.Address {
 				b.fail(b.labelAt, fmt.Sprintf("listen %q is there twice", l.Address),
 					fmt.Sprintf("The first is at %v. Keep one of them, or choose another port.", places[earlier.Address]))
 				break
 			}
+			if sameSocket(l.Address, earlier.Address) {
+				b.fail(b.labelAt, fmt.Sprintf("listen %q and listen %q take the same address", l.Address, earlier.Address),
+					fmt.Sprintf("The other is at %v. Keep one of them, or choose another port; without a host, as \":8080\", all addresses of this machine are served.", places[earlier.Address]))
+				break
+			}
 		}
 		if c.Admin.Listen != "" && sameSocket(l.Address, c.Admin.Listen) {
-			b.fail(b.labelAt, fmt.Sprintf("listen %q is the admin listener's address", l.Address),
+			b.fail(b.labelAt, fmt.Sprintf("listen %q takes the admin listener's address, %q", l.Address, c.Admin.Listen),
 				`Choose another port, or move the admin listener: admin { listen = "127.0.0.1:9901" }`)
 		}
+		b.checkSocketPlace(b.labelAt, l.Address)
 		places[l.Address] = b.pos(b.labelAt)
 		list = append(list, l)
 	}
@@ -79,32 +86,36 @@ func readListener(b *block, anyTrusted bool) Listener {
 	return l
 }
 
-// sameSocket tells whether two addresses cannot be bound side by side: they
-// are the same, or one is ":80", which takes 0.0.0.0 and [::] both. Port 0 is
-// a new socket each time.
+// sameSocket tells whether two addresses cannot be bound side by side: they are the same, or one takes all
+// addresses of the machine, IPv4 and IPv6, as an empty host does and 0.0.0.0 and [::] too. Port 0 is a new socket each
+// time.
 func sameSocket(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
 	if errA != nil || errB != nil {
-		return a == b
+		return filepath.Clean(a) == filepath.Clean(b)
 	}
-	if portA != portB || portA == "0" {
+	numberA, _ := strconv.ParseUint(portA, 10, 16)
+	numberB, _ := strconv.ParseUint(portB, 10, 16)
+	if numberA != numberB || numberA == 0 {
 		return false
 	}
-	return canonicalHost(hostA) == canonicalHost(hostB) ||
-		hostA == "" && wildcard(hostB) || hostB == "" && wildcard(hostA)
+	return canonicalHost(hostA) == canonicalHost(hostB) || wildcard(hostA) || wildcard(hostB)
 }
 
 func canonicalHost(host string) string {
 	if a, err := netip.ParseAddr(host); err == nil {
-		return a.String()
+		return a.Unmap().String()
+	}
+	if strings.EqualFold(host, "localhost") {
+		return "127.0.0.1" // of its addresses the one that is bound
 	}
 	return strings.ToLower(host)
 }
 
 func wildcard(host string) bool {
 	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsUnspecified()
+	return host == "" || err == nil && a.Unmap().IsUnspecified()
 }
 
 func readTLS(b *block) *TLS {
@@ -171,6 +182,7 @@ func readAdmin(b *block, a *Admin) {
 	if a.Listen == "off" {
 		a.Listen = ""
 	}
+	b.checkSocketPlace(b.place("listen"), a.Listen)
 	if a.Listen != "" && a.Token == "" && !loopback(a.Listen) {
 		b.fail(b.place("listen"), "admin listens beyond this machine and has no token",
 			`Add a token: token = env("LB_TOKEN"), or write: listen = "127.0.0.1:9900"`)
@@ -210,6 +222,7 @@ func (b *block) logFile(name string, to *string) {
 	if *to != "-" {
 		*to = under(filepath.Dir(b.at.Filename), *to)
 		b.checkFolder(name, filepath.Dir(*to))
+		b.checkNoFolder(name, *to)
 	}
 }
 

@@ -49,7 +49,7 @@ func NewFile(o FileOptions) *File {
 }
 
 // Run reads the file at once and then whenever it changes; see Discoverer. While the file has never been
-// there or never been good, the set is empty; one that is removed or broken later leaves the last
+// there or never been good, nothing is known; one that is removed or broken later leaves the last
 // good set in force.
 func (f *File) Run(ctx context.Context, update func([]pool.Member)) {
 	p := publisher{update: update, log: f.trouble.log}
@@ -114,9 +114,6 @@ func (f *File) load(p *publisher) {
 		f.trouble.end("file of backends is good again", "path", f.path, "backends", len(members))
 		p.set(members)
 		return
-	}
-	if !p.published {
-		p.set([]pool.Member{})
 	}
 	message := fmt.Sprintf("%v; keeping the last good set", err)
 	if len(p.last) == 0 {

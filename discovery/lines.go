@@ -28,6 +28,7 @@ func parse(path string, text []byte) ([]pool.Member, error) {
 	members := []pool.Member{}
 	lines := make(map[string]int) // of each address
 	number := 0
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // the byte order mark that some editors write
 	for line := range bytes.Lines(text) {
 		number++
 		member, problem, remedy := parseLine(string(line))

@@ -15,6 +15,8 @@ func TestParse(t *testing.T) {
 		{"\n  \n# only words\n", ""},
 		{"127.0.0.1:5000", "127.0.0.1:5000"},
 		{"\t127.0.0.1:5000  \r\n[::1]:5000\r\n", "127.0.0.1:5000, [::1]:5000"},
+		{"\ufeff127.0.0.1:5000\n", "127.0.0.1:5000"},
+		{"\ufeff", ""},
 		{"unix:/run/app.sock backup max_conns=7 weight=2 # why", "unix:/run/app.sock weight=2 max_conns=7 backup"},
 		{"app.internal:80 weight=1", "app.internal:80"},
 		{"a:1 max_conns=0", "a:1"},

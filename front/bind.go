@@ -19,12 +19,28 @@ const (
 	dialTime = time.Second // to find out whether somebody answers on a socket file
 )
 
-// Bind opens a listening socket on "host:port" or "unix:/path". Its error names the address and the remedy.
+// BindError says which address could not be bound.
+type BindError struct {
+	Address string
+	Reason  string // with the remedy; may be empty
+	Err     error
+}
+
+func (e *BindError) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("cannot listen on %q: %v", e.Address, e.Err)
+	}
+	return fmt.Sprintf("cannot listen on %q: %s: %v", e.Address, e.Reason, e.Err)
+}
+
+func (e *BindError) Unwrap() error { return e.Err }
+
+// Bind opens a listening socket on "host:port" or "unix:/path". Its error is a *BindError.
 func Bind(address string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		ln, err := bindUnix(path)
 		if err != nil {
-			return nil, fmt.Errorf("cannot listen on %q: %w", address, err)
+			return nil, &BindError{Address: address, Err: err}
 		}
 		return ln, nil
 	}
@@ -33,17 +49,19 @@ func Bind(address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1, Control: tuneListener}
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(context.Background(), "tcp", address)
-	switch {
-	case err == nil:
+	if err == nil {
 		return ln, nil
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("cannot listen on %q: the port is in use: stop the other program or choose another port: %w", address, err)
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return nil, fmt.Errorf("cannot listen on %q: ports under 1024 need the capability CAP_NET_BIND_SERVICE (or root): %w", address, err)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("cannot listen on %q: no interface of this machine has that address: %w", address, err)
 	}
-	return nil, fmt.Errorf("cannot listen on %q: %w", address, err)
+	reason := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		reason = "the port is in use: stop the other program or choose another port"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		reason = "ports under 1024 need the capability CAP_NET_BIND_SERVICE (or root)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		reason = "no interface of this machine has that address"
+	}
+	return nil, &BindError{Address: address, Reason: reason, Err: err}
 }
 
 // bindUnix replaces a socket file that nobody serves any more.

@@ -50,7 +50,7 @@ func New(o Options) *Front {
 	return f
 }
 
-// Listen binds all listeners, or none and says which one failed and what to do about it.
+// Listen binds all listeners, or none and says which ones failed and what to do about it: see Apply.
 func (f *Front) Listen() error { return f.Apply(f.options) }
 
 // Serve accepts connections until Shutdown and then returns nil. Listen comes first.
@@ -71,7 +71,7 @@ func (f *Front) Serve() error {
 	return nil
 }
 
-// Apply goes over to new options; on an error nothing has changed. Sockets whose address stays
+// Apply goes over to new options; on an error, which may join several *BindError, nothing has changed. Sockets whose address stays
 // keep their descriptor and its queue; new ones are bound before removed ones are closed. New
 // limits, certificates and the rest hold for connections to come. Connections that were
 // accepted under other limits or by a listener that has gone end with their next answer,
@@ -101,6 +101,7 @@ func (f *Front) Apply(o Options) error {
 			continue
 		}
 		s := newSocket(f, bound[lo.Address], lo.Address)
+		s.ownsFile = o.Inherited[lo.Address] == nil
 		s.configure(lo, o.Limits, f.server)
 		f.sockets[lo.Address] = s
 		if f.serving.Load() {
@@ -240,6 +241,7 @@ func (f *Front) LeaveFiles() {
 	defer f.mu.Unlock()
 	for _, s := range f.sockets {
 		LeaveFile(s.ln)
+		s.ownsFile = false
 	}
 }
 

@@ -2,7 +2,9 @@ package front
 
 import (
 	"net"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +40,8 @@ type socket struct {
 	current atomic.Pointer[Listener]
 	gone    atomic.Bool   // stopped for good
 	stopped chan struct{} // closed by stop
+	// ownsFile says that the file of a Unix socket goes with it; under Front.mu.
+	ownsFile bool
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
@@ -117,12 +121,17 @@ func (s *socket) each(do func(*Conn)) {
 // lastAccepts is how long the queue of a listening socket is emptied before it is closed.
 const lastAccepts = 20 * time.Millisecond
 
-// stop ends accepting. What the kernel has queued is still accepted.
+// stop ends accepting. What the kernel has queued is still accepted. The file of a Unix socket goes first, so that
+// nobody comes any more and another listener can have the path. The caller holds Front.mu.
 func (s *socket) stop() {
 	if s.gone.Swap(true) {
 		return
 	}
 	close(s.stopped)
+	if path, isUnix := strings.CutPrefix(s.address, unixPrefix); isUnix && s.ownsFile {
+		LeaveFile(s.ln) // by then it may be another's
+		os.Remove(path)
+	}
 	if d, ok := s.ln.(interface{ SetDeadline(time.Time) error }); ok && s.front.serving.Load() {
 		if d.SetDeadline(time.Now().Add(lastAccepts)) == nil {
 			return // acceptLoop closes it

@@ -171,6 +171,19 @@ func (c *Checker) Reconfigure(config Config) {
 	}
 }
 
+// Restart has all backends looked at again, as what Dial connects with has changed: the next probe of each runs at
+// once, on a new connection, and decides alone. Until then the states stay as they are.
+func (c *Checker) Restart() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.members {
+		if m.loop != nil {
+			m.loop.anew.Store(true)
+			m.loop.nudge()
+		}
+	}
+}
+
 // begin starts a backend's loop if it is time to. The caller holds c.mu.
 func (c *Checker) begin(b *pool.Backend, m *member) {
 	if c.ctx == nil || c.stopped || b.AdminState() == pool.Maint {

@@ -16,7 +16,8 @@ type loop struct {
 	checker *Checker
 	backend *pool.Backend
 	cancel  context.CancelFunc
-	changed chan struct{} // holds one token: the settings are new
+	changed chan struct{} // holds one token: the settings are new, or anew is set
+	anew    atomic.Bool   // the next probe is due, and is to be like the first
 	told    atomic.Bool   // the pool knows of the first result
 	running running
 
@@ -117,10 +118,22 @@ func (l *loop) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		l.configure()
+		if l.anew.Swap(false) {
+			l.forget()
+		}
 		start := time.Now()
 		if !l.check(ctx, start) || !l.wait(ctx, start, timer) {
 			return
 		}
+	}
+}
+
+// forget drops what the probes of before have left: their results in a row and their connection.
+func (l *loop) forget() {
+	l.state, l.unresolved = state{}, 0
+	if l.kept != nil {
+		_ = l.kept.Close()
+		l.kept = nil
 	}
 }
 
@@ -198,6 +211,9 @@ func (l *loop) wait(ctx context.Context, start time.Time, timer *time.Timer) boo
 		case <-timer.C:
 			return true
 		case <-l.changed:
+			if l.anew.Load() {
+				return true
+			}
 			l.configure()
 			timer.Reset(time.Until(l.due(start)))
 		}

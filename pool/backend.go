@@ -2,7 +2,6 @@
 package pool
 
 import (
-	"io"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -12,13 +11,6 @@ import (
 
 	"lb/telemetry"
 )
-
-// Connections is the transport's side of a backend; the proxy knows its concrete type.
-// Close closes the idle connections and makes the busy ones close when they are done.
-type Connections interface {
-	io.Closer
-	Counts() (active, idle int)
-}
 
 // Outcome is how one attempt on a backend ended.
 type Outcome uint8
@@ -36,11 +28,10 @@ const (
 
 // Backend is one member of a pool.
 type Backend struct {
-	// Conns is set once, when the backend joins, from Options.Connect.
-	Conns   Connections
 	Metrics Metrics
 
 	address string
+	conns   atomic.Pointer[connections] // nil without Options.Connect
 	pool    *Pool
 	scope   *telemetry.Scope
 	clock   Clock
@@ -235,14 +226,6 @@ func (b *Backend) retire() {
 	if b.inFlight.CompareAndSwap(0, retired) {
 		b.pool.outbox.add(func() { b.pool.forget(b) })
 	}
-}
-
-func (b *Backend) closeConns() {
-	b.closing.Do(func() {
-		if b.Conns != nil {
-			b.Conns.Close()
-		}
-	})
 }
 
 // Report tells how an attempt ended. It feeds passive ejection, the error counters and, with failures, what

@@ -6,9 +6,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// updateMembers makes p.members what the sources say. With replace, those that stay are replaced
-// by new ones. The caller holds p.mu and publishes.
-func (p *Pool) updateMembers(reason string, replace bool) {
+// updateMembers makes p.members what the sources say. With reconnect, those that stay are connected
+// anew. The caller holds p.mu and publishes.
+func (p *Pool) updateMembers(reason string, reconnect bool) {
 	old := make(map[string]*Backend, len(p.members))
 	for _, b := range p.members {
 		old[b.address] = b
@@ -16,19 +16,16 @@ func (p *Pool) updateMembers(reason string, replace bool) {
 	seen := make(map[string]bool)
 	stays := make(map[*Backend]bool, len(p.members))
 	var wanted []Member
-	for _, src := range p.sources {
-		for _, m := range src.members {
-			if seen[m.Address] {
-				continue
-			}
-			seen[m.Address] = true
-			wanted = append(wanted, m)
-			if b := old[m.Address]; b != nil && !replace {
-				stays[b] = true
-			}
+	for m := range p.wanted() {
+		if seen[m.Address] {
+			continue
+		}
+		seen[m.Address] = true
+		wanted = append(wanted, m)
+		if b := old[m.Address]; b != nil {
+			stays[b] = true
 		}
 	}
-	// Those that leave go first: a replacement may then have their series.
 	for _, b := range p.members {
 		if !stays[b] {
 			p.leave(b, reason)
@@ -37,19 +34,22 @@ func (p *Pool) updateMembers(reason string, replace bool) {
 	members := make([]*Backend, len(wanted))
 	for i, m := range wanted {
 		b := old[m.Address]
-		if stays[b] {
-			p.update(b, m)
-			members[i] = b
+		if b == nil {
+			members[i] = p.join(m, reason)
 			continue
 		}
-		members[i] = p.join(m, b, reason)
+		p.update(b, m)
+		if reconnect {
+			b.connect(p.options.Connect(b))
+		}
+		members[i] = b
 	}
 	p.members = members
 }
 
-// join makes a backend. What the administrator said of the one that it replaces, or of the one that was here under
-// its address before, holds for it too.
-func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
+// join makes a backend. What the administrator said of the one that was here under its address before holds for
+// it too.
+func (p *Pool) join(m Member, reason string) *Backend {
 	active := ActiveUp
 	if p.options.HealthChecks {
 		active = ActiveUnknown
@@ -58,14 +58,11 @@ func (p *Pool) join(m Member, replaced *Backend, reason string) *Backend {
 	b.pool = p
 	s := *b.state.Load()
 	said := p.departed.recall(m.Address)
-	if replaced != nil {
-		was := replaced.state.Load()
-		said = ordered{was.admin, was.override}
-	} else if said != (ordered{}) {
+	if said != (ordered{}) {
 		reason += ", with the admin state and weight that it had"
 	}
 	s.admin, s.override = said.admin, said.override
-	if last := p.snapshot.Load(); last != nil && replaced == nil {
+	if last := p.snapshot.Load(); last != nil {
 		s.cold = last.tier > tierUnknown
 	}
 	s.change = Change{Time: time.Now(), From: "absent", To: active.String(), Reason: reason}

@@ -98,7 +98,7 @@ func (p *Pool) registerBackend(b *Backend) {
 		}
 	}
 	if p.options.Connect != nil {
-		b.Conns = p.options.Connect(b)
+		b.connect(p.options.Connect(b))
 	}
 	// The gauges come last: a scrape may ask for them at once.
 	s.Gauge("lb_backend_up", func() float64 { return toFloat(b.Usable()) }, labels()...)
@@ -108,15 +108,15 @@ func (p *Pool) registerBackend(b *Backend) {
 			return toFloat(b.state.Load().name() == name)
 		}, labels("state", name)...)
 	}
-	if b.Conns == nil {
+	if b.Conns() == nil {
 		return
 	}
 	s.Gauge("lb_backend_connections", func() float64 {
-		active, _ := b.Conns.Counts()
+		active, _ := b.countConns()
 		return float64(active)
 	}, labels("state", "active")...)
 	s.Gauge("lb_backend_connections", func() float64 {
-		_, idle := b.Conns.Counts()
+		_, idle := b.countConns()
 		return float64(idle)
 	}, labels("state", "idle")...)
 }

@@ -120,11 +120,6 @@ func TestSeriesGoWithTheBackend(t *testing.T) {
 		t.Errorf("after a came again, %d series of it:\n%s", n, text)
 	}
 	a.Release()
-	o.TransportKey = "other"
-	p.Apply(o)
-	if n := strings.Count(exposition(t, r), `lb_backend_in_flight{pool="app",backend="a"}`); n != 1 {
-		t.Errorf("%d series after all were replaced", n)
-	}
 	p.Close()
 	if text := exposition(t, r); strings.Contains(text, `pool="app"`) {
 		t.Errorf("after the pool was removed:\n%s", text)

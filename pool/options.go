@@ -29,15 +29,18 @@ type Options struct {
 	Sticky *Sticky
 
 	// Connect makes the transport's side of a backend that joins. It must not block and must
-	// not call the pool's setters. nil: Backend.Conns stays nil.
+	// not call the pool's setters. nil: Backend.Conns is nil.
 	Connect func(*Backend) Connections
 
-	// TransportKey stands for every setting that Connect builds on. If it differs in Apply, all backends
-	// are replaced by new ones; the administrator's weight and state are carried over.
+	// TransportKey stands for every setting that Connect builds on. If it differs in Apply, all backends that
+	// stay are connected anew; what is under way finishes as it began.
 	TransportKey string
 
 	Members []Member // those written in the configuration
 	Sources []string // the discoverers, in order of precedence; Apply forgets the members of any other
+	// Restarted are those of Sources that begin anew with this Apply. Their members stay until they publish; and,
+	// as where Sources has a new name, those of all others that leave do too.
+	Restarted []string
 
 	HealthChecks   bool    // backends join as unknown rather than up
 	PanicThreshold float64 // with fewer usable than this share, but at least one, all are used; 0: never

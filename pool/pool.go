@@ -48,6 +48,7 @@ type Pool struct {
 	mu       sync.Mutex
 	options  Options
 	sources  []source
+	kept     []Member   // no source has these any more: see keep
 	members  []*Backend // never changed in place: snapshots share it
 	departed departed
 	leaving  map[*Backend]struct{} // out of the snapshot, their last requests not ended yet
@@ -60,6 +61,7 @@ type Pool struct {
 type source struct {
 	name    string
 	members []Member
+	awaited bool // it began, or began anew, with an Apply and has not published since
 }
 
 // New returns a pool that can be picked from at once. It starts nothing: see Start.
@@ -169,7 +171,7 @@ func (p *Pool) Close() {
 		return
 	}
 	p.closed = true
-	p.sources = nil
+	p.sources, p.kept = nil, nil
 	p.updateMembers("pool removed", false)
 	p.publish()
 	p.scope.Close() // now, so that a new pool of that name can have the series
@@ -183,7 +185,7 @@ func (p *Pool) Close() {
 }
 
 // Apply takes over new options in one step. A backend whose address stays, stays the same object with all
-// its state, counters, requests and connections, unless TransportKey changed. It cannot fail:
+// its state, counters and requests, and with its connections unless TransportKey changed. It cannot fail:
 // what can be wrong in options is checked before. Name and Telemetry stay those of New.
 func (p *Pool) Apply(o Options) {
 	p.mu.Lock()
@@ -191,24 +193,22 @@ func (p *Pool) Apply(o Options) {
 	if p.closed {
 		return
 	}
-	replace := o.TransportKey != p.options.TransportKey
+	reconnect := o.TransportKey != p.options.TransportKey && o.Connect != nil
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
 	}
 	p.options = o
 
-	sources := []source{{SourceConfig, o.Members}}
-	for _, name := range o.Sources {
-		sources = append(sources, source{name, p.membersOf(name)})
-	}
-	p.sources = sources
-	p.updateMembers("configuration", replace)
+	p.setSources(o)
+	p.updateMembers("configuration", reconnect)
 	p.publish()
 }
 
 // SetMembers replaces the members that one source knows of. The pool's members are the union over the
 // sources; where two know the same address, the settings of the first hold: the configuration, then
 // Options.Sources in their order. A source that is not among them is forgotten by the next Apply.
+//
+// Those that an Apply took out while it waits for sources stay until the last of these has been here.
 func (p *Pool) SetMembers(name string, members []Member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -218,19 +218,11 @@ func (p *Pool) SetMembers(name string, members []Member) {
 	members = slices.Clone(members)
 	i := slices.IndexFunc(p.sources, func(s source) bool { return s.name == name })
 	if i < 0 {
-		p.sources = append(p.sources, source{name, members})
+		p.sources = append(p.sources, source{name: name, members: members})
 	} else {
-		p.sources[i].members = members
+		p.sources[i].members, p.sources[i].awaited = members, false
 	}
+	p.letGo(members)
 	p.updateMembers(name, false)
 	p.publish()
-}
-
-func (p *Pool) membersOf(name string) []Member {
-	for _, s := range p.sources {
-		if s.name == name {
-			return s.members
-		}
-	}
-	return nil
 }

@@ -63,20 +63,6 @@ func TestApplyKeepsBackends(t *testing.T) {
 		t.Errorf("d: %+v", s)
 	}
 
-	o.TransportKey = "other"
-	p.Apply(o)
-	if p.Backend("a") == a || p.Backend("a").Conns == a.Conns {
-		t.Error("other transport settings, but the same backend")
-	}
-	if s := p.Backend("a").Status(); s.Admin != "drain" || s.InFlight != 0 || s.Active != "unknown" {
-		t.Errorf("new a: %+v", s)
-	}
-	if s := p.Backend("b").Status(); s.Weight != 40 {
-		t.Errorf("new b: %+v", s)
-	}
-	if a.Reserve() {
-		t.Error("the old a can still be reserved")
-	}
 	a.Release()
 
 	o.HealthChecks = false
@@ -122,7 +108,7 @@ func TestLeaverFinishesItsRequests(t *testing.T) {
 			t.Errorf("picked %s, which has left", b.Address())
 		}
 		synctest.Wait()
-		c := a.Conns.(*conns)
+		c := a.Conns().(*conns)
 		a.Release()
 		synctest.Wait()
 		if c.closed.Load() != 0 {
@@ -153,7 +139,7 @@ func TestCloseEndsWithTheLastRequest(t *testing.T) {
 		}
 		a.Release()
 		p.Wait()
-		if n := a.Conns.(*conns).closed.Load(); n != 1 {
+		if n := a.Conns().(*conns).closed.Load(); n != 1 {
 			t.Errorf("connections were closed %d times", n)
 		}
 	})
@@ -168,7 +154,7 @@ func TestContextEndsEverything(t *testing.T) {
 		b := p.Backend("b")
 		cancel()
 		p.Wait()
-		if a.Conns.(*conns).closed.Load() != 1 || b.Conns.(*conns).closed.Load() != 1 {
+		if a.Conns().(*conns).closed.Load() != 1 || b.Conns().(*conns).closed.Load() != 1 {
 			t.Error("connections were left open")
 		}
 		a.Release()
@@ -181,7 +167,7 @@ func TestCloseWithoutStart(t *testing.T) {
 	a := p.Backend("a")
 	p.Close()
 	p.Wait()
-	if a.Conns.(*conns).closed.Load() != 1 {
+	if a.Conns().(*conns).closed.Load() != 1 {
 		t.Error("connections were left open")
 	}
 }

@@ -86,9 +86,7 @@ func (b *Backend) Status() BackendStatus {
 		change := s.change
 		out.LastChange = &change
 	}
-	if b.Conns != nil {
-		out.ActiveConns, out.IdleConns = b.Conns.Counts()
-	}
+	out.ActiveConns, out.IdleConns = b.countConns()
 	if b.Metrics.Requests != nil {
 		out.Requests = b.Metrics.Requests.Total()
 	}

@@ -78,7 +78,7 @@ func unpicked(x *Exchange, err error) {
 // been closed by the backend. It gives b back. If the request may be tried elsewhere it returns the backend reserved
 // for that; nil says that the client has been answered.
 func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
-	client := b.Conns.(*transport.Client)
+	client := b.Conns().(*transport.Client)
 	// A body that is not kept cannot be sent again, so it does not risk a kept connection.
 	for fresh := x.body.streamed; ; fresh = true {
 		var wait pool.Waiting

@@ -33,7 +33,13 @@ func (s *Server) prepareAdmin(cfg *config.Config, g *generation) error {
 	}
 	listener, err := s.bindAdmin(c.Listen)
 	if err != nil {
-		return at(c.Pos, fmt.Sprintf("cannot listen on the admin address %s; name another one as admin { listen = … }, or \"off\"", c.Listen), err)
+		what := fmt.Sprintf("cannot listen on the admin address %s", c.Listen)
+		if held := s.inOwnWay(c.Listen, err); held != "" {
+			what += ": " + held
+		} else {
+			what += "; name another one as admin { listen = … }, or \"off\""
+		}
+		return at(c.Pos, what, err)
 	}
 	g.admin = &adminRun{config: c, listener: listener}
 	g.undo = append(g.undo, func() { _ = listener.Close() })

@@ -26,6 +26,7 @@ type poolRun struct {
 
 	mu        sync.Mutex
 	checker   *health.Checker // nil: no active checks
+	tls       string          // of the plan in force: changes with all that the backends are trusted by
 	discovery map[string]*discoveryRun
 }
 
@@ -35,7 +36,8 @@ type poolPlan struct {
 	options pool.Options
 	sources []source
 	sticky  *proxy.Sticky
-	fresh   bool // the pool is new
+	tls     string // see poolRun.tls
+	fresh   bool   // the pool is new
 }
 
 // hashKey is what the pool's requests are kept together by; zero for an algorithm that does not ask.
@@ -60,7 +62,7 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 	if fresh {
 		run = &poolRun{discovery: map[string]*discoveryRun{}}
 	}
-	plan := &poolPlan{config: c, fresh: fresh, options: pool.Options{
+	plan := &poolPlan{config: c, fresh: fresh, tls: fingerprint, options: pool.Options{
 		Name: c.Name, Balance: c.Balance, NewPicker: picker,
 		Connect:      connector(c, tlsConfig),
 		TransportKey: transportKey(c, fingerprint),
@@ -183,13 +185,25 @@ func backendTLS(c *config.BackendTLS) (*tls.Config, string, error) {
 // apply puts a plan in force. It cannot fail.
 func (run *poolRun) apply(s *Server, plan *poolPlan) {
 	run.applyHealth(s, plan)
-	run.endDiscovery(plan.sources)
+	plan.options.Restarted = run.endDiscovery(plan.sources)
 	if plan.fresh {
 		run.pool.Start(s.background)
 	} else {
 		run.pool.Apply(plan.options)
+		run.recheck(plan)
 	}
+	run.tls = plan.tls
 	run.startDiscovery(s, plan.sources)
+}
+
+// recheck has the backends probed at once if they are to be spoken to with other TLS settings: what was known of
+// them may not hold any more.
+func (run *poolRun) recheck(plan *poolPlan) {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	if run.checker != nil && run.tls != plan.tls {
+		run.checker.Restart()
+	}
 }
 
 // applyHealth starts, changes or stops the active checks. It comes before the pool's own change, so
@@ -217,7 +231,7 @@ func (run *poolRun) applyHealth(s *Server, plan *poolPlan) {
 }
 
 func dial(ctx context.Context, b *pool.Backend) (net.Conn, error) {
-	return b.Conns.(*transport.Client).Dial(ctx)
+	return b.Conns().(*transport.Client).Dial(ctx)
 }
 
 func healthConfig(c *config.Health) health.Config {
@@ -263,7 +277,7 @@ func (run *poolRun) event(e pool.Event) {
 // sweep closes connections that have been idle too long.
 func (run *poolRun) sweep() {
 	for _, b := range run.pool.Backends() {
-		b.Conns.(*transport.Client).Sweep()
+		b.Conns().(*transport.Client).Sweep()
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,12 +36,14 @@ type Options struct {
 
 // Server is one running balancer.
 type Server struct {
-	opt      Options
-	log      *telemetry.Log
-	registry *telemetry.Registry
-	scope    *telemetry.Scope // what lives as long as the process
-	events   admin.Events
-	started  time.Time
+	opt Options
+	log *telemetry.Log
+	// logConfig is what the log was opened by, which lasts as long as the process.
+	logConfig config.Log
+	registry  *telemetry.Registry
+	scope     *telemetry.Scope // what lives as long as the process
+	events    admin.Events
+	started   time.Time
 
 	handler    *proxy.Handler
 	cache      *staticcache.Cache
@@ -66,6 +67,7 @@ type Server struct {
 	sites      map[string]*siteRun
 	admin      *adminRun
 	lastReload atomic.Pointer[admin.Reload]
+	reloads    struct{ succeeded, failed *telemetry.Counter } // the start is none
 }
 
 // New returns a server; nothing is read, bound or started before Start.
@@ -88,6 +90,7 @@ func (s *Server) Start() error {
 		return &Diagnosed{diags}
 	}
 	var err error
+	s.logConfig = cfg.Log
 	if s.log, err = telemetry.NewLogger(telemetry.LogOptions{Level: cfg.Log.Level, Format: cfg.Log.Format, File: cfg.Log.File}); err != nil {
 		return err
 	}
@@ -99,6 +102,8 @@ func (s *Server) Start() error {
 	s.registry = telemetry.NewRegistry()
 	s.registry.BuildInfo(s.opt.Version)
 	s.scope = s.registry.NewScope()
+	s.reloads.succeeded = s.scope.Counter("lb_config_reloads_total", "result", "success")
+	s.reloads.failed = s.scope.Counter("lb_config_reloads_total", "result", "failure")
 	s.rejections = proxy.NewRejections(s.scope)
 	s.handler = proxy.NewHandler(s.rejections, bodyStatus)
 	s.cache = staticcache.New(staticcache.Options{
@@ -141,7 +146,7 @@ func (s *Server) startParts(cfg *config.Config) error {
 	s.front = front.New(gen.front)
 	if err := s.front.Listen(); err != nil {
 		gen.discard()
-		return err
+		return s.bindErrors(cfg, err)
 	}
 	if err := s.prepareAdmin(cfg, gen); err != nil {
 		gen.discard()
@@ -230,75 +235,6 @@ func (s *Server) connections() int {
 		open += int(n)
 	}
 	return open
-}
-
-// Reload reads the configuration anew and goes over to it. On an error nothing has changed. The
-// diagnostics hold warnings too.
-func (s *Server) Reload(context.Context) (string, error) {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
-	if err := s.settled(); err != nil {
-		s.log.Error("reload refused", "error", err)
-		return err.Error(), err
-	}
-	s.notifyReloading()
-	defer s.notify(daemon.SdNotifyReady)
-	cfg, diags := s.opt.Load()
-	if diags.HasErrors() {
-		err := &Diagnosed{diags}
-		s.log.Error("reload refused, the configuration in force stays", "error", diags.String())
-		s.reloaded(err)
-		return diags.String(), err
-	}
-	if err := s.apply(cfg); err != nil {
-		s.log.Error("reload failed, the configuration in force stays", "error", err)
-		s.reloaded(err)
-		return strings.TrimPrefix(diags.String()+"\n"+err.Error(), "\n"), err
-	}
-	s.log.Info("configuration reloaded")
-	s.reloaded(nil)
-	return diags.String(), nil
-}
-
-// apply goes over to a configuration: everything that can fail comes before anything changes.
-func (s *Server) apply(cfg *config.Config) error {
-	gen, err := s.build(cfg)
-	if err != nil {
-		return err
-	}
-	if err := s.prepareAdmin(cfg, gen); err != nil {
-		gen.discard()
-		return err
-	}
-	if err := s.front.Apply(gen.front); err != nil {
-		gen.discard()
-		return err
-	}
-	s.warnFixed(cfg)
-	s.commit(gen)
-	return nil
-}
-
-// warnFixed tells what a reload cannot change.
-func (s *Server) warnFixed(cfg *config.Config) {
-	old := s.current.Load().config
-	if cfg.Log.Format != old.Log.Format || cfg.Log.File != old.Log.File {
-		s.log.Warn("the log's format and file change with the next start")
-	}
-}
-
-// reloaded notes how a reload, or the start, ended.
-func (s *Server) reloaded(err error) {
-	result, message := "success", ""
-	if err != nil {
-		result, message = "failure", err.Error()
-	}
-	r := &admin.Reload{Time: time.Now(), OK: err == nil, Error: message}
-	s.lastReload.Store(r)
-	s.scope.Counter("lb_config_reloads_total", "result", result).Inc()
-	s.scope.Gauge("lb_config_last_reload_timestamp_seconds",
-		func() float64 { return float64(r.Time.UnixMilli()) / 1e3 }, "result", result)
-	s.events.Publish("reload", *r)
 }
 
 // Reopen opens the log files anew, for rotation by rename.

@@ -65,8 +65,9 @@ func sameDiscover(a, b config.Discover) bool {
 }
 
 // endDiscovery ends the sources that are not wanted as they are, and returns when they have ended: none
-// of them publishes after the pool has forgotten it, or beside the one that takes its place.
-func (run *poolRun) endDiscovery(wanted []source) {
+// of them publishes after the pool has forgotten it, or beside the one that takes its place. It names those
+// that are wanted in another way, which are to begin anew.
+func (run *poolRun) endDiscovery(wanted []source) (changed []string) {
 	stays := map[string]bool{}
 	run.mu.Lock()
 	for _, w := range wanted {
@@ -75,7 +76,10 @@ func (run *poolRun) endDiscovery(wanted []source) {
 	}
 	var ending []*discoveryRun
 	for name, d := range run.discovery {
-		if !stays[name] {
+		if same, known := stays[name]; !same {
+			if known {
+				changed = append(changed, name)
+			}
 			d.cancel()
 			ending = append(ending, d)
 			delete(run.discovery, name)
@@ -85,6 +89,7 @@ func (run *poolRun) endDiscovery(wanted []source) {
 	for _, d := range ending {
 		<-d.done
 	}
+	return changed
 }
 
 // startDiscovery starts the sources that are new.

@@ -57,9 +57,9 @@ func command(args []string, s streams) int {
 	} else if len(args) > 0 {
 		switch args[0] {
 		case "-h", "-help", "--help":
-			name = "help"
+			name, args = "help", args[1:]
 		case "-version", "--version":
-			name = "version"
+			name, args = "version", args[1:]
 		}
 	}
 	switch name {
@@ -80,8 +80,7 @@ func command(args []string, s streams) int {
 	case "reload":
 		return reloadCommand(args, s)
 	case "version":
-		fmt.Fprintf(s.out, "lb %s %s %s/%s\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-		return exitOK
+		return versionCommand(args, s)
 	case "help":
 		fmt.Fprint(s.out, usage)
 		return exitOK
@@ -92,6 +91,14 @@ func command(args []string, s streams) int {
 	}
 	fmt.Fprintf(s.err, "lb: there is no command %q\n\n%s", name, usage)
 	return exitUsage
+}
+
+func versionCommand(args []string, s streams) int {
+	if _, status, ok := parse(newFlags("version", s), args, 0); !ok {
+		return status
+	}
+	fmt.Fprintf(s.out, "lb %s %s %s/%s\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return exitOK
 }
 
 // versionText is the release, or the commit that this was built from.

@@ -1,0 +1,11 @@
+listen ":8080" {}
+
+admin {
+  listen = "unix:/no/such/folder/admin.sock"
+}
+
+site "s" {
+  route "/" {
+    respond {}
+  }
+}

@@ -1,0 +1,14 @@
+listen ":8080" {}
+
+log {
+  file = "/"
+}
+access_log {
+  file = "../files"
+}
+
+site "s" {
+  route "/" {
+    respond {}
+  }
+}

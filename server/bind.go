@@ -1,0 +1,69 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"lb/config"
+	"lb/front"
+)
+
+// bindErrors adds to what the front could not bind its place in the configuration and, where this process is in its own
+// way, that.
+func (s *Server) bindErrors(cfg *config.Config, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var located []error
+	for _, err := range joined.Unwrap() {
+		var failed *front.BindError
+		if errors.As(err, &failed) {
+			if held := s.inOwnWay(failed.Address, err); held != "" {
+				err = &front.BindError{Address: failed.Address, Reason: held, Err: failed.Err}
+			}
+			for i := range cfg.Listeners {
+				if c := &cfg.Listeners[i]; c.Address == failed.Address {
+					err = fmt.Errorf("%s: %w", c.Pos, err)
+					break
+				}
+			}
+		}
+		located = append(located, err)
+	}
+	return errors.Join(located...)
+}
+
+// inOwnWay says which listener of this process holds the port of an address that could not be bound for being in
+// use, and what to do about it; "" if none does.
+func (s *Server) inOwnWay(address string, err error) string {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return ""
+	}
+	want, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return ""
+	}
+	holder := ""
+	for _, l := range s.front.Listeners() {
+		if overlap(l.Addr(), want) {
+			holder = fmt.Sprintf("listen %q", l.Address)
+		}
+	}
+	if s.admin != nil && overlap(s.admin.listener.Addr(), want) {
+		holder = fmt.Sprintf("admin listener %q", s.admin.config.Listen)
+	}
+	if holder == "" {
+		return ""
+	}
+	return fmt.Sprintf("this lb itself holds the port, as %s, and keeps it until a reload has succeeded: leave the address as it is, or restart lb", holder)
+}
+
+// overlap tells whether one socket is in the other's way.
+func overlap(bound net.Addr, want *net.TCPAddr) bool {
+	a, ok := bound.(*net.TCPAddr)
+	return ok && a.Port == want.Port &&
+		(want.IP == nil || want.IP.IsUnspecified() || a.IP.IsUnspecified() || a.IP.Equal(want.IP))
+}

@@ -1,0 +1,66 @@
+package server_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lb/internal/lbtest"
+)
+
+// TestBindErrorSaysWhereAndWho: a listener that cannot be bound is named with its place in the file, and if it is this
+// lb that holds the port, that is said, and not that some other program is to be stopped.
+func TestBindErrorSaysWhereAndWho(t *testing.T) {
+	occupied := lbtest.NewBackend(t, func(*lbtest.Conn) {})
+	b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x")))
+	own, admin := deadAddress(t), deadAddress(t)
+	_, port, _ := strings.Cut(own, ":")
+	_, adminPort, _ := strings.Cut(admin, ":")
+	site := proxyTo("", b.Addr)
+	adminAt := func(address string) string { return "admin {\n  listen = \"" + address + "\"\n  token = \"t\"\n}\n" }
+	lb := start(t, "listen \""+own+"\" {}\n"+adminAt(admin)+site)
+	for _, tc := range []struct{ what, text, want, not string }{
+		{"wider", "# comment\nlisten \":" + port + "\" {}\n" + adminAt(admin),
+			`lb.hcl:2:1: cannot listen on ":` + port + `": this lb itself holds the port, as listen "` + own + `"`, "other program"},
+		{"occupied", "listen \"" + own + "\" {}\nlisten \"" + occupied.Addr + "\" {}\n" + adminAt(admin),
+			`lb.hcl:2:1: cannot listen on "` + occupied.Addr + `": the port is in use`, "this lb"},
+		{"the admin's", "listen \":" + adminPort + "\" {}\n" + adminAt("127.0.0.1:0"),
+			`lb.hcl:1:1: cannot listen on ":` + adminPort + `": this lb itself holds the port, as admin listener "` + admin + `"`, "other program"},
+		{"the admin's wider", "listen \"" + own + "\" {}\n" + adminAt(":"+adminPort),
+			`lb.hcl:2:1: cannot listen on the admin address :` + adminPort + `: this lb itself holds the port, as admin listener "` + admin + `"`, "name another"},
+	} {
+		err := lb.reload(tc.text + site)
+		if err == nil {
+			t.Errorf("%s: accepted", tc.what)
+		} else if !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), tc.not) {
+			t.Errorf("%s: %v, want %q and not %q", tc.what, err, tc.want, tc.not)
+		}
+		if r := lbtest.Get(t, own, "/"); r.Body != "x" {
+			t.Errorf("%s: afterwards %d", tc.what, r.Status())
+		}
+	}
+}
+
+// TestSocketFileGoesWithItsListener: at once, so that the address can be listened on again.
+func TestSocketFileGoesWithItsListener(t *testing.T) {
+	site := proxyTo("", lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x"))).Addr)
+	plain, both := "listen \"127.0.0.1:0\" {}\n"+site, "listen \"127.0.0.1:0\" {}\nlisten \"unix:$DIR/lb.sock\" {}\n"+site
+	lb := start(t, plain)
+	for range 5 {
+		if err := lb.reload(both); err != nil {
+			t.Fatal(err)
+		}
+		c := lb.dialUnix("lb.sock")
+		c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if r := c.ReadResponse("GET"); r.Body != "x" {
+			t.Fatalf("by the socket: %d %q", r.Status(), r.Body)
+		}
+		if err := lb.reload(plain); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(filepath.Join(lb.dir, "lb.sock")); !os.IsNotExist(err) {
+			t.Fatalf("the socket's file is still there: %v", err)
+		}
+	}
+}
