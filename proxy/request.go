@@ -96,7 +96,7 @@ func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 			dst = f.hostField(x, dst)
 			continue
 		case kind.HopByHop(), kind >= wire.XForwardedFor && kind <= wire.XRequestID,
-			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Forwarded && !x.trusted:
+			kind == wire.ContentLengthField, kind == wire.Expect, (kind == wire.Forwarded || kind == wire.XForwarded) && !x.trusted:
 			continue
 		}
 		if nominated && wire.NominatedBy(x.Fields, field) || x.route.Request.Drops(field) {

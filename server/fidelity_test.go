@@ -35,7 +35,9 @@ func TestRequestHead(t *testing.T) {
 	c.Send("GET /p HTTP/1.1\r\nB: 1\r\nHost: Example.COM:80\r\na: 2\r\nB: 3\r\nCookie: x=1\r\nCookie: y=2\r\n" +
 		"Connection: keep-alive, X-Hop\r\nX-Hop: secret\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: p\r\nProxy-Connection: x\r\n" +
 		"X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nx-real-ip: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\n" +
-		"X-Request-Id: mine\r\n\r\n")
+		"X-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /e\r\nX-Forwarded-Server: e\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\n" +
+		"X-Forwarded-User: root\r\nX-FORWARDED-ANYTHING: e\r\nX_Forwarded_Port: 1\r\nX-Forwarded_User: root\r\n" +
+		"X-Request-Id: mine\r\nX_Request_Id: mine\r\nX-Request_Id: mine\r\n\r\n")
 	r := c.ReadResponse("GET")
 	head, _ := b.last()
 	id := r.Field("X-Request-Id")
@@ -53,11 +55,15 @@ func TestTrustedPeerIsBelieved(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, "trusted_proxies = [\"127.0.0.0/8\"]\n"+proxyTo("", b.Addr))
 	r := lb.get("/", "X-Forwarded-For: 203.0.113.9, 198.51.100.7", "X-Forwarded-For: 127.0.0.9", "X-Forwarded-Proto: https",
-		"X-Forwarded-Host: shop.example", "X-Request-Id: abc-1")
+		"X-Forwarded-Host: shop.example", "X-Request-Id: abc-1", "X-Forwarded-Port: 8443", "X-Forwarded-User: ann", "Forwarded: for=203.0.113.9",
+		"X_Forwarded_User: twin", "X_Request_Id: twin")
 	head, _ := b.last()
 	for name, want := range map[string]string{
 		"X-Forwarded-For": "203.0.113.9, 198.51.100.7, 127.0.0.9, 127.0.0.1", "X-Real-IP": "198.51.100.7",
 		"X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example", "X-Request-Id": "abc-1",
+		"X-Forwarded-Port": "8443", "X-Forwarded-User": "ann", "Forwarded": "for=203.0.113.9",
+		// A proxy writes no underscores, but may pass them on from whoever does.
+		"X_Forwarded_User": "", "X_Request_Id": "",
 	} {
 		if got := strings.Join(lbtest.Fields(head, name), "|"); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

@@ -22,11 +22,12 @@ const (
 	Expect
 
 	Forwarded
+	XForwarded // X-Forwarded-* but for the following three
 	XForwardedFor
 	XForwardedProto
 	XForwardedHost
 	XRealIP
-	Twin // one of these or of the framing fields with underscores, which many applications read as the same
+	Twin // one of these, X-Request-Id or a framing field with underscores, which many applications read as the same
 	XRequestID
 
 	Accept
@@ -49,6 +50,9 @@ func (k Kind) HopByHop() bool { return k >= Connection && k <= HTTP2Settings || 
 
 // KindOf returns the kind of a field name, in any case.
 func KindOf(name []byte) Kind {
+	if len(name) >= len("x-real-ip") && name[0]|0x20 == 'x' {
+		return kindOfX(name)
+	}
 	switch len(name) {
 	case 2:
 		return pick(name, "te", TE)
@@ -88,7 +92,6 @@ func KindOf(name []byte) Kind {
 		if name[0]|0x20 == 'f' {
 			return pick(name, "forwarded", Forwarded)
 		}
-		return twin(name, "x-real-ip", XRealIP)
 	case 10:
 		switch name[0] | 0x20 {
 		case 'c':
@@ -98,8 +101,6 @@ func KindOf(name []byte) Kind {
 		case 'u':
 			return pick(name, "user-agent", UserAgent)
 		}
-	case 12:
-		return pick(name, "x-request-id", XRequestID)
 	case 13:
 		return pick(name, "if-none-match", IfNoneMatch)
 	case 14:
@@ -113,24 +114,15 @@ func KindOf(name []byte) Kind {
 		switch name[0] | 0x20 {
 		case 'a':
 			return pick(name, "accept-encoding", AcceptEncoding)
-		case 'x':
-			return twin(name, "x-forwarded-for", XForwardedFor)
 		case 'i':
 			return pick(name, "idempotency-key", IdempotencyKey)
 		}
 	case 16:
-		switch name[0] | 0x20 {
-		case 'p':
-			return pick(name, "proxy-connection", ProxyConnection)
-		case 'x':
-			return twin(name, "x-forwarded-host", XForwardedHost)
-		}
+		return pick(name, "proxy-connection", ProxyConnection)
 	case 17:
 		switch name[0] | 0x20 {
 		case 't':
 			return twin(name, "transfer-encoding", TransferEncoding)
-		case 'x':
-			return twin(name, "x-forwarded-proto", XForwardedProto)
 		case 'i':
 			return pick(name, "if-modified-since", IfModifiedSince)
 		}
@@ -143,6 +135,38 @@ func KindOf(name []byte) Kind {
 		case 'i':
 			return pick(name, "if-unmodified-since", IfUnmodifiedSince)
 		}
+	}
+	return Other
+}
+
+// kindOfX is KindOf for the names that begin with an x.
+func kindOfX(name []byte) Kind {
+	const forwarded = "x-forwarded"
+	switch len(name) {
+	case 9:
+		return twin(name, "x-real-ip", XRealIP)
+	case 12:
+		if name[2]|0x20 == 'r' {
+			return twin(name, "x-request-id", XRequestID)
+		}
+	case 15:
+		if kind := twin(name, "x-forwarded-for", XForwardedFor); kind != Other {
+			return kind
+		}
+	case 16:
+		if kind := twin(name, "x-forwarded-host", XForwardedHost); kind != Other {
+			return kind
+		}
+	case 17:
+		if kind := twin(name, "x-forwarded-proto", XForwardedProto); kind != Other {
+			return kind
+		}
+	}
+	switch {
+	case len(name) == len(forwarded):
+		return twin(name, forwarded, XForwarded)
+	case len(name) > len(forwarded):
+		return twin(name[:len(forwarded)+1], forwarded+"-", XForwarded)
 	}
 	return Other
 }
