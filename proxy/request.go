@@ -32,11 +32,14 @@ func (f *Forward) request(x *Exchange, dst []byte) []byte {
 	return append(dst, x.body.kept...)
 }
 
+// chunked reports whether the body is sent in chunks, behind which trailers may stand.
+func (b *requestBody) chunked() bool { return b.streamed && b.length < 0 }
+
 func (b *requestBody) frame(dst []byte) []byte {
 	if b.expected {
 		dst = append(dst, "Expect: 100-continue\r\n"...)
 	}
-	if b.streamed && b.length < 0 {
+	if b.chunked() {
 		return append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
 	length := b.length
@@ -96,10 +99,14 @@ func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 			dst = f.hostField(x, dst)
 			continue
 		case kind.HopByHop(), kind >= wire.XForwardedFor && kind <= wire.XRequestID,
-			kind == wire.ContentLengthField, kind == wire.Expect, (kind == wire.Forwarded || kind == wire.XForwarded) && !x.trusted:
+			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Trailer && !x.body.chunked(), (kind == wire.Forwarded || kind == wire.XForwarded) && !x.trusted:
 			continue
 		}
 		if nominated && wire.NominatedBy(x.Fields, field) || x.route.Request.Drops(field) {
+			continue
+		}
+		if field.Kind == wire.Trailer {
+			dst = appendTrailerField(dst, field)
 			continue
 		}
 		dst = append(dst, field.Line...)
@@ -245,7 +252,7 @@ func (x *Exchange) relayInterim(conn *transport.Conn) error {
 
 func (x *Exchange) interim(conn *transport.Conn, b []byte) []byte {
 	b = appendOriginLine(b, &conn.Head)
-	b = x.originFields(conn, b)
+	b, _ = x.originFields(conn, b)
 	return append(b, '\r', '\n')
 }
 

@@ -19,7 +19,7 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 		return pool.Protocol
 	}
 	b := appendOriginLine(x.res[:0], &conn.Head)
-	b = x.originFields(conn, b)
+	b, _ = x.originFields(conn, b)
 	b = append(b, x.Extra...)
 	b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
 	b = append(append(b, conn.Head.Upgrade...), '\r', '\n')

@@ -213,7 +213,7 @@ func checkForwarded(t *testing.T, raw, source string, trusted bool) {
 			t.Fatalf("%d times %s in %q", count[name], name, raw)
 		}
 	}
-	for _, name := range []string{"te", "trailer", "keep-alive", "proxy-connection", "proxy-authorization", "http2-settings"} {
+	for _, name := range []string{"te", "keep-alive", "proxy-connection", "proxy-authorization", "http2-settings"} {
 		if count[name] != 0 {
 			t.Fatalf("%s in %q", name, raw)
 		}

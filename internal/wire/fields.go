@@ -92,7 +92,7 @@ func ForbiddenInTrailer(f *Field) bool {
 		return true
 	}
 	for _, name := range [...]string{"set-cookie", "cookie", "authorization", "location", "content-type",
-		"content-encoding", "content-range", "cache-control", "www-authenticate", "age", "expires", "vary"} {
+		"content-encoding", "content-range", "cache-control", "www-authenticate", "age", "expires", "vary", "max-forwards"} {
 		if EqualFold(f.Name, name) {
 			return true
 		}

@@ -51,7 +51,7 @@ func TestKindOf(t *testing.T) {
 		}
 	}
 	hops := map[Kind]bool{Connection: true, KeepAlive: true, ProxyConnection: true, ProxyAuthenticate: true, ProxyAuthorization: true,
-		TE: true, Trailer: true, Upgrade: true, HTTP2Settings: true, TransferEncoding: true}
+		TE: true, Upgrade: true, HTTP2Settings: true, TransferEncoding: true}
 	for k := Other; k <= UserAgent; k++ {
 		if k.HopByHop() != hops[k] {
 			t.Errorf("kind %d: hop-by-hop %v", k, k.HopByHop())
@@ -87,7 +87,7 @@ func TestContentLength(t *testing.T) {
 }
 
 func TestForbiddenInTrailer(t *testing.T) {
-	fields, err := ParseFields([]byte("X-Sum: 1\r\nDate: 1\r\nServer-Timing: 1\r\nContent-Length: 1\r\nHost: 1\r\nTransfer-Encoding: 1\r\nSet-Cookie: 1\r\nTrailer: 1\r\nVARY: 1\r\nX_Forwarded_For: 1\r\n"), nil)
+	fields, err := ParseFields([]byte("X-Sum: 1\r\nDate: 1\r\nServer-Timing: 1\r\nContent-Length: 1\r\nHost: 1\r\nTransfer-Encoding: 1\r\nSet-Cookie: 1\r\nTrailer: 1\r\nVARY: 1\r\nMax-Forwards: 1\r\nX-Forwarded-Port: 1\r\nX_Forwarded_For: 1\r\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
