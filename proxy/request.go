@@ -200,11 +200,12 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 		}
 		err = conn.ReadHead(x.Head())
 	}
-	for ; ; err = conn.ReadHead(x.Head()) {
+	for ; ; err = conn.NextHead(x.Head()) {
+		for isTimeout(err) && !up.over(conn.ResponseTimeout()) && !x.departure.happened() {
+			// The wait for the answer begins with the request's end, and interim heads do not renew it.
+			err = conn.AwaitHead(x.Head(), up.left(conn.ResponseTimeout()))
+		}
 		if err != nil {
-			if isTimeout(err) && !up.over(conn.ResponseTimeout()) && !x.departure.happened() {
-				continue // the wait for the answer begins with the request's end
-			}
 			if sendErr != nil {
 				err = sendErr // it says more: perhaps nothing was sent
 			}
@@ -226,11 +227,10 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 // 100-continue says nothing before it has it (RFC 9110 section 10.1.1).
 const expectWait = 500 * time.Millisecond
 
-// bodyWanted waits for the backend to ask for the body, or to be silent for long enough. If
+// bodyWanted waits for the backend to ask for the body, or not to do so for long enough. If
 // it is not wanted, conn.Head has the final answer, or err says what is wrong.
 func (x *Exchange) bodyWanted(conn *transport.Conn) (bool, error) {
-	for {
-		err := conn.AwaitHead(x.Head(), expectWait)
+	for err := conn.AwaitHead(x.Head(), expectWait); ; err = conn.NextHead(x.Head()) {
 		switch {
 		case err != nil:
 			return isTimeout(err) && !x.departure.happened(), err
