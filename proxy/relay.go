@@ -22,6 +22,9 @@ func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 		b = appendDate(b, time.Now())
 	}
 	b = append(b, x.Extra...)
+	if x.status == http.StatusUpgradeRequired {
+		b = x.offerUpgrade(b, conn.Head.Fields)
+	}
 	switch {
 	case chunked, x.Head() && conn.Head.Chunked && !x.http10:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
@@ -174,7 +177,7 @@ func (x *Exchange) broken(head []byte, err error) pool.Outcome {
 	}
 	outcome := outcomeOf(err)
 	if len(head) > 0 && !x.client.Answered() {
-		x.Extra = x.Extra[:0]
+		x.Extra, x.offers = x.Extra[:0], false
 		x.tell(err, outcome)
 		return outcome
 	}

@@ -25,9 +25,7 @@ func (f *Forward) request(x *Exchange, dst []byte) []byte {
 	if x.body.framed {
 		dst = x.body.frame(dst)
 	}
-	if upgrade := x.upgrade(); upgrade != nil {
-		dst = append(append(append(dst, "Connection: Upgrade\r\nUpgrade: "...), upgrade...), "\r\n"...)
-	}
+	dst = x.askUpgrade(dst)
 	dst = append(dst, '\r', '\n')
 	return append(dst, x.body.kept...)
 }
@@ -154,27 +152,6 @@ func (x *Exchange) forwarded(dst []byte) []byte {
 	}
 	dst = append(dst, "\r\nX-Request-Id: "...)
 	return append(append(dst, x.id...), '\r', '\n')
-}
-
-// upgrade returns the protocol that the client wants to go over to, nil if none: a Connection
-// field must name Upgrade, and HTTP/1.0 has none (RFC 9110 section 7.8).
-func (x *Exchange) upgrade() []byte {
-	protocol := wire.Lookup(x.Fields, wire.Upgrade)
-	if protocol == nil || x.http10 || x.body.framed && (x.body.streamed || len(x.body.kept) > 0) {
-		return nil
-	}
-	for i := range x.Fields {
-		if x.Fields[i].Kind != wire.Connection {
-			continue
-		}
-		for list := x.Fields[i].Value; len(list) > 0; {
-			var item []byte
-			if item, list = wire.NextListItem(list); wire.EqualFold(item, "upgrade") {
-				return protocol
-			}
-		}
-	}
-	return nil
 }
 
 // ask sends the request on conn and waits for the head of the final response, which is then in
