@@ -153,6 +153,13 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 	x.site.Metrics.Upgraded.Add(1)
 	t.relay(x.client.Upgrade(t.end), backend, unread)
 	x.site.Metrics.Upgraded.Add(-1)
+	if t.brokenTo(&t.toBackend) {
+		conn.Abort()
+		x.reason = "the client broke the upgraded connection off"
+	}
+	if t.brokenTo(&t.toClient) {
+		x.cut("the backend broke the upgraded connection off")
+	}
 	if t.idled.Load() {
 		x.reason = "nothing was sent either way for " + f.TunnelIdle.String()
 	}
