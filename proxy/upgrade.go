@@ -130,10 +130,11 @@ func (x *Exchange) offerUpgrade(b []byte, fields []wire.Field) []byte {
 // (RFC 9110 section 7.8).
 func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcome {
 	defer x.release(conn, false)
-	if !x.upgrades() || !x.agreed(&conn.Head) {
-		x.Extra = x.Extra[:0]
-		x.Refuse(http.StatusBadGateway, "the backend switched protocols unasked")
-		return pool.Protocol
+	if !x.upgrades() {
+		return x.refuseSwitch("the backend switched protocols unasked")
+	}
+	if !x.agreed(&conn.Head) {
+		return x.refuseSwitch("the backend switched to no protocol that the client asked for")
 	}
 	websocket := isWebSocket(&conn.Head)
 	b := appendOriginLine(x.res[:0], &conn.Head)
@@ -164,4 +165,10 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 		x.reason = "nothing was sent either way for " + f.TunnelIdle.String()
 	}
 	return pool.Success
+}
+
+func (x *Exchange) refuseSwitch(reason string) pool.Outcome {
+	x.Extra = x.Extra[:0]
+	x.Refuse(http.StatusBadGateway, reason)
+	return pool.Protocol
 }
