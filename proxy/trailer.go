@@ -18,30 +18,22 @@ func appendLastChunk(b, trailer []byte) []byte {
 	return append(b, '\r', '\n')
 }
 
-// appendTrailerField appends a Trailer field, without the names of what is taken out of the trailer: it does
-// not come, and some parsers refuse a whole message that announces it.
+// appendTrailerField appends a Trailer field, as a list without gaps and without the names of what is taken out
+// of the trailer: some parsers refuse a whole message for them.
 func appendTrailerField(b []byte, f *wire.Field) []byte {
-	start, named, dropped := len(b), 0, 0
-	b = append(append(b, f.Name...), ':')
+	before := len(b)
+	b = append(b, f.Name...)
+	separator := ": "
 	for list := f.Value; len(list) > 0; {
 		var name []byte
-		if name, list = wire.NextListItem(list); len(name) == 0 {
-			continue
+		name, list = wire.NextListItem(list)
+		if wire.IsToken(name) && !wire.ForbiddenInTrailer(&wire.Field{Name: name, Kind: wire.KindOf(name)}) {
+			b = append(append(b, separator...), name...)
+			separator = ", "
 		}
-		if !wire.IsToken(name) || wire.ForbiddenInTrailer(&wire.Field{Name: name, Kind: wire.KindOf(name)}) {
-			dropped++
-			continue
-		}
-		if named++; named > 1 {
-			b = append(b, ',')
-		}
-		b = append(append(b, ' '), name...)
 	}
-	switch {
-	case dropped == 0:
-		return append(b[:start], f.Line...)
-	case named == 0:
-		return b[:start]
+	if separator == ": " {
+		return b[:before]
 	}
 	return append(b, '\r', '\n')
 }

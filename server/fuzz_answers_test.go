@@ -141,6 +141,9 @@ func repliesAlike(t *testing.T, stream string, methods []string) (replies []lbte
 	t.Helper()
 	for i, reader := range lbtest.ReplyReaders() {
 		got, err := reader.Read([]byte(stream), methods)
+		if err != nil && i > 0 && lbtest.Stricter(err) {
+			continue
+		}
 		if i == 0 {
 			replies, cut = got, err == lbtest.ErrCut
 			if err != nil && !cut {
