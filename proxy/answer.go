@@ -70,11 +70,25 @@ func (x *Exchange) endHead(b []byte) []byte {
 	}
 	if x.close {
 		x.ctx.SetConnectionClose()
-		b = append(b, "Connection: close\r\n"...)
-	} else if x.http10 {
-		b = append(b, "Connection: keep-alive\r\n"...)
 	}
-	return append(b, '\r', '\n')
+	return append(append(b, x.connection()...), '\r', '\n')
+}
+
+// connection returns the Connection line of an answer, "" if it needs none.
+func (x *Exchange) connection() string {
+	switch {
+	case x.close && x.offers:
+		return "Connection: upgrade, close\r\n"
+	case x.close:
+		return "Connection: close\r\n"
+	case x.http10 && x.offers:
+		return "Connection: upgrade, keep-alive\r\n"
+	case x.http10:
+		return "Connection: keep-alive\r\n"
+	case x.offers:
+		return "Connection: upgrade\r\n"
+	}
+	return ""
 }
 
 // Respond answers with a status, complete header lines (Content-Length among them) and a body.

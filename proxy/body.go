@@ -51,8 +51,10 @@ func giveBack(pool *sync.Pool, buf *[]byte) {
 func (x *Exchange) readBody(limit int64) bool {
 	x.body = requestBody{}
 	stream := x.ctx.RequestBodyStream()
-	expected := stream != nil && !x.http10 && wire.EqualFold(x.Lookup(wire.Expect), "100-continue")
-	switch length := x.ctx.Request.Header.ContentLength(); {
+	length := x.ctx.Request.Header.ContentLength()
+	// Without a body there is nothing to wait with (RFC 9110 section 10.1.1).
+	expected := stream != nil && length != 0 && !x.http10 && wire.EqualFold(x.Lookup(wire.Expect), "100-continue")
+	switch {
 	case length == -1:
 		x.body = requestBody{framed: true, streamed: true, expected: expected, length: -1}
 	case length < 0 || stream == nil && length == 0:
@@ -203,6 +205,17 @@ func (up *upload) over(wait time.Duration) bool {
 		return time.Since(time.Unix(0, up.progress.Load())) > wait
 	default:
 		return false
+	}
+}
+
+// left returns how much of wait is to come, which begins with the body's last bytes; it is not 0, which
+// would be no limit. Before the body's end it is all.
+func (up *upload) left(wait time.Duration) time.Duration {
+	select {
+	case <-up.done:
+		return max(wait-time.Since(time.Unix(0, up.progress.Load())), time.Millisecond)
+	default:
+		return wait
 	}
 }
 

@@ -49,6 +49,7 @@ type Exchange struct {
 	status int
 	reason string // why the balancer answered itself, or cut the answer
 	close  bool   // the connection ends with it
+	offers bool   // it has an Upgrade field, which Connection must name
 
 	// The backends' part.
 	body      requestBody

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"lb/internal/wire"
 	"lb/pool"
@@ -16,8 +17,14 @@ func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 	length := conn.Length()
 	chunked := length < 0 && !x.http10
 	b := appendOriginLine(x.res[:0], &conn.Head)
-	b = x.originFields(conn, b)
+	b, dated := x.originFields(conn, b)
+	if !dated && !x.route.Response.Drops(&dateField) {
+		b = appendDate(b, time.Now())
+	}
 	b = append(b, x.Extra...)
+	if x.status == http.StatusUpgradeRequired {
+		b = x.offerUpgrade(b, conn.Head.Fields)
+	}
 	switch {
 	case chunked, x.Head() && conn.Head.Chunked && !x.http10:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
@@ -55,13 +62,19 @@ func appendOriginLine(b []byte, h *wire.ResponseHead) []byte {
 	return append(append(b, h.Reason...), '\r', '\n')
 }
 
-// originFields appends the backend's fields that go on to the client, in their order.
-func (x *Exchange) originFields(conn *transport.Conn, b []byte) []byte {
+// dateField is for rules to look at: a final answer without Date gets one from whoever passes it on
+// (RFC 9110 section 6.6.1), but not where the route takes it out.
+var dateField = wire.Field{Name: []byte("Date"), Kind: wire.Date}
+
+// originFields appends the backend's fields that go on to the client, in their order. It reports whether
+// Date is among them.
+func (x *Exchange) originFields(conn *transport.Conn, b []byte) (_ []byte, dated bool) {
 	h := &conn.Head
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		if f.Kind != wire.Other {
 			if f.Kind.HopByHop() || f.Kind == wire.XRequestID ||
+				f.Kind == wire.Trailer && x.http10 || // it gets none
 				f.Kind == wire.ContentLengthField && (h.Status < 200 || h.Status == http.StatusNoContent) {
 				continue
 			}
@@ -69,9 +82,14 @@ func (x *Exchange) originFields(conn *transport.Conn, b []byte) []byte {
 		if h.Nominated && wire.NominatedBy(h.Fields, f) || x.route.Response.Drops(f) {
 			continue
 		}
+		if f.Kind == wire.Trailer {
+			b = appendTrailerField(b, f)
+			continue
+		}
+		dated = dated || f.Kind == wire.Date
 		b = append(b, f.Line...)
 	}
-	return b
+	return b, dated
 }
 
 // joinLimit is the most of a body that is copied behind its head, which costs less than
@@ -159,7 +177,7 @@ func (x *Exchange) broken(head []byte, err error) pool.Outcome {
 	}
 	outcome := outcomeOf(err)
 	if len(head) > 0 && !x.client.Answered() {
-		x.Extra = x.Extra[:0]
+		x.Extra, x.offers = x.Extra[:0], false
 		x.tell(err, outcome)
 		return outcome
 	}

@@ -25,18 +25,19 @@ func (f *Forward) request(x *Exchange, dst []byte) []byte {
 	if x.body.framed {
 		dst = x.body.frame(dst)
 	}
-	if upgrade := x.upgrade(); upgrade != nil {
-		dst = append(append(append(dst, "Connection: Upgrade\r\nUpgrade: "...), upgrade...), "\r\n"...)
-	}
+	dst = x.askUpgrade(dst)
 	dst = append(dst, '\r', '\n')
 	return append(dst, x.body.kept...)
 }
+
+// chunked reports whether the body is sent in chunks, behind which trailers may stand.
+func (b *requestBody) chunked() bool { return b.streamed && b.length < 0 }
 
 func (b *requestBody) frame(dst []byte) []byte {
 	if b.expected {
 		dst = append(dst, "Expect: 100-continue\r\n"...)
 	}
-	if b.streamed && b.length < 0 {
+	if b.chunked() {
 		return append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
 	length := b.length
@@ -96,10 +97,14 @@ func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 			dst = f.hostField(x, dst)
 			continue
 		case kind.HopByHop(), kind >= wire.XForwardedFor && kind <= wire.XRequestID,
-			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Forwarded && !x.trusted:
+			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Trailer && !x.body.chunked(), (kind == wire.Forwarded || kind == wire.XForwarded) && !x.trusted:
 			continue
 		}
 		if nominated && wire.NominatedBy(x.Fields, field) || x.route.Request.Drops(field) {
+			continue
+		}
+		if field.Kind == wire.Trailer {
+			dst = appendTrailerField(dst, field)
 			continue
 		}
 		dst = append(dst, field.Line...)
@@ -149,27 +154,6 @@ func (x *Exchange) forwarded(dst []byte) []byte {
 	return append(append(dst, x.id...), '\r', '\n')
 }
 
-// upgrade returns the protocol that the client wants to go over to, nil if none: a Connection
-// field must name Upgrade, and HTTP/1.0 has none (RFC 9110 section 7.8).
-func (x *Exchange) upgrade() []byte {
-	protocol := wire.Lookup(x.Fields, wire.Upgrade)
-	if protocol == nil || x.http10 || x.body.framed && (x.body.streamed || len(x.body.kept) > 0) {
-		return nil
-	}
-	for i := range x.Fields {
-		if x.Fields[i].Kind != wire.Connection {
-			continue
-		}
-		for list := x.Fields[i].Value; len(list) > 0; {
-			var item []byte
-			if item, list = wire.NextListItem(list); wire.EqualFold(item, "upgrade") {
-				return protocol
-			}
-		}
-	}
-	return nil
-}
-
 // ask sends the request on conn and waits for the head of the final response, which is then in
 // conn.Head. Heads of status 1xx that come before are passed on. upload is nil unless a body
 // is still on its way.
@@ -193,11 +177,12 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 		}
 		err = conn.ReadHead(x.Head())
 	}
-	for ; ; err = conn.ReadHead(x.Head()) {
+	for ; ; err = conn.NextHead(x.Head()) {
+		for isTimeout(err) && !up.over(conn.ResponseTimeout()) && !x.departure.happened() {
+			// The wait for the answer begins with the request's end, and interim heads do not renew it.
+			err = conn.AwaitHead(x.Head(), up.left(conn.ResponseTimeout()))
+		}
 		if err != nil {
-			if isTimeout(err) && !up.over(conn.ResponseTimeout()) && !x.departure.happened() {
-				continue // the wait for the answer begins with the request's end
-			}
 			if sendErr != nil {
 				err = sendErr // it says more: perhaps nothing was sent
 			}
@@ -219,11 +204,10 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 // 100-continue says nothing before it has it (RFC 9110 section 10.1.1).
 const expectWait = 500 * time.Millisecond
 
-// bodyWanted waits for the backend to ask for the body, or to be silent for long enough. If
+// bodyWanted waits for the backend to ask for the body, or not to do so for long enough. If
 // it is not wanted, conn.Head has the final answer, or err says what is wrong.
 func (x *Exchange) bodyWanted(conn *transport.Conn) (bool, error) {
-	for {
-		err := conn.AwaitHead(x.Head(), expectWait)
+	for err := conn.AwaitHead(x.Head(), expectWait); ; err = conn.NextHead(x.Head()) {
 		switch {
 		case err != nil:
 			return isTimeout(err) && !x.departure.happened(), err
@@ -245,7 +229,7 @@ func (x *Exchange) relayInterim(conn *transport.Conn) error {
 
 func (x *Exchange) interim(conn *transport.Conn, b []byte) []byte {
 	b = appendOriginLine(b, &conn.Head)
-	b = x.originFields(conn, b)
+	b, _ = x.originFields(conn, b)
 	return append(b, '\r', '\n')
 }
 

@@ -17,3 +17,23 @@ func appendLastChunk(b, trailer []byte) []byte {
 	}
 	return append(b, '\r', '\n')
 }
+
+// appendTrailerField appends a Trailer field, as a list without gaps and without the names of what is taken out
+// of the trailer: some parsers refuse a whole message for them.
+func appendTrailerField(b []byte, f *wire.Field) []byte {
+	before := len(b)
+	b = append(b, f.Name...)
+	separator := ": "
+	for list := f.Value; len(list) > 0; {
+		var name []byte
+		name, list = wire.NextListItem(list)
+		if wire.IsToken(name) && !wire.ForbiddenInTrailer(&wire.Field{Name: name, Kind: wire.KindOf(name)}) {
+			b = append(append(b, separator...), name...)
+			separator = ", "
+		}
+	}
+	if separator == ": " {
+		return b[:before]
+	}
+	return append(b, '\r', '\n')
+}

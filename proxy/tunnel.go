@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,7 @@ type tunnel struct {
 	begun     atomic.Bool   // the lanes are set
 	ending    atomic.Bool
 	cut       atomic.Bool // interrupt was called
-	halved    atomic.Bool // one side of a WebSocket has ended: what the other has under way may still come
+	halved    atomic.Bool // one side has ended its stream: what the other has to say may still come
 	idled     atomic.Bool // it ended for lack of bytes
 	toClient  lane
 	toBackend lane
@@ -30,10 +31,20 @@ type lane struct {
 	farewell []byte  // the close frame with which the balancer ends it
 	over     bool    // the farewell is out: what still comes is dropped
 	warned   bool    // copy has seen that the tunnel is ending
+
+	// How it ended.
+	ended   bool // src ended its stream in order, and dst has been told
+	lost    bool // src failed
+	refused bool // dst failed
 }
 
-// lastWords is how long a tunnel that must end has, to end as its protocol wants it.
-const lastWords = time.Second
+// lastWords is how long a tunnel that must end has, to end as its protocol wants it. halfTime is how long the
+// one side of a WebSocket may pause when the other has ended its stream: long enough for an answer
+// that takes work, and short enough that clients which are gone for good do not pile up.
+const (
+	lastWords = time.Second
+	halfTime  = 10 * time.Second
+)
 
 func newTunnel(idle time.Duration, websocket bool) *tunnel {
 	t := &tunnel{idle: idle}
@@ -94,40 +105,59 @@ func (t *tunnel) copy(l *lane) {
 		}
 		switch {
 		case err == nil:
-		case transport.IsEOF(err):
-			if !t.closeLane(l) {
-				t.interrupt()
-			} else if l.frames != nil {
+		case transport.IsEOF(err) && !t.cut.Load(): // else a write has met the reset of which no more is to be read
+			if t.closeLane(l) {
 				t.halve(l)
+			} else {
+				t.interrupt()
 			}
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded) && t.goesOn(l):
 		default:
+			l.lost = broke(err)
 			t.interrupt()
 			return
 		}
 	}
 }
 
+// broke reports whether err is a connection's failure, and not our own doing.
+func broke(err error) bool {
+	return err != nil && !transport.IsEOF(err) && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed)
+}
+
+// brokenTo is asked when relay has returned. It reports whether the side that l leads to must not take its end for
+// an orderly one: the other has failed without having ended its stream before.
+func (t *tunnel) brokenTo(l *lane) bool {
+	return (l.lost || t.other(l).refused) && !l.ended && !t.ending.Load()
+}
+
+func (t *tunnel) other(l *lane) *lane {
+	if l == &t.toClient {
+		return &t.toBackend
+	}
+	return &t.toClient
+}
+
 // closeLane ends a lane whose source has ended.
 func (t *tunnel) closeLane(l *lane) bool {
 	if !t.ending.Load() {
-		return l.dst.CloseWrite() == nil
+		err := l.dst.CloseWrite()
+		l.ended, l.refused = err == nil, broke(err)
+		return l.ended
 	}
 	l.sayFarewell()
 	return l.over || l.dst.CloseWrite() == nil
 }
 
-// halve bounds what follows on the other lane of a WebSocket when l's source has ended, without a
-// close frame perhaps: such a side can never answer one, so nothing else would end the connection.
+// halve bounds what follows on the other lane when l's source has ended. A side of a WebSocket may do so
+// without a close frame, and can never answer one, so nothing else would end the connection. Of whatever
+// protocol it is, nobody reads from that side any more, so nobody would notice that writes to it are stuck.
 func (t *tunnel) halve(l *lane) {
-	other := &t.toClient
-	if l == other {
-		other = &t.toBackend
-	}
 	t.halved.Store(true)
 	if !t.ending.Load() {
-		t.renewUnwarned(other)
+		t.renewUnwarned(t.other(l))
+		t.renewWrite(t.other(l))
 	}
 }
 
@@ -146,20 +176,35 @@ func (t *tunnel) renewUnwarned(l *lane) {
 		_ = l.src.SetReadDeadline(time.Now().Add(wait))
 	}
 	if !halved && t.halved.Load() {
-		_ = l.src.SetReadDeadline(time.Now().Add(lastWords))
+		t.renewUnwarned(l)
 	}
 	if t.ending.Load() || t.cut.Load() {
 		_ = l.src.SetReadDeadline(longAgo)
 	}
 }
 
+// renewWrite is renewUnwarned for the writes of the lane that is left.
+func (t *tunnel) renewWrite(l *lane) {
+	if wait := t.patience(true); wait > 0 {
+		_ = l.dst.SetWriteDeadline(time.Now().Add(wait))
+	}
+	if t.ending.Load() {
+		_ = l.dst.SetWriteDeadline(time.Now().Add(lastWords))
+	}
+	if t.cut.Load() {
+		_ = l.dst.SetWriteDeadline(longAgo)
+	}
+}
+
 // patience is how long a read may wait; 0: without limit.
 func (t *tunnel) patience(halved bool) time.Duration {
-	if halved && (t.idle == 0 || t.idle > lastWords) {
-		return lastWords
+	if halved && t.isWebSocket() && (t.idle == 0 || t.idle > halfTime) {
+		return halfTime
 	}
 	return t.idle
 }
+
+func (t *tunnel) isWebSocket() bool { return t.toClient.frames != nil }
 
 // goesOn is asked when a read has met its deadline. It reports whether to read on: bytes went
 // the other way, or the tunnel is ending and this lane has its last words before it.
@@ -168,7 +213,7 @@ func (t *tunnel) goesOn(l *lane) bool {
 		return false
 	}
 	if !t.ending.Load() {
-		if t.halved.Load() {
+		if t.halved.Load() && t.isWebSocket() {
 			return false
 		}
 		if left := t.idle - time.Since(time.Unix(0, t.moved.Load())); left > 0 {
@@ -229,7 +274,11 @@ func (t *tunnel) write(l *lane, p []byte) bool {
 				continue
 			}
 		}
+		if t.halved.Load() {
+			t.renewWrite(l)
+		}
 		if _, err := l.dst.Write(p[:n]); err != nil {
+			l.refused = broke(err)
 			t.interrupt()
 			return false
 		}

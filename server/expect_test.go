@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"lb/internal/lbtest"
 )
@@ -38,5 +40,104 @@ func TestRefusedExpectation(t *testing.T) {
 			t.Fatalf("%q", r.Head)
 		}
 		<-heads
+	}
+}
+
+// TestExpectationWithoutBody: there is nothing to wait with, so the backend is not asked
+// (RFC 9110 section 10.1.1).
+func TestExpectationWithoutBody(t *testing.T) {
+	b := record(t, lbtest.OK("x"))
+	lb := start(t, proxyTo("", b.Addr))
+	c := lb.dial()
+	for _, length := range []string{"", "Content-Length: 0\r\n"} {
+		c.Send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n" + length + "\r\n")
+		if r := c.ReadResponse("POST"); r.Status() != 200 {
+			t.Fatalf("%q", r.Head)
+		}
+		head, _ := b.last()
+		if strings.Contains(head, "Expect") || strings.Contains(head, "Transfer-Encoding") || !strings.Contains(head, length) {
+			t.Errorf("with %q the backend read %q", length, head)
+		}
+	}
+}
+
+// endlessly sends interim heads until the balancer ends the connection.
+func endlessly(c *lbtest.Conn, head string) {
+	for _, err := c.Write([]byte(head)); err == nil; _, err = c.Write([]byte(head)) {
+		time.Sleep(20 * time.Millisecond) // the backend's own pace
+	}
+}
+
+// TestEndlessInterimAnswers: the time for the answer runs on, whatever interim heads come before it.
+func TestEndlessInterimAnswers(t *testing.T) {
+	const processing = "HTTP/1.1 102 Processing\r\n\r\n"
+	const limits = "  timeouts {\n    response = \"300ms\"\n  }\n  retry {\n    attempts = 0\n  }\n"
+	for _, tc := range []struct {
+		name, request string
+		interim       bool
+	}{
+		{"no body", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", true},
+		{"HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", false},
+		{"kept body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", true},
+		{"streamed body", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", true},
+		{"expectation", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+				c.ReadHead()
+				endlessly(c, processing)
+			})
+			lb := start(t, proxyTo(limits, b.Addr))
+			c := lb.dial()
+			c.Send(tc.request)
+			interim := 0
+			r := c.ReadResponse("GET")
+			for ; r.Status() == 102 || r.Status() == 100; r = c.ReadResponse("GET") {
+				if interim++; r.Head == processing && interim > 500 {
+					t.Fatal("it does not end")
+				}
+			}
+			if r.Status() != 504 || tc.interim != (interim > 0) {
+				t.Errorf("%q after %d interim answers", r.Head, interim)
+			}
+			lb.wantMetric(`lb_backend_errors_total{pool="app",backend="`+b.Addr+`",reason="timeout"}`, "1")
+		})
+	}
+}
+
+// TestResponseTimeBeginsBehindTheBody: while the body is on its way, after a 100 too, the time for the answer does
+// not run, and then all of it is there.
+func TestResponseTimeBeginsBehindTheBody(t *testing.T) {
+	const limits = "  timeouts {\n    response = \"500ms\"\n  }\n  retry {\n    attempts = 0\n    body     = \"0B\"\n  }\n"
+	for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
+		t.Run(expect, func(t *testing.T) {
+			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+				head := c.ReadHead()
+				if expect != "" {
+					c.Send("HTTP/1.1 100 Continue\r\n\r\n")
+				}
+				body := make([]byte, 4)
+				if _, err := io.ReadFull(c, body); err != nil {
+					t.Errorf("behind %q: %v", head, err)
+					return
+				}
+				time.Sleep(250 * time.Millisecond) // within the time
+				c.Send("HTTP/1.1 102 Processing\r\n\r\n" + lbtest.OK("x"))
+			})
+			lb := start(t, proxyTo(limits, b.Addr))
+			c := lb.dial()
+			c.Send("POST / HTTP/1.1\r\nHost: a\r\n" + expect + "Content-Length: 4\r\n\r\n")
+			for range 4 {
+				time.Sleep(200 * time.Millisecond) // the client's own pace
+				c.Send("x")
+			}
+			r := c.ReadResponse("POST")
+			for r.Status() == 100 || r.Status() == 102 {
+				r = c.ReadResponse("POST")
+			}
+			if r.Status() != 200 {
+				t.Errorf("%q", r.Head)
+			}
+		})
 	}
 }

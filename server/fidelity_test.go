@@ -2,8 +2,10 @@ package server_test
 
 import (
 	"io"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"lb/internal/lbtest"
 )
@@ -35,7 +37,9 @@ func TestRequestHead(t *testing.T) {
 	c.Send("GET /p HTTP/1.1\r\nB: 1\r\nHost: Example.COM:80\r\na: 2\r\nB: 3\r\nCookie: x=1\r\nCookie: y=2\r\n" +
 		"Connection: keep-alive, X-Hop\r\nX-Hop: secret\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: p\r\nProxy-Connection: x\r\n" +
 		"X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nx-real-ip: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\n" +
-		"X-Request-Id: mine\r\n\r\n")
+		"X-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /e\r\nX-Forwarded-Server: e\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\n" +
+		"X-Forwarded-User: root\r\nX-FORWARDED-ANYTHING: e\r\nX_Forwarded_Port: 1\r\nX-Forwarded_User: root\r\n" +
+		"X-Request-Id: mine\r\nX_Request_Id: mine\r\nX-Request_Id: mine\r\n\r\n")
 	r := c.ReadResponse("GET")
 	head, _ := b.last()
 	id := r.Field("X-Request-Id")
@@ -53,11 +57,15 @@ func TestTrustedPeerIsBelieved(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, "trusted_proxies = [\"127.0.0.0/8\"]\n"+proxyTo("", b.Addr))
 	r := lb.get("/", "X-Forwarded-For: 203.0.113.9, 198.51.100.7", "X-Forwarded-For: 127.0.0.9", "X-Forwarded-Proto: https",
-		"X-Forwarded-Host: shop.example", "X-Request-Id: abc-1")
+		"X-Forwarded-Host: shop.example", "X-Request-Id: abc-1", "X-Forwarded-Port: 8443", "X-Forwarded-User: ann", "Forwarded: for=203.0.113.9",
+		"X_Forwarded_User: twin", "X_Request_Id: twin")
 	head, _ := b.last()
 	for name, want := range map[string]string{
 		"X-Forwarded-For": "203.0.113.9, 198.51.100.7, 127.0.0.9, 127.0.0.1", "X-Real-IP": "198.51.100.7",
 		"X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example", "X-Request-Id": "abc-1",
+		"X-Forwarded-Port": "8443", "X-Forwarded-User": "ann", "Forwarded": "for=203.0.113.9",
+		// A proxy writes no underscores, but may pass them on from whoever does.
+		"X_Forwarded_User": "", "X_Request_Id": "",
 	} {
 		if got := strings.Join(lbtest.Fields(head, name), "|"); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -90,7 +98,7 @@ func TestResponseHead(t *testing.T) {
 func TestAnswers(t *testing.T) {
 	for _, tc := range []struct {
 		name, method, version, answer string
-		head                          string // without X-Request-Id
+		head                          string // without X-Request-Id and Date
 		body                          string
 		ends                          bool
 	}{
@@ -141,7 +149,7 @@ func TestAnswers(t *testing.T) {
 			for i := range 2 {
 				c.Send(tc.method + " / HTTP/" + tc.version + "\r\nHost: a\r\n\r\n")
 				r := c.ReadResponse(tc.method)
-				if got := without(r.Head, "X-Request-Id"); got != tc.head || r.Body != tc.body || r.Err != nil {
+				if got := without(r.Head, "X-Request-Id", "Date"); got != tc.head || r.Body != tc.body || r.Err != nil {
 					t.Fatalf("answer %d:\n%q %q %v, want\n%q %q", i+1, got, r.Body, r.Err, tc.head, tc.body)
 				}
 				if tc.ends {
@@ -150,6 +158,43 @@ func TestAnswers(t *testing.T) {
 					}
 					return
 				}
+			}
+		})
+	}
+}
+
+// TestDate: an answer without Date gets one (RFC 9110 section 6.6.1), unless the route takes it out, and
+// only the final answer does.
+func TestDate(t *testing.T) {
+	const rules = "response_headers {\n      remove = [\"date\"]\n    }\n    proxy {"
+	for _, tc := range []struct {
+		name, answer, rules string
+		theirs              bool
+	}{
+		{name: "none", answer: "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 500 No\r\nX: 1\r\nContent-Length: 0\r\n\r\n"},
+		{name: "named by Connection", answer: "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nConnection: date\r\nDate: today\r\nX: 1\r\nContent-Length: 0\r\n\r\n"},
+		{name: "the backend's", answer: "HTTP/1.1 103 Early Hints\r\nDate: now\r\n\r\nHTTP/1.1 200 OK\r\nDate: today\r\nX: 1\r\nContent-Length: 0\r\n\r\n", theirs: true},
+		{name: "taken out", answer: "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 0\r\n\r\n", rules: rules},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := record(t, tc.answer)
+			text := proxyTo("", b.Addr)
+			if tc.rules != "" {
+				text = strings.Replace(text, "proxy {", tc.rules, 1)
+			}
+			lb := start(t, text)
+			c := lb.dial()
+			before := time.Now().Add(-time.Second) // the field has whole seconds
+			c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if r, want := c.ReadResponse("GET"), map[bool]string{true: "now"}[tc.theirs]; r.Status() != 103 || r.Field("Date") != want {
+				t.Errorf("interim answer %q", r.Head)
+			}
+			r := c.ReadResponse("GET")
+			switch date, err := http.ParseTime(r.Field("Date")); {
+			case tc.theirs && r.Field("Date") == "today":
+			case tc.rules != "" && !strings.Contains(strings.ToLower(r.Head), "\r\ndate:"):
+			case tc.theirs || tc.rules != "" || err != nil || date.Before(before) || date.After(time.Now()):
+				t.Errorf("%q", r.Head)
 			}
 		})
 	}
@@ -169,12 +214,14 @@ func TestInterimAnswersAreRelayed(t *testing.T) {
 }
 
 func TestTrailers(t *testing.T) {
-	b := record(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\nSet-Cookie: no\r\nContent-Length: 9\r\n\r\n")
+	b := record(t, "HTTP/1.1 200 OK\r\nTrailer: Set-Cookie, X-Sum,Content-Length ,X-Other\r\ntrailer:,X-Last \r\nTrailer: Host, no token\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\nSet-Cookie: no\r\nContent-Length: 9\r\n\r\n")
 	lb := start(t, proxyTo("", b.Addr))
 	for _, fields := range []string{"Connection: close\r\n", "TE: trailers\r\nConnection: TE, close\r\n"} {
 		c := lb.dial()
 		c.Send("GET / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n")
-		c.ReadHead()
+		if head := c.ReadHead(); !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\nTrailer: X-Sum, X-Other\r\ntrailer: X-Last\r\nDate: ") {
+			t.Errorf("the trailer is not announced: %q", head)
+		}
 		raw, err := io.ReadAll(c)
 		if string(raw) != "1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n" || err != nil {
 			t.Errorf("body and trailer %q, %v", raw, err)
@@ -182,7 +229,9 @@ func TestTrailers(t *testing.T) {
 	}
 	c := lb.dial()
 	c.Send("GET / HTTP/1.0\r\nHost: a\r\n\r\n")
-	c.ReadHead()
+	if head := c.ReadHead(); len(lbtest.Fields(head, "Trailer")) > 0 {
+		t.Errorf("a trailer is announced that HTTP/1.0 does not have: %q", head)
+	}
 	if raw, err := io.ReadAll(c); string(raw) != "a" || err != nil {
 		t.Errorf("HTTP/1.0 reads %q, %v", raw, err)
 	}
@@ -191,18 +240,21 @@ func TestTrailers(t *testing.T) {
 // TestRequestTrailers: what a client sends behind a chunked body reaches the backend, but for fields that
 // would change how the request is read.
 func TestRequestTrailers(t *testing.T) {
-	got := make(chan string, 1)
+	got := make(chan string, 2)
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
-		c.ReadHead()
+		got <- c.ReadHead()
 		got <- c.ReadHead() // the body ends in a blank line as a head does
 		c.Send(lbtest.OK("x"))
 	})
 	lb := start(t, proxyTo("", b.Addr))
 	c := lb.dial()
-	c.Send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" +
+	c.Send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\ntrailer: X-Two, Expires\r\n\r\n1\r\na\r\n0\r\n" +
 		"X-Sum: 1\r\nHost: b\r\nContent-Length: 3\r\nX-Forwarded-For: 1.2.3.4\r\nAuthorization: x\r\nX-Two: 2\r\n\r\n")
 	if r := c.ReadResponse("POST"); r.Status() != 200 {
 		t.Errorf("answer %q", r.Head)
+	}
+	if head, _ := lbtest.Wait(t, "the head", got); !strings.Contains(head, "\r\nTrailer: X-Sum\r\ntrailer: X-Two\r\n") {
+		t.Errorf("the trailer is not announced: %q", head)
 	}
 	if body, _ := lbtest.Wait(t, "the body", got); body != "1\r\na\r\n0\r\nX-Sum: 1\r\nX-Two: 2\r\n\r\n" {
 		t.Errorf("the backend read %q", body)

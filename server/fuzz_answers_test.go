@@ -107,7 +107,11 @@ func checkRelayed(t *testing.T, answer, got, method string, old bool) {
 		t.Fatalf("%s %q: relayed as %q", method, answer, got)
 	}
 	ours, _, _ := finalAnswer(method, got, true)
-	if want := endToEnd(theirs); theirs.Values("Connection") == nil && !slices.Equal(endToEnd(ours), want) {
+	if theirs.Values("Date") == nil {
+		ours.Fields = slices.DeleteFunc(ours.Fields, func(f [2]string) bool { return f[0] == "Date" })
+	}
+	want := endToEnd(theirs)
+	if theirs.Values("Connection") == nil && !slices.Equal(endToEnd(ours), want) {
 		t.Fatalf("%s %q: fields %q, want %q", method, answer, ours.Fields, want)
 	}
 }
@@ -137,6 +141,9 @@ func repliesAlike(t *testing.T, stream string, methods []string) (replies []lbte
 	t.Helper()
 	for i, reader := range lbtest.ReplyReaders() {
 		got, err := reader.Read([]byte(stream), methods)
+		if err != nil && i > 0 && lbtest.Stricter(err) {
+			continue
+		}
 		if i == 0 {
 			replies, cut = got, err == lbtest.ErrCut
 			if err != nil && !cut {
@@ -170,7 +177,7 @@ func endToEnd(m lbtest.Message) (fields [][2]string) {
 var answerSeeds = []string{
 	lbtest.OK("abc"),
 	lbtest.OK("abc") + lbtest.OK("WRONG"),
-	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n3;x\r\nabc\r\n0\r\nT: 1\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T, Content-Length\r\n\r\n3;x\r\nabc\r\n0\r\nT: 1\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab",
 	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",

@@ -201,14 +201,19 @@ func checkForwarded(t *testing.T, raw, source string, trusted bool) {
 	count := map[string]int{}
 	upgrade := len(m.Values("Upgrade")) > 0
 	for _, field := range m.Fields {
-		count[strings.ReplaceAll(strings.ToLower(field[0]), "_", "-")]++ // as many applications do
+		name := strings.ReplaceAll(strings.ToLower(field[0]), "_", "-") // as many applications do
+		count[name]++
+		if !trusted && strings.HasPrefix(name, "x-forwarded") && !slices.Contains([]string{"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}, name) &&
+			(name == "x-forwarded" || name[11] == '-') {
+			t.Fatalf("%s of a client that nobody trusts in %q", field[0], raw)
+		}
 	}
 	for _, name := range []string{"host", "x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-request-id"} {
 		if count[name] != 1 {
 			t.Fatalf("%d times %s in %q", count[name], name, raw)
 		}
 	}
-	for _, name := range []string{"te", "trailer", "keep-alive", "proxy-connection", "proxy-authorization", "http2-settings"} {
+	for _, name := range []string{"te", "keep-alive", "proxy-connection", "proxy-authorization", "http2-settings"} {
 		if count[name] != 0 {
 			t.Fatalf("%s in %q", name, raw)
 		}
@@ -260,7 +265,7 @@ var requestSeeds = []string{
 	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n\r\nHEAD /d HTTP/1.1\r\nHost: a\r\n\r\n",
 	"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\nExpect: 100-continue\r\nConnection: x, close\r\nX: 1\r\n\r\n01234567890123456789",
 	"OPTIONS * HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nKeep-Alive: 1\r\nProxy-Connection: keep-alive\r\n\r\n",
-	"GET http://a.b/c HTTP/1.1\r\nHost: a.b\r\nX-Forwarded-For: 1.2.3.4, 10.9.9.9\r\nX_Forwarded_For: 6.6.6.6\r\nForwarded: for=1\r\nX-Real-IP: 5\r\n\r\n",
+	"GET http://a.b/c HTTP/1.1\r\nHost: a.b\r\nX-Forwarded-For: 1.2.3.4, 10.9.9.9\r\nX_Forwarded_For: 6.6.6.6\r\nForwarded: for=1\r\nX-Real-IP: 5\r\nX-Forwarded-Port: 1\r\nX_Forwarded_User: b\r\nX_Request_Id: c\r\n\r\n",
 	"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: b\r\nX-Request-Id: z\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
 	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /e HTTP/1.1\r\nHost: a\r\n\r\n",
 	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",

@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -91,42 +93,65 @@ func TestIdleTunnel(t *testing.T) {
 }
 
 // TestTunnelReset: when one side of an upgraded connection fails the other learns it at once, even if it is
-// silent and may be so for long.
+// silent and may be so for long, and by an end that is no orderly one either.
 func TestTunnelReset(t *testing.T) {
 	for _, protocol := range []string{"websocket", "x"} {
 		for _, side := range []string{"client", "backend"} {
-			t.Run(protocol+" "+side, func(t *testing.T) {
-				reset, ended := make(chan struct{}), make(chan struct{})
-				b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
-					_ = c.SetDeadline(time.Time{}) // so that its end is the balancer's doing
-					c.ReadHead()
-					c.Send(strings.ReplaceAll(goWebSocket, "websocket", protocol))
-					if side == "backend" {
-						<-reset
-						c.Reset()
-						return
-					}
-					_, _ = c.Ended()
-					close(ended)
+			for _, secure := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s %s TLS %v", protocol, side, secure), func(t *testing.T) {
+					testTunnelReset(t, protocol, side, secure)
 				})
-				lb := start(t, proxyTo("", b.Addr))
-				c := lb.dial()
-				c.Send(strings.ReplaceAll(askWebSocket, "websocket", protocol))
-				c.ReadHead()
-				lb.wantMetric(`lb_upgraded_connections{site="s"}`, "1")
-				if side == "client" {
-					c.Reset()
-					lbtest.Wait(t, "the backend's connection ends", ended)
-				} else {
-					close(reset)
-					if rest, _ := c.Ended(); rest != "" {
-						t.Errorf("read %q", rest)
-					}
-				}
-				lb.wantMetric(`lb_upgraded_connections{site="s"}`, "0")
-			})
+			}
 		}
 	}
+}
+
+func testTunnelReset(t *testing.T, protocol, side string, secure bool) {
+	reset, orderlyEnd := make(chan struct{}), make(chan bool, 1)
+	script := func(c *lbtest.Conn) {
+		_ = c.SetDeadline(time.Time{}) // so that its end is the balancer's doing
+		c.ReadHead()
+		c.Send(strings.ReplaceAll(goWebSocket, "websocket", protocol))
+		if side == "backend" {
+			<-reset
+			c.Reset()
+			return
+		}
+		_, orderly := c.Ended()
+		orderlyEnd <- orderly
+	}
+	var lb *running
+	var c *lbtest.Conn
+	if secure {
+		dir := t.TempDir()
+		listen := tlsListen(t, dir)
+		pair, err := tls.LoadX509KeyPair(dir+"/c.pem", dir+"/c.key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := lbtest.NewTLSBackend(t, &tls.Config{Certificates: []tls.Certificate{pair}}, script)
+		lb = start(t, listen+proxyTo("  tls {\n    verify = false\n  }\n", b.Addr))
+		c = lbtest.DialTLS(t, lb.addr(), &tls.Config{InsecureSkipVerify: true})
+	} else {
+		b := lbtest.NewBackend(t, script)
+		lb = start(t, proxyTo("", b.Addr))
+		c = lb.dial()
+	}
+	c.Send(strings.ReplaceAll(askWebSocket, "websocket", protocol))
+	c.ReadHead()
+	lb.wantMetric(`lb_upgraded_connections{site="s"}`, "1")
+	if side == "client" {
+		c.Reset()
+		if orderly, _ := lbtest.Wait(t, "the backend's connection ends", orderlyEnd); orderly {
+			t.Error("the backend takes the client's reset for an orderly end")
+		}
+	} else {
+		close(reset)
+		if rest, orderly := c.Ended(); rest != "" || orderly {
+			t.Errorf("read %q, orderly %v", rest, orderly)
+		}
+	}
+	lb.wantMetric(`lb_upgraded_connections{site="s"}`, "0")
 }
 
 // TestHalfOfWebSocket: a side that has ended its stream can say nothing more, not even close, so a WebSocket
@@ -134,6 +159,7 @@ func TestTunnelReset(t *testing.T) {
 func TestHalfOfWebSocket(t *testing.T) {
 	for _, side := range []string{"client", "backend"} {
 		t.Run(side, func(t *testing.T) {
+			t.Parallel() // both wait for the end of the time that the other side has
 			done := make(chan struct{})
 			defer close(done)
 			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -146,7 +172,7 @@ func TestHalfOfWebSocket(t *testing.T) {
 				}
 				<-done
 			})
-			lb := start(t, proxyTo("", b.Addr))
+			lb := start(t, proxyTo("  timeouts {\n    tunnel = \"3s\"\n  }\n", b.Addr))
 			c := lb.dial()
 			c.Send(askWebSocket)
 			c.ReadHead()

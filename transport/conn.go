@@ -25,7 +25,7 @@ var (
 )
 
 // Conn is a connection to a backend, in use for one exchange at a time:
-// Write…, ReadHead (again after each 1xx), ReadBody until io.EOF, then Done.
+// Write…, ReadHead (NextHead after each 1xx), ReadBody until io.EOF, then Done.
 type Conn struct {
 	client *Client
 	nc     progress.Conn
@@ -132,6 +132,13 @@ func (c *Conn) AwaitHead(head bool, wait time.Duration) error {
 	}
 	c.takeBuffer()
 	c.renewRead(wait)
+	return c.readHead(head)
+}
+
+// NextHead is ReadHead behind an interim head: the wait goes on and does not begin anew, so that endless
+// interim heads are no answer.
+func (c *Conn) NextHead(head bool) error {
+	c.takeBuffer()
 	return c.readHead(head)
 }
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -24,6 +25,22 @@ func (c *Conn) Tunnel() (unread []byte, stream Stream) {
 	c.nc.RenewRead(0)
 	c.nc.RenewWrite(0)
 	return unread, tunnel{&c.nc}
+}
+
+// Abort ends the connection so that the backend cannot take what it got for whole: a reset on TCP, no
+// close_notify on TLS. Done still has to be called.
+func (c *Conn) Abort() {
+	nc := c.nc.Conn
+	if secure, ok := nc.(*tls.Conn); ok {
+		nc = secure.NetConn()
+	}
+	if under, ok := nc.(*socket); ok {
+		nc = under.Conn
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	nc.Close()
 }
 
 type tunnel struct{ *progress.Conn }

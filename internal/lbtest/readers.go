@@ -87,7 +87,7 @@ func Stricter(err error) bool {
 		return true // net/http wants whole escapes in a path, and a host without exotic bytes
 	}
 	for _, class := range []string{
-		"forbidden trailer", "bad trailer key", // a Trailer field, which a proxy does not pass on
+		"forbidden trailer", "bad trailer key", // names that only they keep out of a Trailer field
 	} {
 		if strings.Contains(err.Error(), class) {
 			return true
