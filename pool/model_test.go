@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,7 +153,7 @@ func (m *model) check() {
 	if n := m.pool.queue.waiting.Load(); int(n) != len(m.waiting) || int(n) != listed {
 		m.t.Errorf("the queue counts %d, %d wait", n, len(m.waiting))
 	}
-	usable := m.pool.snapshot.Load().usable
+	s := m.pool.snapshot.Load()
 	for number, r := range m.waiting {
 		if r.own != nil && r.own.state.Load().returning() {
 			if _, room := r.own.Load(); room {
@@ -160,16 +161,32 @@ func (m *model) check() {
 			}
 			continue
 		}
-		if len(usable) == 0 {
+		if len(s.usable) == 0 {
 			m.t.Errorf("request %d waits though no backend is usable", number)
 		}
-		for _, b := range usable {
-			allTried := len(usable) == 1 && contains(r.tried, b)
-			if _, room := b.Load(); room && (allTried || !contains(r.tried, b)) {
+		for _, b := range s.mayHave(r.tried) {
+			if _, room := b.Load(); room {
 				m.t.Errorf("request %d waits while %s has room: a lost wake-up", number, b.Address())
 			}
 		}
 	}
+}
+
+// mayHave returns whom a request may be given that has met those in tried.
+func (s *snapshot) mayHave(tried []*Backend) []*Backend {
+	if len(tried) == 0 {
+		return s.usable
+	}
+	var untried []*Backend
+	for _, b := range slices.Concat(s.usable, s.spare) {
+		if !contains(tried, b) {
+			untried = append(untried, b)
+		}
+	}
+	if len(untried) == 0 {
+		return s.usable
+	}
+	return untried
 }
 
 // finish lets all requests end and looks that nothing is left.

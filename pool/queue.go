@@ -14,7 +14,7 @@ type queue struct {
 	waiting atomic.Int64 // the length of list, changed under mu
 	mu      sync.Mutex
 	list    list.List // of *waiter
-	owned   int       // waiters in it that have a backend of their own
+	choosy  int       // waiters in it for whom not the same will do as for the others
 }
 
 // waiter is one request in the queue. Whoever takes it out of the list, under the queue's
@@ -29,6 +29,9 @@ type waiter struct {
 	err     error
 }
 
+// plain tells whether any backend that first tries go to will do.
+func (w *waiter) plain() bool { return w.own == nil && len(w.tried) == 0 }
+
 // enter puts w at the end, unless limit are waiting already.
 func (q *queue) enter(w *waiter, limit int) bool {
 	q.mu.Lock()
@@ -38,8 +41,8 @@ func (q *queue) enter(w *waiter, limit int) bool {
 	}
 	w.place = q.list.PushBack(w)
 	q.waiting.Add(1)
-	if w.own != nil {
-		q.owned++
+	if !w.plain() {
+		q.choosy++
 	}
 	return true
 }
@@ -59,8 +62,8 @@ func (q *queue) remove(w *waiter) {
 	q.list.Remove(w.place)
 	w.place = nil
 	q.waiting.Add(-1)
-	if w.own != nil {
-		q.owned--
+	if !w.plain() {
+		q.choosy--
 	}
 }
 
@@ -105,13 +108,15 @@ func (p *Pool) serveQueue() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := p.snapshot.Load()
-	for e := q.list.Front(); e != nil; {
+	full := false // if there is no room for one of the plain, there is none for the others
+	for e := q.list.Front(); e != nil && (!full || q.choosy > 0); {
 		w := e.Value.(*waiter)
 		e = e.Next()
+		if full && w.plain() {
+			continue
+		}
 		if !w.serve(s) {
-			if w.own == nil && len(w.tried) == 0 && q.owned == 0 {
-				return // if there is no room for this one there is none for anybody
-			}
+			full = full || w.plain()
 			continue
 		}
 		q.remove(w)

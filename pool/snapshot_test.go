@@ -63,9 +63,9 @@ func TestWhomToPickFrom(t *testing.T) {
 		{"none usable is no panic", "Ad Bd Ce", 1, "", tierNone},
 		{"no members", "", .5, "", tierNone},
 	} {
-		got, tier := choose(parse(c.members), c.threshold)
-		if addresses(got) != c.want || tier != c.tier {
-			t.Errorf("%s: %q gave %q (%s), want %q (%s)", c.name, c.members, addresses(got), tier, c.want, c.tier)
+		got := choose(parse(c.members), c.threshold)
+		if addresses(got.used) != c.want || got.tier != c.tier {
+			t.Errorf("%s: %q gave %q (%s), want %q (%s)", c.name, c.members, addresses(got.used), got.tier, c.want, c.tier)
 		}
 	}
 }
