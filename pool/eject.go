@@ -118,7 +118,7 @@ func (p *Pool) endEjections(now time.Time) time.Duration {
 			from = s.passive.String()
 			s.passive = PassiveTrial
 			b.inARow.Store(0)
-			b.trying.Store(false)
+			b.trial.Store(0)
 			return from, s.passive.String()
 		})
 	}

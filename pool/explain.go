@@ -47,6 +47,9 @@ func (p *Pool) Explain(key uint64, keyed bool, value []byte) Prospects {
 		Name: p.name, Balance: s.balance, Tier: s.tier.String(), Why: s.tier.reason(len(s.usable), len(s.members)),
 		Waiting: int(p.queue.waiting.Load()), Backends: make([]Prospect, len(s.members)),
 	}
+	if _, ok := s.picker.(*trialPicker); ok {
+		out.Why = "no other backend is usable but for those on trial, so the backups are used too"
+	}
 	room := len(s.usable) == 0
 	for i, b := range s.members {
 		out.Backends[i] = b.prospect(s.tier, slices.Contains(s.usable, b))

@@ -93,7 +93,8 @@ func pickUntried(set []*Backend, picker Picker, key uint64, tried []*Backend, us
 		if b.Reserve() {
 			return b, false
 		}
-		left = true
+		// Nobody waits for the trial of another to end: it may take long.
+		left = left || b.limit.Load() != onTrial
 	}
 	return nil, left
 }

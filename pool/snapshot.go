@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,7 @@ type snapshot struct {
 	spare   []*Backend // usable backups that only retries come to; spares chooses from them
 	spares  Picker
 	tier    tier
+	trials  bool                 // all that are usable are on trial
 	warming bool                 // some member is in its slow start
 	sticky  map[string]*Backend  // members by the value that their clients bring; nil: not sticky
 	counts  [len(stateNames)]int // members by state, in the order of stateNames
@@ -31,7 +33,7 @@ type tier uint8
 const (
 	tierNone    tier = iota // no backend is usable
 	tierUnknown             // none is up; those not probed yet are used
-	tierBackup              // no primary is usable; the backups are used
+	tierBackup              // no primary is usable, or on trial at best; the backups are used
 	tierPanic               // too few primaries are usable; all are used
 	tierPrimary
 )
@@ -55,16 +57,17 @@ func (backends inOrder) Pick(uint64) *Backend {
 
 // choice is who gets the requests of a pool, and the reason for it.
 type choice struct {
-	tier  tier
-	used  []*Backend
-	spare []*Backend // for retries that have met all of used
+	tier    tier
+	onTrial []*Backend // the first of used, who have their one request before the others are chosen from
+	used    []*Backend
+	spare   []*Backend // for retries that have met all of used
 }
 
 // choose goes by these rules, in order: primaries that are usable, or all whose state is known if those are
-// fewer than the threshold's share, with the usable backups to spare; backups that are usable; members that no
-// probe has looked at yet; nobody.
+// fewer than the threshold's share, with the usable backups to spare; backups that are usable, beside the
+// primaries if these are no more than on trial; members that no probe has looked at yet; nobody.
 func choose(members []*Backend, threshold float64) choice {
-	var primaries, backups, unknown, unknownBackups, all []*Backend
+	var primaries, onTrial, backups, unknown, unknownBackups, all []*Backend
 	for _, b := range members {
 		s := b.state.Load()
 		if s.admin != Ready {
@@ -84,16 +87,19 @@ func choose(members []*Backend, threshold float64) choice {
 			all = append(all, b)
 			if s.usable() {
 				primaries = append(primaries, b)
+				if s.passive == PassiveTrial {
+					onTrial = append(onTrial, b)
+				}
 			}
 		}
 	}
 	switch {
+	case len(backups) > 0 && len(primaries) == len(onTrial):
+		return choice{tier: tierBackup, onTrial: onTrial, used: slices.Concat(onTrial, backups)}
 	case len(primaries) > 0 && float64(len(primaries)) < threshold*float64(len(all)):
 		return choice{tier: tierPanic, used: all, spare: backups}
 	case len(primaries) > 0:
 		return choice{tier: tierPrimary, used: primaries, spare: backups}
-	case len(backups) > 0:
-		return choice{tier: tierBackup, used: backups}
 	case len(unknown) > 0:
 		return choice{tier: tierUnknown, used: unknown}
 	case len(unknownBackups) > 0:
@@ -112,7 +118,8 @@ func (p *Pool) publish() {
 		members:      p.members,
 		usable:       who.used,
 		tier:         who.tier,
-		picker:       p.pickerOf(who.used, last != nil),
+		picker:       p.pickerOf(who.used[len(who.onTrial):], last != nil),
+		trials:       onlyTrials(who.used),
 		spare:        who.spare,
 		spares:       p.pickerOf(who.spare, last != nil),
 		sticky:       p.stickyMembers(),
@@ -121,6 +128,9 @@ func (p *Pool) publish() {
 		queueLimit:   o.QueueLimit,
 		queueTimeout: o.QueueTimeout,
 		retryBudget:  o.RetryBudget,
+	}
+	if len(who.onTrial) > 0 {
+		next.picker = &trialPicker{who.onTrial, next.picker}
 	}
 	for _, b := range p.members {
 		s := b.state.Load()

@@ -88,3 +88,25 @@ func TestStateNames(t *testing.T) {
 		t.Error(`"off" is no admin state`)
 	}
 }
+
+// TestTrialBesideBackups: primaries on trial get a request each, and the backups the others.
+func TestTrialBesideBackups(t *testing.T) {
+	for _, c := range []struct {
+		name, members, want, spare string
+		tier                       tier
+	}{
+		{"the only primary is on trial", "At Bub Cub", "A B C", "", tierBackup},
+		{"all primaries are", "At Bt Cub", "A B C", "", tierBackup},
+		{"one is, the others are down", "At Bd Cd Dub", "A D", "", tierBackup},
+		{"another primary is up", "At Bu Cub", "A B", "C", tierPrimary},
+		{"the backup is down", "At Bdb", "A", "", tierPrimary},
+		{"the backup is on trial too", "At Btb", "A B", "", tierBackup},
+		{"panic", "Au Bd Cd Dub", "A B C", "D", tierPanic},
+	} {
+		got := choose(parse(c.members), .5)
+		if addresses(got.used) != c.want || addresses(got.spare) != c.spare || got.tier != c.tier {
+			t.Errorf("%s: %q, to spare %q (%s), want %q, %q (%s)",
+				c.name, addresses(got.used), addresses(got.spare), got.tier, c.want, c.spare, c.tier)
+		}
+	}
+}
