@@ -152,7 +152,7 @@ func (b *Backend) Load() (inFlight int64, room bool) {
 	if limit >= 0 {
 		return inFlight, inFlight >= 0 && (limit == noLimit || inFlight < limit)
 	}
-	return inFlight, limit == onTrial && b.trialOpen(b.trial.Load())
+	return inFlight, limit == onTrial && inFlight < b.trialLimit() && b.trialOpen(b.trial.Load())
 }
 
 // Reserve takes one place and tells whether there was one. Pickers call it; the caller of Pick releases.

@@ -86,10 +86,17 @@ func (s *snapshot) explainSticky(out *Prospects, value []byte) {
 		out.Sticky = "the cookie belongs to no backend of the pool, so that the request may go to any"
 	case !own.returning():
 		out.Sticky = "the cookie belongs to " + own.address + ", which cannot be used, so that the request goes to another"
+	case !own.awaited() && !own.hasRoom():
+		out.Sticky = "the cookie belongs to " + own.address + ", which is on trial with its one request on its way, so that this one goes to another"
 	default:
 		out.Sticky = "the cookie belongs to " + own.address
 		out.Choice, out.Own = own.address, ""
 	}
+}
+
+func (b *Backend) hasRoom() bool {
+	_, room := b.Load()
+	return room
 }
 
 func (t tier) reason(used, members int) string {
@@ -111,7 +118,7 @@ func (t tier) reason(used, members int) string {
 
 func (b *Backend) prospect(t tier, used bool) Prospect {
 	s := b.state.Load()
-	_, room := b.Load()
+	room := b.hasRoom()
 	out := Prospect{BackendStatus: b.Status(), Used: used, Room: room}
 	why, event := s.objection()
 	switch {

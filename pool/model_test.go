@@ -47,8 +47,10 @@ func (m *model) step() {
 	switch n := m.rand.IntN(100); {
 	case n < 45:
 		m.arrive()
-	case n < 75:
+	case n < 72:
 		m.release()
+	case n < 75:
+		m.report()
 	case n < 82:
 		for _, r := range m.waiting { // any
 			r.cancelled = true
@@ -87,6 +89,17 @@ func (m *model) arrive() {
 		b, err := m.pool.Pick(ctx, 0, r.tried)
 		m.results <- result{number, b, err}
 	}()
+}
+
+// report has a request that is on its way tell of its backend, as if it went on afterwards.
+func (m *model) report() {
+	if len(m.held) > 0 {
+		outcome := Outcome(Success)
+		if m.rand.IntN(4) > 0 {
+			outcome = Reset
+		}
+		m.held[m.rand.IntN(len(m.held))].Report(outcome)
+	}
 }
 
 func (m *model) release() {
@@ -155,17 +168,19 @@ func (m *model) check() {
 	}
 	s := m.pool.snapshot.Load()
 	for number, r := range m.waiting {
-		if r.own != nil && r.own.state.Load().returning() {
-			if _, room := r.own.Load(); room {
+		if r.own != nil && r.own.returning() {
+			if r.own.hasRoom() {
 				m.t.Errorf("request %d waits while its own backend %s has room: a lost wake-up", number, r.own.Address())
 			}
-			continue
+			if r.own.awaited() {
+				continue
+			}
 		}
 		if len(s.usable) == 0 {
 			m.t.Errorf("request %d waits though no backend is usable", number)
 		}
 		for _, b := range s.mayHave(r.tried) {
-			if _, room := b.Load(); room {
+			if b.hasRoom() {
 				m.t.Errorf("request %d waits while %s has room: a lost wake-up", number, b.Address())
 			}
 		}
@@ -179,7 +194,7 @@ func (s *snapshot) mayHave(tried []*Backend) []*Backend {
 	}
 	var untried []*Backend
 	for _, b := range slices.Concat(s.usable, s.spare) {
-		if !contains(tried, b) {
+		if !contains(tried, b) && (b.hasRoom() || b.limit.Load() != onTrial) {
 			untried = append(untried, b)
 		}
 	}

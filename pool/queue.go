@@ -20,7 +20,7 @@ type queue struct {
 // waiter is one request in the queue. Whoever takes it out of the list, under the queue's
 // lock, sets the result and closes done.
 type waiter struct {
-	own     *Backend // the only one that will do, while it can be used; nil: any
+	own     *Backend // the only one that will do, while it can be used and is not on trial; nil: any
 	key     uint64
 	tried   []*Backend
 	place   *list.Element // nil once out of the list
@@ -129,12 +129,12 @@ func (p *Pool) serveQueue() {
 
 // serve sets the result, if there is one by now.
 func (w *waiter) serve(s *snapshot) bool {
+	own := w.own != nil && w.own.returning()
 	switch {
-	case w.own != nil && w.own.returning():
-		if !w.own.Reserve() {
-			return false
-		}
+	case own && w.own.Reserve():
 		w.backend = w.own
+	case own && w.own.awaited():
+		return false
 	case len(s.usable) == 0:
 		w.err = ErrNoBackend
 	default:

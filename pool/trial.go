@@ -40,13 +40,18 @@ func (b *Backend) trialOpen(began uint32) bool {
 	return b.pool != nil && b.pool.snapshot.Load().trials && ticksBetween(began, b.trialTick()) >= patientTicks
 }
 
+// trialLimit is the most requests at a time, those from before the trial included.
+func (b *Backend) trialLimit() int64 {
+	if limit := b.state.Load().maxConns; limit != noLimit {
+		return int64(limit)
+	}
+	return math.MaxInt64
+}
+
 // reserveTrial lets one request through at a time. Those that were on their way before the ejection
 // (a WebSocket, say) do not count, or the trial could wait for them for ever.
 func (b *Backend) reserveTrial() bool {
-	limit := int64(b.state.Load().maxConns)
-	if limit == noLimit {
-		limit = math.MaxInt64
-	}
+	limit := b.trialLimit()
 	for b.inFlight.Load() < limit {
 		last := b.trial.Load()
 		if !b.trialOpen(last) || !b.trial.CompareAndSwap(last, b.trialTick()) {

@@ -135,3 +135,45 @@ func TestSlowTrialWithoutQueue(t *testing.T) {
 		expectError(t, p, ErrFull)
 	})
 }
+
+// TestStickyClientsOfATrial: while the trial request of their backend is on its way, its clients are served by the
+// others, those too that wait in the queue, but do not move there.
+func TestStickyClientsOfATrial(t *testing.T) {
+	o := trying
+	o.Members = []Member{{Address: "a"}, {Address: "b", MaxConns: 2}}
+	o.Sticky = &Sticky{Value: func(address string) string { return "of " + address }, Key: "k"}
+	running(t, o, func(t *testing.T, p *Pool) {
+		a, b := p.Backend("a"), p.Backend("b")
+		ofA := []byte("of a")
+		pick := func(want *Backend) {
+			t.Helper()
+			if got, err := p.PickSticky(t.Context(), ofA, 0); got != want {
+				t.Errorf("picked %v, %v; want %s", got, err, want.Address())
+			}
+		}
+		onTrialAt(t, p, a)
+		pick(a)
+		pick(b)
+		pick(b)
+		if e := p.Explain(0, true, ofA); !strings.Contains(e.Sticky, "on trial") || e.Choice == "a" {
+			t.Errorf("explained as %q, choice %q", e.Sticky, e.Choice)
+		}
+		if p.Moves(ofA, b) || p.Moves(ofA, a) || !p.Moves([]byte("of c"), b) {
+			t.Error("a client moves for the time of a trial")
+		}
+		got := make(chan *Backend)
+		go func() {
+			b, _ := p.PickSticky(t.Context(), ofA, 0)
+			got <- b
+		}()
+		synctest.Wait()
+		b.Release()
+		if got := <-got; got != b {
+			t.Errorf("from the queue: %v", got)
+		}
+		fail(a, 1)
+		if !p.Moves(ofA, b) {
+			t.Error("a client does not move from a backend that is ejected")
+		}
+	})
+}
