@@ -77,7 +77,7 @@ func TestNeverTwiceToTheSame(t *testing.T) {
 				total += n
 			}
 		}
-		if total < 30 {
+		if total < 24 { // the first two are retried in any case
 			t.Errorf("%s: %d attempts for 20 requests, so there were hardly any retries", balance, total)
 		}
 		lb.stop()
