@@ -35,6 +35,7 @@ func (p *Pool) pickOrWait(ctx context.Context, key uint64, tried []*Backend, own
 		}
 	}
 	if s.queueLimit <= 0 {
+		p.metrics.queueRejected.Inc()
 		return nil, ErrFull
 	}
 	return p.wait(ctx, s, &waiter{own: own, key: key, tried: tried})

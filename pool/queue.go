@@ -71,8 +71,7 @@ func (q *queue) remove(w *waiter) {
 func (p *Pool) wait(ctx context.Context, s *snapshot, w *waiter) (*Backend, error) {
 	w.done = make(chan struct{})
 	if !p.queue.enter(w, s.queueLimit) {
-		p.metrics.queueRejected.Inc()
-		return nil, ErrQueueFull
+		return p.refuse(w, ErrQueueFull)
 	}
 	started := time.Now()
 	defer func() { p.metrics.queueWait.Observe(time.Since(started)) }()
@@ -97,11 +96,22 @@ func (p *Pool) wait(ctx context.Context, s *snapshot, w *waiter) (*Backend, erro
 		return nil, ctx.Err()
 	case <-timeout:
 		if p.queue.leave(w) {
-			p.metrics.queueRejected.Inc()
-			return nil, ErrQueueTimeout
+			return p.refuse(w, ErrQueueTimeout)
 		}
 	}
 	return w.backend, w.err
+}
+
+// refuse is the end of one who may not wait, or not any longer. Who wanted a backend of its own gets any that is
+// free instead: those who wait for any would have it already.
+func (p *Pool) refuse(w *waiter, err error) (*Backend, error) {
+	if w.own != nil {
+		if b := p.snapshot.Load().picker.Pick(w.key); b != nil {
+			return b, nil
+		}
+	}
+	p.metrics.queueRejected.Inc()
+	return nil, err
 }
 
 // serveQueue reserves backends for those who wait, from the first on, as long as there is room. One for whom

@@ -64,6 +64,9 @@ func TestNoQueue(t *testing.T) {
 	defer p.Close()
 	mustPick(t, p)
 	expectError(t, p, ErrFull)
+	if n := p.metrics.queueRejected.Get(); n != 1 {
+		t.Errorf("%d rejected", n)
+	}
 }
 
 func TestQueueTimeout(t *testing.T) {

@@ -41,7 +41,8 @@ func (b *Backend) returning() bool { return b.limit.Load() != gone && b.state.Lo
 func (b *Backend) awaited() bool { return b.returning() && b.limit.Load() != onTrial }
 
 // PickSticky is a first Pick for a client that brought a value of Sticky. It waits for that client's own backend
-// if that is full, and takes another if there is no such backend, or it cannot be used or is on trial.
+// if that is full, and takes another if it has waited in vain or may not wait, if there is no such backend, or
+// if it cannot be used or is on trial.
 func (p *Pool) PickSticky(ctx context.Context, value []byte, key uint64) (*Backend, error) {
 	s := p.snapshot.Load()
 	own := s.sticky[string(value)]
@@ -62,10 +63,8 @@ func (p *Pool) pickOwn(ctx context.Context, s *snapshot, own *Backend, key uint6
 	// A draining backend is in no picker, so that nobody in the queue waits for it but its own clients.
 	case (p.queue.waiting.Load() == 0 || own.AdminState() == Drain) && own.Reserve():
 		return own, nil
-	case !own.awaited():
+	case !own.awaited() || s.queueLimit <= 0:
 		return p.pickOrWait(ctx, key, nil, own)
-	case s.queueLimit <= 0:
-		return nil, ErrFull
 	}
 	return p.wait(ctx, s, &waiter{own: own, key: key})
 }
