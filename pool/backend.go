@@ -145,14 +145,15 @@ func (b *Backend) InFlight() int64 {
 	return 0
 }
 
-// Load returns the requests in flight, and whether Reserve would find room at this moment.
+// Load returns the requests in flight, and whether Reserve would find room at this moment. For a backend on trial
+// Reserve has the last word; Load is kept small enough to be inlined, as a picker may ask many backends.
 func (b *Backend) Load() (inFlight int64, room bool) {
 	inFlight = b.inFlight.Load()
 	limit := b.limit.Load()
 	if limit >= 0 {
 		return inFlight, inFlight >= 0 && (limit == noLimit || inFlight < limit)
 	}
-	return inFlight, limit == onTrial && inFlight < b.trialLimit() && b.trialOpen(b.trial.Load())
+	return inFlight, limit == onTrial && b.trial.Load() == 0
 }
 
 // Reserve takes one place and tells whether there was one. Pickers call it; the caller of Pick releases.

@@ -94,8 +94,12 @@ func (s *snapshot) explainSticky(out *Prospects, value []byte) {
 	}
 }
 
+// hasRoom is what Reserve would say, without reserving.
 func (b *Backend) hasRoom() bool {
-	_, room := b.Load()
+	inFlight, room := b.Load()
+	if b.limit.Load() == onTrial {
+		return inFlight < b.trialLimit() && b.trialOpen(b.trial.Load())
+	}
 	return room
 }
 
