@@ -54,7 +54,7 @@ func readPool(b *block) Pool {
 func readBackends(pool *block) []Backend {
 	var list []Backend
 	addresses := newNames("backend")
-	idle := 0
+	var idle []*block // left out by their weight
 	blocks := pool.all("backend", "its address")
 	for _, b := range blocks {
 		m := defaultBackend()
@@ -65,14 +65,20 @@ func readBackends(pool *block) []Backend {
 		b.flag("backup", &m.Backup)
 		b.end()
 		if m.Weight == 0 {
-			idle++
+			idle = append(idle, b)
 		}
 		if good && addresses.claim(b.reader, strings.ToLower(m.Address), b.labelAt, "Keep one of them; weight = 2 gives it a double share.") {
 			list = append(list, m)
 		}
 	}
-	if idle > 0 && idle == len(blocks) && len(pool.find("discover")) == 0 {
+	if len(idle) > 0 && len(idle) == len(blocks) && len(pool.find("discover")) == 0 {
 		pool.warn(pool.at, fmt.Sprintf("every backend of pool %q has weight 0", pool.label), "Give those that are to serve a weight: weight = 1")
+		return list
+	}
+	for _, b := range idle {
+		b.warn(b.place("weight"),
+			fmt.Sprintf("weight = 0 leaves backend %q out of pool %q: it is neither used nor checked nor shown", b.label, pool.label),
+			fmt.Sprintf("Take the block out. To keep requests from a backend of the pool: lb drain %s/%s", pool.label, b.label))
 	}
 	return list
 }

@@ -58,8 +58,8 @@ type counters struct {
 	ewma     atomic.Uint64 // bits of a float64, nanoseconds
 	peak     peak
 	waiting  waiting
-	inARow   atomic.Int32 // failures since the last success
-	trying   atomic.Bool  // on trial: the one request is on its way
+	inARow   atomic.Int32  // failures since the last success
+	trial    atomic.Uint32 // on trial: the tick at which the one request set out; 0: none is on its way
 }
 
 // The values of counters.limit that are no number of requests.
@@ -136,14 +136,15 @@ func (b *Backend) InFlight() int64 {
 	return 0
 }
 
-// Load returns the requests in flight, and whether Reserve would find room at this moment.
+// Load returns the requests in flight, and whether Reserve would find room at this moment. For a backend on trial
+// Reserve has the last word; Load is kept small enough to be inlined, as a picker may ask many backends.
 func (b *Backend) Load() (inFlight int64, room bool) {
 	inFlight = b.inFlight.Load()
 	limit := b.limit.Load()
 	if limit >= 0 {
 		return inFlight, inFlight >= 0 && (limit == noLimit || inFlight < limit)
 	}
-	return inFlight, limit == onTrial && !b.trying.Load()
+	return inFlight, limit == onTrial && b.trial.Load() == 0
 }
 
 // Reserve takes one place and tells whether there was one. Pickers call it; the caller of Pick releases.
@@ -175,29 +176,6 @@ func (b *Backend) reserveBelow(limit int64) bool {
 	}
 }
 
-// reserveTrial lets one request through at a time. Those that were on their way before the ejection
-// (a WebSocket, say) do not count, or the trial could wait for them for ever.
-func (b *Backend) reserveTrial() bool {
-	limit := int64(b.state.Load().maxConns)
-	if limit == noLimit {
-		limit = math.MaxInt64
-	}
-	for b.inFlight.Load() < limit {
-		if !b.trying.CompareAndSwap(false, true) {
-			return false
-		}
-		if b.reserveBelow(limit) {
-			return true
-		}
-		// Look again: whoever made room just now has found the trial taken.
-		b.trying.Store(false)
-		if b.inFlight.Load() < 0 {
-			return false
-		}
-	}
-	return false
-}
-
 // Release gives back what Pick reserved. Exactly once for each pick.
 func (b *Backend) Release() {
 	b.giveBack()
@@ -213,7 +191,7 @@ func (b *Backend) giveBack() {
 	n := b.inFlight.Add(-1)
 	switch b.limit.Load() {
 	case onTrial:
-		b.trying.Store(false)
+		b.trial.Store(0)
 	case gone:
 		if n == 0 {
 			b.retire()

@@ -19,15 +19,22 @@ const (
 	token = 1000
 	// refillEvery bounds how often the members' counters are added up.
 	refillEvery = 10 * time.Millisecond
+	// inVainAtMost is one in how many requests may be retried in vain without harm to what is saved: there are
+	// requests that no backend can answer.
+	inVainAtMost = 50
 )
 
 // budget limits retries to a share of the requests. Requests do not touch it: they are counted
 // by backend anyway, and who wants to retry adds those counters up.
 //
-// Unused budget decays by 1/e in budgetMemory, so that a steady load piles up what it deposits in that time.
+// Unused budget decays by 1/e in budgetMemory, so that a steady load piles up what it deposits in that time: when one
+// backend dies, all that it had is retried at once. When all fail, retries are in vain, and what is saved would
+// multiply the load; so each retry that did not save its request takes half of what is saved away.
 type budget struct {
 	tokens   atomic.Int64
-	mu       sync.Mutex // tried, never waited for
+	fresh    atomic.Int64  // of the tokens, what comes in in refillEvery: not yet saved
+	between  atomic.Uint64 // requests since the last one that was retried in vain, as far as refill has seen them
+	mu       sync.Mutex    // tried, never waited for
 	refilled time.Time
 }
 
@@ -52,6 +59,21 @@ func (p *Pool) AllowRetry() bool {
 	}
 }
 
+// RetriesFailed tells that a request failed after so many retries.
+func (p *Pool) RetriesFailed(retries int) {
+	g := &p.budget
+	if retries <= 0 || g.between.Swap(0) >= inVainAtMost {
+		return
+	}
+	for {
+		n := g.tokens.Load()
+		saved := n - g.fresh.Load()
+		if saved <= 0 || g.tokens.CompareAndSwap(n, n-saved+saved>>retries) {
+			return
+		}
+	}
+}
+
 // refill deposits the share of the requests since the last time, but at least the floor.
 func (g *budget) refill(s *snapshot, now time.Time) {
 	if !g.mu.TryLock() {
@@ -69,7 +91,9 @@ func (g *budget) refill(s *snapshot, now time.Time) {
 		requests += asked - b.budgeted
 		b.budgeted = asked
 	}
+	g.between.Add(requests)
 	deposit := max(s.retryBudget*float64(requests), retryFloor*elapsed.Seconds()) * token
+	g.fresh.Store(int64(deposit * refillEvery.Seconds() / elapsed.Seconds()))
 	// The deposit came in evenly over the time elapsed and decayed meanwhile.
 	k := elapsed.Seconds() / budgetMemory.Seconds()
 	kept := math.Exp(-k)

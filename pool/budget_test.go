@@ -96,3 +96,133 @@ func TestRetryReasons(t *testing.T) {
 		t.Error("counted under another reason")
 	}
 }
+
+// load is traffic on a pool in a time of the test's own.
+type load struct {
+	pool *Pool
+	rate int // requests a second
+}
+
+// well has requests answered at the first try.
+func (l *load) well(d time.Duration) {
+	for i, steps := 0, max(int(d/(100*time.Millisecond)), 1); i < steps && d > 0; i++ {
+		time.Sleep(d / time.Duration(steps))
+		part := l.rate * int(d/time.Millisecond)
+		l.pool.Backends()[0].counters.asked.Add(uint64((i+1)*part/steps/1000 - i*part/steps/1000))
+	}
+}
+
+// failing has all attempts fail, each as often as it may be made, and returns how many requests and attempts there
+// were. An answer takes so many milliseconds.
+func (l *load) failing(d time.Duration, takes int) (requests, attempts int) {
+	under := make([][]int, takes+1) // way: the tries of those whose next answer is due, by millisecond
+	for ms := 0; ms < int(d/time.Millisecond); ms++ {
+		time.Sleep(time.Millisecond)
+		now, next := ms%(takes+1), (ms+takes)%(takes+1)
+		due := under[now]
+		under[now] = nil
+		for n := (ms+1)*l.rate/1000 - ms*l.rate/1000; n > 0; n-- {
+			l.pool.Backends()[0].counters.asked.Add(1)
+			requests++
+			attempts++
+			due = append(due, -1)
+		}
+		for i := 0; i < len(due); i++ {
+			tries := due[i]
+			switch {
+			case tries < 0: // sets out
+				tries = 0
+			case tries < 2 && l.pool.AllowRetry():
+				attempts++
+				tries++
+			default:
+				l.pool.RetriesFailed(tries)
+				continue
+			}
+			if takes == 0 {
+				due = append(due, tries)
+			} else {
+				under[next] = append(under[next], tries)
+			}
+		}
+	}
+	return requests, attempts
+}
+
+// TestSavedBudgetIsNotForStorms: what a healthy time has saved is no licence to multiply the load once all fail: from
+// the first second on, attempts stay within a tenth of the requests and three a second.
+func TestSavedBudgetIsNotForStorms(t *testing.T) {
+	for _, rate := range []int{1, 20, 500, 10_000} {
+		for _, before := range []struct{ well, idle time.Duration }{
+			{}, {well: time.Second}, {well: 11 * time.Second}, {well: 10 * time.Minute}, {idle: time.Hour},
+			{well: time.Minute, idle: 5 * time.Second},
+		} {
+			for _, lasts := range []time.Duration{time.Second, 5 * time.Second, time.Minute} {
+				for _, takes := range []int{0, 5} {
+					if lasts == time.Minute && (rate > 1000 || takes > 0) {
+						continue // long to compute, and no other than the shorter ones
+					}
+					synctest.Test(t, func(t *testing.T) {
+						p := New(Options{Members: at("a"), RetryBudget: 0.1})
+						defer p.Close()
+						l := load{p, rate}
+						l.well(before.well)
+						time.Sleep(before.idle)
+						requests, attempts := l.failing(lasts, takes)
+						inFlight := rate * takes / 1000 // whose failure nobody could know of when they were retried
+						most := 1.10*float64(requests) + 3*lasts.Seconds() + 10 + float64(rate)/1000 + 4*float64(inFlight)
+						if float64(attempts) > most || lasts >= 5*time.Second && attempts == requests {
+							t.Errorf("%d/s after %v, in %v of failures that take %d ms: %d attempts for %d requests, %.0f at most",
+								rate, before, lasts, takes, attempts, requests, most)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestBudgetOfFailures: what is not saved can be spent, however many retries are in vain.
+func TestBudgetOfFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Options{Members: at("a"), RetryBudget: 1})
+		defer p.Close()
+		l := load{p, 1000}
+		if requests, attempts := l.failing(time.Minute, 0); attempts < 2*requests*95/100 {
+			t.Errorf("%d attempts for %d requests, of which each may be retried once", attempts, requests)
+		}
+	})
+}
+
+// TestSavedBudgetIsForTheDying: one of three backends dies at 1,000 requests a second. Those that it had, and those that
+// come to it until it is ejected, are all retried: that succeeds, so that the budget lasts. A request now and
+// then that no backend can answer is no reason to give it up.
+func TestSavedBudgetIsForTheDying(t *testing.T) {
+	for _, well := range []time.Duration{11 * time.Second, time.Minute, time.Hour} {
+		for _, hopeless := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				p := New(Options{Members: at("a", "b", "c"), RetryBudget: 0.1})
+				defer p.Close()
+				l := load{p, 1000}
+				for range int(well / time.Second) {
+					l.well(time.Second)
+					if hopeless && p.AllowRetry() && p.AllowRetry() {
+						p.RetriesFailed(2)
+					}
+				}
+				for range 100 { // had by the one that dies
+					p.AllowRetry()
+				}
+				for range 100 { // a second, and a third of the requests
+					l.well(10 * time.Millisecond)
+					p.AllowRetry()
+					p.AllowRetry()
+					p.AllowRetry()
+				}
+				if n := p.metrics.budgetExhausted.Get(); n != 0 {
+					t.Errorf("%d retries were refused", n)
+				}
+			})
+		}
+	}
+}

@@ -47,10 +47,12 @@ func (p *Pool) countFailure(b *Backend, inARow int) {
 }
 
 // mayEject tells whether one more ejection keeps within max_percent. Below 100 the last usable backend is
-// never ejected: a backend that sometimes fails is better than none. The caller holds p.mu.
+// never ejected: a backend that sometimes fails is better than none. The last usable primary may go in any case
+// if a backup takes over, or a small pool could not come to its backups. The caller holds p.mu.
 func (p *Pool) mayEject(b *Backend) bool {
 	percent := p.options.Eject.MaxPercent
 	ejected, usable := 1, 0
+	primaries, backups := 0, 0 // that are left
 	for _, m := range p.members {
 		if m == b {
 			continue
@@ -59,9 +61,19 @@ func (p *Pool) mayEject(b *Backend) bool {
 		if s.passive == PassiveEject {
 			ejected++
 		}
-		if s.usable() {
-			usable++
+		if !s.usable() {
+			continue
 		}
+		usable++
+		switch {
+		case !s.backup:
+			primaries++
+		case s.settled():
+			backups++
+		}
+	}
+	if !b.state.Load().backup && primaries == 0 && backups > 0 && percent > 0 {
+		return true
 	}
 	return ejected*100 <= percent*len(p.members) && (usable > 0 || percent >= 100)
 }
@@ -106,7 +118,7 @@ func (p *Pool) endEjections(now time.Time) time.Duration {
 			from = s.passive.String()
 			s.passive = PassiveTrial
 			b.inARow.Store(0)
-			b.trying.Store(false)
+			b.trial.Store(0)
 			return from, s.passive.String()
 		})
 	}

@@ -225,3 +225,25 @@ func TestFailedTrialOpensNoGap(t *testing.T) {
 }
 
 func (s *snapshot) has(b *Backend) bool { return contains(s.usable, b) }
+
+// TestLastPrimaryGoesForABackup: the last usable primary is ejected whatever max_percent says, if a backup is
+// there to take over; not without one, and not where max_percent is 0.
+func TestLastPrimaryGoesForABackup(t *testing.T) {
+	for _, c := range []struct {
+		percent int
+		backup  bool // is usable
+		want    string
+	}{{50, true, "x"}, {50, false, "b"}, {34, true, "x"}, {10, true, "a b"}, {0, true, "a b"}} {
+		p := New(Options{
+			Members: append(at("a", "b"), Member{Address: "x", Backup: true}),
+			Eject:   Eject{Failures: 2, Duration: time.Second, MaxPercent: c.percent},
+		})
+		p.SetActive(p.Backend("x"), c.backup, "probe")
+		fail(p.Backend("a"), 2)
+		fail(p.Backend("b"), 2)
+		if got := addresses(p.snapshot.Load().usable); got != c.want {
+			t.Errorf("%+v: %s used", c, got)
+		}
+		p.Close()
+	}
+}

@@ -47,6 +47,9 @@ func (p *Pool) Explain(key uint64, keyed bool, value []byte) Prospects {
 		Name: p.name, Balance: s.balance, Tier: s.tier.String(), Why: s.tier.reason(len(s.usable), len(s.members)),
 		Waiting: int(p.queue.waiting.Load()), Backends: make([]Prospect, len(s.members)),
 	}
+	if _, ok := s.picker.(*trialPicker); ok {
+		out.Why = "no other backend is usable but for those on trial, so the backups are used too"
+	}
 	room := len(s.usable) == 0
 	for i, b := range s.members {
 		out.Backends[i] = b.prospect(s.tier, slices.Contains(s.usable, b))
@@ -83,10 +86,21 @@ func (s *snapshot) explainSticky(out *Prospects, value []byte) {
 		out.Sticky = "the cookie belongs to no backend of the pool, so that the request may go to any"
 	case !own.returning():
 		out.Sticky = "the cookie belongs to " + own.address + ", which cannot be used, so that the request goes to another"
+	case !own.awaited() && !own.hasRoom():
+		out.Sticky = "the cookie belongs to " + own.address + ", which is on trial with its one request on its way, so that this one goes to another"
 	default:
 		out.Sticky = "the cookie belongs to " + own.address
 		out.Choice, out.Own = own.address, ""
 	}
+}
+
+// hasRoom is what Reserve would say, without reserving.
+func (b *Backend) hasRoom() bool {
+	inFlight, room := b.Load()
+	if b.limit.Load() == onTrial {
+		return inFlight < b.trialLimit() && b.trialOpen(b.trial.Load())
+	}
+	return room
 }
 
 func (t tier) reason(used, members int) string {
@@ -108,7 +122,7 @@ func (t tier) reason(used, members int) string {
 
 func (b *Backend) prospect(t tier, used bool) Prospect {
 	s := b.state.Load()
-	_, room := b.Load()
+	room := b.hasRoom()
 	out := Prospect{BackendStatus: b.Status(), Used: used, Room: room}
 	why, event := s.objection()
 	switch {

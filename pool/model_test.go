@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,8 +47,10 @@ func (m *model) step() {
 	switch n := m.rand.IntN(100); {
 	case n < 45:
 		m.arrive()
-	case n < 75:
+	case n < 72:
 		m.release()
+	case n < 75:
+		m.report()
 	case n < 82:
 		for _, r := range m.waiting { // any
 			r.cancelled = true
@@ -86,6 +89,17 @@ func (m *model) arrive() {
 		b, err := m.pool.Pick(ctx, 0, r.tried)
 		m.results <- result{number, b, err}
 	}()
+}
+
+// report has a request that is on its way tell of its backend, as if it went on afterwards.
+func (m *model) report() {
+	if len(m.held) > 0 {
+		outcome := Outcome(Success)
+		if m.rand.IntN(4) > 0 {
+			outcome = Reset
+		}
+		m.held[m.rand.IntN(len(m.held))].Report(outcome)
+	}
 }
 
 func (m *model) release() {
@@ -152,24 +166,42 @@ func (m *model) check() {
 	if n := m.pool.queue.waiting.Load(); int(n) != len(m.waiting) || int(n) != listed {
 		m.t.Errorf("the queue counts %d, %d wait", n, len(m.waiting))
 	}
-	usable := m.pool.snapshot.Load().usable
+	s := m.pool.snapshot.Load()
 	for number, r := range m.waiting {
-		if r.own != nil && r.own.state.Load().returning() {
-			if _, room := r.own.Load(); room {
+		if r.own != nil && r.own.returning() {
+			if r.own.hasRoom() {
 				m.t.Errorf("request %d waits while its own backend %s has room: a lost wake-up", number, r.own.Address())
 			}
-			continue
+			if r.own.awaited() {
+				continue
+			}
 		}
-		if len(usable) == 0 {
+		if len(s.usable) == 0 {
 			m.t.Errorf("request %d waits though no backend is usable", number)
 		}
-		for _, b := range usable {
-			allTried := len(usable) == 1 && contains(r.tried, b)
-			if _, room := b.Load(); room && (allTried || !contains(r.tried, b)) {
+		for _, b := range s.mayHave(r.tried) {
+			if b.hasRoom() {
 				m.t.Errorf("request %d waits while %s has room: a lost wake-up", number, b.Address())
 			}
 		}
 	}
+}
+
+// mayHave returns whom a request may be given that has met those in tried.
+func (s *snapshot) mayHave(tried []*Backend) []*Backend {
+	if len(tried) == 0 {
+		return s.usable
+	}
+	var untried []*Backend
+	for _, b := range slices.Concat(s.usable, s.spare) {
+		if !contains(tried, b) && (b.hasRoom() || b.limit.Load() != onTrial) {
+			untried = append(untried, b)
+		}
+	}
+	if len(untried) == 0 {
+		return s.usable
+	}
+	return untried
 }
 
 // finish lets all requests end and looks that nothing is left.

@@ -35,47 +35,69 @@ func (p *Pool) pickOrWait(ctx context.Context, key uint64, tried []*Backend, own
 		}
 	}
 	if s.queueLimit <= 0 {
+		p.metrics.queueRejected.Inc()
 		return nil, ErrFull
 	}
 	return p.wait(ctx, s, &waiter{own: own, key: key, tried: tried})
 }
 
-// pick reserves one that is not in tried; one that is, if all usable ones are; else it returns nil.
+// pick reserves a backend that is not in tried: one in use, else a spare one. With none of either left it reserves one
+// that is in tried; while one is left that has no room it returns nil.
 //
-// The algorithm is asked a few times, so that a retry is balanced like any request: each time with another key, made
-// of the last, so that one that goes by the key has another answer, and the same one for the same request.
+// In a panic those in use may be down, so that a spare one, which is not, comes before these.
 func (s *snapshot) pick(key uint64, tried []*Backend) *Backend {
 	if len(tried) == 0 {
 		return s.picker.Pick(key)
 	}
+	panicked := s.tier == tierPanic && len(s.spare) > 0
+	b, left := pickUntried(s.usable, s.picker, key, tried, panicked)
+	if b == nil && len(s.spare) > 0 {
+		var more bool
+		b, more = pickUntried(s.spare, s.spares, key, tried, false)
+		left = left || more
+	}
+	if b == nil && panicked {
+		var more bool
+		b, more = pickUntried(s.usable, s.picker, key, tried, false)
+		left = left || more
+	}
+	if b != nil || left {
+		return b
+	}
+	return s.picker.Pick(key)
+}
+
+// pickUntried reserves one of a set that is not in tried, and usable where that is asked for. With none, left tells
+// that there is one without room.
+//
+// The algorithm is asked a few times, so that a retry is balanced like any request: each time with another key, made
+// of the last, so that one that goes by the key has another answer, and the same one for the same request.
+func pickUntried(set []*Backend, picker Picker, key uint64, tried []*Backend, usable bool) (b *Backend, left bool) {
 	next := key
 	for range 3 {
-		b := s.picker.Pick(next)
+		b := picker.Pick(next)
 		if b == nil {
-			return nil
+			break
 		}
-		if !contains(tried, b) {
-			return b
+		if !contains(tried, b) && (!usable || b.Usable()) {
+			return b, false
 		}
 		b.giveBack()
 		next = next*0x9e3779b97f4a7c15 + 0x632be59bd9b4e019
 	}
-	allTried := true
-	start := int(key % uint64(len(s.usable)))
-	for i := range s.usable {
-		b := s.usable[(start+i)%len(s.usable)]
-		if contains(tried, b) {
+	start := int(key % uint64(len(set)))
+	for i := range set {
+		b := set[(start+i)%len(set)]
+		if contains(tried, b) || usable && !b.Usable() {
 			continue
 		}
 		if b.Reserve() {
-			return b
+			return b, false
 		}
-		allTried = false
+		// Nobody waits for the trial of another to end: it may take long.
+		left = left || b.limit.Load() != onTrial
 	}
-	if allTried {
-		return s.picker.Pick(key)
-	}
-	return nil
+	return nil, left
 }
 
 // contains is written out as tried has one or two entries and this is the request path.
@@ -92,8 +114,15 @@ func contains(tried []*Backend, b *Backend) bool {
 // never overtakes those who do; nil if there is none. The caller must Release it.
 func (p *Pool) TryPick(key uint64, tried []*Backend) *Backend {
 	s := p.snapshot.Load()
-	if len(s.usable) == 0 || p.queue.waiting.Load() != 0 {
+	if len(s.usable) == 0 {
 		return nil
+	}
+	if p.queue.waiting.Load() != 0 {
+		if len(s.spare) == 0 {
+			return nil
+		}
+		b, _ := pickUntried(s.spare, s.spares, key, tried, false) // which those who wait for their first try may not have
+		return b
 	}
 	b := s.pick(key, tried)
 	if p.queue.waiting.Load() != 0 {

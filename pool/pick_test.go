@@ -142,3 +142,90 @@ func TestTryPick(t *testing.T) {
 		t.Errorf("none usable: picked %s", got.Address())
 	}
 }
+
+// TestRetryGoesToABackup: a retry that has met all primaries goes to a backup rather than back to one of these; a
+// first try does not, however full they are.
+func TestRetryGoesToABackup(t *testing.T) {
+	p := New(Options{NewPicker: rotate, Members: []Member{
+		{Address: "a", MaxConns: 1}, {Address: "b", MaxConns: 1},
+		{Address: "x", MaxConns: 1, Backup: true}, {Address: "y", MaxConns: 1, Backup: true},
+	}})
+	defer p.Close()
+	a, b, x, y := p.Backend("a"), p.Backend("b"), p.Backend("x"), p.Backend("y")
+	both := []*Backend{x, y}
+	if got := mustPick(t, p, a); got != b {
+		t.Errorf("a tried: picked %s", got.Address())
+	}
+	if got := p.TryPick(0, []*Backend{a}); !contains(both, got) {
+		t.Errorf("a tried, b full, and an answer at hand: picked %v", got)
+	}
+	if got := mustPick(t, p, a, b); !contains(both, got) {
+		t.Errorf("a and b tried: picked %s", got.Address())
+	}
+	if x.InFlight() != 1 || y.InFlight() != 1 {
+		t.Errorf("%d and %d on the backups", x.InFlight(), y.InFlight())
+	}
+	// Both backups are full: a is no substitute for one that was not tried.
+	if got, err := p.Pick(t.Context(), 0, []*Backend{a, b}); err != ErrFull {
+		t.Errorf("picked %v, %v", got, err)
+	}
+	if got := mustPick(t, p, a, b, x, y); got != a {
+		t.Errorf("all tried: picked %s", got.Address())
+	}
+	x.Release()
+	expectError(t, p, ErrFull) // a first try
+	a.Release()
+	p.SetActive(x, false, "refused")
+	p.SetAdmin(y, Maint, "upgrade")
+	if got := mustPick(t, p, a, b); got != a {
+		t.Errorf("no backup usable: picked %s", got.Address())
+	}
+}
+
+// TestRetryInPanic: of those that a panic uses a retry takes the usable ones first, then a backup, and only
+// then those that are down.
+func TestRetryInPanic(t *testing.T) {
+	p := New(Options{NewPicker: rotate, PanicThreshold: 1, Members: append(at("a", "b", "c"), Member{Address: "x", Backup: true})})
+	defer p.Close()
+	a, b, c, x := p.Backend("a"), p.Backend("b"), p.Backend("c"), p.Backend("x")
+	p.SetActive(b, false, "refused")
+	for range 5 {
+		if got := mustPick(t, p, c); got != a {
+			t.Errorf("c tried: picked %s", got.Address())
+		}
+		if got := mustPick(t, p, a, c); got != x {
+			t.Errorf("a and c tried: picked %s", got.Address())
+		}
+		if got := mustPick(t, p, a, c, x); got != b {
+			t.Errorf("all but b tried: picked %s", got.Address())
+		}
+	}
+}
+
+// TestWaitingRetryGetsABackup: a retry in the queue gets a backup that is free, past those who wait for
+// a primary with their first try.
+func TestWaitingRetryGetsABackup(t *testing.T) {
+	o := Options{QueueLimit: 5, Members: []Member{{Address: "a", MaxConns: 1}, {Address: "x", MaxConns: 1, Backup: true}}}
+	running(t, o, func(t *testing.T, p *Pool) {
+		l := line{pool: p}
+		a := mustPick(t, p)
+		l.join(t.Context(), "1")
+		l.join(t.Context(), "retry", a)
+		expect(t, "a is full", l.seen.take(), []string{"retry got x"})
+		l.join(t.Context(), "2")
+		l.join(t.Context(), "another", a)
+		p.Backend("x").Release()
+		expect(t, "x is free", l.seen.take(), []string{"another got x"})
+		if b := p.TryPick(0, []*Backend{a}); b != nil {
+			t.Errorf("an answer at hand got %s", b.Address())
+		}
+		p.Backend("x").Release()
+		if b := p.TryPick(0, []*Backend{a}); b != p.Backend("x") {
+			t.Errorf("with an answer at hand, past those who wait for a: %v", b)
+		}
+		a.Release()
+		expect(t, "a is free", l.seen.take(), []string{"1 got a"})
+		a.Release()
+		expect(t, "a is free again", l.seen.take(), []string{"2 got a"})
+	})
+}

@@ -126,7 +126,7 @@ func (p *Pool) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		wait := min(p.endEjections(now), p.growShares(now))
+		wait := min(p.endEjections(now), p.growShares(now), p.renewTrials())
 		p.outbox.deliver()
 		if ctx.Err() != nil || p.finished() {
 			p.closeAll()

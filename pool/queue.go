@@ -14,13 +14,13 @@ type queue struct {
 	waiting atomic.Int64 // the length of list, changed under mu
 	mu      sync.Mutex
 	list    list.List // of *waiter
-	owned   int       // waiters in it that have a backend of their own
+	choosy  int       // waiters in it for whom not the same will do as for the others
 }
 
 // waiter is one request in the queue. Whoever takes it out of the list, under the queue's
 // lock, sets the result and closes done.
 type waiter struct {
-	own     *Backend // the only one that will do, while it can be used; nil: any
+	own     *Backend // the only one that will do, while it can be used and is not on trial; nil: any
 	key     uint64
 	tried   []*Backend
 	place   *list.Element // nil once out of the list
@@ -28,6 +28,9 @@ type waiter struct {
 	backend *Backend
 	err     error
 }
+
+// plain tells whether any backend that first tries go to will do.
+func (w *waiter) plain() bool { return w.own == nil && len(w.tried) == 0 }
 
 // enter puts w at the end, unless limit are waiting already.
 func (q *queue) enter(w *waiter, limit int) bool {
@@ -38,8 +41,8 @@ func (q *queue) enter(w *waiter, limit int) bool {
 	}
 	w.place = q.list.PushBack(w)
 	q.waiting.Add(1)
-	if w.own != nil {
-		q.owned++
+	if !w.plain() {
+		q.choosy++
 	}
 	return true
 }
@@ -59,8 +62,8 @@ func (q *queue) remove(w *waiter) {
 	q.list.Remove(w.place)
 	w.place = nil
 	q.waiting.Add(-1)
-	if w.own != nil {
-		q.owned--
+	if !w.plain() {
+		q.choosy--
 	}
 }
 
@@ -68,13 +71,15 @@ func (q *queue) remove(w *waiter) {
 func (p *Pool) wait(ctx context.Context, s *snapshot, w *waiter) (*Backend, error) {
 	w.done = make(chan struct{})
 	if !p.queue.enter(w, s.queueLimit) {
-		p.metrics.queueRejected.Inc()
-		return nil, ErrQueueFull
+		return p.refuse(w, ErrQueueFull)
 	}
 	started := time.Now()
 	defer func() { p.metrics.queueWait.Observe(time.Since(started)) }()
 	// Room may have come up before the queue was entered; from here on Release sees the waiter.
 	p.serveQueue()
+	if s.trials {
+		p.outbox.nudge() // to be let through one by one: see renewTrials
+	}
 
 	var timeout <-chan time.Time
 	if s.queueTimeout > 0 {
@@ -91,11 +96,22 @@ func (p *Pool) wait(ctx context.Context, s *snapshot, w *waiter) (*Backend, erro
 		return nil, ctx.Err()
 	case <-timeout:
 		if p.queue.leave(w) {
-			p.metrics.queueRejected.Inc()
-			return nil, ErrQueueTimeout
+			return p.refuse(w, ErrQueueTimeout)
 		}
 	}
 	return w.backend, w.err
+}
+
+// refuse is the end of one who may not wait, or not any longer. Who wanted a backend of its own gets any that is
+// free instead: those who wait for any would have it already.
+func (p *Pool) refuse(w *waiter, err error) (*Backend, error) {
+	if w.own != nil {
+		if b := p.snapshot.Load().picker.Pick(w.key); b != nil {
+			return b, nil
+		}
+	}
+	p.metrics.queueRejected.Inc()
+	return nil, err
 }
 
 // serveQueue reserves backends for those who wait, from the first on, as long as there is room. One for whom
@@ -105,13 +121,15 @@ func (p *Pool) serveQueue() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := p.snapshot.Load()
-	for e := q.list.Front(); e != nil; {
+	full := false // if there is no room for one of the plain, there is none for the others
+	for e := q.list.Front(); e != nil && (!full || q.choosy > 0); {
 		w := e.Value.(*waiter)
 		e = e.Next()
+		if full && w.plain() {
+			continue
+		}
 		if !w.serve(s) {
-			if w.own == nil && len(w.tried) == 0 && q.owned == 0 {
-				return // if there is no room for this one there is none for anybody
-			}
+			full = full || w.plain()
 			continue
 		}
 		q.remove(w)
@@ -121,12 +139,12 @@ func (p *Pool) serveQueue() {
 
 // serve sets the result, if there is one by now.
 func (w *waiter) serve(s *snapshot) bool {
+	own := w.own != nil && w.own.returning()
 	switch {
-	case w.own != nil && w.own.returning():
-		if !w.own.Reserve() {
-			return false
-		}
+	case own && w.own.Reserve():
 		w.backend = w.own
+	case own && w.own.awaited():
+		return false
 	case len(s.usable) == 0:
 		w.err = ErrNoBackend
 	default:

@@ -64,6 +64,9 @@ func TestNoQueue(t *testing.T) {
 	defer p.Close()
 	mustPick(t, p)
 	expectError(t, p, ErrFull)
+	if n := p.metrics.queueRejected.Get(); n != 1 {
+		t.Errorf("%d rejected", n)
+	}
 }
 
 func TestQueueTimeout(t *testing.T) {
@@ -210,6 +213,9 @@ func queueModel(t *testing.T, seed int64) {
 	}
 	if seed%2 == 1 {
 		o.Sticky = &Sticky{Value: func(address string) string { return address }, Key: "k"}
+	}
+	if seed%3 == 0 {
+		o.Eject = Eject{Failures: 1, Duration: 10 * time.Millisecond, MaxPercent: 100}
 	}
 	running(t, o, func(t *testing.T, p *Pool) {
 		m := newModel(t, p, seed)

@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -11,7 +12,10 @@ type snapshot struct {
 	members []*Backend // all of them
 	usable  []*Backend // those that picker chooses from
 	picker  Picker
+	spare   []*Backend // usable backups that only retries come to; spares chooses from them
+	spares  Picker
 	tier    tier
+	trials  bool                 // all that are usable are on trial
 	warming bool                 // some member is in its slow start
 	sticky  map[string]*Backend  // members by the value that their clients bring; nil: not sticky
 	counts  [len(stateNames)]int // members by state, in the order of stateNames
@@ -29,7 +33,7 @@ type tier uint8
 const (
 	tierNone    tier = iota // no backend is usable
 	tierUnknown             // none is up; those not probed yet are used
-	tierBackup              // no primary is usable; the backups are used
+	tierBackup              // no primary is usable, or on trial at best; the backups are used
 	tierPanic               // too few primaries are usable; all are used
 	tierPrimary
 )
@@ -51,11 +55,19 @@ func (backends inOrder) Pick(uint64) *Backend {
 	return nil
 }
 
-// choose returns the members to pick from and the reason for these. The rules, in order: primaries that
-// are usable, or all whose state is known if those are fewer than the threshold's share; backups that are
-// usable; members that no probe has looked at yet; nobody.
-func choose(members []*Backend, threshold float64) ([]*Backend, tier) {
-	var primaries, backups, unknown, unknownBackups, all []*Backend
+// choice is who gets the requests of a pool, and the reason for it.
+type choice struct {
+	tier    tier
+	onTrial []*Backend // the first of used, who have their one request before the others are chosen from
+	used    []*Backend
+	spare   []*Backend // for retries that have met all of used
+}
+
+// choose goes by these rules, in order: primaries that are usable, or all whose state is known if those are
+// fewer than the threshold's share, with the usable backups to spare; backups that are usable, beside the
+// primaries if these are no more than on trial; members that no probe has looked at yet; nobody.
+func choose(members []*Backend, threshold float64) choice {
+	var primaries, onTrial, backups, unknown, unknownBackups, all []*Backend
 	for _, b := range members {
 		s := b.state.Load()
 		if s.admin != Ready {
@@ -75,34 +87,41 @@ func choose(members []*Backend, threshold float64) ([]*Backend, tier) {
 			all = append(all, b)
 			if s.usable() {
 				primaries = append(primaries, b)
+				if s.passive == PassiveTrial {
+					onTrial = append(onTrial, b)
+				}
 			}
 		}
 	}
 	switch {
+	case len(backups) > 0 && len(primaries) == len(onTrial):
+		return choice{tier: tierBackup, onTrial: onTrial, used: slices.Concat(onTrial, backups)}
 	case len(primaries) > 0 && float64(len(primaries)) < threshold*float64(len(all)):
-		return all, tierPanic
+		return choice{tier: tierPanic, used: all, spare: backups}
 	case len(primaries) > 0:
-		return primaries, tierPrimary
-	case len(backups) > 0:
-		return backups, tierBackup
+		return choice{tier: tierPrimary, used: primaries, spare: backups}
 	case len(unknown) > 0:
-		return unknown, tierUnknown
+		return choice{tier: tierUnknown, used: unknown}
 	case len(unknownBackups) > 0:
-		return unknownBackups, tierUnknown
+		return choice{tier: tierUnknown, used: unknownBackups}
 	}
-	return nil, tierNone
+	return choice{tier: tierNone}
 }
 
 // publish makes the current members and options what requests see, and serves those who wait.
 // The caller holds p.mu.
 func (p *Pool) publish() {
 	o := &p.options
-	usable, t := choose(p.members, o.PanicThreshold)
+	who := choose(p.members, o.PanicThreshold)
+	last := p.snapshot.Load()
 	next := &snapshot{
 		members:      p.members,
-		usable:       usable,
-		tier:         t,
-		picker:       inOrder(usable),
+		usable:       who.used,
+		tier:         who.tier,
+		picker:       p.pickerOf(who.used[len(who.onTrial):], last != nil),
+		trials:       onlyTrials(who.used),
+		spare:        who.spare,
+		spares:       p.pickerOf(who.spare, last != nil),
 		sticky:       p.stickyMembers(),
 		balance:      o.Balance,
 		eject:        o.Eject,
@@ -110,13 +129,8 @@ func (p *Pool) publish() {
 		queueTimeout: o.QueueTimeout,
 		retryBudget:  o.RetryBudget,
 	}
-	last := p.snapshot.Load()
-	if o.NewPicker != nil && len(usable) > 0 {
-		var seed uint64
-		if last != nil {
-			seed = rand.Uint64()
-		}
-		next.picker = o.NewPicker(usable, seed)
+	if len(who.onTrial) > 0 {
+		next.picker = &trialPicker{who.onTrial, next.picker}
 	}
 	for _, b := range p.members {
 		s := b.state.Load()
@@ -135,6 +149,18 @@ func (p *Pool) publish() {
 	if p.queue.waiting.Load() != 0 {
 		p.serveQueue()
 	}
+}
+
+// pickerOf makes the picker of a set. The first one's rotation starts at the first backend. The caller holds p.mu.
+func (p *Pool) pickerOf(backends []*Backend, again bool) Picker {
+	if p.options.NewPicker == nil || len(backends) == 0 {
+		return inOrder(backends)
+	}
+	var seed uint64
+	if again {
+		seed = rand.Uint64()
+	}
+	return p.options.NewPicker(backends, seed)
 }
 
 // tierChanged reports a pool that has come into or out of trouble. That the backends of

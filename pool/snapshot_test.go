@@ -63,9 +63,9 @@ func TestWhomToPickFrom(t *testing.T) {
 		{"none usable is no panic", "Ad Bd Ce", 1, "", tierNone},
 		{"no members", "", .5, "", tierNone},
 	} {
-		got, tier := choose(parse(c.members), c.threshold)
-		if addresses(got) != c.want || tier != c.tier {
-			t.Errorf("%s: %q gave %q (%s), want %q (%s)", c.name, c.members, addresses(got), tier, c.want, c.tier)
+		got := choose(parse(c.members), c.threshold)
+		if addresses(got.used) != c.want || got.tier != c.tier {
+			t.Errorf("%s: %q gave %q (%s), want %q (%s)", c.name, c.members, addresses(got.used), got.tier, c.want, c.tier)
 		}
 	}
 }
@@ -86,5 +86,27 @@ func TestStateNames(t *testing.T) {
 	}
 	if _, ok := ParseAdmin("off"); ok {
 		t.Error(`"off" is no admin state`)
+	}
+}
+
+// TestTrialBesideBackups: primaries on trial get a request each, and the backups the others.
+func TestTrialBesideBackups(t *testing.T) {
+	for _, c := range []struct {
+		name, members, want, spare string
+		tier                       tier
+	}{
+		{"the only primary is on trial", "At Bub Cub", "A B C", "", tierBackup},
+		{"all primaries are", "At Bt Cub", "A B C", "", tierBackup},
+		{"one is, the others are down", "At Bd Cd Dub", "A D", "", tierBackup},
+		{"another primary is up", "At Bu Cub", "A B", "C", tierPrimary},
+		{"the backup is down", "At Bdb", "A", "", tierPrimary},
+		{"the backup is on trial too", "At Btb", "A B", "", tierBackup},
+		{"panic", "Au Bd Cd Dub", "A B C", "D", tierPanic},
+	} {
+		got := choose(parse(c.members), .5)
+		if addresses(got.used) != c.want || addresses(got.spare) != c.spare || got.tier != c.tier {
+			t.Errorf("%s: %q, to spare %q (%s), want %q, %q (%s)",
+				c.name, addresses(got.used), addresses(got.spare), got.tier, c.want, c.spare, c.tier)
+		}
 	}
 }

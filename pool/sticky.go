@@ -36,8 +36,13 @@ func (s *state) returning() bool {
 // returning is the state's, and false for a backend that has left its pool.
 func (b *Backend) returning() bool { return b.limit.Load() != gone && b.state.Load().returning() }
 
+// awaited reports whether clients that belong to a backend without room wait for it: not for the end of a trial, which
+// may take long.
+func (b *Backend) awaited() bool { return b.returning() && b.limit.Load() != onTrial }
+
 // PickSticky is a first Pick for a client that brought a value of Sticky. It waits for that client's own backend
-// if that is full, and takes another if there is no such backend or it cannot be used.
+// if that is full, and takes another if it has waited in vain or may not wait, if there is no such backend, or
+// if it cannot be used or is on trial.
 func (p *Pool) PickSticky(ctx context.Context, value []byte, key uint64) (*Backend, error) {
 	s := p.snapshot.Load()
 	own := s.sticky[string(value)]
@@ -58,17 +63,21 @@ func (p *Pool) pickOwn(ctx context.Context, s *snapshot, own *Backend, key uint6
 	// A draining backend is in no picker, so that nobody in the queue waits for it but its own clients.
 	case (p.queue.waiting.Load() == 0 || own.AdminState() == Drain) && own.Reserve():
 		return own, nil
-	case s.queueLimit <= 0:
-		return nil, ErrFull
+	case !own.awaited() || s.queueLimit <= 0:
+		return p.pickOrWait(ctx, key, nil, own)
 	}
 	return p.wait(ctx, s, &waiter{own: own, key: key})
 }
 
-// Owner returns the backend of the pool that a value of Sticky belongs to, nil if there is none.
-func (p *Pool) Owner(value []byte) *Backend { return p.snapshot.Load().sticky[string(value)] }
+// Moves reports whether a client that brought a value of Sticky, or none, and was served by that backend of the
+// pool is to belong to it from now on. It is not if it does already, or if its own is on trial: it will be back soon.
+func (p *Pool) Moves(value []byte, to *Backend) bool {
+	own := p.snapshot.Load().sticky[string(value)]
+	return own == nil || own != to && (own.awaited() || !own.returning())
+}
 
 // Knows reports whether a value of Sticky belongs to a backend of the pool that can be used.
 func (p *Pool) Knows(value []byte) bool {
-	own := p.Owner(value)
+	own := p.snapshot.Load().sticky[string(value)]
 	return own != nil && own.returning()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -175,4 +176,48 @@ func TestStickyBackendLeaves(t *testing.T) {
 	}
 	a.Release()
 	b.Release()
+}
+
+// TestStickyIsServedElsewhereInTheEnd: a client whose own backend stays full is served by another rather than refused:
+// after the queue's timeout, or at once if it may not wait.
+func TestStickyIsServedElsewhereInTheEnd(t *testing.T) {
+	full := func(o Options) func(t *testing.T, p *Pool) {
+		return func(t *testing.T, p *Pool) {
+			a, b := p.Backend("a"), p.Backend("b")
+			a.Reserve()
+			if o.QueueLimit == 1 { // somebody waits already
+				go func() {
+					if got, err := p.PickSticky(t.Context(), []byte("of a"), 0); got != nil {
+						t.Errorf("the first got %s, %v", got.Address(), err)
+					}
+				}()
+				synctest.Wait()
+			}
+			begin, want := time.Now(), time.Duration(0)
+			if o.QueueLimit == 10 {
+				want = o.QueueTimeout
+			}
+			got, err := p.PickSticky(t.Context(), []byte("of a"), 0)
+			if got != b || time.Since(begin) != want {
+				t.Fatalf("limit %d: picked %v, %v after %v", o.QueueLimit, got, err, time.Since(begin))
+			}
+			if n := p.metrics.queueRejected.Get(); n != 0 {
+				t.Errorf("limit %d: %d rejected", o.QueueLimit, n)
+			}
+			if _, err := p.PickSticky(t.Context(), []byte("of a"), 0); err == nil {
+				t.Errorf("limit %d: served though b is full as well", o.QueueLimit)
+			}
+			time.Sleep(time.Hour)
+			if n := p.metrics.queueRejected.Get(); n == 0 {
+				t.Errorf("limit %d: nothing counted as rejected", o.QueueLimit)
+			}
+		}
+	}
+	for _, limit := range []int{0, 1, 10} {
+		o := Options{
+			Members: []Member{{Address: "a", MaxConns: 1}, {Address: "b", MaxConns: 1}}, QueueLimit: limit, QueueTimeout: time.Second,
+			Sticky: &Sticky{Value: func(address string) string { return "of " + address }, Key: "k"},
+		}
+		running(t, o, full(o))
+	}
 }

@@ -144,6 +144,9 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 			return next
 		}
 	}
+	if failure {
+		f.Pool.RetriesFailed(x.tries - 1)
+	}
 	x.Extra = f.Sticky.appendCookie(x.Extra, x, b)
 	var outcome pool.Outcome
 	if status == http.StatusSwitchingProtocols {
@@ -208,6 +211,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 			return nil
 		}
 	}
+	f.Pool.RetriesFailed(x.tries - 1)
 	x.tell(err, outcome)
 	return nil
 }

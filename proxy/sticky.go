@@ -36,12 +36,12 @@ func (s *Sticky) of(x *Exchange) []byte {
 	return cookieNamed(x.Fields, s.Cookie)
 }
 
-// appendCookie appends the line that makes the client return to b, unless it does anyway.
+// appendCookie appends the line that makes the client return to b, unless it does anyway or is to go back to its own.
 func (s *Sticky) appendCookie(dst []byte, x *Exchange, b *pool.Backend) []byte {
 	if s == nil {
 		return dst
 	}
-	if own := s.of(x); len(own) > 0 && b.Pool().Owner(own) == b {
+	if own := s.of(x); len(own) > 0 && !b.Pool().Moves(own, b) {
 		return dst
 	}
 	dst = append(dst, "Set-Cookie: "...)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"lb/internal/lbtest"
 )
@@ -242,6 +243,48 @@ func TestRetryBudget(t *testing.T) {
 	}
 	if lb.metric(`lb_retry_budget_exhausted_total{pool="app"}`) == "0" {
 		t.Error("the budget was never exhausted")
+	}
+}
+
+// TestRetryBudgetAfterGoodTimes: nor does it help those backends to have answered thousands of requests before.
+func TestRetryBudgetAfterGoodTimes(t *testing.T) {
+	var failing atomic.Bool
+	var asked atomic.Int64
+	script := func(c *lbtest.Conn) {
+		for {
+			if head, _ := c.ReadRequest(); head == "" {
+				return
+			}
+			if failing.Load() {
+				asked.Add(1)
+				c.Send("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
+				continue
+			}
+			c.Send(lbtest.OK("x"))
+		}
+	}
+	var addrs []string
+	for range 3 {
+		addrs = append(addrs, lbtest.NewBackend(t, script).Addr)
+	}
+	lb := start(t, proxyTo("  eject {\n    failures = 0\n  }\n", addrs...))
+	c := lb.dial()
+	send := func(requests, want int) {
+		for range requests {
+			c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if r := c.ReadResponse("GET"); r.Status() != want {
+				t.Fatalf("status %d", r.Status())
+			}
+		}
+	}
+	send(3000, 200)
+	failing.Store(true)
+	began := time.Now()
+	const requests = 300
+	send(requests, 503)
+	const atFirst = 50 // until the budget knows, at thousands of requests a second; 300 had been saved
+	if n, most := asked.Load(), 1.10*requests+3*time.Since(began).Seconds()+atFirst; float64(n) > most || n == requests {
+		t.Errorf("%d attempts for %d requests, at most %.0f were expected", n, requests, most)
 	}
 }
 

@@ -99,3 +99,56 @@ func TestStickySplit(t *testing.T) {
 		t.Errorf("thirty clients saw %v only", seen)
 	}
 }
+
+// TestStickyBackendFull: a client whose backend stays full is served by another after it has waited.
+func TestStickyBackendFull(t *testing.T) {
+	release := make(chan struct{})
+	var addresses []string
+	for range 2 {
+		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+			for {
+				head, _ := c.ReadRequest()
+				if head == "" {
+					return
+				}
+				if strings.Contains(head, "/slow") {
+					<-release
+				}
+				c.Send(lbtest.OK(c.LocalAddr().String()))
+			}
+		})
+		addresses = append(addresses, b.Addr)
+	}
+	defer close(release)
+	for _, queue := range []string{"timeout = \"50ms\"", "limit = 0"} {
+		text := proxyTo("  sticky {}\n  queue {\n    "+queue+"\n  }\n", addresses...)
+		lb := start(t, strings.ReplaceAll(text, "\" {}\n", "\" {\n    max_conns = 1\n  }\n"))
+		first := lb.get("/")
+		pair, _ := cookie(first)
+		inFlight := `lb_backend_in_flight{pool="app",backend="` + first.Body + `"}`
+		lb.wantMetric(inFlight, "0")
+		slow := lb.dial()
+		slow.Send("GET /slow HTTP/1.1\r\nHost: a\r\nCookie: " + pair + "\r\n\r\n")
+		lb.wantMetric(inFlight, "1")
+		r := lb.get("/", "Cookie: "+pair)
+		if moved, _ := cookie(r); r.Status() != 200 || r.Body == first.Body || moved == "" {
+			t.Errorf("%s: %d %q, sets %q", queue, r.Status(), r.Body, moved)
+		}
+		slow.Close()
+	}
+}
+
+// TestNoQueueIsCounted: a request that is refused because all are full and none may wait is counted as one that the
+// queue has rejected.
+func TestNoQueueIsCounted(t *testing.T) {
+	release := make(chan struct{})
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); <-release; c.Send(lbtest.OK("x")) })
+	lb := start(t, strings.Replace(proxyTo("  queue {\n    limit = 0\n  }\n", b.Addr), "\" {}", "\" {\n    max_conns = 1\n  }", 1))
+	defer close(release)
+	lb.dial().Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+b.Addr+`"}`, "1")
+	if r := lb.get("/"); r.Status() != 503 || r.Field("Retry-After") == "" {
+		t.Errorf("%d, Retry-After %q", r.Status(), r.Field("Retry-After"))
+	}
+	lb.wantMetric(`lb_queue_rejected_total{pool="app"}`, "1")
+}
