@@ -29,6 +29,7 @@ var (
 type Conn struct {
 	client *Client
 	nc     progress.Conn
+	under  *socket // TLS; nil: there is none
 	look   liveness
 
 	idleSince atomic.Int64 // since the client's start
@@ -62,6 +63,9 @@ const (
 func newConn(c *Client, nc net.Conn) *Conn {
 	conn := &Conn{client: c}
 	conn.nc.Conn = nc
+	if secure, ok := nc.(*tls.Conn); ok {
+		conn.under, _ = secure.NetConn().(*socket)
+	}
 	conn.look.init(nc)
 	return conn
 }
@@ -318,7 +322,7 @@ func (c *Conn) fill() error {
 	if n > 0 || err == nil {
 		return nil
 	}
-	if err == io.EOF && c.framing == byClose {
+	if err == io.EOF && c.framing == byClose && (c.under == nil || !c.under.ended) {
 		c.clean = true
 		return nil
 	}
