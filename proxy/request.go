@@ -198,7 +198,7 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 			if isTimeout(err) && !up.over(conn.ResponseTimeout()) && !x.departure.happened() {
 				continue // the wait for the answer begins with the request's end
 			}
-			if sendErr != nil {
+			if sendErr != nil && !conn.Answered() {
 				err = sendErr // it says more: perhaps nothing was sent
 			}
 			return up, err
@@ -239,6 +239,7 @@ func (x *Exchange) bodyWanted(conn *transport.Conn) (bool, error) {
 }
 
 func (x *Exchange) relayInterim(conn *transport.Conn) error {
+	x.informed = true
 	x.res = x.interim(conn, x.res[:0])
 	return x.client.SendInterim(x.res)
 }
