@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,7 @@ type requestBody struct {
 	stopped atomic.Bool // by StopBody
 	err     error       // sticky
 	until   time.Time   // set: no read waits longer than this
+	hurry   time.Time   // see HurryBody
 	pace    progress.Pace
 	chunks  wire.ChunkDecoder
 }
@@ -43,7 +45,7 @@ func (b *requestBody) begin(h *wire.RequestHead, limit int64) {
 	b.chunked, b.owes100 = h.Chunked, h.Continue
 	b.done.Store(!h.HasBody())
 	b.stopped.Store(false)
-	b.err, b.until = nil, time.Time{}
+	b.err, b.until, b.hurry = nil, time.Time{}, time.Time{}
 	b.pace.Begin()
 	if b.chunked {
 		b.chunks.Reset()
@@ -68,7 +70,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if err == nil && b.limit > 0 && b.payload > b.limit {
 		err = ErrBodyTooLarge
 	}
-	if err != ErrBodyStopped {
+	if err != ErrBodyStopped && (err != os.ErrDeadlineExceeded || b.hurry.IsZero()) {
 		b.err = err
 	}
 	return n, err
@@ -145,10 +147,13 @@ func (b *requestBody) receive(p []byte) (int, error) {
 		if b.stopped.Load() {
 			return 0, ErrBodyStopped
 		}
-		if b.until.IsZero() {
-			c.raw.RenewRead(c.listener.limits.BodyIdleTimeout)
-		} else {
+		switch {
+		case !b.hurry.IsZero():
+			c.raw.SetReadDeadline(b.hurry)
+		case !b.until.IsZero():
 			c.raw.SetReadDeadline(b.until)
+		default:
+			c.raw.RenewRead(c.listener.limits.BodyIdleTimeout)
 		}
 		n, err := c.receive(p)
 		switch {
@@ -157,6 +162,8 @@ func (b *requestBody) receive(p []byte) (int, error) {
 		case n > 0:
 			return n, nil
 		case isInterrupt(err):
+		case isTimeout(err) && !b.hurry.IsZero():
+			return 0, os.ErrDeadlineExceeded
 		case isTimeout(err):
 			return 0, ErrBodyTimeout
 		case err != nil:
@@ -173,6 +180,10 @@ func (c *Conn) StopBody() {
 	c.body.stopped.Store(true)
 	c.raw.InterruptRead()
 }
+
+// HurryBody makes a Read of the body that would wait beyond t fail with os.ErrDeadlineExceeded, after which it can be
+// read on; from the zero time on reads wait as long as the limits allow.
+func (c *Conn) HurryBody(t time.Time) { c.body.hurry = t }
 
 // BodyPending reports whether bytes of the request's body have not been read yet. An answer given
 // while that is so should announce Connection: close.

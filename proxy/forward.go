@@ -105,6 +105,7 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 		b.Settle(wait, 0)
 		up.stop(x)
 		x.release(conn, false)
+		f.regain(x)
 		if died(err) && x.unsent(err) && !x.departure.happened() {
 			continue // neither a try nor a failure: the backend has heard nothing of the request
 		}
@@ -150,7 +151,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	status := conn.Head.Status
 	b.Metrics.Requests.Inc(status)
 	failure := isFailure(status)
-	if failure && f.Retry.onStatus(status) && up == nil && x.idempotent() && x.tries <= f.Retry.Attempts {
+	if failure && f.Retry.onStatus(status) && x.idempotent() && x.tries <= f.Retry.Attempts && f.repeatable(x, up) {
 		if next := f.another(x); next != nil {
 			b.Report(pool.Status)
 			f.Pool.Metrics().Retried(pool.Status, status)
@@ -174,6 +175,15 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	b.Report(outcome)
 	b.Release()
 	return nil
+}
+
+// repeatable reports whether there is a whole request to be sent again.
+func (f *Forward) repeatable(x *Exchange, up *upload) bool {
+	if !up.ended() {
+		return false
+	}
+	up.stop(x)
+	return f.regain(x)
 }
 
 // release gives a connection back, for nothing to interrupt it any more.

@@ -10,7 +10,7 @@ import (
 )
 
 // request appends the request as the backend gets it: our own request line with the
-// client's target, its fields without those meant for us, ours, and a body that is kept.
+// client's target, its fields without those meant for us, ours, and what is kept of its body.
 func (f *Forward) request(x *Exchange, dst []byte) []byte {
 	dst = append(dst, x.Method...)
 	dst = append(dst, ' ')
@@ -29,22 +29,18 @@ func (f *Forward) request(x *Exchange, dst []byte) []byte {
 		dst = append(append(append(dst, "Connection: Upgrade\r\nUpgrade: "...), upgrade...), "\r\n"...)
 	}
 	dst = append(dst, '\r', '\n')
-	return append(dst, x.body.kept...)
+	return x.body.append(dst, x.client)
 }
 
 func (b *requestBody) frame(dst []byte) []byte {
 	if b.expected {
 		dst = append(dst, "Expect: 100-continue\r\n"...)
 	}
-	if b.streamed && b.length < 0 {
+	if b.length < 0 {
 		return append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
-	length := b.length
-	if !b.streamed {
-		length = int64(len(b.kept))
-	}
 	dst = append(dst, "Content-Length: "...)
-	return append(strconv.AppendInt(dst, length, 10), '\r', '\n')
+	return append(strconv.AppendInt(dst, b.length, 10), '\r', '\n')
 }
 
 // target appends the request target: the client's byte for byte unless the route rewrites it.
@@ -153,7 +149,7 @@ func (x *Exchange) forwarded(dst []byte) []byte {
 // field must name Upgrade, and HTTP/1.0 has none (RFC 9110 section 7.8).
 func (x *Exchange) upgrade() []byte {
 	protocol := wire.Lookup(x.Fields, wire.Upgrade)
-	if protocol == nil || x.http10 || x.body.framed && (x.body.streamed || len(x.body.kept) > 0) {
+	if protocol == nil || x.http10 || x.body.framed && x.body.length != 0 {
 		return nil
 	}
 	for i := range x.Fields {

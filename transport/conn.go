@@ -93,7 +93,7 @@ func (c *Conn) taken() int64 {
 // Reused reports whether the connection has served an exchange before this one.
 func (c *Conn) Reused() bool { return c.reused }
 
-// Answered reports whether a byte of a response has come in this exchange.
+// Answered reports whether a byte of a response, other than 100 (Continue), has come in this exchange.
 func (c *Conn) Answered() bool { return c.answered }
 
 // Write sends part of a request. Each write must make progress within the Idle timeout.
@@ -276,6 +276,9 @@ func (c *Conn) frame(head bool) error {
 	}
 	if c.framing == noBody || c.framing == byLength && c.left == 0 {
 		c.clean = h.Status >= 200
+	}
+	if h.Status == 100 {
+		c.answered = c.r < c.w // it asks for the rest of the request, and answers nothing
 	}
 	return nil
 }
