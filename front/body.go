@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ type requestBody struct {
 	stopped atomic.Bool // by StopBody
 	err     error       // sticky
 	until   time.Time   // set: no read waits longer than this
+	hurry   time.Time   // see HurryBody
 	pace    progress.Pace
 	chunks  wire.ChunkDecoder
 }
@@ -44,7 +46,7 @@ func (b *requestBody) begin(h *wire.RequestHead, limit int64) {
 	b.chunked, b.owes100 = h.Chunked, h.Continue
 	b.done.Store(!h.HasBody())
 	b.stopped.Store(false)
-	b.err, b.until = nil, time.Time{}
+	b.err, b.until, b.hurry = nil, time.Time{}, time.Time{}
 	if limit > 0 && b.left > limit {
 		b.err = ErrBodyTooLarge
 	}
@@ -72,7 +74,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if err == nil && b.limit > 0 && b.payload > b.limit {
 		err = ErrBodyTooLarge
 	}
-	if err != ErrBodyStopped {
+	if err != ErrBodyStopped && (err != os.ErrDeadlineExceeded || b.hurry.IsZero()) {
 		b.err = err
 	}
 	return n, err
@@ -149,10 +151,13 @@ func (b *requestBody) receive(p []byte) (int, error) {
 		if b.stopped.Load() {
 			return 0, ErrBodyStopped
 		}
-		if b.until.IsZero() {
-			c.raw.RenewRead(c.listener.limits.BodyIdleTimeout)
-		} else {
+		switch {
+		case !b.hurry.IsZero():
+			c.raw.SetReadDeadline(b.hurry)
+		case !b.until.IsZero():
 			c.raw.SetReadDeadline(b.until)
+		default:
+			c.raw.RenewRead(c.listener.limits.BodyIdleTimeout)
 		}
 		n, err := c.receive(p)
 		switch {
@@ -161,6 +166,8 @@ func (b *requestBody) receive(p []byte) (int, error) {
 		case n > 0:
 			return n, nil
 		case isInterrupt(err):
+		case isTimeout(err) && !b.hurry.IsZero():
+			return 0, os.ErrDeadlineExceeded
 		case isTimeout(err):
 			return 0, ErrBodyTimeout
 		case isEnd(err) && c.stillReads():
@@ -185,6 +192,10 @@ func (c *Conn) StopBody() {
 // BodyTooLarge reports, before anything is read of the body, whether the head announced one over the limit. None of it
 // will be read, and no 100 be sent.
 func (c *Conn) BodyTooLarge() bool { return c.body.err == ErrBodyTooLarge }
+
+// HurryBody makes a Read of the body that would wait beyond t fail with os.ErrDeadlineExceeded, after which it can be
+// read on; from the zero time on reads wait as long as the limits allow.
+func (c *Conn) HurryBody(t time.Time) { c.body.hurry = t }
 
 // BodyPending reports whether bytes of the request's body have not been read yet. An answer given
 // while that is so should announce Connection: close.

@@ -3,6 +3,7 @@ package front
 import (
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -180,4 +181,37 @@ func TestStopBody(t *testing.T) {
 	c.expect("")
 	c.send("cde" + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
 	c.expect("")
+}
+
+// TestHurriedBody: a read that would wait beyond the time set fails, and nothing is lost.
+func TestHurriedBody(t *testing.T) {
+	hurried := make(chan bool)
+	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		c.HurryBody(time.Now().Add(10 * time.Millisecond))
+		var body []byte
+		buf := make([]byte, 100)
+		for {
+			n, err := ctx.RequestBodyStream().Read(buf)
+			body = append(body, buf[:n]...)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				c.HurryBody(time.Time{})
+				hurried <- true
+				continue
+			}
+			if err != nil {
+				break
+			}
+		}
+		c.Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), body)
+	}})
+	for _, parts := range [][2]string{{"Content-Length: 10\r\n\r\nhello", "world"}, {"Transfer-Encoding: chunked\r\n\r\na\r\nhel", "loworld\r\n0\r\n\r\n"}} {
+		c := dial(t, f)
+		for range 2 { // the connection goes on
+			c.send("POST / HTTP/1.1\r\nHost: a\r\n" + parts[0])
+			<-hurried
+			c.send(parts[1])
+			c.expect("helloworld")
+		}
+	}
 }

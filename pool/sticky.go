@@ -72,12 +72,15 @@ func (p *Pool) pickOwn(ctx context.Context, s *snapshot, own *Backend, key uint6
 // Moves reports whether a client that brought a value of Sticky, or none, and was served by that backend of the
 // pool is to belong to it from now on. It is not if it does already, or if its own is on trial: it will be back soon.
 func (p *Pool) Moves(value []byte, to *Backend) bool {
-	own := p.snapshot.Load().sticky[string(value)]
+	own := p.Owner(value)
 	return own == nil || own != to && (own.awaited() || !own.returning())
 }
 
+// Owner returns the backend of the pool that a value of Sticky belongs to, nil if there is none.
+func (p *Pool) Owner(value []byte) *Backend { return p.snapshot.Load().sticky[string(value)] }
+
 // Knows reports whether a value of Sticky belongs to a backend of the pool that can be used.
 func (p *Pool) Knows(value []byte) bool {
-	own := p.snapshot.Load().sticky[string(value)]
+	own := p.Owner(value)
 	return own != nil && own.returning()
 }

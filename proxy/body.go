@@ -4,25 +4,26 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"lb/internal/poison"
 	"lb/internal/wire"
-	"lb/transport"
 )
 
-// requestBody is the body of a request: none, kept whole so that it can be sent again, or
-// streamed once.
+// requestBody is the body of a request: none, kept whole so that it can be sent again, or streamed.
 type requestBody struct {
-	framed   bool // the head announced a body, be it an empty one
-	kept     []byte
-	streamed bool
+	framed   bool    // the head announced a body, be it an empty one
+	length   int64   // as announced; -1: chunked
 	expected bool    // the client sends it only when it is told to (100-continue)
-	length   int64   // of a streamed body; -1: chunked
-	spent    bool    // a streamed body has been read from
+	streamed bool    // kept is not all of it, as far as is known
+	kept     []byte  // its beginning
+	limit    int64   // of kept
+	passed   bool    // kept is not even the beginning any more: it grew beyond the limit
+	whole    bool    // kept has become all of it
+	spent    bool    // more of it has been read than kept
 	err      error   // the client's side failed
 	buf      *[]byte // behind kept
 }
@@ -45,43 +46,126 @@ func giveBack(pool *sync.Pool, buf *[]byte) {
 	pool.Put(buf)
 }
 
-// readBody reads a body of known length up to limit bytes, so that it can be sent again; a longer
-// or chunked one is left to be streamed, and so is one that the client sends only if the backend
-// wants it. false says that the client has been answered.
+// promptly is how long, from a request's beginning, its body is waited for, so that it can be kept whole. One that
+// takes longer is streamed: the backend may want to answer before its end.
+const promptly = 20 * time.Millisecond
+
+// readBody keeps the body of a request, so that it can be sent again, if it comes promptly and is not larger than
+// limit. Else it keeps what has come, and leaves the rest to be streamed; all of it if the client sends it only if the
+// backend wants it. false says that the client has been answered.
 func (x *Exchange) readBody(limit int64) bool {
 	x.body = requestBody{}
 	stream := x.ctx.RequestBodyStream()
-	length := x.ctx.Request.Header.ContentLength()
+	length := int64(x.ctx.Request.Header.ContentLength())
+	if length < -1 || stream == nil && length == 0 {
+		x.body.framed = wire.Lookup(x.Fields, wire.ContentLengthField) != nil
+		return true
+	}
 	// Without a body there is nothing to wait with (RFC 9110 section 10.1.1).
 	expected := stream != nil && length != 0 && !x.http10 && wire.EqualFold(x.Lookup(wire.Expect), "100-continue")
-	switch {
-	case length == -1:
-		x.body = requestBody{framed: true, streamed: true, expected: expected, length: -1}
-	case length < 0 || stream == nil && length == 0:
-		x.body.framed = wire.Lookup(x.Fields, wire.ContentLengthField) != nil
-	case expected || int64(length) > limit:
-		x.body = requestBody{framed: true, streamed: true, expected: expected, length: int64(length)}
-	default:
-		x.body.framed = true
-		return x.keepBody(stream, length)
+	x.body = requestBody{framed: true, length: length, expected: expected, streamed: true, limit: limit}
+	if length > limit || limit <= 0 {
+		x.body.passed = true
 	}
-	return true
-}
-
-func (x *Exchange) keepBody(stream io.Reader, length int) bool {
-	buf := bodyBuffers.Get().(*[]byte)
-	if cap(*buf) < length {
-		*buf = make([]byte, length)
+	if expected || x.body.passed {
+		return true
 	}
-	x.body.buf, x.body.kept = buf, (*buf)[:length]
-	if _, err := io.ReadFull(stream, x.body.kept); err != nil {
+	x.client.HurryBody(x.start.Add(promptly))
+	err := x.collect(stream)
+	x.client.HurryBody(time.Time{})
+	if err != nil {
 		x.refuseBody(err)
 		return false
 	}
 	return true
 }
 
-// releaseBody gives back what keepBody took.
+// collect keeps what comes of the body before reading it fails with os.ErrDeadlineExceeded.
+func (x *Exchange) collect(stream io.Reader) error {
+	b := &x.body
+	for b.streamed {
+		room := b.room()
+		if len(room) == 0 {
+			return nil // it is chunked, and as large as it may be
+		}
+		n, err := stream.Read(room)
+		b.kept = b.kept[:len(b.kept)+n]
+		switch {
+		case err == os.ErrDeadlineExceeded:
+			return nil
+		case err != nil && err != io.EOF:
+			return err
+		case !x.client.BodyPending():
+			b.streamed = false
+		case err == io.EOF:
+			return io.ErrUnexpectedEOF
+		}
+	}
+	return nil
+}
+
+// room returns where more of the body can be kept; nil if no more may be.
+func (b *requestBody) room() []byte {
+	if b.buf == nil {
+		b.buf = bodyBuffers.Get().(*[]byte)
+		b.kept = (*b.buf)[:0]
+	}
+	most := b.limit
+	if b.length >= 0 {
+		most = b.length
+	}
+	if len(b.kept) == cap(b.kept) || int64(cap(b.kept)) < b.length {
+		size := min(max(2*int64(cap(b.kept)), b.length), most)
+		if size <= int64(len(b.kept)) {
+			return nil
+		}
+		larger := make([]byte, size)
+		b.kept = larger[:copy(larger, b.kept)]
+		*b.buf = larger
+	}
+	return b.kept[len(b.kept):min(int64(cap(b.kept)), most)]
+}
+
+// keep takes note of the next piece of a body that is streamed.
+func (b *requestBody) keep(piece []byte) {
+	for len(piece) > 0 && !b.passed {
+		room := b.room()
+		n := copy(room, piece)
+		b.kept, piece = b.kept[:len(b.kept)+n], piece[n:]
+		b.passed = n == 0
+	}
+}
+
+// append appends as much of the body as is kept, framed as the client framed it.
+func (b *requestBody) append(dst []byte, client Client) []byte {
+	switch {
+	case b.expected:
+		return dst // the backend is asked first
+	case b.length >= 0:
+		return append(dst, b.kept...)
+	}
+	if len(b.kept) > 0 {
+		dst = append(strconv.AppendInt(dst, int64(len(b.kept)), 16), '\r', '\n')
+		dst = append(append(dst, b.kept...), '\r', '\n')
+	}
+	if !b.streamed {
+		dst = appendLastChunk(dst, client.Trailer())
+	}
+	return dst
+}
+
+// regain makes the request one whose body is kept, if the upload of it, which must have been stopped, has kept it
+// whole. It reports whether the request can be sent again.
+func (f *Forward) regain(x *Exchange) bool {
+	b := &x.body
+	if b.spent && b.whole {
+		b.streamed, b.spent, b.expected = false, false, false // what a 100 would ask for is here
+		x.out = f.request(x, x.out[:0])
+	}
+	return !b.spent
+}
+
+// releaseBody gives back what the body was kept in.
 func (x *Exchange) releaseBody() {
 	if buf := x.body.buf; buf != nil && cap(*buf) <= keepBuffer {
 		giveBack(&bodyBuffers, buf)
@@ -117,131 +201,4 @@ func (x *Exchange) refuseLargeBody() {
 	x.handler.rejections.BodySize.Inc()
 	x.close = true
 	x.Refuse(http.StatusRequestEntityTooLarge, errBodyTooLarge.Error())
-}
-
-// upload is a streamed body on its way to a backend, in a goroutine of its own so that an answer
-// which comes before the request's end is not lost. A nil upload has ended.
-type upload struct {
-	conn     *transport.Conn
-	client   Client
-	done     chan struct{}
-	complete atomic.Bool
-	failed   atomic.Bool  // the client's side did; see requestBody.err after done
-	progress atomic.Int64 // Unix nanoseconds of the last bytes sent
-}
-
-// startUpload sends the body on conn.
-func (x *Exchange) startUpload(conn *transport.Conn) *upload {
-	up := &upload{conn: conn, client: x.client, done: make(chan struct{})}
-	up.progress.Store(time.Now().UnixNano())
-	x.body.spent = true
-	stream, length, err := x.ctx.RequestBodyStream(), x.body.length, &x.body.err
-	go func() {
-		defer close(up.done)
-		if *err = up.run(stream, length); *err != nil {
-			up.failed.Store(true)
-			conn.Interrupt() // nobody waits for an answer to half a request
-		}
-	}()
-	return up
-}
-
-// run copies the body; its error is the client's. When the backend takes no more, the
-// answer that it may have sent decides, so that is no error.
-func (up *upload) run(stream io.Reader, length int64) error {
-	buf := bodyBuffers.Get().(*[]byte)
-	defer giveBack(&bodyBuffers, buf)
-	const room = 10 // for a chunk's size line before the bytes and the line end behind
-	var sent int64
-	for length != sent {
-		n, err := stream.Read((*buf)[room : len(*buf)-2])
-		if n > 0 {
-			piece := (*buf)[room : room+n]
-			if length < 0 {
-				piece = chunk(*buf, room, n)
-			}
-			if _, werr := up.conn.Write(piece); werr != nil {
-				return nil
-			}
-			sent += int64(n)
-			up.progress.Store(time.Now().UnixNano())
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if length < 0 {
-		if _, err := up.conn.Write(appendLastChunk((*buf)[:0], up.client.Trailer())); err != nil {
-			return nil
-		}
-	} else if sent < length {
-		return io.ErrUnexpectedEOF
-	}
-	up.complete.Store(true)
-	return nil
-}
-
-// chunk frames the n bytes at buf[room:] in place (RFC 9112 section 7.1).
-func chunk(buf []byte, room, n int) []byte {
-	var size [8]byte
-	line := append(strconv.AppendInt(size[:0], int64(n), 16), '\r', '\n')
-	start := room - len(line)
-	copy(buf[start:], line)
-	buf[room+n], buf[room+n+1] = '\r', '\n'
-	return buf[start : room+n+2]
-}
-
-// over reports whether the body's last bytes went out longer than wait ago, so that the wait for an
-// answer is over. While the body is on its way the timeouts of both its ends watch over it.
-func (up *upload) over(wait time.Duration) bool {
-	if up == nil || up.failed.Load() {
-		return true
-	}
-	select {
-	case <-up.done:
-		return time.Since(time.Unix(0, up.progress.Load())) > wait
-	default:
-		return false
-	}
-}
-
-// left returns how much of wait is to come, which begins with the body's last bytes; it is not 0, which
-// would be no limit. Before the body's end it is all.
-func (up *upload) left(wait time.Duration) time.Duration {
-	select {
-	case <-up.done:
-		return max(wait-time.Since(time.Unix(0, up.progress.Load())), time.Millisecond)
-	default:
-		return wait
-	}
-}
-
-// ended reports whether the whole body was sent.
-func (up *upload) ended() bool { return up == nil || up.complete.Load() }
-
-// stop ends the upload and waits for it. The client's connection cannot go on afterwards
-// unless its body had been read whole; then all that may be left is the last write, which the
-// answer has overtaken.
-func (up *upload) stop(x *Exchange) {
-	if up == nil {
-		return
-	}
-	if up.complete.Load() {
-		<-up.done
-		return
-	}
-	failed, pending := up.failed.Load(), x.client.BodyPending()
-	up.conn.Interrupt()
-	if pending {
-		x.client.StopBody()
-		x.ctx.SetConnectionClose()
-		x.close = true
-	}
-	<-up.done
-	if !failed {
-		x.body.err = nil // it was stopped, and has not failed
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 )
 
 // Client is the client's connection while one request is answered on it. The front
@@ -27,6 +28,9 @@ type Client interface {
 	BodyBytes() int64
 	// Trailer returns the trailer lines of a chunked body that was read to its end; nil if there are none.
 	Trailer() []byte
+	// HurryBody makes reads of the request's body that would wait beyond t fail with os.ErrDeadlineExceeded, and for
+	// no longer than until it is called with the zero time.
+	HurryBody(t time.Time)
 	// StopBody makes a read of the request's body that waits in another goroutine fail.
 	StopBody()
 	// Await calls gone, from another goroutine, if the client leaves before EndAwait.

@@ -57,6 +57,8 @@ type Exchange struct {
 	key       uint64 // the hash of what the pool's hash_key names
 	tried     []*pool.Backend
 	tries     int
+	fresh     bool // no kept connection is used any more: one died under the request
+	informed  bool // a 1xx of a backend has gone to the client
 	upstream  time.Duration
 	poolName  string
 

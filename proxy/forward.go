@@ -75,12 +75,11 @@ func unpicked(x *Exchange, err error) {
 }
 
 // attempt makes one try at b, and another on a new connection if a kept one turns out to have
-// been closed by the backend. It gives b back. If the request may be tried elsewhere it returns the backend reserved
-// for that; nil says that the client has been answered.
+// been closed by the backend before the request came. It gives b back. If the request may be tried again it returns
+// the backend reserved for that; nil says that the client has been answered.
 func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 	client := b.Conns().(*transport.Client)
-	// A body that is not kept cannot be sent again, so it does not risk a kept connection.
-	for fresh := x.body.streamed; ; fresh = true {
+	for fresh := x.avoidsKept(client); ; fresh = true {
 		var wait pool.Waiting
 		if !x.body.streamed { // else the client's own pace would count as the backend's
 			wait = b.Await()
@@ -106,25 +105,42 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 		b.Settle(wait, 0)
 		up.stop(x)
 		x.release(conn, false)
-		if stale(err) && up == nil && x.mayResend(err) {
-			continue // the backend closed a kept connection, which is no failure of its
+		f.regain(x)
+		if died(err) && x.unsent(err) && !x.departure.happened() {
+			continue // neither a try nor a failure: the backend has heard nothing of the request
 		}
 		return f.failed(x, b, err)
 	}
 }
 
-// stale reports whether err says that a kept connection had ended before it was used again.
-func stale(err error) bool {
+// avoidsKept reports whether the request wants a new connection because it could not be sent again if a kept one
+// died under it.
+func (x *Exchange) avoidsKept(client *transport.Client) bool {
+	return x.fresh || x.body.streamed || !x.idempotent() && client.EndsKept()
+}
+
+// died reports whether err says that a kept connection ended without a whole answer.
+func died(err error) bool {
 	var e *transport.Error
-	return errors.As(err, &e) && e.Reused && !e.Answered && e.Cause == transport.Reset
+	return errors.As(err, &e) && e.Died()
+}
+
+// unsent reports whether it is certain that nothing of the request came to the backend.
+func (x *Exchange) unsent(err error) bool {
+	var e *transport.Error
+	return errors.As(err, &e) && !e.Sent && !x.body.spent
 }
 
 // mayResend reports whether sending the request again can do no harm: nothing of it was sent, or its
-// method is idempotent (RFC 9110 section 9.2.2) or the client says so, and nothing was answered.
+// method is idempotent (RFC 9110 section 9.2.2) or the client says so, and nothing was answered. The beginning of an
+// answer is no answer if it came on a kept connection, whose end the backend may have decided on before.
 func (x *Exchange) mayResend(err error) bool {
 	var e *transport.Error
-	if !errors.As(err, &e) || e.Answered {
+	switch {
+	case !errors.As(err, &e), x.body.spent, x.informed:
 		return false
+	case e.Answered:
+		return e.Died() && x.idempotent()
 	}
 	return !e.Sent || x.idempotent()
 }
@@ -135,7 +151,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	status := conn.Head.Status
 	b.Metrics.Requests.Inc(status)
 	failure := isFailure(status)
-	if failure && f.Retry.onStatus(status) && up == nil && x.idempotent() && x.tries <= f.Retry.Attempts {
+	if failure && f.Retry.onStatus(status) && x.idempotent() && x.tries <= f.Retry.Attempts && f.repeatable(x, up) {
 		if next := f.another(x); next != nil {
 			b.Report(pool.Status)
 			f.Pool.Metrics().Retried(pool.Status, status)
@@ -164,6 +180,15 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	return nil
 }
 
+// repeatable reports whether there is a whole request to be sent again.
+func (f *Forward) repeatable(x *Exchange, up *upload) bool {
+	if !up.ended() {
+		return false
+	}
+	up.stop(x)
+	return f.regain(x)
+}
+
 // release gives a connection back, for nothing to interrupt it any more.
 func (x *Exchange) release(conn *transport.Conn, complete bool) {
 	x.departure.ends(nil)
@@ -190,7 +215,18 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 	if x.body.err != nil || left {
 		outcome = pool.Aborted
 	}
-	b.Report(outcome)
+	death := outcome == pool.Reset && died(err)
+	if death {
+		b.ReportDeath()
+		x.fresh = true // another kept connection may be as dead
+	} else {
+		b.Report(outcome)
+	}
+	again := outcome != pool.Aborted && x.tries <= f.Retry.Attempts && f.Retry.onOutcome(outcome) && x.mayResend(err)
+	if again && death && f.staysWith(x, b) {
+		f.Pool.Metrics().Retried(outcome, 0)
+		return b
+	}
 	b.Release() // before the wait for another, which may be for the same one
 	switch {
 	case left:
@@ -200,7 +236,9 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		x.refuseBody(x.body.err)
 		return nil
 	}
-	if x.tries <= f.Retry.Attempts && f.Retry.onOutcome(outcome) && !x.body.spent && x.mayResend(err) && f.Pool.AllowRetry() {
+	// A death needs no budget: a request meets one at most, and each needs a connection on which another request was
+	// answered, so that the attempts are never more than twice the answers.
+	if again && (death || f.Pool.AllowRetry()) {
 		next, pickErr := f.Pool.Pick(x.departure, x.key, x.tried)
 		if pickErr == nil {
 			f.Pool.Metrics().Retried(outcome, 0)
@@ -214,6 +252,15 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 	f.Pool.RetriesFailed(x.tries - 1)
 	x.tell(err, outcome)
 	return nil
+}
+
+// staysWith reports whether a request whose kept connection died is for b again, on a new one: it is the client's own
+// backend, or there is no other.
+func (f *Forward) staysWith(x *Exchange, b *pool.Backend) bool {
+	if own := f.Sticky.of(x); len(own) > 0 && f.Pool.Owner(own) == b && f.Pool.Knows(own) {
+		return true
+	}
+	return !f.Pool.Others(x.tried)
 }
 
 // tell answers for a backend that gave none.

@@ -10,7 +10,7 @@ import (
 )
 
 // request appends the request as the backend gets it: our own request line with the
-// client's target, its fields without those meant for us, ours, and a body that is kept.
+// client's target, its fields without those meant for us, ours, and what is kept of its body.
 func (f *Forward) request(x *Exchange, dst []byte) []byte {
 	dst = append(dst, x.Method...)
 	dst = append(dst, ' ')
@@ -27,11 +27,11 @@ func (f *Forward) request(x *Exchange, dst []byte) []byte {
 	}
 	dst = x.askUpgrade(dst)
 	dst = append(dst, '\r', '\n')
-	return append(dst, x.body.kept...)
+	return x.body.append(dst, x.client)
 }
 
 // chunked reports whether the body is sent in chunks, behind which trailers may stand.
-func (b *requestBody) chunked() bool { return b.streamed && b.length < 0 }
+func (b *requestBody) chunked() bool { return b.length < 0 }
 
 func (b *requestBody) frame(dst []byte) []byte {
 	if b.expected {
@@ -40,12 +40,8 @@ func (b *requestBody) frame(dst []byte) []byte {
 	if b.chunked() {
 		return append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
-	length := b.length
-	if !b.streamed {
-		length = int64(len(b.kept))
-	}
 	dst = append(dst, "Content-Length: "...)
-	return append(strconv.AppendInt(dst, length, 10), '\r', '\n')
+	return append(strconv.AppendInt(dst, b.length, 10), '\r', '\n')
 }
 
 // target appends the request target: the client's byte for byte unless the route rewrites it.
@@ -183,7 +179,7 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 			err = conn.AwaitHead(x.Head(), up.left(conn.ResponseTimeout()))
 		}
 		if err != nil {
-			if sendErr != nil {
+			if sendErr != nil && !conn.Answered() {
 				err = sendErr // it says more: perhaps nothing was sent
 			}
 			return up, err
@@ -223,6 +219,7 @@ func (x *Exchange) bodyWanted(conn *transport.Conn) (bool, error) {
 }
 
 func (x *Exchange) relayInterim(conn *transport.Conn) error {
+	x.informed = true
 	x.res = x.interim(conn, x.res[:0])
 	return x.client.SendInterim(x.res)
 }

@@ -31,7 +31,7 @@ func protocols(fields []wire.Field) iter.Seq[[]byte] {
 // upgrades reports whether the client may be asking for another protocol: a Connection field must
 // name Upgrade, HTTP/1.0 has none (RFC 9110 section 7.8), and a body would be in the way.
 func (x *Exchange) upgrades() bool {
-	if wire.Lookup(x.Fields, wire.Upgrade) == nil || x.http10 || x.body.framed && (x.body.streamed || len(x.body.kept) > 0) {
+	if wire.Lookup(x.Fields, wire.Upgrade) == nil || x.http10 || x.body.framed && x.body.length != 0 {
 		return false
 	}
 	for i := range x.Fields {

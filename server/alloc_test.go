@@ -11,7 +11,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestAllocations: a small kept-alive request through the whole balancer, proxied or from the
+// TestAllocations: a small kept-alive request through the whole balancer, proxied, with a small body too, or from the
 // static cache, allocates nothing in the long run. The client and the backend of the test do not either.
 func TestAllocations(t *testing.T) {
 	answer := []byte(lbtest.OK(strings.Repeat("x", 1000)))
@@ -29,9 +29,15 @@ func TestAllocations(t *testing.T) {
 	lb := start(t, strings.Replace(proxyTo("", b.Addr), "site \"s\" {",
 		"site \"s\" {\n  route \"/files/\" {\n    static {\n      root = \"$DIR\"\n      strip_prefix = true\n    }\n  }", 1))
 	lb.write("a.txt", strings.Repeat("y", 1000))
-	for _, target := range []string{"/", "/files/a.txt"} {
+	for _, target := range []string{"GET /", "GET /files/a.txt", "POST /length", "POST /chunks"} {
 		c := lb.dial()
-		request := []byte("GET " + target + " HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n")
+		request := []byte(target + " HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\nAccept: */*\r\n" + map[string]string{
+			"POST /length": "Content-Length: 5\r\n\r\nhello",
+			"POST /chunks": "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+		}[target])
+		if target[0] == 'G' {
+			request = append(request, "\r\n"...)
+		}
 		c.Send(string(request))
 		first := c.ReadResponse("GET")
 		if first.Status() != 200 {

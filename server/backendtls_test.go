@@ -3,21 +3,29 @@ package server_test
 import (
 	"crypto/tls"
 	"fmt"
+	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"lb/internal/lbtest"
 )
 
-// TestBackendCertificate: with a tls block, only a backend whose certificate is signed by the CA and made for
-// the name gets requests; another hears nothing of them.
-func TestBackendCertificate(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "backend")
+// backendPair is a certificate for "app.test", in the files path+".pem" and ".key".
+func backendPair(t *testing.T) (path string, pair tls.Certificate) {
+	path = filepath.Join(t.TempDir(), "backend")
 	writeCertificate(t, path, 1, "app.test")
 	pair, err := tls.LoadX509KeyPair(path+".pem", path+".key")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return path, pair
+}
+
+// TestBackendCertificate: with a tls block, only a backend whose certificate is signed by the CA and made for
+// the name gets requests; another hears nothing of them.
+func TestBackendCertificate(t *testing.T) {
+	path, pair := backendPair(t)
 	asked := 0
 	b := lbtest.NewTLSBackend(t, &tls.Config{Certificates: []tls.Certificate{pair}}, func(c *lbtest.Conn) {
 		if head, _ := c.ReadRequest(); head != "" {
@@ -41,5 +49,49 @@ func TestBackendCertificate(t *testing.T) {
 			t.Errorf("%s: %d, want %d; the backend got %d requests", tc.name, r.Status(), tc.status, asked)
 		}
 		lb.stop()
+	}
+}
+
+// TestCloseDelimitedThroughTLS: an answer that only the connection's end delimits is whole if TLS was closed with a
+// word, and cut if the socket alone ended (RFC 9112 section 9.8): then the client's connection ends abnormally.
+func TestCloseDelimitedThroughTLS(t *testing.T) {
+	_, pair := backendPair(t)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, word := range []bool{true, false} {
+			goOn := make(chan struct{})
+			b := lbtest.NewTLSBackend(t, &tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: version}, func(c *lbtest.Conn) {
+				c.ReadRequest()
+				c.Send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+				<-goOn // the head has been passed on
+				c.Send("half")
+				if !word {
+					_ = c.Conn.(*tls.Conn).NetConn().(*net.TCPConn).CloseWrite()
+					c.ReadHead()
+				}
+			})
+			lb := start(t, proxyTo("  tls {\n    verify = false\n  }\n", b.Addr))
+			for minor, whole := range map[string]string{"1": "4\r\nhalf\r\n0\r\n\r\n", "0": "half"} {
+				c := lb.dial()
+				c.Send("GET / HTTP/1." + minor + "\r\nHost: a\r\nConnection: close\r\n\r\n")
+				if head := c.ReadHead(); !strings.HasPrefix(head, "HTTP/1.1 200 ") {
+					t.Fatalf("%q", head)
+				}
+				goOn <- struct{}{}
+				rest, orderly := c.Ended()
+				switch {
+				case word && (rest != whole || !orderly):
+					t.Errorf("TLS %x, HTTP/1.%s, whole: %q, orderly %v", version, minor, rest, orderly)
+				case !word && (orderly || minor == "1" && rest == whole):
+					t.Errorf("TLS %x, HTTP/1.%s, cut: %q was taken for whole", version, minor, rest)
+				}
+			}
+			if !word {
+				lb.wantMetric(`lb_backend_errors_total{pool="app",backend="`+b.Addr+`",reason="reset"}`, "2")
+				lbtest.Eventually(t, "the reason in the log", func() bool {
+					return strings.Count(lb.read("access.log"), "did not finish") == 2
+				})
+			}
+			lb.stop()
+		}
 	}
 }

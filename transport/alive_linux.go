@@ -16,13 +16,11 @@ type liveness struct {
 	result int // of the system call; -errno if it failed
 
 	secure *tls.Conn // nil: plain
-	socket *socket   // under secure
 }
 
 func (l *liveness) init(nc net.Conn) {
 	if secure, ok := nc.(*tls.Conn); ok {
 		l.secure = secure
-		l.socket, _ = secure.NetConn().(*socket)
 		return
 	}
 	if sc, ok := nc.(syscall.Conn); ok {
@@ -38,12 +36,9 @@ func (l *liveness) init(nc net.Conn) {
 func (c *Conn) alive() bool {
 	l := &c.look
 	if l.secure != nil {
-		if l.socket == nil {
-			return true
-		}
-		l.socket.hasty = true
+		c.under.hasty = true
 		n, err := l.secure.Read(l.byte[:])
-		l.socket.hasty = false
+		c.under.hasty = false
 		return n == 0 && err == errQuiet
 	}
 	if l.raw == nil {
@@ -65,22 +60,8 @@ func receive(fd uintptr, p []byte, flags uintptr) int {
 	return int(n)
 }
 
-// socket is what TLS reads from and writes to. While it is hasty, a read takes what is there
-// and fails with errQuiet if that is nothing.
-type socket struct {
-	net.Conn
-	hasty bool // belongs to the reader
-}
-
-// CloseWrite ends the socket's sending half, not that of TLS.
-func (s *socket) CloseWrite() error {
-	if half, ok := s.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
-
-func (s *socket) Read(p []byte) (int, error) {
+// read takes, while the socket is hasty, what is there, and fails with errQuiet if that is nothing.
+func (s *socket) read(p []byte) (int, error) {
 	if !s.hasty || len(p) == 0 {
 		return s.Conn.Read(p)
 	}

@@ -11,13 +11,4 @@ func (l *liveness) init(net.Conn) {}
 
 func (c *Conn) alive() bool { return true }
 
-// socket is what TLS reads from and writes to.
-type socket struct{ net.Conn }
-
-// CloseWrite ends the socket's sending half, not that of TLS.
-func (s *socket) CloseWrite() error {
-	if half, ok := s.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
+func (s *socket) read(p []byte) (int, error) { return s.Conn.Read(p) }

@@ -44,6 +44,7 @@ type Client struct {
 	active atomic.Int64
 	closed atomic.Bool
 	start  time.Time
+	died   atomic.Int64 // since start: when the backend was last found to have ended a kept connection; 0: never
 }
 
 // New returns a client without connections; nothing is dialled before the first Get.
@@ -74,7 +75,12 @@ func (c *Client) Get(ctx context.Context, fresh bool) (*Conn, error) {
 		if conn == nil {
 			break
 		}
-		if c.expired(conn) || !conn.alive() {
+		if c.expired(conn) {
+			conn.nc.Close()
+			continue
+		}
+		if !conn.alive() {
+			c.noteDeath()
 			conn.nc.Close()
 			continue
 		}
@@ -171,6 +177,18 @@ func (c *Client) keep(conn *Conn) {
 func (c *Client) expired(conn *Conn) bool {
 	return c.opt.IdleTimeout > 0 && int64(time.Since(c.start))-conn.idleSince.Load() > int64(c.opt.IdleTimeout)
 }
+
+// wary is how long a backend is remembered for ending a kept connection.
+const wary = time.Minute
+
+// EndsKept reports whether the backend was lately found to have ended a kept connection unannounced, before
+// IdleTimeout and MaxRequests had us end it. A request that cannot be sent twice had better not use one then.
+func (c *Client) EndsKept() bool {
+	at := c.died.Load()
+	return at != 0 && time.Since(c.start)-time.Duration(at) < wary
+}
+
+func (c *Client) noteDeath() { c.died.Store(int64(time.Since(c.start))) }
 
 func count(counter *telemetry.Counter) {
 	if counter != nil {

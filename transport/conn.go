@@ -29,6 +29,7 @@ var (
 type Conn struct {
 	client *Client
 	nc     progress.Conn
+	under  *socket // TLS; nil: there is none
 	look   liveness
 
 	idleSince atomic.Int64 // since the client's start
@@ -36,6 +37,9 @@ type Conn struct {
 	reused    bool
 	sent      bool
 	answered  bool
+	broken    bool  // a write has failed: half a request may be out
+	wrote     int64 // bytes, of all exchanges
+	before    int64 // bytes that the socket had taken before this exchange
 	// interrupted is set by Interrupt and stays: the connection serves no other exchange.
 	interrupted atomic.Bool
 
@@ -62,6 +66,9 @@ const (
 func newConn(c *Client, nc net.Conn) *Conn {
 	conn := &Conn{client: c}
 	conn.nc.Conn = nc
+	if secure, ok := nc.(*tls.Conn); ok {
+		conn.under, _ = secure.NetConn().(*socket)
+	}
 	conn.look.init(nc)
 	return conn
 }
@@ -72,27 +79,53 @@ func (c *Conn) begin(reused bool) {
 	c.uses++
 	c.sent, c.answered, c.clean = false, false, false
 	c.framing, c.left = noBody, 0
+	c.before = c.taken()
+}
+
+// taken returns how many bytes the socket has taken so far.
+func (c *Conn) taken() int64 {
+	if c.under != nil {
+		return c.under.written.Load()
+	}
+	return c.wrote
 }
 
 // Reused reports whether the connection has served an exchange before this one.
 func (c *Conn) Reused() bool { return c.reused }
 
-// Answered reports whether a byte of a response has come in this exchange.
+// Answered reports whether a byte of a response, other than 100 (Continue), has come in this exchange.
 func (c *Conn) Answered() bool { return c.answered }
 
 // Write sends part of a request. Each write must make progress within the Idle timeout.
 // Every error is an *Error of phase Write.
 func (c *Conn) Write(p []byte) (int, error) {
 	written, err := c.nc.WriteParts(p, nil, c.client.opt.Idle)
-	n := int(written)
-	if n > 0 {
-		c.sent = true
-	}
+	c.noteWritten(written)
 	if err != nil {
-		sent := c.sent || !nothingSent(err, written)
-		return n, &Error{Phase: Write, Cause: causeOf(err), Sent: sent, Reused: c.reused, Err: err}
+		return int(written), c.writeFailed(err)
 	}
-	return n, nil
+	return int(written), nil
+}
+
+func (c *Conn) noteWritten(n int64) {
+	c.wrote += n
+	c.sent = c.sent || n > 0
+}
+
+// writeFailed makes the error of a write. That nothing was sent is certain if the system refused to take the
+// first byte because the peer had ended the connection before.
+func (c *Conn) writeFailed(err error) *Error {
+	c.broken = true
+	sent := c.sent || c.taken() > c.before || !refused(err)
+	return c.noteDeath(&Error{Phase: Write, Cause: causeOf(err), Sent: sent, Reused: c.reused, Err: err})
+}
+
+// noteDeath has the client remember a kept connection that the backend ended.
+func (c *Conn) noteDeath(e *Error) *Error {
+	if e.Died() && !c.interrupted.Load() {
+		c.client.noteDeath()
+	}
+	return e
 }
 
 // Ask sends a whole request and reads the head of the first response to it, as Write and ReadHead
@@ -102,14 +135,13 @@ func (c *Conn) Ask(request []byte, head bool) (sendErr, err error) {
 	c.takeBuffer()
 	c.renewRead(c.client.opt.Response)
 	written, n, err := c.nc.Ask(request, *c.buf, c.client.opt.Idle)
-	c.sent = c.sent || written > 0
+	c.noteWritten(written)
 	c.w = n
 	switch {
 	case written < int64(len(request)):
-		sent := c.sent || !nothingSent(err, written)
-		sendErr = &Error{Phase: Write, Cause: causeOf(err), Sent: sent, Reused: c.reused, Err: err}
+		sendErr = c.writeFailed(err)
 	case err != nil:
-		return nil, c.fail(Head, causeOf(err), unexpectedEOF(err))
+		return nil, c.headFailed(err)
 	}
 	if c.answered = n > 0; !c.answered && sendErr == nil {
 		c.renewRead(c.client.opt.Response) // the request took its time
@@ -179,7 +211,7 @@ func (c *Conn) readHead(head bool) error {
 		if n > 0 {
 			c.answered = true
 		} else if err != nil {
-			return c.fail(Head, causeOf(err), unexpectedEOF(err))
+			return c.headFailed(err)
 		}
 	}
 }
@@ -251,6 +283,9 @@ func (c *Conn) frame(head bool) error {
 	}
 	if c.framing == noBody || c.framing == byLength && c.left == 0 {
 		c.clean = h.Status >= 200
+	}
+	if h.Status == 100 {
+		c.answered = c.r < c.w // it asks for the rest of the request, and answers nothing
 	}
 	return nil
 }
@@ -325,7 +360,7 @@ func (c *Conn) fill() error {
 	if n > 0 || err == nil {
 		return nil
 	}
-	if err == io.EOF && c.framing == byClose {
+	if err == io.EOF && c.framing == byClose && (c.under == nil || !c.under.ended) {
 		c.clean = true
 		return nil
 	}
@@ -343,6 +378,13 @@ func (c *Conn) Trailer() []byte {
 	return c.chunks.Trailer()
 }
 
+// headFailed makes the error of a read that wanted a head.
+func (c *Conn) headFailed(err error) *Error {
+	e := c.fail(Head, causeOf(err), unexpectedEOF(err))
+	e.Sent = c.answered || err != io.EOF || !c.unheard()
+	return c.noteDeath(e)
+}
+
 func (c *Conn) fail(phase Phase, cause Cause, err error) *Error {
 	return &Error{Phase: phase, Cause: cause, Sent: true, Answered: c.answered, Reused: c.reused, Err: err}
 }
@@ -353,7 +395,7 @@ func (c *Conn) fail(phase Phase, cause Cause, err error) *Error {
 func (c *Conn) Done(complete bool) {
 	client := c.client
 	client.active.Add(-1)
-	fit := complete && c.clean && !c.Head.Close && c.r == c.w && !c.interrupted.Load() &&
+	fit := complete && c.clean && !c.broken && !c.Head.Close && c.r == c.w && !c.interrupted.Load() &&
 		(client.opt.MaxRequests == 0 || c.uses < client.opt.MaxRequests)
 	c.release()
 	if fit {

@@ -40,9 +40,9 @@ const (
 type Error struct {
 	Phase Phase
 	Cause Cause
-	// Sent says that bytes of the request may have reached the backend.
+	// Sent says that bytes of the request may have reached the backend; without it that is certain not to be so.
 	Sent bool
-	// Answered says that at least one byte of a response came.
+	// Answered says that at least one byte of a response, other than 100 (Continue), came.
 	Answered bool
 	// Reused says that the connection had served a request before.
 	Reused bool
@@ -52,6 +52,12 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("cannot %s: %v", e.Phase, e.Err) }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Died reports whether a kept connection ended before there was a whole head of a response, be it that the
+// backend had closed it before the request came or that it closed it then.
+func (e *Error) Died() bool {
+	return e.Reused && e.Cause == Reset && (e.Phase == Write || e.Phase == Head)
+}
 
 // The reasons why a response is refused beside those of package wire.
 var (
@@ -68,10 +74,9 @@ func causeOf(err error) Cause {
 	return Reset
 }
 
-// nothingSent reports whether the kernel refused a write because the peer had ended the
-// connection before: then no byte of the request was taken.
-func nothingSent(err error, written int64) bool {
-	return written == 0 && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed))
+// refused reports whether a write failed because the peer had ended the connection.
+func refused(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
 }
 
 // unexpectedEOF gives the end of a connection in the middle of a message its name.

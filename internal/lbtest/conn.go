@@ -101,6 +101,9 @@ func (c *Conn) ReadRequest() (head, body string) {
 	return head, body
 }
 
+// ReadBody returns the body of the request with that head, without chunk framing.
+func (c *Conn) ReadBody(head string) (string, error) { return c.readBody(head, false) }
+
 // Response is an answer as it came.
 type Response struct {
 	Head string // the exact bytes, blank line included

@@ -1,0 +1,19 @@
+package pool
+
+import "slices"
+
+// ReportDeath counts that a kept connection ended under a request. That is no failure in a row, as a Report of
+// Reset would be: the backend may only have thought the connection idle.
+func (b *Backend) ReportDeath() {
+	if c := b.Metrics.errors[Reset]; c != nil {
+		c.Inc()
+	}
+	b.failed.Add(1)
+}
+
+// Others reports whether a backend that is not in tried can be used, be it full at the moment.
+func (p *Pool) Others(tried []*Backend) bool {
+	untried := func(b *Backend) bool { return !contains(tried, b) }
+	s := p.snapshot.Load()
+	return slices.ContainsFunc(s.usable, untried) || slices.ContainsFunc(s.spare, untried)
+}

@@ -1,0 +1,180 @@
+package server_test
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"lb/internal/lbtest"
+)
+
+const (
+	aGet   = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+	aPut   = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+	aPost  = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+	aKeyed = "POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: 1\r\nContent-Length: 4\r\n\r\nbody"
+)
+
+// mortal is a backend that answers the first request of a connection, reads the second, and ends it with last words.
+type mortal struct {
+	*lbtest.Backend
+	asked atomic.Int64 // whole requests
+}
+
+func newMortal(t *testing.T, lastWords string) *mortal {
+	m := &mortal{}
+	m.Backend = lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		for i := range 2 {
+			if head, _ := c.ReadRequest(); head == "" {
+				return
+			}
+			m.asked.Add(1)
+			if i == 0 {
+				c.Send(lbtest.OK("first"))
+			} else {
+				c.Send(lastWords)
+			}
+		}
+	})
+	return m
+}
+
+// TestDeathUnderRequest: a kept connection that ends when the backend has read the request is the end of a request that
+// was sent: what may be repeated goes once to another backend, on a new connection, if retries are wanted at all.
+func TestDeathUnderRequest(t *testing.T) {
+	for _, tc := range []struct {
+		name, request, lastWords, pool string
+		status                         int
+		dying, good                    int64 // requests that came, the one before included
+		retries                        string
+	}{
+		{"GET", aGet, "", "", 200, 2, 1, "1"},
+		{"PUT", aPut, "", "", 200, 2, 1, "1"},
+		{"POST", aPost, "", "", 502, 2, 0, "0"},
+		{"POST with a key", aKeyed, "", "", 200, 2, 1, "1"},
+		{"no budget is needed", aGet, "", "  retry {\n    budget = 0\n  }\n", 200, 2, 1, "1"},
+		{"no attempts", aGet, "", "  retry {\n    attempts = 0\n  }\n", 502, 2, 0, "0"},
+		{"not on reset", aGet, "", "  retry {\n    on = [\"connect\"]\n  }\n", 502, 2, 0, "0"},
+		{"half a head", aGet, "HTTP/1.1 200 OK\r\nConte", "", 200, 2, 1, "1"},
+		{"a byte of a head", aPut, "H", "", 200, 2, 1, "1"},
+		{"half a head, POST", aPost, "HTTP/1.1 200 OK\r\nConte", "", 502, 2, 0, "0"},
+		{"the client has heard of it", aGet, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 2", "", 103, 2, 0, "0"},
+		{"no HTTP", aGet, "hello\r\n", "", 502, 2, 0, "0"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dying, good := newMortal(t, tc.lastWords), newMortal(t, "")
+			lb := start(t, proxyTo("  balance = \"first\"\n"+tc.pool, dying.Addr, good.Addr))
+			if r := lb.get("/"); r.Body != "first" {
+				t.Fatalf("%q", r.Head)
+			}
+			c := lb.dial()
+			c.Send(tc.request)
+			r := c.ReadResponse("GET")
+			if r.Status() != tc.status {
+				t.Errorf("%d %q, want %d", r.Status(), r.Body, tc.status)
+			}
+			if dying.asked.Load() != tc.dying || good.asked.Load() != tc.good {
+				t.Errorf("the dying backend was asked %d times, want %d; the good one %d, want %d",
+					dying.asked.Load(), tc.dying, good.asked.Load(), tc.good)
+			}
+			if tc.name != "no HTTP" {
+				lb.wantMetric(`lb_backend_errors_total{pool="app",backend="`+dying.Addr+`",reason="reset"}`, "1")
+			}
+			lb.wantMetric(`lb_retries_total{pool="app",reason="reset"}`, tc.retries)
+			lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+dying.Addr+`"}`, "0")
+		})
+	}
+}
+
+// TestDeathsDoNotEject: backends are not ejected for kept connections that die; and where there is one backend, or the
+// client has its own, the request goes back there.
+func TestDeathsDoNotEject(t *testing.T) {
+	for name, more := range map[string]string{"alone": "", "sticky": "  sticky {\n    cookie = \"lb\"\n    secret = \"0123456789abcdef0123456789abcdef\"\n  }\n"} {
+		t.Run(name, func(t *testing.T) {
+			dying, other := newMortal(t, ""), newMortal(t, "")
+			backends := []string{dying.Addr}
+			if name == "sticky" {
+				backends = append(backends, other.Addr)
+			}
+			lb := start(t, proxyTo("  balance = \"first\"\n  eject {\n    failures = 2\n  }\n"+more, backends...))
+			first := lb.get("/")
+			cookie, _, _ := strings.Cut(first.Field("Set-Cookie"), ";")
+			c := lb.dial()
+			for i := range 10 {
+				c.Send("GET / HTTP/1.1\r\nHost: a\r\nCookie: " + cookie + "\r\n\r\n")
+				if r := c.ReadResponse("GET"); r.Status() != 200 {
+					t.Fatalf("request %d: %d", i, r.Status())
+				}
+			}
+			lb.wantMetric(`lb_retries_total{pool="app",reason="reset"}`, "10")
+			lb.wantMetric(`lb_backend_ejections_total{pool="app",backend="`+dying.Addr+`"}`, "0")
+			if n := dying.asked.Load(); n != 21 || other.asked.Load() != 0 {
+				t.Errorf("asked %d times, the other %d", n, other.asked.Load())
+			}
+		})
+	}
+}
+
+// TestCutHeadOnNewConnection: a backend that ends a new connection in the middle of a head has begun to answer, and is not
+// asked again.
+func TestCutHeadOnNewConnection(t *testing.T) {
+	var asked atomic.Int64
+	script := func(c *lbtest.Conn) {
+		c.ReadRequest()
+		asked.Add(1)
+		c.Send("HTTP/1.1 200 OK\r\nConte")
+	}
+	lb := start(t, proxyTo("", lbtest.NewBackend(t, script).Addr, lbtest.NewBackend(t, script).Addr))
+	if r := lb.get("/"); r.Status() != 502 || asked.Load() != 1 {
+		t.Errorf("%d after %d attempts", r.Status(), asked.Load())
+	}
+}
+
+// TestWaryPosts: what cannot be repeated does not use the kept connections of a backend that was found to end them
+// unannounced; what can goes on to.
+func TestWaryPosts(t *testing.T) {
+	for name, announced := range map[string]string{"unannounced": "", "announced": "Connection: close\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+				for {
+					head, _ := c.ReadRequest()
+					if head == "" {
+						return
+					}
+					if strings.HasPrefix(head, "GET /end ") {
+						c.Send("HTTP/1.1 200 OK\r\n" + announced + "Content-Length: 0\r\n\r\n")
+						return
+					}
+					c.Send(lbtest.OK("x"))
+				}
+			})
+			lb := start(t, proxyTo("", b.Addr))
+			c := lb.dial()
+			ask := func(request string, opens int64) {
+				t.Helper()
+				before := b.Conns.Load()
+				c.Send(request)
+				if r := c.ReadResponse("GET"); r.Status() != 200 {
+					t.Fatalf("%.10q: %d", request, r.Status())
+				}
+				if n := b.Conns.Load() - before; n != opens {
+					t.Errorf("%.10q: %d new connections, want %d", request, n, opens)
+				}
+			}
+			ask(aPost, 1)
+			ask(aPost, 0)
+			ask("GET /end HTTP/1.1\r\nHost: a\r\n\r\n", 0)
+			b.Rest(t)
+			ask(aGet, 1)
+			ask(aGet, 0)
+			wary := map[string]int64{"unannounced": 1, "announced": 0}[name]
+			for range 3 {
+				ask(aPost, wary)
+				ask(aKeyed, 0)
+				ask(aPut, 0)
+			}
+			lb.wantMetric(`lb_requests_total{site="s",code="200"}`, fmt.Sprint(14))
+		})
+	}
+}
