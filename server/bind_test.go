@@ -14,7 +14,8 @@ import (
 func TestBindErrorSaysWhereAndWho(t *testing.T) {
 	occupied := lbtest.NewBackend(t, func(*lbtest.Conn) {})
 	b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x")))
-	own, admin := deadAddress(t), deadAddress(t)
+	free := freeAddresses(t, 2)
+	own, admin := free[0], free[1]
 	_, port, _ := strings.Cut(own, ":")
 	_, adminPort, _ := strings.Cut(admin, ":")
 	site := proxyTo("", b.Addr)

@@ -126,7 +126,7 @@ func TestReloadMovesListenersAndPools(t *testing.T) {
 	if r := lb.get("/"); r.Body != "a" {
 		t.Fatalf("before: %q", r.Body)
 	}
-	second := deadAddress(t)
+	second := freeAddresses(t, 1)[0]
 	text := "listen \"" + second + "\" {}\n" + strings.ReplaceAll(proxyTo("", b.Addr), "\"app\"", "\"web\"")
 	if err := lb.reload(text); err != nil {
 		t.Fatal(err)

@@ -178,19 +178,12 @@ func backups(text string, addresses ...string) string {
 	return text
 }
 
-// gone returns the address of a backend that has died.
-func gone(t testing.TB) string {
-	b := lbtest.NewBackend(t, func(*lbtest.Conn) {})
-	b.Kill()
-	return b.Addr
-}
-
 // TestRetryOnABackup: when the only primary fails, by whatever kind of failure, the backup answers.
 func TestRetryOnABackup(t *testing.T) {
 	const get, post = "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
 	backup, _ := named(t, 1)
 	for what, primary := range map[string]string{
-		"refuses": gone(t),
+		"refuses": deadAddress(t),
 		"resets":  lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.Reset() }).Addr,
 		"is busy": lbtest.NewBackend(t, lbtest.Answer("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")).Addr,
 	} {
@@ -214,7 +207,7 @@ func TestRetryOnABackup(t *testing.T) {
 // TestTwoDeadPrimaries: with nothing but the defaults a backup saves every request from two primaries that died.
 func TestTwoDeadPrimaries(t *testing.T) {
 	backup, _ := named(t, 1)
-	lb := start(t, backups(proxyTo("", gone(t), gone(t), backup[0]), backup[0]))
+	lb := start(t, backups(proxyTo("", deadAddress(t), deadAddress(t), backup[0]), backup[0]))
 	for i := range 60 {
 		if r := lb.get("/"); r.Status() != 200 {
 			t.Fatalf("request %d: %d %q", i, r.Status(), r.Body)

@@ -151,7 +151,7 @@ func TestMaintenanceSwitch(t *testing.T) {
 }
 
 func TestBackendComesBack(t *testing.T) {
-	address := deadAddress(t)
+	address := freeAddresses(t, 1)[0]
 	lb := start(t, proxyTo("  health {\n    interval = \"20ms\"\n    fast_interval = \"10ms\"\n    timeout = \"1s\"\n  }\n", address))
 	lb.wantMetric(`lb_backend_up{pool="app",backend="`+address+`"}`, "0")
 	if r := lb.get("/"); r.Status() != 503 {
