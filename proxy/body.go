@@ -6,10 +6,8 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"sync"
 	"time"
 
-	"lb/internal/poison"
 	"lb/internal/wire"
 )
 
@@ -37,14 +35,6 @@ var (
 	errBodyMalformed = errors.New("the request body is malformed or ends early")
 	errBodyShort     = errors.New("the client went away in the middle of its request body")
 )
-
-var bodyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
-
-// giveBack returns a buffer to its pool; nothing may read from it any more.
-func giveBack(pool *sync.Pool, buf *[]byte) {
-	poison.Fill(*buf)
-	pool.Put(buf)
-}
 
 // promptly is how long, from a request's beginning, its body is waited for, so that it can be kept whole. One that
 // takes longer is streamed: the backend may want to answer before its end.
@@ -104,26 +94,28 @@ func (x *Exchange) collect(stream io.Reader) error {
 	return nil
 }
 
-// room returns where more of the body can be kept; nil if no more may be.
+// room returns where more of the body can be kept; nothing if no more may be. What is announced is no reason to make
+// room for it before it comes.
 func (b *requestBody) room() []byte {
 	if b.buf == nil {
-		b.buf = bodyBuffers.Get().(*[]byte)
+		b.buf = newBuffer()
 		b.kept = (*b.buf)[:0]
 	}
-	most := b.limit
+	most := int(b.limit)
 	if b.length >= 0 {
-		most = b.length
+		most = int(b.length)
 	}
-	if len(b.kept) == cap(b.kept) || int64(cap(b.kept)) < b.length {
-		size := min(max(2*int64(cap(b.kept)), b.length), most)
-		if size <= int64(len(b.kept)) {
-			return nil
+	if n := len(b.kept); n == cap(b.kept) && n < most {
+		if n < largeBuffer {
+			b.buf = enlarge(b.buf)
+		} else {
+			larger := make([]byte, min(2*n, most))
+			copy(larger, b.kept)
+			*b.buf = larger
 		}
-		larger := make([]byte, size)
-		b.kept = larger[:copy(larger, b.kept)]
-		*b.buf = larger
+		b.kept = (*b.buf)[:n]
 	}
-	return b.kept[len(b.kept):min(int64(cap(b.kept)), most)]
+	return b.kept[len(b.kept):min(cap(b.kept), most)]
 }
 
 // keep takes note of the next piece of a body that is streamed.
@@ -167,8 +159,8 @@ func (f *Forward) regain(x *Exchange) bool {
 
 // releaseBody gives back what the body was kept in.
 func (x *Exchange) releaseBody() {
-	if buf := x.body.buf; buf != nil && cap(*buf) <= keepBuffer {
-		giveBack(&bodyBuffers, buf)
+	if x.body.buf != nil {
+		giveBack(x.body.buf)
 	}
 	x.body = requestBody{}
 }

@@ -75,19 +75,10 @@ func (t *tunnel) relay(client, backend Stream, unread []byte) {
 
 func (t *tunnel) touch() { t.moved.Store(time.Now().UnixNano()) }
 
-// small and large are the buffers of a lane that trickles, as most do, and of one that flows.
-const (
-	smallLane = 4 << 10
-	largeLane = 32 << 10
-)
-
-var smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallLane); return &b }}
-
 // copy relays one lane to its end.
 func (t *tunnel) copy(l *lane) {
-	pool := &smallBuffers
-	buf := pool.Get().(*[]byte)
-	defer func() { giveBack(pool, buf) }()
+	buf := newBuffer()
+	defer func() { giveBack(buf) }()
 	t.renew(l)
 	for {
 		n, err := l.src.Read(*buf)
@@ -97,10 +88,8 @@ func (t *tunnel) copy(l *lane) {
 				return
 			}
 			t.renew(l)
-			if n == len(*buf) && n < largeLane {
-				giveBack(pool, buf)
-				pool = &bodyBuffers
-				buf = pool.Get().(*[]byte)
+			if n == smallBuffer && len(*buf) == smallBuffer {
+				buf = enlarge(buf)
 			}
 		}
 		switch {

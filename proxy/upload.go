@@ -39,8 +39,8 @@ func (x *Exchange) startUpload(conn *transport.Conn) *upload {
 // run copies the body behind what of it is kept, which has been sent; its error is the client's. When the backend takes
 // no more, the answer that it may have sent decides, so that is no error.
 func (up *upload) run(stream io.Reader, body *requestBody) error {
-	buf := bodyBuffers.Get().(*[]byte)
-	defer giveBack(&bodyBuffers, buf)
+	buf := newBuffer()
+	defer func() { giveBack(buf) }()
 	const room = 10 // for a chunk's size line before the bytes and the line end behind
 	length, sent := body.length, int64(len(body.kept))
 	for length != sent {
@@ -57,6 +57,9 @@ func (up *upload) run(stream io.Reader, body *requestBody) error {
 			}
 			sent += int64(n)
 			up.progress.Store(time.Now().UnixNano())
+			if n == smallBuffer-room-2 && len(*buf) == smallBuffer {
+				buf = enlarge(buf)
+			}
 		}
 		if err == io.EOF {
 			break
