@@ -39,6 +39,7 @@ func (r *rounds) run(f *Front) {
 	var watches sync.WaitGroup
 	defer watches.Wait()
 	var slow []*Conn
+	even := false
 	for {
 		r.awake.Store(true)
 		tick := time.NewTicker(vigilAfter)
@@ -55,7 +56,12 @@ func (r *rounds) run(f *Front) {
 			} else {
 				empty++
 			}
+			even = !even
 			for _, c := range slow {
+				if c.body.pending() && !(even && c.hungUp()) {
+					c.vigil.lookAgain()
+					continue
+				}
 				watches.Go(c.watch)
 			}
 			clear(slow)

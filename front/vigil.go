@@ -97,8 +97,18 @@ func (c *Conn) watch() {
 		v.gone()
 		v.gone = nil
 	case pending:
-		v.state.CompareAndSwap(vigilWatched, vigilSeen) // look again at the next round
+		v.lookAgain()
 	}
+}
+
+// lookAgain has a connection looked at in the next round.
+func (v *vigil) lookAgain() { v.state.CompareAndSwap(vigilWatched, vigilSeen) }
+
+// hungUp reports whether the client has at least ended its stream, or the connection is ours no more. It does not
+// wait: while a body is pending, thousands may be asked in each round.
+func (c *Conn) hungUp() bool {
+	ended, broken := c.raw.Hangup()
+	return ended || broken
 }
 
 // leftByNow is clientLeft for a client whose body has not been received whole. Who reads that sees the client leave, but
