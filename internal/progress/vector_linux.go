@@ -25,7 +25,7 @@ const (
 	// FirstUnsent is how many bytes beyond what is on its way the kernel is to take for a client at first
 	// (TCP_NOTSENT_LOWAT, set on the listening socket). By itself it takes megabytes, and some hundred clients that
 	// do not read would leave no memory for the sockets of the others.
-	FirstUnsent = 128 << 10
+	FirstUnsent = 32 << 10
 	// laterUnsent is the same for one that has been seen to read: more than a socket holds.
 	laterUnsent = 64 << 20
 	// promptly is how soon a client has to make room to be one of those.
