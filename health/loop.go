@@ -221,10 +221,10 @@ func (l *loop) wait(ctx context.Context, start time.Time, timer *time.Timer) boo
 }
 
 // due returns the time of the next probe. To wake a process that sleeps costs more than a probe does, so that loops
-// wake together: at the fortieths of an interval, each 50 ms at 2 s.
+// wake together: at the twentieths of an interval, each 100 ms at 2 s.
 func (l *loop) due(start time.Time) time.Time {
 	delay := l.delay()
-	slot := max(delay/40, 1)
+	slot := max(delay/20, 1)
 	jitter := time.Duration(float64(delay) * l.settings.Jitter * (2*l.checker.random() - 1))
 	due := start.Add(delay + jitter + slot/2)
 	return due.Add(-time.Duration(due.UnixNano() % int64(slot)))
