@@ -90,10 +90,13 @@ func readListener(b *block, anyTrusted bool) Listener {
 // addresses of the machine, IPv4 and IPv6, as an empty host does and 0.0.0.0 and [::] too. Port 0 is a new socket each
 // time.
 func sameSocket(a, b string) bool {
+	if strings.HasPrefix(a, "unix:") || strings.HasPrefix(b, "unix:") {
+		return filepath.Clean(a) == filepath.Clean(b)
+	}
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
 	if errA != nil || errB != nil {
-		return filepath.Clean(a) == filepath.Clean(b)
+		return a == b
 	}
 	numberA, _ := strconv.ParseUint(portA, 10, 16)
 	numberB, _ := strconv.ParseUint(portB, 10, 16)

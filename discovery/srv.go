@@ -141,6 +141,9 @@ func (q *inquiry) target(ctx context.Context, full string) family {
 			return family{err: f.err}
 		}
 	}
+	if len(whole.addresses) == 0 {
+		whole.ttl = 0 // it may come at any time, and the pace decides when to ask
+	}
 	return whole
 }
 

@@ -22,6 +22,8 @@ const (
 	// inVainAtMost is one in how many requests may be retried in vain without harm to what is saved: there are
 	// requests that no backend can answer.
 	inVainAtMost = 50
+	// excuses is how many of those may come at once.
+	excuses = 2
 )
 
 // budget limits retries to a share of the requests. Requests do not touch it: they are counted
@@ -33,7 +35,7 @@ const (
 type budget struct {
 	tokens   atomic.Int64
 	fresh    atomic.Int64  // of the tokens, what comes in in refillEvery: not yet saved
-	between  atomic.Uint64 // requests since the last one that was retried in vain, as far as refill has seen them
+	between  atomic.Uint64 // requests, as far as refill has seen them, less inVainAtMost for each retried in vain
 	mu       sync.Mutex    // tried, never waited for
 	refilled time.Time
 }
@@ -62,7 +64,7 @@ func (p *Pool) AllowRetry() bool {
 // RetriesFailed tells that a request failed after so many retries.
 func (p *Pool) RetriesFailed(retries int) {
 	g := &p.budget
-	if retries <= 0 || g.between.Swap(0) >= inVainAtMost {
+	if retries <= 0 || g.excuse() {
 		return
 	}
 	for {
@@ -70,6 +72,19 @@ func (p *Pool) RetriesFailed(retries int) {
 		saved := n - g.fresh.Load()
 		if saved <= 0 || g.tokens.CompareAndSwap(n, n-saved+saved>>retries) {
 			return
+		}
+	}
+}
+
+// excuse reports whether enough requests came for one to be retried in vain without harm.
+func (g *budget) excuse() bool {
+	for {
+		n := g.between.Load()
+		if n < inVainAtMost {
+			return false
+		}
+		if g.between.CompareAndSwap(n, n-inVainAtMost) {
+			return true
 		}
 	}
 }
@@ -91,7 +106,8 @@ func (g *budget) refill(s *snapshot, now time.Time) {
 		requests += asked - b.budgeted
 		b.budgeted = asked
 	}
-	g.between.Add(requests)
+	// Who adds to it is alone here; who takes from it meanwhile is given it back at worst.
+	g.between.Store(min(g.between.Load()+requests, excuses*inVainAtMost))
 	deposit := max(s.retryBudget*float64(requests), retryFloor*elapsed.Seconds()) * token
 	g.fresh.Store(int64(deposit * refillEvery.Seconds() / elapsed.Seconds()))
 	// The deposit came in evenly over the time elapsed and decayed meanwhile.

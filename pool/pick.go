@@ -122,6 +122,7 @@ func (p *Pool) TryPick(key uint64, tried []*Backend) *Backend {
 			return nil
 		}
 		b, _ := pickUntried(s.spare, s.spares, key, tried, false) // which those who wait for their first try may not have
+		p.serveQueue()                                            // it may have held a tried one while somebody looked for room
 		return b
 	}
 	b := s.pick(key, tried)

@@ -77,7 +77,7 @@ func (p *Pool) wait(ctx context.Context, s *snapshot, w *waiter) (*Backend, erro
 	defer func() { p.metrics.queueWait.Observe(time.Since(started)) }()
 	// Room may have come up before the queue was entered; from here on Release sees the waiter.
 	p.serveQueue()
-	if s.trials {
+	if p.snapshot.Load().trials { // it may be another by now
 		p.outbox.nudge() // to be let through one by one: see renewTrials
 	}
 
