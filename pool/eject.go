@@ -84,6 +84,14 @@ func (b *Backend) endEjection(s *state) {
 	b.inARow.Store(0)
 }
 
+// HeadArrived tells that the head of an answer has come which is no failure. That is enough to end a trial: the rest of
+// an event stream or of an upgraded connection may take hours.
+func (b *Backend) HeadArrived() {
+	if b.limit.Load() == onTrial {
+		b.pool.endTrial(b)
+	}
+}
+
 // endTrial takes a backend back whose trial request succeeded.
 func (p *Pool) endTrial(b *Backend) {
 	if b.state.Load().passive != PassiveTrial {

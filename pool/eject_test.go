@@ -174,6 +174,33 @@ func TestTrialKeepsMaxConns(t *testing.T) {
 	})
 }
 
+// TestTrialEndsWithTheHead: a trial request whose answer goes on and on has succeeded when that begins.
+func TestTrialEndsWithTheHead(t *testing.T) {
+	running(t, ejecting, func(t *testing.T, p *Pool) {
+		a := p.Backend("a")
+		fail(a, 3)
+		a.HeadArrived() // late, of a request from before
+		expectPassive(t, a, PassiveEject)
+		time.Sleep(ejecting.Eject.Duration)
+		synctest.Wait()
+		expectPassive(t, a, PassiveTrial)
+		if !a.Reserve() || a.Reserve() {
+			t.Fatal("not one request at a time")
+		}
+		a.HeadArrived()
+		expectPassive(t, a, PassiveOK)
+		if !a.Reserve() {
+			t.Error("no second request while the first goes on")
+		}
+		a.Report(Success)
+		a.Release()
+		a.Release()
+		if n := a.InFlight(); n != 0 {
+			t.Errorf("%d in flight", n)
+		}
+	})
+}
+
 func TestNoEjectionAnyMore(t *testing.T) {
 	o := ejecting
 	p := New(o)

@@ -162,6 +162,8 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	}
 	if failure {
 		f.Pool.RetriesFailed(x.tries - 1)
+	} else {
+		b.HeadArrived()
 	}
 	x.Extra = f.Sticky.appendCookie(x.Extra, x, b)
 	var outcome pool.Outcome
