@@ -56,12 +56,7 @@ func (s *Server) bindAdmin(address string) (net.Listener, error) {
 			return nil, err
 		}
 		defer file.Close()
-		front.LeaveFile(s.admin.listener)
-		ln, err := net.FileListener(file)
-		if u, ok := ln.(*net.UnixListener); ok {
-			u.SetUnlinkOnClose(true) // the file is this one's now
-		}
-		return ln, err
+		return net.FileListener(file) // whose close leaves the file of a Unix socket: see startAdmin
 	}
 	if ln, err := s.taken.takeAdmin(address); ln != nil || err != nil {
 		return ln, err
@@ -75,6 +70,12 @@ func (s *Server) bindAdmin(address string) (net.Listener, error) {
 // startAdmin serves the generation's admin listener and ends the one before, if it is another.
 func (s *Server) startAdmin(g *generation) {
 	if s.admin != nil && s.admin != g.admin {
+		if g.admin != nil && g.admin.config.Listen == s.admin.config.Listen {
+			front.LeaveFile(s.admin.listener)
+			if u, ok := g.admin.listener.(*net.UnixListener); ok {
+				u.SetUnlinkOnClose(true) // the file is this one's now
+			}
+		}
 		s.admin.stop()
 	}
 	s.admin = g.admin

@@ -65,3 +65,37 @@ func TestSocketFileGoesWithItsListener(t *testing.T) {
 		}
 	}
 }
+
+// TestAdminSocketOutlivesReloads: one that fails, and one that changes the token, leave the admin listener's file where
+// it is.
+func TestAdminSocketOutlivesReloads(t *testing.T) {
+	occupied := lbtest.NewBackend(t, func(*lbtest.Conn) {})
+	site := proxyTo("", lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x"))).Addr)
+	text := func(token, more string) string {
+		return "listen \"127.0.0.1:0\" {}\n" + more + "admin {\n  listen = \"unix:$DIR/admin.sock\"\n  token = \"" + token + "\"\n}\n" + site
+	}
+	lb := start(t, text("one", ""))
+	reachable := func(when string) {
+		t.Helper()
+		c := lb.dialUnix("admin.sock")
+		c.Send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if r := c.ReadResponse("GET"); r.Status() != 200 {
+			t.Errorf("%s: %d %q", when, r.Status(), r.Body)
+		}
+	}
+	reachable("at first")
+	if err := lb.reload(text("two", "listen \""+occupied.Addr+"\" {}\n")); err == nil {
+		t.Error("an occupied port was accepted")
+	}
+	reachable("after a reload that failed")
+	for _, token := range []string{"two", "three"} {
+		if err := lb.reload(text(token, "")); err != nil {
+			t.Fatal(err)
+		}
+		reachable("with the token " + token)
+	}
+	lb.stop()
+	if _, err := os.Lstat(filepath.Join(lb.dir, "admin.sock")); !os.IsNotExist(err) {
+		t.Errorf("after the stop the file is still there: %v", err)
+	}
+}
