@@ -151,7 +151,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	status := conn.Head.Status
 	b.Metrics.Requests.Inc(status)
 	failure := isFailure(status)
-	if failure && f.Retry.onStatus(status) && x.idempotent() && x.tries <= f.Retry.Attempts && f.repeatable(x, up) {
+	if failure && f.Retry.onStatus(status) && x.idempotent() && !x.informed && x.tries <= f.Retry.Attempts && f.repeatable(x, up) {
 		if next := f.another(x); next != nil {
 			b.Report(pool.Status)
 			f.Pool.Metrics().Retried(pool.Status, status)
@@ -184,7 +184,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 
 // repeatable reports whether there is a whole request to be sent again.
 func (f *Forward) repeatable(x *Exchange, up *upload) bool {
-	if !up.ended() {
+	if !up.sentWhole(x) {
 		return false
 	}
 	up.stop(x)
@@ -225,9 +225,18 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		b.Report(outcome)
 	}
 	again := outcome != pool.Aborted && x.tries <= f.Retry.Attempts && f.Retry.onOutcome(outcome) && x.mayResend(err)
-	if again && death && f.staysWith(x, b) {
+	if again && death {
+		// It needs no budget: a request meets one at most, and each needs a connection on which another request was
+		// answered, so that the attempts are never more than twice the answers. Nor does it wait while b has room.
+		next := b
+		if !f.staysWith(x, b) {
+			if other := f.Pool.TryPick(x.key, x.tried); other != nil {
+				b.Release()
+				next = other
+			}
+		}
 		f.Pool.Metrics().Retried(outcome, 0)
-		return b
+		return next
 	}
 	b.Release() // before the wait for another, which may be for the same one
 	switch {
@@ -238,9 +247,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		x.refuseBody(x.body.err)
 		return nil
 	}
-	// A death needs no budget: a request meets one at most, and each needs a connection on which another request was
-	// answered, so that the attempts are never more than twice the answers.
-	if again && (death || f.Pool.AllowRetry()) {
+	if again && f.Pool.AllowRetry() {
 		next, pickErr := f.Pool.Pick(x.departure, x.key, x.tried)
 		if pickErr == nil {
 			f.Pool.Metrics().Retried(outcome, 0)

@@ -47,7 +47,7 @@ func (up *upload) run(stream io.Reader, body *requestBody) error {
 		n, err := stream.Read((*buf)[room : len(*buf)-2])
 		if n > 0 {
 			body.keep((*buf)[room : room+n])
-			body.whole = !body.passed && int64(len(body.kept)) == length
+			body.whole = !body.passed && (int64(len(body.kept)) == length || length < 0 && !up.client.BodyPending())
 			piece := (*buf)[room : room+n]
 			if length < 0 {
 				piece = chunk(*buf, room, n)
@@ -117,6 +117,20 @@ func (up *upload) left(wait time.Duration) time.Duration {
 
 // ended reports whether the whole body was sent.
 func (up *upload) ended() bool { return up == nil || up.complete.Load() }
+
+// lastWrite is how long an answer that has overtaken the last write of a body waits for that to return.
+const lastWrite = 50 * time.Millisecond
+
+// sentWhole is ended, but waits a moment if all of the body has been read and only its last write may be on its way.
+func (up *upload) sentWhole(x *Exchange) bool {
+	if !up.ended() && !x.client.BodyPending() {
+		select {
+		case <-up.done:
+		case <-time.After(lastWrite):
+		}
+	}
+	return up.ended()
+}
 
 // stop ends the upload and waits for it. The client's connection cannot go on afterwards
 // unless its body had been read whole; then all that may be left is the last write, which the
