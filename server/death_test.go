@@ -178,3 +178,53 @@ func TestWaryPosts(t *testing.T) {
 		})
 	}
 }
+
+// TestDeathDoesNotWaitForTheOthers: with all others full, the backend whose kept connection died is asked again on a
+// new one, and at once.
+func TestDeathDoesNotWaitForTheOthers(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	full := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		c.ReadRequest()
+		close(entered)
+		<-leave
+		c.Send(lbtest.OK("full"))
+	})
+	dying := newMortal(t, "")
+	text := proxyTo("  queue {\n    limit = 0\n  }\n", dying.Addr, full.Addr)
+	lb := start(t, strings.ReplaceAll(text, "\" {}\n", "\" {\n    max_conns = 1\n  }\n"))
+	if r := lb.get("/"); r.Body != "first" {
+		t.Fatalf("%q", r.Head)
+	}
+	busy := lb.dial()
+	busy.Send(aGet)
+	<-entered
+	if r := lb.get("/"); r.Status() != 200 || r.Body != "first" {
+		t.Errorf("%d %q", r.Status(), r.Body)
+	}
+	if n := dying.asked.Load(); n != 3 {
+		t.Errorf("the dying backend was asked %d times, want 3", n)
+	}
+	close(leave)
+	if r := busy.ReadResponse("GET"); r.Body != "full" {
+		t.Errorf("%q", r.Head)
+	}
+}
+
+// TestNoRetryAfterInterim: once a client has had interim heads of one backend, it does not get another's answer.
+func TestNoRetryAfterInterim(t *testing.T) {
+	const early = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+	busy := lbtest.NewBackend(t, lbtest.Answer(early+"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"))
+	good := newMortal(t, "")
+	lb := start(t, proxyTo("  balance = \"first\"\n", busy.Addr, good.Addr))
+	c := lb.dial()
+	c.Send(aGet)
+	if r := c.ReadResponse("GET"); r.Status() != 103 {
+		t.Fatalf("%d", r.Status())
+	}
+	if r := c.ReadResponse("GET"); r.Status() != 503 || r.Body != "busy" {
+		t.Errorf("%d %q", r.Status(), r.Body)
+	}
+	if n := good.asked.Load(); n != 0 {
+		t.Errorf("the other backend was asked %d times", n)
+	}
+}
