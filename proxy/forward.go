@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -257,6 +258,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 			x.abandon()
 			return nil
 		}
+		err = fmt.Errorf("%w; not tried again: %w", err, pickErr)
 	}
 	f.Pool.RetriesFailed(x.tries - 1)
 	x.tell(err, outcome)

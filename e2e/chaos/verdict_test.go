@@ -130,6 +130,9 @@ func judgeBadGateway(o *outcome, e *evidence) (string, bool) {
 func noMoreTries(o *outcome, e *evidence) (string, bool) {
 	from, to := o.start.Add(-slack), o.end.Add(slack)
 	switch {
+	case strings.Contains(e.logged.Error, "not tried again: "):
+		_, reason, _ := strings.Cut(e.logged.Error, "not tried again: ")
+		return reason, true
 	case e.logged.Tries > attempts:
 		return "all tries were used", true
 	case e.exhausted(from, to):
