@@ -42,17 +42,17 @@ const promptly = 20 * time.Millisecond
 
 // readBody keeps the body of a request, so that it can be sent again, if it comes promptly and is not larger than
 // limit. Else it keeps what has come, and leaves the rest to be streamed; all of it if the client sends it only if the
-// backend wants it. false says that the client has been answered.
+// backend wants it. Without a body there is nothing to wait with (RFC 9110 section 10.1.1), and one of no bytes is whole.
+// false says that the client has been answered.
 func (x *Exchange) readBody(limit int64) bool {
 	x.body = requestBody{}
 	stream := x.ctx.RequestBodyStream()
 	length := int64(x.ctx.Request.Header.ContentLength())
-	if length < -1 || stream == nil && length == 0 {
+	if length < -1 || length == 0 {
 		x.body.framed = wire.Lookup(x.Fields, wire.ContentLengthField) != nil
 		return true
 	}
-	// Without a body there is nothing to wait with (RFC 9110 section 10.1.1).
-	expected := stream != nil && length != 0 && !x.http10 && wire.EqualFold(x.Lookup(wire.Expect), "100-continue")
+	expected := stream != nil && !x.http10 && wire.EqualFold(x.Lookup(wire.Expect), "100-continue")
 	x.body = requestBody{framed: true, length: length, expected: expected, streamed: true, limit: limit}
 	if length > limit || limit <= 0 {
 		x.body.passed = true

@@ -51,6 +51,9 @@ func TestDeathUnderRequest(t *testing.T) {
 	}{
 		{"GET", aGet, "", "", 200, 2, 1, "1"},
 		{"PUT", aPut, "", "", 200, 2, 1, "1"},
+		{"PUT of nothing", "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "", "", 200, 2, 1, "1"},
+		{"PUT of nothing in chunks", "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", "", 200, 2, 1, "1"},
+		{"PUT that waits for a 100", "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n", "", "", 200, 2, 1, "1"},
 		{"POST", aPost, "", "", 502, 2, 0, "0"},
 		{"POST with a key", aKeyed, "", "", 200, 2, 1, "1"},
 		{"no budget is needed", aGet, "", "  retry {\n    budget = 0\n  }\n", 200, 2, 1, "1"},
