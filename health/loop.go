@@ -71,12 +71,11 @@ const (
 // takeKept returns the connection that the last probe left; nil if there is none. While there is any doubt
 // about the backend each probe has a new one.
 func (l *loop) takeKept() net.Conn {
+	if l.settings.Type == TCP || l.state.changing() || !l.backend.Usable() {
+		l.dropKept()
+	}
 	conn := l.kept
 	l.kept = nil
-	if conn != nil && (l.settings.Type == TCP || l.state.changing() || !l.backend.Usable()) {
-		_ = conn.Close()
-		return nil
-	}
 	return conn
 }
 
@@ -109,11 +108,7 @@ func (l *loop) nudge() {
 func (l *loop) run(ctx context.Context) {
 	defer l.cancel()
 	context.AfterFunc(ctx, l.running.end)
-	defer func() {
-		if l.kept != nil {
-			_ = l.kept.Close()
-		}
-	}()
+	defer l.dropKept()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -131,6 +126,11 @@ func (l *loop) run(ctx context.Context) {
 // forget drops what the probes of before have left: their results in a row and their connection.
 func (l *loop) forget() {
 	l.state, l.unresolved = state{}, 0
+	l.dropKept()
+}
+
+// dropKept closes the connection that the last probe left, if it left one.
+func (l *loop) dropKept() {
 	if l.kept != nil {
 		_ = l.kept.Close()
 		l.kept = nil
