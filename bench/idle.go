@@ -84,13 +84,13 @@ func closeAll(clients []*client) {
 	}
 }
 
-// settledRSS waits until the memory has stopped changing for two seconds, at most fifteen, and returns it:
+// settledRSS waits until the memory has stopped changing for ten seconds, at most forty, and returns it:
 // a balancer may give back what an idle connection does not need only after a moment.
 func settledRSS(ctx context.Context, pid int) (int64, error) {
 	const (
 		interval  = 500 * time.Millisecond
-		still     = 4
-		readings  = 30
+		still     = 20
+		readings  = 80
 		tolerance = 64 << 10
 	)
 	var reference int64

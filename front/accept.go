@@ -77,15 +77,14 @@ func (s *socket) accepted(nc net.Conn) {
 	}
 	c := newConn(l, nc)
 	s.add(c)
-	f.running.Go(func() {
-		defer f.open.Add(-1)
-		defer s.remove(c)
-		defer c.close()
-		if over > 0 {
-			f.metrics.rejected(reasonConnections)
+	f.running.Add(1)
+	if over > 0 {
+		f.metrics.rejected(reasonConnections)
+		go func() {
 			c.turnAway(tooManyConnections)
-		} else {
-			c.serve()
-		}
-	})
+			c.finish()
+		}()
+		return
+	}
+	go c.run()
 }

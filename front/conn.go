@@ -19,6 +19,7 @@ const (
 	opening   phase = iota // PROXY header, TLS handshake
 	waiting                // for the first byte of a request
 	heading                // for the rest of its head
+	parked                 // for the client, without a goroutine
 	busy                   // a request, or the end
 	lingering              // for the client to close
 )
@@ -37,13 +38,22 @@ type Conn struct {
 	serverName string
 	tlsVersion uint16
 	phase      atomic.Int32
+	opened     bool // HTTP has begun
 	requests   int  // heads that were read
 	counted    bool // in the front's per-address count
+
+	// of the present wait for a request
+	idleUntil time.Time   // the end of the wait for its first byte; zero: it has not begun
+	headUntil time.Time   // that for the rest of the head
+	toPark    bool        // once fasthttp's loop has ended
+	resident  bool        // cannot be parked
+	space     uint64      // among the parked; 0: it is not; under parking.mu
+	alarm     *time.Timer // wakes it; under parking.mu
 
 	// of the present request
 	head     wire.RequestHead
 	headRead bool   // and the handler has not been called
-	rest     []byte // came in with the head; it lies in fasthttp's buffer, which is not read into before Read is called again
+	rest     []byte // came in with the head, or before the connection was parked; it may lie in fasthttp's buffer, which is not read into before Read is called again
 	body     requestBody
 
 	sending   sync.Mutex // so that a body read elsewhere can send its 100 Continue
@@ -80,17 +90,37 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// serve is a connection's whole life, but for its end.
-func (c *Conn) serve() {
-	if !c.open() {
-		return
+// run is a connection's life, or the part of it until it is parked.
+func (c *Conn) run() {
+	if c.serve() {
+		c.listener.socket.front.parking.park(c)
+	} else {
+		c.finish()
 	}
-	if c.counted {
-		defer c.listener.socket.front.perIP.leave(c.peer.Addr())
+}
+
+// serve answers requests until there are no more, or for now: then it reports true, for the connection to be parked.
+func (c *Conn) serve() bool {
+	if !c.opened && !c.open() {
+		return false
 	}
+	c.opened, c.toPark = true, false
 	if err := c.listener.server.ServeConn(c); err != nil {
 		c.listener.socket.front.log.Debug("connection ended", "peer", c.peer, "error", err)
 	}
+	return c.toPark
+}
+
+// finish is the end of every connection.
+func (c *Conn) finish() {
+	s := c.listener.socket
+	c.close()
+	if c.counted {
+		s.front.perIP.leave(c.peer.Addr())
+	}
+	s.remove(c)
+	s.front.open.Add(-1)
+	s.front.running.Done()
 }
 
 // open does what comes before HTTP. It reports false if there is to be no HTTP.
@@ -107,13 +137,7 @@ func (c *Conn) open() bool {
 		}
 		c.counted = true
 	}
-	if l.TLS && !c.handshake() {
-		if c.counted {
-			f.perIP.leave(c.peer.Addr())
-		}
-		return false
-	}
-	return true
+	return !l.TLS || c.handshake()
 }
 
 // close ends the connection for good.
@@ -184,6 +208,8 @@ func (c *Conn) hurry() {
 		c.raw.RenewRead(min(c.listener.limits.HeaderTimeout, lastHead))
 	case waiting, heading, lingering:
 		c.raw.InterruptRead()
+	case parked:
+		c.listener.socket.front.parking.wake(c)
 	}
 }
 

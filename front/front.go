@@ -26,6 +26,7 @@ type Front struct {
 	open     atomic.Int64 // connections being served
 	perIP    ipCounter
 	rounds   *rounds
+	parking  parking
 
 	mu      sync.Mutex // held to change what follows
 	options Options
@@ -41,7 +42,10 @@ type Front struct {
 
 // New builds a front. Nothing is bound or started.
 func New(o Options) *Front {
-	f := &Front{log: o.Log, sockets: map[string]*socket{}, stopped: make(chan struct{}), rounds: newRounds()}
+	f := &Front{
+		log: o.Log, sockets: map[string]*socket{}, stopped: make(chan struct{}), rounds: newRounds(),
+		parking: parking{parked: map[uint64]*Conn{}},
+	}
 	if f.log == nil {
 		f.log = hclog.NewNullLogger()
 	}
@@ -60,6 +64,11 @@ func (f *Front) Serve() error {
 		f.mu.Unlock()
 		return errors.New("cannot serve: nothing is bound")
 	}
+	stop, err := f.parking.start()
+	if err != nil {
+		f.log.Warn("connections without requests will need more memory: they cannot be watched together", "error", err)
+	}
+	defer stop()
 	if !f.draining.Load() {
 		f.serving.Store(true)
 		for _, s := range f.sockets {

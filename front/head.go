@@ -21,33 +21,38 @@ func (c *Conn) Read(p []byte) (int, error) {
 		n = c.readHead(p, n)
 	}
 	if n == 0 {
-		c.ended = true
+		c.ended = !c.toPark
 		return 0, io.EOF
 	}
+	c.idleUntil, c.headUntil = time.Time{}, time.Time{}
 	c.sent, c.early, c.answered, c.midChunks, c.headRead = 0, 0, false, false, true
 	c.requests++
 	return n, nil
 }
 
-// awaitRequest returns the number of bytes that came first of a request, 0 if the connection ends.
+// awaitRequest returns the number of bytes that came first of a request, 0 if the connection ends or is to be parked.
 func (c *Conn) awaitRequest(p []byte) int {
 	if len(c.rest) > 0 {
 		n := copy(p, c.rest)
 		c.rest = c.rest[n:]
 		return n
 	}
-	if c.requests > 0 {
-		// Under load others are ready to run, and when they have, the next request is often here:
-		// one read instead of one in vain, a wait and another.
-		runtime.Gosched()
+	c.rest = nil // it keeps a buffer that is fasthttp's
+	wait, park := c.listener.limits.IdleTimeout, parkAfter
+	if c.requests == 0 {
+		wait, park = c.listener.limits.HeaderTimeout, parkNewAfter
+	}
+	if c.idleUntil.IsZero() {
+		if c.requests > 0 {
+			// Under load others are ready to run, and when they have, the next request is often here:
+			// one read instead of one in vain, a wait and another.
+			runtime.Gosched()
+		}
+		c.idleUntil = time.Now().Add(wait)
 	}
 	c.phase.Store(waiting)
 	defer c.phase.Store(busy)
-	wait := c.listener.limits.IdleTimeout
-	if c.requests == 0 {
-		wait = c.listener.limits.HeaderTimeout
-	}
-	c.raw.RenewRead(wait)
+	c.waitUntil(c.idleUntil, park)
 	ending, lastLook := false, false
 	for {
 		// Whoever makes us end sets its mark first and looks at the phase then, so either
@@ -61,6 +66,11 @@ func (c *Conn) awaitRequest(p []byte) int {
 		case n > 0:
 			return n
 		case isInterrupt(err):
+		case isTimeout(err) && !ending && time.Now().Before(c.idleUntil):
+			if !c.listener.ending() {
+				c.toPark = true
+				return 0
+			}
 		case isTimeout(err) && !lastLook && readable(c.raw.Conn):
 			lastLook = true // a request has come this moment; or the client's end of the connection
 			c.raw.RenewRead(closeTime)
@@ -70,11 +80,19 @@ func (c *Conn) awaitRequest(p []byte) int {
 	}
 }
 
+// waitUntil has the reads that follow wait until end, or until it is time to park the connection.
+func (c *Conn) waitUntil(end time.Time, park time.Duration) {
+	if !c.resident {
+		end = minTime(end, time.Now().Add(park))
+	}
+	c.raw.SetReadDeadline(end)
+}
+
 // readHead completes the head of which n bytes are in p. It returns its length, and leaves what
-// came beyond it in c.rest; 0 if the connection ends.
+// came beyond it in c.rest; 0 if the connection ends, or is to be parked with what has come in c.rest.
 func (c *Conn) readHead(p []byte, n int) int {
 	var scan headScan
-	started := false
+	started, ending := false, false
 	for {
 		end, refused := scan.find(p[:n])
 		if refused != nil {
@@ -92,15 +110,25 @@ func (c *Conn) readHead(p []byte, n int) int {
 			started = true
 			c.phase.Store(heading)
 			defer c.phase.Store(busy)
-			c.renewHead()
+			if c.headUntil.IsZero() {
+				c.headUntil = time.Now().Add(c.listener.limits.HeaderTimeout)
+			}
+			c.waitUntil(c.headUntil, parkNewAfter)
+		}
+		if !ending && c.listener.ending() { // see awaitRequest
+			ending = true
+			c.headUntil = minTime(c.headUntil, time.Now().Add(lastHead))
+			c.raw.SetReadDeadline(c.headUntil)
 		}
 		k, err := c.receive(p[n:])
 		n += k
 		switch {
 		case k > 0:
 		case isInterrupt(err):
-			if c.listener.ending() {
-				c.renewHead()
+		case isTimeout(err) && time.Now().Before(c.headUntil):
+			if !c.listener.ending() {
+				c.toPark, c.rest = true, bytes.Clone(p[:n])
+				return 0
 			}
 		case isTimeout(err):
 			c.refuse(headTooSlow, skim(p[:n]))

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -43,12 +44,13 @@ type socket struct {
 	// ownsFile says that the file of a Unix socket goes with it; under Front.mu.
 	ownsFile bool
 
-	mu    sync.Mutex
-	conns map[*Conn]struct{}
+	mu     sync.Mutex
+	active map[*Conn]struct{}
+	parked map[*Conn]struct{} // see parking
 }
 
 func newSocket(f *Front, ln net.Listener, address string) *socket {
-	s := &socket{front: f, address: address, ln: ln, stopped: make(chan struct{}), conns: map[*Conn]struct{}{}}
+	s := &socket{front: f, address: address, ln: ln, stopped: make(chan struct{}), active: map[*Conn]struct{}{}, parked: map[*Conn]struct{}{}}
 	s.metrics = f.metrics.newSocket(s)
 	return s
 }
@@ -90,28 +92,40 @@ func sameBehaviour(a, b ListenerOptions) bool {
 
 func (s *socket) add(c *Conn) {
 	s.mu.Lock()
-	s.conns[c] = struct{}{}
+	s.active[c] = struct{}{}
 	s.mu.Unlock()
 }
 
 func (s *socket) remove(c *Conn) {
 	s.mu.Lock()
-	delete(s.conns, c)
+	delete(s.active, c)
 	s.mu.Unlock()
+}
+
+// setParked moves c between the two sets.
+func (s *socket) setParked(c *Conn, parked bool) {
+	from, to := s.active, s.parked
+	if !parked {
+		from, to = to, from
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(from, c)
+	to[c] = struct{}{}
+	if len(s.parked) == 0 {
+		s.parked = map[*Conn]struct{}{} // see parking.release
+	}
 }
 
 func (s *socket) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.conns)
+	return len(s.active) + len(s.parked)
 }
 
 func (s *socket) each(do func(*Conn)) {
 	s.mu.Lock()
-	conns := make([]*Conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
+	conns := slices.AppendSeq(slices.Collect(maps.Keys(s.active)), maps.Keys(s.parked))
 	s.mu.Unlock()
 	for _, c := range conns {
 		do(c)
@@ -157,7 +171,11 @@ func (l *Listener) retiring() bool { return l.ending() || l.retired.Load() }
 // cutAll closes every connection that is left.
 func (f *Front) cutAll() int {
 	cut := 0
-	f.each(func(c *Conn) { c.raw.Close(); cut++ })
+	f.each(func(c *Conn) {
+		c.raw.Close()
+		f.parking.wake(c)
+		cut++
+	})
 	return cut
 }
 

@@ -85,7 +85,7 @@ func (r *rounds) run(f *Front) {
 func (s *socket) slow(slow []*Conn) (_ []*Conn, any bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
+	for c := range s.active {
 		switch v := &c.vigil; v.state.Load() {
 		case vigilOff:
 			continue

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	// crowd is how many connections have to go before their memory is given back at once.
+	// crowd is how many connections have to go, or fall silent, before their memory is given back at once.
 	crowd = 1000
 	// calmTicks is for how many ticks in a row most of a crowd must have gone: the last ones take their time.
 	calmTicks = 5
@@ -15,11 +15,11 @@ const (
 // ebb finds the moment to give back what a crowd of connections needed: the collector may else not run for
 // minutes, as there is little to do when they have gone. The zero value is ready.
 type ebb struct {
-	most int // connections open at a time, since memory was given back
-	calm int // ticks since fewer than a quarter of them were open
+	most int // connections at a time, since memory was given back
+	calm int // ticks since fewer than a quarter of them were there
 }
 
-// tick takes the number of open connections, about once a second, and reports whether it is time.
+// tick takes the number of connections, about once a second, and reports whether it is time.
 func (e *ebb) tick(open int) bool {
 	e.most = max(e.most, open)
 	if e.most < crowd || open >= e.most/4 {

@@ -210,7 +210,7 @@ func (s *Server) goRun(f func()) { s.running.Go(f) }
 func (s *Server) housekeeping() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var clients ebb
+	var leaving, parking ebb
 	for {
 		select {
 		case <-s.background.Done():
@@ -220,21 +220,13 @@ func (s *Server) housekeeping() {
 			for _, run := range gen.pools {
 				run.sweep()
 			}
-			if clients.tick(s.connections()) {
+			open, active := s.front.Load()
+			left, fellSilent := leaving.tick(open), parking.tick(active)
+			if left || fellSilent {
 				giveBackMemory()
 			}
 		}
 	}
-}
-
-// connections returns how many client connections are open.
-func (s *Server) connections() int {
-	open := 0
-	for _, l := range s.front.Listeners() {
-		n, _ := l.Connections()
-		open += int(n)
-	}
-	return open
 }
 
 // Reopen opens the log files anew, for rotation by rename.

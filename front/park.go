@@ -1,0 +1,104 @@
+package front
+
+import (
+	"sync"
+	"time"
+)
+
+// parking keeps the connections whose clients are silent. A parked one has no goroutine, no stack and no buffer, which
+// are nearly all that a waiting client costs otherwise; it goes on where it stopped when its client sends something
+// or leaves, when its time is over, or when connections must end.
+type parking struct {
+	watch watcher
+
+	mu     sync.Mutex
+	last   uint64           // key that was given out
+	parked map[uint64]*Conn // by Conn.space
+}
+
+const (
+	// parkAfter is how long a connection waits between two requests before it is parked: with its goroutine, a
+	// request costs two system calls and a goroutine's start less.
+	parkAfter = time.Second
+	// parkNewAfter is that for the first byte of a new connection and for the rest of a head.
+	parkNewAfter = 100 * time.Millisecond
+)
+
+// start makes p ready, and returns what ends it. Without it all connections keep their goroutines.
+func (p *parking) start() (stop func(), err error) {
+	if err := p.watch.start(); err != nil {
+		return func() {}, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.watch.run(p.wakeKey)
+	}()
+	return func() {
+		p.watch.stop()
+		<-ended
+	}, nil
+}
+
+// park takes a connection whose goroutine ends with this call.
+func (p *parking) park(c *Conn) {
+	until := c.idleUntil
+	if !c.headUntil.IsZero() {
+		until = c.headUntil
+	}
+	p.mu.Lock()
+	p.last++
+	c.space = p.last
+	p.parked[c.space] = c
+	c.alarm = time.AfterFunc(time.Until(until), func() { p.wake(c) })
+	c.phase.Store(parked)
+	c.listener.socket.setParked(c, true)
+	err := p.watch.add(c.raw.Conn, c.space)
+	c.resident = err != nil
+	// Whoever makes us end sets its mark first and looks at the phase then.
+	if c.resident || c.listener.ending() {
+		p.release(c)
+	}
+	p.mu.Unlock()
+}
+
+// wake has a connection go on, if it is parked.
+func (p *parking) wake(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.space != 0 {
+		p.release(c)
+	}
+}
+
+// wakeKey does so for the one whose client has done something.
+func (p *parking) wakeKey(space uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.parked[space]; c != nil { // else something else has woken it meanwhile
+		p.release(c)
+	}
+}
+
+// release starts a goroutine for c. The caller holds p.mu.
+func (p *parking) release(c *Conn) {
+	p.watch.remove(c.raw.Conn)
+	c.alarm.Stop()
+	delete(p.parked, c.space)
+	if len(p.parked) == 0 {
+		p.parked = map[uint64]*Conn{} // a map keeps room for the most that it has held
+	}
+	c.space, c.alarm = 0, nil
+	c.phase.Store(busy)
+	c.listener.socket.setParked(c, false)
+	go c.run()
+}
+
+// Load returns how many connections are open, and how many of them have a request or wait for one since a moment only:
+// the others need far less memory.
+func (f *Front) Load() (open, active int) {
+	f.parking.mu.Lock()
+	defer f.parking.mu.Unlock()
+	open = int(f.open.Load())
+	return open, open - len(f.parking.parked)
+}

@@ -1,0 +1,83 @@
+package front
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// watcher tells when something comes on sockets that nobody reads from: an epoll(7) instance, whose own descriptor the
+// runtime's poller waits for. The zero value can watch nothing.
+type watcher struct {
+	file *os.File
+	raw  syscall.RawConn
+}
+
+// start makes the watcher ready. Each socket that was added is told to found once, unless it is removed before.
+func (w *watcher) start() error {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // so that os.NewFile has the runtime wait for it
+		unix.Close(fd)
+		return os.NewSyscallError("fcntl", err)
+	}
+	w.file = os.NewFile(uintptr(fd), "epoll")
+	w.raw, err = w.file.SyscallConn()
+	return err
+}
+
+// run calls found with the keys of sockets on which something has come, or whose peer has left, until stop.
+func (w *watcher) run(found func(key uint64)) {
+	events := make([]unix.EpollEvent, 128)
+	// The function never says that it is done, so Read returns when the file is closed.
+	_ = w.raw.Read(func(fd uintptr) bool {
+		// The runtime hears of an event only if there was none before: all of them have to be taken.
+		for {
+			n, _ := unix.EpollWait(int(fd), events, 0)
+			for _, e := range events[:max(n, 0)] {
+				found(uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32)
+			}
+			if n < len(events) {
+				return false
+			}
+		}
+	})
+}
+
+func (w *watcher) stop() { w.file.Close() }
+
+var errNotWatched = errors.New("the socket cannot be watched")
+
+func (w *watcher) add(nc net.Conn, key uint64) error {
+	event := unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT,
+		Fd:     int32(uint32(key)), Pad: int32(uint32(key >> 32)),
+	}
+	return w.control(nc, unix.EPOLL_CTL_ADD, &event)
+}
+
+func (w *watcher) remove(nc net.Conn) { _ = w.control(nc, unix.EPOLL_CTL_DEL, nil) }
+
+// control is epoll_ctl(2). It fails for a socket that is closed.
+func (w *watcher) control(nc net.Conn, operation int, event *unix.EpollEvent) error {
+	sc, ok := nc.(syscall.Conn)
+	if !ok || w.raw == nil {
+		return errNotWatched
+	}
+	socket, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = w.raw.Control(func(epoll uintptr) {
+		failed = errors.Join(failed, socket.Control(func(fd uintptr) {
+			failed = unix.EpollCtl(int(epoll), operation, int(fd), event)
+		}))
+	})
+	return errors.Join(err, failed)
+}
