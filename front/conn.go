@@ -24,6 +24,15 @@ const (
 	lingering              // for the client to close
 )
 
+// next says what becomes of a connection whose loop in fasthttp has ended.
+type next int8
+
+const (
+	toEnd  next = iota
+	toPark      // it waits for its client
+	toGrow      // its head needs more room
+)
+
 // Conn is a client's connection while a request is answered on it. It is the net.Conn that
 // fasthttp serves: what fasthttp reads from it is one checked request head at a time, and
 // what fasthttp writes to it is dropped. All answers go through Send and its like, which belong
@@ -45,8 +54,9 @@ type Conn struct {
 	// of the present wait for a request
 	idleUntil time.Time   // the end of the wait for its first byte; zero: it has not begun
 	headUntil time.Time   // that for the rest of the head
-	toPark    bool        // once fasthttp's loop has ended
-	resident  bool        // cannot be parked
+	next      next        // after fasthttp's loop
+	large     bool        // it is in the large one of Listener.servers
+	resident  bool        // it cannot be parked
 	space     uint64      // among the parked; 0: it is not; under parking.mu
 	alarm     *time.Timer // wakes it; under parking.mu
 
@@ -104,11 +114,21 @@ func (c *Conn) serve() bool {
 	if !c.opened && !c.open() {
 		return false
 	}
-	c.opened, c.toPark = true, false
-	if err := c.listener.server.ServeConn(c); err != nil {
-		c.listener.socket.front.log.Debug("connection ended", "peer", c.peer, "error", err)
+	c.opened = true
+	for {
+		server := c.listener.servers.usual
+		if c.large {
+			server = c.listener.servers.large
+		}
+		c.next = toEnd
+		if err := server.ServeConn(c); err != nil {
+			c.listener.socket.front.log.Debug("connection ended", "peer", c.peer, "error", err)
+		}
+		if c.next != toGrow {
+			return c.next == toPark
+		}
+		c.large = true
 	}
-	return c.toPark
 }
 
 // finish is the end of every connection.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/valyala/fasthttp"
 )
 
 // Front is the client's side of the balancer.
@@ -32,7 +31,7 @@ type Front struct {
 	options Options
 	sockets map[string]*socket // by address
 	leaving []*socket          // removed by Apply, with connections left
-	server  *fasthttp.Server   // for connections to come
+	servers *servers           // for connections to come
 
 	serving atomic.Bool
 	stopped chan struct{} // closed when Serve may return
@@ -96,8 +95,8 @@ func (f *Front) Apply(o Options) error {
 	if err != nil {
 		return err
 	}
-	if f.server == nil || f.server.ReadBufferSize != o.Limits.HeaderSize {
-		f.server = f.newServer(o.Limits.HeaderSize)
+	if f.servers == nil || f.servers.large.ReadBufferSize != o.Limits.HeaderSize {
+		f.servers = f.newServers(o.Limits.HeaderSize)
 	}
 	f.handler.Store(&o.Handler)
 	f.refused.Store(&o.Refused)
@@ -106,12 +105,12 @@ func (f *Front) Apply(o Options) error {
 	for _, lo := range o.Listeners {
 		wanted[lo.Address] = true
 		if s := f.sockets[lo.Address]; s != nil {
-			s.configure(lo, o.Limits, f.server)
+			s.configure(lo, o.Limits, f.servers)
 			continue
 		}
 		s := newSocket(f, bound[lo.Address], lo.Address)
 		s.ownsFile = o.Inherited[lo.Address] == nil
-		s.configure(lo, o.Limits, f.server)
+		s.configure(lo, o.Limits, f.servers)
 		f.sockets[lo.Address] = s
 		if f.serving.Load() {
 			f.running.Go(s.acceptLoop)

@@ -62,7 +62,7 @@ func newConnection(proxied bool) *connection {
 	f.handler.Store(&handler)
 	s := newSocket(f, nil, "memory")
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	s.configure(ListenerOptions{Address: "memory", ProxyProtocol: proxied, TrustedProxies: loopback}, f.options.Limits, f.newServer(4096))
+	s.configure(ListenerOptions{Address: "memory", ProxyProtocol: proxied, TrustedProxies: loopback}, f.options.Limits, f.newServers(4096))
 	fake.listener = s.current.Load()
 	return fake
 }

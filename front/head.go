@@ -21,7 +21,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		n = c.readHead(p, n)
 	}
 	if n == 0 {
-		c.ended = !c.toPark
+		c.ended = c.next == toEnd
 		return 0, io.EOF
 	}
 	c.idleUntil, c.headUntil = time.Time{}, time.Time{}
@@ -30,7 +30,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// awaitRequest returns the number of bytes that came first of a request, 0 if the connection ends or is to be parked.
+// awaitRequest returns the number of bytes that came first of a request, 0 if the connection ends or is to be parked (see Conn.next).
 func (c *Conn) awaitRequest(p []byte) int {
 	if len(c.rest) > 0 {
 		n := copy(p, c.rest)
@@ -42,17 +42,19 @@ func (c *Conn) awaitRequest(p []byte) int {
 	if c.requests == 0 {
 		wait, park = c.listener.limits.HeaderTimeout, parkNewAfter
 	}
-	if c.idleUntil.IsZero() {
-		if c.requests > 0 {
-			// Under load others are ready to run, and when they have, the next request is often here:
-			// one read instead of one in vain, a wait and another.
-			runtime.Gosched()
-		}
-		c.idleUntil = time.Now().Add(wait)
+	begins := c.idleUntil.IsZero()
+	if begins && c.requests > 0 {
+		// Under load others are ready to run, and when they have, the next request is often here:
+		// one read instead of one in vain, a wait and another.
+		runtime.Gosched()
 	}
 	c.phase.Store(waiting)
 	defer c.phase.Store(busy)
-	c.waitUntil(c.idleUntil, park)
+	now := time.Now()
+	if begins {
+		c.idleUntil = now.Add(wait)
+	}
+	c.waitUntil(c.idleUntil, now.Add(park))
 	ending, lastLook := false, false
 	for {
 		// Whoever makes us end sets its mark first and looks at the phase then, so either
@@ -68,7 +70,7 @@ func (c *Conn) awaitRequest(p []byte) int {
 		case isInterrupt(err):
 		case isTimeout(err) && !ending && time.Now().Before(c.idleUntil):
 			if !c.listener.ending() {
-				c.toPark = true
+				c.next = toPark
 				return 0
 			}
 		case isTimeout(err) && !lastLook && readable(c.raw.Conn):
@@ -81,15 +83,15 @@ func (c *Conn) awaitRequest(p []byte) int {
 }
 
 // waitUntil has the reads that follow wait until end, or until it is time to park the connection.
-func (c *Conn) waitUntil(end time.Time, park time.Duration) {
+func (c *Conn) waitUntil(end, park time.Time) {
 	if !c.resident {
-		end = minTime(end, time.Now().Add(park))
+		end = minTime(end, park)
 	}
 	c.raw.SetReadDeadline(end)
 }
 
 // readHead completes the head of which n bytes are in p. It returns its length, and leaves what
-// came beyond it in c.rest; 0 if the connection ends, or is to be parked with what has come in c.rest.
+// came beyond it in c.rest; 0 if the connection leaves fasthttp's loop (see Conn.next), then with all that has come in c.rest.
 func (c *Conn) readHead(p []byte, n int) int {
 	var scan headScan
 	started, ending := false, false
@@ -102,7 +104,12 @@ func (c *Conn) readHead(p []byte, n int) int {
 		if end > 0 {
 			return c.acceptHead(p, end, n)
 		}
-		if n == len(p) {
+		switch {
+		case n < len(p):
+		case !c.large && n < c.listener.limits.HeaderSize:
+			c.next, c.rest = toGrow, append(bytes.Clone(p), c.rest...)
+			return 0
+		default:
 			c.refuse(headTooLarge, skim(p))
 			return 0
 		}
@@ -110,10 +117,11 @@ func (c *Conn) readHead(p []byte, n int) int {
 			started = true
 			c.phase.Store(heading)
 			defer c.phase.Store(busy)
+			now := time.Now()
 			if c.headUntil.IsZero() {
-				c.headUntil = time.Now().Add(c.listener.limits.HeaderTimeout)
+				c.headUntil = now.Add(c.listener.limits.HeaderTimeout)
 			}
-			c.waitUntil(c.headUntil, parkNewAfter)
+			c.waitUntil(c.headUntil, now.Add(parkNewAfter))
 		}
 		if !ending && c.listener.ending() { // see awaitRequest
 			ending = true
@@ -127,7 +135,7 @@ func (c *Conn) readHead(p []byte, n int) int {
 		case isInterrupt(err):
 		case isTimeout(err) && time.Now().Before(c.headUntil):
 			if !c.listener.ending() {
-				c.toPark, c.rest = true, bytes.Clone(p[:n])
+				c.next, c.rest = toPark, bytes.Clone(p[:n])
 				return 0
 			}
 		case isTimeout(err):

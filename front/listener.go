@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Listener is what a listener was told, and what a request may know of the one it came by.
@@ -22,7 +20,7 @@ type Listener struct {
 
 	options ListenerOptions
 	limits  Limits
-	server  *fasthttp.Server
+	servers *servers
 	socket  *socket
 	tls     *tlsSource
 	retired atomic.Bool // its connections should end when they can
@@ -57,9 +55,9 @@ func newSocket(f *Front, ln net.Listener, address string) *socket {
 
 // configure makes o and limits hold for connections to come. If only certificates differ,
 // connections of before go on as they are.
-func (s *socket) configure(o ListenerOptions, limits Limits, server *fasthttp.Server) {
+func (s *socket) configure(o ListenerOptions, limits Limits, servers *servers) {
 	old := s.current.Load()
-	if old != nil && old.server == server && old.limits == limits && sameBehaviour(old.options, o) {
+	if old != nil && old.servers == servers && old.limits == limits && sameBehaviour(old.options, o) {
 		if o.TLS != nil {
 			old.tls.use(o.TLS)
 		}
@@ -67,7 +65,7 @@ func (s *socket) configure(o ListenerOptions, limits Limits, server *fasthttp.Se
 	}
 	l := &Listener{
 		Address: o.Address, TLS: o.TLS != nil, RedirectHTTPS: o.RedirectHTTPS,
-		options: o, limits: limits, server: server, socket: s,
+		options: o, limits: limits, servers: servers, socket: s,
 	}
 	if o.TLS != nil {
 		if old != nil && old.tls != nil && old.options.TLS.sameTrust(o.TLS) {

@@ -9,9 +9,25 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// newServer makes the fasthttp server for connections with that limit of a head. It never
-// listens, never writes for real (see Conn), has no timeouts (Conn has) and never sees a body:
-// fasthttp would wait for 8 KiB of it before it calls the handler.
+// servers are fasthttp's loops for connections with one limit of a head. A connection is in the usual one, whose
+// buffer is small, until a head comes that needs more; see Conn.serve.
+type servers struct {
+	usual, large *fasthttp.Server
+}
+
+// usualHead is the bytes of a head, and of what comes with it, that each connection with a request has room for.
+const usualHead = 4 << 10
+
+func (f *Front) newServers(headerSize int) *servers {
+	s := &servers{large: f.newServer(headerSize)}
+	if s.usual = s.large; headerSize > usualHead {
+		s.usual = f.newServer(usualHead)
+	}
+	return s
+}
+
+// newServer makes a server for heads of that many bytes. It never listens, never writes for real (see Conn), has no
+// timeouts (Conn has) and never sees a body: fasthttp would wait for 8 KiB of it before it calls the handler.
 func (f *Front) newServer(headerSize int) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      f.handle,

@@ -43,6 +43,9 @@ func run(m *testing.M) int {
 	if address := os.Getenv(workerAddress); address != "" {
 		return work(address)
 	}
+	if order := os.Getenv(crowdOrder); order != "" {
+		return beCrowd(order)
+	}
 	var err error
 	if root, err = filepath.Abs("../.."); err != nil {
 		panic(err)

@@ -3,15 +3,16 @@
 package apps
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,13 +21,15 @@ import (
 // slowCrowd is how many slow clients of each kind come, slowRate a second.
 const slowCrowd, slowRate = 10_000, 2000
 
-// slowKinds are clients of our own, as slowhttptest reaches no such numbers: each does what it does until
-// lb ends the connection, and returns how long that was in coming after the last byte that moved.
-var slowKinds = []struct {
+type slowKind struct {
 	name    string
 	receive int // bytes that the client's system takes for it; 0: as usual
 	dwell   func(c net.Conn) time.Duration
-}{
+}
+
+// slowKinds are clients of our own, as slowhttptest reaches no such numbers: each does what it does until
+// lb ends the connection, and returns how long that was in coming after the last byte that moved.
+var slowKinds = []slowKind{
 	{"heads", 0, func(c net.Conn) time.Duration { // more of it every two seconds: the time is that of the whole head
 		begin := time.Now()
 		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n")
@@ -76,13 +79,13 @@ func TestSlowCrowd(t *testing.T) {
 		t.Run(kind.name, func(t *testing.T) {
 			good := startSteady(lb.url+"/api/time", 4, perSecond)
 			eventually(t, "all of them are connected", func() bool { return good.count() >= perSecond })
-			lives, peak, away := crowdOf(t, strings.TrimPrefix(lb.url, "http://"), kind.receive, timeout-slack/10, kind.dwell)
+			crowd := sendCrowd(t, kind.name, strings.TrimPrefix(lb.url, "http://"), timeout-slack/10)
 			good.report(t)
-			last := len(lives) - 1
-			t.Logf("%d at a time; %d turned away; cut after %v, half of them; 99 %%: %v; the last: %v", peak, away,
-				lives[last/2].Round(time.Millisecond), lives[last*99/100].Round(time.Millisecond), lives[last].Round(time.Millisecond))
-			if away > slowCrowd/50 {
-				t.Errorf("%d were cut before their time", away)
+			last := len(crowd.Lives) - 1
+			t.Logf("%d at a time; %d turned away; cut after %v, half of them; 99 %%: %v; the last: %v", crowd.Peak, crowd.Away,
+				crowd.Lives[last/2].Round(time.Millisecond), crowd.Lives[last*99/100].Round(time.Millisecond), crowd.Lives[last].Round(time.Millisecond))
+			if crowd.Away > slowCrowd/50 {
+				t.Errorf("%d were cut before their time", crowd.Away)
 			}
 			eventually(t, "no connection is left", func() bool { open, _ := lb.connections(t); return open == 0 })
 			// Go keeps what describes goroutines, of which a body needs two, and sockets for those to come.
@@ -91,45 +94,94 @@ func TestSlowCrowd(t *testing.T) {
 	}
 }
 
-// crowdOf has slowCrowd clients come, and returns how long each stayed, the most there were at a time, and how
-// many found no room, which is who was gone before the least time that others stay.
-func crowdOf(t *testing.T, address string, receive int, least time.Duration, dwell func(net.Conn) time.Duration) (lives []time.Duration, peak, away int64) {
+// crowdReport is what became of slow clients.
+type crowdReport struct {
+	Lives  []time.Duration // how long each stayed, the shortest first
+	Peak   int64           // the most there were at a time
+	Away   int64           // found no room: gone before the least time that others stay
+	Failed string          // the last that could not connect, and why
+}
+
+// crowdOrder is an environment variable by which this program becomes a crowd: kind, address and least time. Among the
+// threads of the good clients, a crowd would be in their way.
+const crowdOrder = "LB_E2E_CROWD"
+
+// sendCrowd has a crowd of that kind come.
+func sendCrowd(t *testing.T, kind, address string, least time.Duration) (c crowdReport) {
 	t.Helper()
-	var open, most, refused atomic.Int64
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s", crowdOrder, kind, address, least))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err == nil {
+		err = json.Unmarshal(out, &c)
+	}
+	switch {
+	case err != nil:
+		t.Fatal(err)
+	case c.Failed != "":
+		t.Error(c.Failed)
+	case len(c.Lives) == 0:
+		t.Fatal("no slow client found room")
+	}
+	return c
+}
+
+// beCrowd has slowCrowd clients come, and writes to stdout what became of them.
+func beCrowd(order string) int {
+	fields := strings.Fields(order)
+	kind := slices.IndexFunc(slowKinds, func(k slowKind) bool { return k.name == fields[0] })
+	least, err := time.ParseDuration(fields[2])
+	if kind < 0 || err != nil {
+		fmt.Fprintln(os.Stderr, "no such crowd:", order)
+		return 2
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(crowdOf(slowKinds[kind], fields[1], least)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func crowdOf(kind slowKind, address string, least time.Duration) (c crowdReport) {
 	var mu sync.Mutex
+	var open int64
 	var clients sync.WaitGroup
 	start := time.Now()
 	for i := range slowCrowd {
 		time.Sleep(time.Until(start.Add(time.Second * time.Duration(i) / slowRate)))
 		clients.Go(func() {
 			// One address of loopback has too few ports for all of them and those of before.
-			from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i%4))}, Control: receiving(receive)}
-			c, err := from.Dial("tcp", address)
+			from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i%4))}, Control: receiving(kind.receive)}
+			nc, err := from.Dial("tcp", address)
+			mu.Lock()
 			if err != nil {
-				t.Error(fmt.Errorf("client %d: %w", i, err))
+				c.Failed = fmt.Sprintf("client %d: %v", i, err)
+				mu.Unlock()
 				return
 			}
-			defer c.Close()
-			now := open.Add(1)
-			defer open.Add(-1)
-			for was := most.Load(); now > was && !most.CompareAndSwap(was, now); was = most.Load() {
-			}
-			life := dwell(c)
-			if life < least { // max_connections: each may need two descriptors
-				refused.Add(1)
-				return
-			}
+			open++
+			c.Peak = max(c.Peak, open)
+			mu.Unlock()
+			life := kind.dwell(nc)
+			nc.Close()
 			mu.Lock()
 			defer mu.Unlock()
-			lives = append(lives, life)
+			open--
+			if life < least { // max_connections: each may need two descriptors
+				c.Away++
+			} else {
+				c.Lives = append(c.Lives, life)
+			}
 		})
 	}
 	clients.Wait()
-	if len(lives) == 0 {
-		t.Fatal("no slow client found room")
-	}
-	slices.Sort(lives)
-	return lives, most.Load(), refused.Load()
+	slices.Sort(c.Lives)
+	return c
 }
 
 // receiving limits what the system takes for a connection, before it tells the other side how much that may send.
