@@ -90,10 +90,13 @@ func TestSlowClients(t *testing.T) {
 		})
 	}
 	good.report(t)
-	// Go keeps what describes a goroutine and its socket for the next one: 2 KiB for each of the most there were.
-	after := lb.settledMemory(t, before+before/5+int64(min(crowd, descriptors(t)*9/20))<<11)
+	after := lb.settledMemory(t, before+before/5+int64(min(crowd, descriptors(t)*9/20))*goKeeps)
 	t.Logf("%d MiB of memory before, %d MiB after", before>>20, after>>20)
 }
+
+// goKeeps is how many bytes Go keeps of each slow client at most, for those to come: of a body what describes two
+// goroutines, two sockets, and the memory that they had.
+const goKeeps = 4 << 10
 
 // outlast waits until that many connections have come and gone, and checks that the last went within bound.
 func (b *balancer) outlast(t *testing.T, n int, bound time.Duration) {

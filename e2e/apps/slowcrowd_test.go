@@ -88,8 +88,7 @@ func TestSlowCrowd(t *testing.T) {
 				t.Errorf("%d were cut before their time", crowd.Away)
 			}
 			eventually(t, "no connection is left", func() bool { open, _ := lb.connections(t); return open == 0 })
-			// Go keeps what describes goroutines, of which a body needs two, and sockets for those to come.
-			t.Logf("%d MiB of memory after", lb.settledMemory(t, before+before/5+slowCrowd<<12)>>20)
+			t.Logf("%d MiB of memory after", lb.settledMemory(t, before+before/5+slowCrowd*goKeeps)>>20)
 		})
 	}
 }
