@@ -36,6 +36,7 @@ type lane struct {
 	ended   bool // src ended its stream in order, and dst has been told
 	lost    bool // src failed
 	refused bool // dst failed
+	short   bool // dst did not take in time what src had sent
 }
 
 // lastWords is how long a tunnel that must end has, to end as its protocol wants it. halfTime is how long the
@@ -116,9 +117,17 @@ func broke(err error) bool {
 }
 
 // brokenTo is asked when relay has returned. It reports whether the side that l leads to must not take its end for
-// an orderly one: the other has failed without having ended its stream before.
+// an orderly one: the other has failed without having ended its stream before, or some of it has not gone on.
 func (t *tunnel) brokenTo(l *lane) bool {
-	return (l.lost || t.other(l).refused) && !l.ended && !t.ending.Load()
+	return (l.lost || l.short || t.other(l).refused) && !l.ended && !t.ending.Load()
+}
+
+// breach says why brokenTo holds for l.
+func (l *lane) breach(from, to string) string {
+	if l.short {
+		return to + " took no more of the upgraded connection in time"
+	}
+	return from + " broke the upgraded connection off"
 }
 
 func (t *tunnel) other(l *lane) *lane {
@@ -267,7 +276,7 @@ func (t *tunnel) write(l *lane, p []byte) bool {
 			t.renewWrite(l)
 		}
 		if _, err := l.dst.Write(p[:n]); err != nil {
-			l.refused = broke(err)
+			l.refused, l.short = broke(err), errors.Is(err, os.ErrDeadlineExceeded) && !t.cut.Load()
 			t.interrupt()
 			return false
 		}

@@ -155,7 +155,11 @@ func TestHalfWithoutReader(t *testing.T) {
 					}
 				}()
 				begin := time.Now()
-				newTunnel(time.Minute, websocket).relay(client, backend, nil)
+				tunnel := newTunnel(time.Minute, websocket)
+				tunnel.relay(client, backend, nil)
+				if !tunnel.brokenTo(&tunnel.toClient) {
+					t.Errorf("websocket %v, ended first %v: the client takes what it has for all", websocket, first)
+				}
 				if lasted := time.Since(begin); lasted != want {
 					t.Errorf("websocket %v, ended first %v: it lasted %v", websocket, first, lasted)
 				}

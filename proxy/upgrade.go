@@ -156,10 +156,10 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 	x.site.Metrics.Upgraded.Add(-1)
 	if t.brokenTo(&t.toBackend) {
 		conn.Abort()
-		x.reason = "the client broke the upgraded connection off"
+		x.reason = t.toBackend.breach("the client", "the backend")
 	}
 	if t.brokenTo(&t.toClient) {
-		x.cut("the backend broke the upgraded connection off")
+		x.cut(t.toClient.breach("the backend", "the client"))
 	}
 	if t.idled.Load() {
 		x.reason = "nothing was sent either way for " + f.TunnelIdle.String()
