@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 )
@@ -46,19 +47,54 @@ func TestAdminStateOutlivesAbsence(t *testing.T) {
 	})
 }
 
+// TestOrdersGoOver: what the administrator said of backends holds in a pool that is made with it, for those that are
+// there at once and those that join later.
+func TestOrdersGoOver(t *testing.T) {
+	given := map[string]Order{}
+	running(t, Options{Sources: []string{"dns"}, Members: at("a:1", "d:1")}, func(t *testing.T, p *Pool) {
+		p.SetMembers("dns", at("b:1", "c:1"))
+		p.SetAdmin(p.Backend("a:1"), Drain, "by hand")
+		p.SetAdmin(p.Backend("b:1"), Maint, "by hand")
+		if err := p.SetWeight(p.Backend("c:1"), 7, "by hand"); err != nil {
+			t.Fatal(err)
+		}
+		p.SetMembers("dns", at("c:1"))
+		text, err := json.Marshal(p.Orders())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &given); err != nil {
+			t.Fatal(err)
+		}
+	})
+	running(t, Options{Sources: []string{"dns"}, Members: at("a:1", "d:1"), Orders: given}, func(t *testing.T, p *Pool) {
+		p.SetMembers("dns", at("b:1", "c:1"))
+		got := []string{}
+		for _, b := range p.Backends() {
+			s := b.Status()
+			got = append(got, fmt.Sprint(s.Address, " ", s.Admin, " ", s.Weight))
+		}
+		expect(t, "backends", got, []string{"a:1 drain 1", "d:1 ready 1", "b:1 maint 1", "c:1 ready 7"})
+	})
+	var a Admin
+	if err := a.UnmarshalText([]byte("away")); err == nil {
+		t.Error("there is an admin state of any name")
+	}
+}
+
 func TestDepartedAreBounded(t *testing.T) {
 	var d departed
 	for i := range 3 * rememberAtMost {
-		d.remember(fmt.Sprint(i), ordered{admin: Drain})
-		d.remember("nothing said", ordered{})
+		d.remember(fmt.Sprint(i), Order{Admin: Drain})
+		d.remember("nothing said", Order{})
 	}
 	if len(d.said) != rememberAtMost || len(d.order) != rememberAtMost {
 		t.Errorf("%d and %d remembered, want %d", len(d.said), len(d.order), rememberAtMost)
 	}
-	if d.recall("5") != (ordered{}) || d.recall(fmt.Sprint(3*rememberAtMost-1)).admin != Drain {
+	if d.recall("5") != (Order{}) || d.recall(fmt.Sprint(3*rememberAtMost-1)).Admin != Drain {
 		t.Error("not the newest ones are remembered")
 	}
-	if d.recall(fmt.Sprint(3*rememberAtMost-1)) != (ordered{}) || len(d.order) != rememberAtMost-1 {
+	if d.recall(fmt.Sprint(3*rememberAtMost-1)) != (Order{}) || len(d.order) != rememberAtMost-1 {
 		t.Error("recalled twice")
 	}
 }

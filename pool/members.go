@@ -58,10 +58,10 @@ func (p *Pool) join(m Member, reason string) *Backend {
 	b.pool = p
 	s := *b.state.Load()
 	said := p.departed.recall(m.Address)
-	if said != (ordered{}) {
+	if said != (Order{}) {
 		reason += ", with the admin state and weight that it had"
 	}
-	s.admin, s.override = said.admin, said.override
+	s.admin, s.override = said.Admin, said.Weight
 	if last := p.snapshot.Load(); last != nil {
 		s.cold = last.tier > tierUnknown
 	}
@@ -103,7 +103,7 @@ func (p *Pool) leave(b *Backend, reason string) {
 	s := b.state.Load()
 	from := s.name()
 	b.limit.Store(gone)
-	p.departed.remember(b.address, ordered{s.admin, s.override})
+	p.departed.remember(b.address, s.order())
 	b.scope.Close()
 	p.leaving[b] = struct{}{}
 	p.announce(b, Change{Time: time.Now(), From: from, To: "absent", Reason: reason}, true)

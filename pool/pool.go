@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -77,6 +78,7 @@ func New(o Options) *Pool {
 	}
 	p.outbox.wake = make(chan struct{}, 1)
 	p.budget.start(time.Now())
+	p.departed = departed{maps.Clone(o.Orders), slices.Collect(maps.Keys(o.Orders))}
 	p.register()
 	p.Apply(o)
 	return p

@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Active is what the health checks say.
 type Active uint8
@@ -63,6 +66,19 @@ func (a Admin) String() string {
 		return "maint"
 	}
 	return "ready"
+}
+
+// MarshalText is encoding.TextMarshaler's.
+func (a Admin) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText is encoding.TextUnmarshaler's.
+func (a *Admin) UnmarshalText(text []byte) error {
+	parsed, ok := ParseAdmin(string(text))
+	if !ok {
+		return fmt.Errorf("no admin state is called %q", text)
+	}
+	*a = parsed
+	return nil
 }
 
 // ParseAdmin is the inverse of Admin.String.

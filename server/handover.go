@@ -28,7 +28,10 @@ type handover struct {
 	Listeners map[string]int `json:"listeners"` // by the address as configured
 	Admin     map[string]int `json:"admin"`     // none, or one
 	Secret    []byte         `json:"secret"`    // Server.stickySecret
+	Orders    int            `json:"orders"`    // where to read by pool what pool.Pool.Orders returns; 0: nowhere
 	Ready     int            `json:"ready"`     // where a byte is written once the new process serves
+
+	orders map[string]map[string]pool.Order
 }
 
 const (
@@ -125,6 +128,12 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 	}
 	defer ready.Close()
 	given.Ready = give(readyWriter)
+	orders, ordersWriter, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer ordersWriter.Close()
+	given.Orders = give(orders)
 	if cmd.Env, err = environment(given); err != nil {
 		return 0, err
 	}
@@ -132,12 +141,26 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 		return 0, err
 	}
 	readyWriter.Close() // so that the pipe ends with the new process
+	orders.Close()      // so that writing to it does
+	go s.tellOrders(ordersWriter)
 	if err := awaitReady(ctx, ready); err != nil {
 		_ = cmd.Process.Kill()
 		return 0, fmt.Errorf("%w (%w)", err, cmd.Wait())
 	}
 	pid = cmd.Process.Pid
 	return pid, cmd.Process.Release() // it outlives us
+}
+
+// tellOrders writes what was ordered of the backends at run time. It closes w.
+func (s *Server) tellOrders(w *os.File) {
+	orders := map[string]map[string]pool.Order{}
+	for name, run := range s.current.Load().pools {
+		orders[name] = run.pool.Orders()
+	}
+	if err := json.NewEncoder(w).Encode(orders); err != nil && !errors.Is(err, os.ErrClosed) {
+		s.log.Warn("the new process does not know what was ordered of the backends", "error", err)
+	}
+	w.Close()
 }
 
 // environment is ours without what holds for this process alone.
@@ -190,7 +213,22 @@ func takenOver() (*handover, error) {
 		return nil, fmt.Errorf("cannot take over: %s: %w", handoverVariable, err)
 	}
 	unix.CloseOnExec(h.Ready)
+	if h.Orders != 0 {
+		r := os.NewFile(uintptr(h.Orders), "orders")
+		defer r.Close()
+		if err := json.NewDecoder(r).Decode(&h.orders); err != nil {
+			return nil, fmt.Errorf("cannot take over what was ordered of the backends: %w", err)
+		}
+	}
 	return h, nil
+}
+
+// ordersFor returns what the process before was told of a pool's backends.
+func (h *handover) ordersFor(name string) map[string]pool.Order {
+	if h == nil {
+		return nil
+	}
+	return h.orders[name]
 }
 
 // secret is what signs cookies: that of the process before, so that they stay good, or a new one.
@@ -237,11 +275,12 @@ func (h *handover) takeAdmin(address string) (net.Listener, error) {
 	return fromDescriptor(fd)
 }
 
-// closeRest closes an admin listener that nobody wants: its clients would hang.
+// closeRest forgets what nobody has wanted of it. An admin listener is closed: its clients would hang.
 func (h *handover) closeRest() {
 	if h == nil {
 		return
 	}
+	h.orders = nil
 	for _, fd := range h.Admin {
 		_ = unix.Close(fd)
 	}

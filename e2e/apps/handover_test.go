@@ -156,6 +156,11 @@ func TestHandOver(t *testing.T) {
 			_ = syscall.Kill(last, syscall.SIGKILL)
 		}
 	})
+	for _, order := range [][]string{{"drain", "app/" + clocks[0]}, {"weight", "app/" + clocks[1], "7"}} {
+		if status, out := command(t, append(order, "-admin", lb.admin)...); status != 0 {
+			t.Fatalf("%v: exit %d\n%s", order, status, out)
+		}
+	}
 	load := startStrict(strings.TrimPrefix(lb.url, "http://"), 16, 50*time.Millisecond)
 	const times = 20
 	for i := range times {
@@ -175,6 +180,9 @@ func TestHandOver(t *testing.T) {
 		if i == 0 && lb.exits(t) != 0 {
 			t.Error("the first process did not exit with 0")
 		}
+	}
+	if _, out := command(t, "status", "-admin", lb.admin); !strings.Contains(out, " drain (") || !strings.Contains(out, " 7 (configured 1) ") {
+		t.Errorf("what was ordered of the backends is forgotten:\n%s", out)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "lb.sock")); err != nil {
 		t.Errorf("the socket file has gone: %v", err)
