@@ -183,6 +183,10 @@ func (w *weather) accounts(c *crowd) {
 // verdicts judges what the clients saw, and prints how often what happened.
 func verdicts(t *testing.T, w *weather, c *crowd, watch *watch) {
 	logged := readLog(t, w.lb.dir+"/access.log")
+	outages, err := readOutages(w.lb.out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
 	harmed := func(backend string, from, to time.Time) []kind {
 		for _, o := range w.origins {
 			if o.name == backend || o.link.address == backend {
@@ -191,11 +195,12 @@ func verdicts(t *testing.T, w *weather, c *crowd, watch *watch) {
 		}
 		return nil
 	}
+	t.Logf("%d outages of the pool", len(outages))
 	count, failed := map[string]int{"answered": int(c.answers.Load())}, 0
 	for i := range c.outcomes {
 		o := &c.outcomes[i]
 		e := &evidence{arrivals: c.ledger.of(o.id), logged: logged[fmt.Sprint(o.id)],
-			harmed: harmed, usable: watch.usable, exhausted: watch.exhausted, refused: watch.refused}
+			harmed: harmed, outage: outages.at, usable: watch.usable, exhausted: watch.exhausted, refused: watch.refused}
 		why, ok := judge(o, e)
 		if ok {
 			count[fmt.Sprintf("%d %s", o.status, why)]++

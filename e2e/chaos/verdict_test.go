@@ -37,6 +37,8 @@ type evidence struct {
 	// was spent and its queue turned requests away, between two moments.
 	usable             func(from, to time.Time) int
 	exhausted, refused func(from, to time.Time) bool
+	// outage reports whether there was none at some time between them.
+	outage func(from, to time.Time) bool
 }
 
 // judge tells which promise allows an outcome; ok is false if none does.
@@ -146,12 +148,10 @@ func noMoreTries(o *outcome, e *evidence) (string, bool) {
 }
 
 func judgeUnavailable(o *outcome, e *evidence) (string, bool) {
-	from, to := o.start.Add(-slack), o.end.Add(slack)
-	if strings.Contains(e.logged.Error, "usable") {
-		n := e.usable(from, to)
-		return fmt.Sprintf("no usable backend (%d seen)", n), n == 0
+	if strings.HasPrefix(e.logged.Error, "no ") {
+		return "no usable backend", e.outage(o.start, o.end)
 	}
-	return "the queue: " + e.logged.Error, e.refused(from, to)
+	return "the queue: " + e.logged.Error, e.refused(o.start.Add(-slack), o.end.Add(slack))
 }
 
 func judgeTimeout(o *outcome, e *evidence) (string, bool) {

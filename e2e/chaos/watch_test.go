@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"regexp"
 	"sync"
 	"time"
 )
@@ -67,6 +68,41 @@ func (w *watch) usable(from, to time.Time) int {
 		least = min(least, s.usable)
 	}
 	return least
+}
+
+// outages are the times in which the pool had no usable backend, as lb says in its log. They may be shorter than what
+// lies between two samples.
+type outages []struct{ from, to time.Time }
+
+// logSlack is how much later than its effect a change may stand in the log.
+const logSlack = 20 * time.Millisecond
+
+var poolChange = regexp.MustCompile(`(?m)^(\S+) .* pool changed: pool=app from=(\S+) to=(\S+) `)
+
+func readOutages(log string) (o outages, err error) {
+	for _, m := range poolChange.FindAllStringSubmatch(log, -1) {
+		at, err := time.Parse(time.RFC3339Nano, m[1])
+		if err != nil {
+			return nil, err
+		}
+		if m[2] == "none" && len(o) > 0 {
+			o[len(o)-1].to = at
+		}
+		if m[3] == "none" {
+			o = append(o, struct{ from, to time.Time }{at, time.Now()})
+		}
+	}
+	return o, nil
+}
+
+// at reports whether there was an outage within a time.
+func (o outages) at(from, to time.Time) bool {
+	for _, out := range o {
+		if out.from.Add(-logSlack).Before(to) && out.to.Add(logSlack).After(from) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *watch) exhausted(from, to time.Time) bool {
