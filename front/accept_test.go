@@ -110,6 +110,22 @@ func TestConnectionsPerIP(t *testing.T) {
 	})
 }
 
+// TestConnectionsPerIPAfterTheEnd: who has seen the end of its connection may come again at once.
+func TestConnectionsPerIPAfterTheEnd(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		f := start(t, Options{Listeners: oneListener(t, secure), Limits: Limits{ConnectionsPerIP: 1}})
+		for i := range 200 {
+			c := dialMaybeTLS(t, f, secure)
+			c.send("GET / HTTP/1.0\r\n\r\n")
+			c.expect("GET / ")
+			if got := c.closed(); got != "" {
+				t.Fatalf("%d: %q", i, got)
+			}
+			c.Close()
+		}
+	}
+}
+
 func TestConnectionsAllowedKeepsAReserve(t *testing.T) {
 	descriptors, known := descriptorLimit()
 	if n := connectionsAllowed(); n < 1 || known && 2*n >= descriptors {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,7 @@ type Conn struct {
 	// of the present wait for a request
 	idleUntil time.Time   // the end of the wait for its first byte; zero: it has not begun
 	headUntil time.Time   // that for the rest of the head
+	parkings  int         // in this head
 	next      next        // after fasthttp's loop
 	large     bool        // it is in the large one of Listener.servers
 	resident  bool        // it cannot be parked
@@ -64,6 +66,7 @@ type Conn struct {
 	head     wire.RequestHead
 	headRead bool   // and the handler has not been called
 	rest     []byte // came in with the head, or before the connection was parked; it may lie in fasthttp's buffer, which is not read into before Read is called again
+	longer   bool   // rest did not fit in that buffer, so that it lies elsewhere and begins with the present head
 	body     requestBody
 
 	sending   sync.Mutex // so that a body read elsewhere can send its 100 Continue
@@ -125,7 +128,7 @@ func (c *Conn) serve() bool {
 			c.listener.socket.front.log.Debug("connection ended", "peer", c.peer, "error", err)
 		}
 		if c.next != toGrow {
-			return c.next == toPark
+			return c.next == toPark && !c.ended
 		}
 		c.large = true
 	}
@@ -134,10 +137,10 @@ func (c *Conn) serve() bool {
 // finish is the end of every connection.
 func (c *Conn) finish() {
 	s := c.listener.socket
-	c.close()
-	if c.counted {
+	if c.counted { // before the client sees the end, upon which it may come again at once
 		s.front.perIP.leave(c.peer.Addr())
 	}
+	c.close()
 	s.remove(c)
 	s.front.open.Add(-1)
 	s.front.running.Done()
@@ -229,7 +232,7 @@ func (c *Conn) hurry() {
 	case waiting, heading, lingering:
 		c.raw.InterruptRead()
 	case parked:
-		c.listener.socket.front.parking.wake(c)
+		c.listener.socket.front.parking.hurry(c)
 	}
 }
 
@@ -245,10 +248,16 @@ func (c *Conn) renewHead() {
 	}
 }
 
-// closeIfSilent cuts a connection that was opened and never heard from.
+// closeIfSilent cuts a connection that was opened and never heard from, and ends one that is parked.
 func (c *Conn) closeIfSilent() {
-	if c.phase.Load() == opening && !c.link.heard.Load() && !readable(c.raw.Conn) {
-		c.raw.Close()
+	switch c.phase.Load() {
+	case opening:
+		if !c.link.heard.Load() && !readable(c.raw.Conn) {
+			c.raw.Close()
+		}
+	case parked:
+		c.listener.socket.front.parking.end(c)
+		runtime.Gosched() // they would all have a stack at a time else
 	}
 }
 

@@ -43,7 +43,7 @@ type Front struct {
 func New(o Options) *Front {
 	f := &Front{
 		log: o.Log, sockets: map[string]*socket{}, stopped: make(chan struct{}), rounds: newRounds(),
-		parking: parking{parked: map[uint64]*Conn{}},
+		parking: parking{after: parkAfter, newAfter: parkNewAfter, parked: map[uint64]*Conn{}},
 	}
 	if f.log == nil {
 		f.log = hclog.NewNullLogger()

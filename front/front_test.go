@@ -40,8 +40,8 @@ func echo(ctx *fasthttp.RequestCtx) {
 	c.Send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n", len(text), closing), []byte(text))
 }
 
-// start serves until the test ends. Options without listeners get one on a free port.
-func start(t testing.TB, o Options) *Front {
+// start serves until the test ends, prepared as is said. Options without listeners get one on a free port.
+func start(t testing.TB, o Options, prepare ...func(*Front)) *Front {
 	t.Helper()
 	if o.Listeners == nil {
 		o.Listeners = []ListenerOptions{{Address: "127.0.0.1:0"}}
@@ -50,6 +50,9 @@ func start(t testing.TB, o Options) *Front {
 		o.Handler = echo
 	}
 	f := New(o)
+	for _, p := range prepare {
+		p(f)
+	}
 	if err := f.Listen(); err != nil {
 		t.Fatal(err)
 	}

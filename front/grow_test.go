@@ -5,7 +5,15 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/valyala/fasthttp"
 )
+
+// tellField answers with the value of X-Own.
+func tellField(ctx *fasthttp.RequestCtx) {
+	v := ctx.Request.Header.Peek("X-Own")
+	ctx.Conn().(*Conn).Send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(v)), v)
+}
 
 // TestHeadsOfAllSizes: heads that need more room than a connection has at first arrive unchanged, in one piece or two,
 // with requests before and behind them; beyond the limit they are refused.

@@ -15,7 +15,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.ended || !c.dropBody() {
 		return 0, io.EOF
 	}
-	c.head = wire.RequestHead{}
+	c.head, c.longer = wire.RequestHead{}, false
 	n := c.awaitRequest(p)
 	if n > 0 {
 		n = c.readHead(p, n)
@@ -24,7 +24,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.ended = c.next == toEnd
 		return 0, io.EOF
 	}
-	c.idleUntil, c.headUntil = time.Time{}, time.Time{}
+	c.idleUntil, c.headUntil, c.parkings = time.Time{}, time.Time{}, 0
 	c.sent, c.early, c.answered, c.midChunks, c.headRead = 0, 0, false, false, true
 	c.requests++
 	return n, nil
@@ -32,15 +32,17 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // awaitRequest returns the number of bytes that came first of a request, 0 if the connection ends or is to be parked (see Conn.next).
 func (c *Conn) awaitRequest(p []byte) int {
-	if len(c.rest) > 0 {
-		n := copy(p, c.rest)
-		c.rest = c.rest[n:]
+	n := copy(p, c.rest)
+	if c.longer = n < len(c.rest); !c.longer {
+		c.rest = nil // it may keep a buffer that is fasthttp's
+	}
+	if n > 0 {
 		return n
 	}
-	c.rest = nil // it keeps a buffer that is fasthttp's
-	wait, park := c.listener.limits.IdleTimeout, parkAfter
+	parking := &c.listener.socket.front.parking
+	wait, park := c.listener.limits.IdleTimeout, parking.after
 	if c.requests == 0 {
-		wait, park = c.listener.limits.HeaderTimeout, parkNewAfter
+		wait, park = c.listener.limits.HeaderTimeout, parking.newAfter
 	}
 	begins := c.idleUntil.IsZero()
 	if begins && c.requests > 0 {
@@ -61,7 +63,7 @@ func (c *Conn) awaitRequest(p []byte) int {
 		// we see the mark here or it interrupts the Read below.
 		if !ending && c.listener.ending() {
 			ending = true
-			c.raw.RenewRead(min(wait, idleGrace))
+			c.raw.SetReadDeadline(minTime(c.idleUntil, time.Now().Add(idleGrace)))
 		}
 		n, err := c.receive(p)
 		switch {
@@ -107,7 +109,9 @@ func (c *Conn) readHead(p []byte, n int) int {
 		switch {
 		case n < len(p):
 		case !c.large && n < c.listener.limits.HeaderSize:
-			c.next, c.rest = toGrow, append(bytes.Clone(p), c.rest...)
+			if c.next = toGrow; !c.longer {
+				c.rest = bytes.Clone(p)
+			}
 			return 0
 		default:
 			c.refuse(headTooLarge, skim(p))
@@ -121,7 +125,7 @@ func (c *Conn) readHead(p []byte, n int) int {
 			if c.headUntil.IsZero() {
 				c.headUntil = now.Add(c.listener.limits.HeaderTimeout)
 			}
-			c.waitUntil(c.headUntil, now.Add(parkNewAfter))
+			c.waitUntil(c.headUntil, now.Add(c.listener.socket.front.parking.afterHead(c.parkings)))
 		}
 		if !ending && c.listener.ending() { // see awaitRequest
 			ending = true
@@ -136,6 +140,7 @@ func (c *Conn) readHead(p []byte, n int) int {
 		case isTimeout(err) && time.Now().Before(c.headUntil):
 			if !c.listener.ending() {
 				c.next, c.rest = toPark, bytes.Clone(p[:n])
+				c.parkings++
 				return 0
 			}
 		case isTimeout(err):
@@ -152,8 +157,8 @@ func (c *Conn) acceptHead(p []byte, end, n int) int {
 	// What came beyond the head is not copied: p is fasthttp's buffer, in which nothing moves
 	// before Read is called again.
 	switch {
-	case n > end && len(c.rest) > 0:
-		c.rest = append(bytes.Clone(p[end:n]), c.rest...)
+	case c.longer:
+		c.rest = c.rest[end:]
 	case n > end:
 		c.rest = p[end:n]
 	}

@@ -3,6 +3,8 @@ package front
 import (
 	"sync"
 	"time"
+
+	"lb/internal/wire"
 )
 
 // parking keeps the connections whose clients are silent. A parked one has no goroutine, no stack and no buffer, which
@@ -10,6 +12,10 @@ import (
 // or leaves, when its time is over, or when connections must end.
 type parking struct {
 	watch watcher
+	// after is how long a connection waits between two requests before it is parked: with its goroutine, a
+	// request costs two system calls and a goroutine's start less. newAfter is that for the first byte of a new
+	// connection and for the rest of a head.
+	after, newAfter time.Duration
 
 	mu     sync.Mutex
 	last   uint64           // key that was given out
@@ -17,12 +23,20 @@ type parking struct {
 }
 
 const (
-	// parkAfter is how long a connection waits between two requests before it is parked: with its goroutine, a
-	// request costs two system calls and a goroutine's start less.
-	parkAfter = time.Second
-	// parkNewAfter is that for the first byte of a new connection and for the rest of a head.
+	parkAfter    = time.Second
 	parkNewAfter = 100 * time.Millisecond
+	// drips is in how many pieces with a pause a head may come before its connection is parked as seldom as an idle
+	// one: each time costs several times what a piece costs that somebody waits for.
+	drips = 8
 )
+
+// afterHead is how long is waited for more of a head, for which the connection was parked so many times.
+func (p *parking) afterHead(parkings int) time.Duration {
+	if parkings < drips {
+		return p.newAfter
+	}
+	return p.after
+}
 
 // start makes p ready, and returns what ends it. Without it all connections keep their goroutines.
 func (p *parking) start() (stop func(), err error) {
@@ -46,6 +60,7 @@ func (p *parking) park(c *Conn) {
 	if !c.headUntil.IsZero() {
 		until = c.headUntil
 	}
+	c.body.chunks = wire.ChunkDecoder{} // which keeps the room for a trailer section
 	p.mu.Lock()
 	p.last++
 	c.space = p.last
@@ -71,7 +86,26 @@ func (p *parking) wake(c *Conn) {
 	}
 }
 
-// wakeKey does so for the one whose client has done something.
+// hurry has a connection go on if it is parked in a head. The others may stay as they are until their grace is over.
+func (p *parking) hurry(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.space != 0 && !c.headUntil.IsZero() {
+		p.release(c)
+	}
+}
+
+// end has a connection go on, if it is parked, to find that its time is over.
+func (p *parking) end(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.space != 0 {
+		c.idleUntil = time.Now()
+		p.release(c)
+	}
+}
+
+// wakeKey has the one go on whose client has done something.
 func (p *parking) wakeKey(space uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

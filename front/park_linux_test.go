@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // parkedAre waits until just n connections are parked.
@@ -18,12 +16,6 @@ func parkedAre(t testing.TB, f *Front, n int) {
 		open, active := f.Load()
 		return open-active == n
 	})
-}
-
-// tellField answers with the value of X-Own.
-func tellField(ctx *fasthttp.RequestCtx) {
-	v := ctx.Request.Header.Peek("X-Own")
-	ctx.Conn().(*Conn).Send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(v)), v)
 }
 
 // TestParkedGoesOn: wherever between the bytes of two requests a connection is parked, both are answered.
@@ -54,8 +46,7 @@ func TestParkedGoesOn(t *testing.T) {
 
 // TestParkedByteByByte: a head of which each byte comes after the connection was parked.
 func TestParkedByteByByte(t *testing.T) {
-	t.Parallel()
-	f := start(t, Options{})
+	f := start(t, Options{}, func(f *Front) { f.parking.after, f.parking.newAfter = time.Millisecond, time.Millisecond })
 	c := dial(t, f)
 	head := "GET /b HTTP/1.1\r\nHost: a\r\n\r\n"
 	for i := range head {
@@ -63,6 +54,21 @@ func TestParkedByteByByte(t *testing.T) {
 		c.send(head[i : i+1])
 	}
 	c.expect("GET /b ")
+}
+
+// TestDripsAreParkedSeldom: a head that comes in many pieces is waited for, as each parking costs more than a piece.
+func TestDripsAreParkedSeldom(t *testing.T) {
+	f := start(t, Options{}, func(f *Front) { f.parking.newAfter = time.Millisecond })
+	c := dial(t, f)
+	for i := range 3 * drips {
+		if i <= drips {
+			eventually(t, func() bool { return parkings(f) == uint64(i+1) })
+		}
+		c.send("GET /b HTTP/1.1\r\nHost: a\r\n\r"[i : i+1])
+	}
+	if n := parkings(f); n > drips+2 {
+		t.Errorf("parked %d times", n)
+	}
 }
 
 // parkings returns how often any connection was parked.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,10 @@ func (w *watcher) start() error {
 		return os.NewSyscallError("fcntl", err)
 	}
 	w.file = os.NewFile(uintptr(fd), "epoll")
+	if err := w.file.SetReadDeadline(time.Time{}); err != nil { // os.NewFile does not tell that the runtime cannot wait for it
+		w.file.Close()
+		return err
+	}
 	w.raw, err = w.file.SyscallConn()
 	return err
 }
@@ -38,7 +43,10 @@ func (w *watcher) run(found func(key uint64)) {
 	_ = w.raw.Read(func(fd uintptr) bool {
 		// The runtime hears of an event only if there was none before: all of them have to be taken.
 		for {
-			n, _ := unix.EpollWait(int(fd), events, 0)
+			n, err := unix.EpollWait(int(fd), events, 0)
+			if err == unix.EINTR {
+				continue
+			}
 			for _, e := range events[:max(n, 0)] {
 				found(uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32)
 			}
