@@ -88,7 +88,11 @@ func TestSlowCrowd(t *testing.T) {
 				t.Errorf("%d were cut before their time", crowd.Away)
 			}
 			eventually(t, "no connection is left", func() bool { open, _ := lb.connections(t); return open == 0 })
-			t.Logf("%d MiB of memory after", lb.settledMemory(t, before+before/5+slowCrowd*goKeeps)>>20)
+			after := lb.settledMemory(t, before+before/5)
+			t.Logf("%d MiB of memory after", after>>20)
+			if most := before + before/5 + slowCrowd*goKeeps; after > most {
+				t.Errorf("more than %d MiB", most>>20)
+			}
 		})
 	}
 }
