@@ -6,7 +6,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -48,6 +47,8 @@ type Options struct {
 	Reload func(ctx context.Context) (diagnostics string, err error)
 	// Config returns the configuration in force, secrets masked, as something that encodes as JSON.
 	Config func() any
+	// Order carries out do, which changes a backend, or says why no orders are taken. nil: do is carried out.
+	Order func(do func()) error
 	// Explain tells what a request would meet. An error means that the question is wrong.
 	Explain func(Question) (*Explanation, error)
 }
@@ -71,6 +72,9 @@ func New(o Options) *Server {
 	if o.Pools == nil {
 		o.Pools = func() []*pool.Pool { return nil }
 	}
+	if o.Order == nil {
+		o.Order = func(do func()) error { do(); return nil }
+	}
 	s := &Server{options: o, access: newAccess(o), page: newPage()}
 	s.handler = s.routes()
 	return s
@@ -85,12 +89,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ln.Close()
 		return fmt.Errorf("cannot serve the admin API on %s without a token: other machines can reach it", ln.Addr())
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	silent := silent{conns: map[net.Conn]struct{}{}}
+	silent := newSilent()
 	server := &http.Server{
 		ConnState:         silent.note,
-		Handler:           s.access.guard(ln.Addr(), s.handler),
+		ConnContext:       silent.name,
+		Handler:           silent.heard(s.access.guard(ln.Addr(), s.handler)),
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHead,
@@ -99,22 +102,19 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ErrorLog:    s.options.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 		// No WriteTimeout: the profiler refuses a profile that is longer. Each handler sets a deadline.
 	}
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer cancel()
-		silent.end()
-		if server.Shutdown(grace) != nil {
-			server.Close()
-		}
-	})
+	closing := context.AfterFunc(ctx, func() { ln.Close() })
 	err := server.Serve(ln)
-	if !errors.Is(err, http.ErrServerClosed) && stop() {
+	if closing() {
 		server.Close()
 		return fmt.Errorf("cannot serve the admin API on %s: %w", ln.Addr(), err)
 	}
-	<-stopped
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	server.SetKeepAlivesEnabled(false)
+	silent.end(silentGrace)
+	if server.Shutdown(grace) != nil {
+		server.Close()
+	}
 	return nil
 }
 

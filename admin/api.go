@@ -212,17 +212,24 @@ func (s *Server) setBackend(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	reason := "admin API"
-	if change.Weight != nil {
-		if err := p.SetWeight(b, *change.Weight, reason); err != nil {
-			fail(w, http.StatusBadRequest, err.Error())
-			return
+	var wrong error
+	err := s.options.Order(func() {
+		const reason = "admin API"
+		if change.Weight != nil {
+			wrong = p.SetWeight(b, *change.Weight, reason)
 		}
+		if change.Admin != nil && wrong == nil {
+			p.SetAdmin(b, state, reason)
+		}
+	})
+	switch {
+	case err != nil:
+		fail(w, http.StatusServiceUnavailable, err.Error())
+	case wrong != nil:
+		fail(w, http.StatusBadRequest, wrong.Error())
+	default:
+		reply(w, http.StatusOK, b.Status())
 	}
-	if change.Admin != nil {
-		p.SetAdmin(b, state, reason)
-	}
-	reply(w, http.StatusOK, b.Status())
 }
 
 // readJSON reads one value and nothing after it; an unknown field is an error, as it is a misspelt one.

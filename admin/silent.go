@@ -1,38 +1,83 @@
 package admin
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
-// silent are the connections that no byte of a request has come by. http.Server.Shutdown waits seconds for them, as one
-// may be on its way; but what the admin API could tell then would be of a process that has ended.
+// silent are the connections that no whole request has come by. http.Server.Shutdown waits seconds for them, but drops
+// what they ask; so before it they have silentGrace, in which a request that is on its way is answered.
 type silent struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
-	ended bool
+	none  chan struct{} // set by end, and closed when none is left
 }
+
+const silentGrace = 100 * time.Millisecond
+
+func newSilent() *silent { return &silent{conns: map[net.Conn]struct{}{}} }
 
 // note is the server's ConnState.
 func (s *silent) note(c net.Conn, state http.ConnState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case state != http.StateNew:
-		delete(s.conns, c)
-	case s.ended:
-		_ = c.Close()
-	default:
+	switch state {
+	case http.StateNew:
+		s.mu.Lock()
 		s.conns[c] = struct{}{}
+		s.mu.Unlock()
+	case http.StateClosed, http.StateHijacked:
+		s.remove(c)
 	}
 }
 
-// end closes them, and those to come.
-func (s *silent) end() {
+// silentKey finds a request's connection in its context.
+type silentKey struct{}
+
+// name is the server's ConnContext.
+func (s *silent) name(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, silentKey{}, c)
+}
+
+// heard takes note of the requests that next is given.
+func (s *silent) heard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(silentKey{}).(net.Conn); ok {
+			s.remove(c)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *silent) remove(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended = true
+	delete(s.conns, c)
+	if s.none != nil && len(s.conns) == 0 {
+		close(s.none)
+		s.none = nil
+	}
+}
+
+// end waits for them, at most for grace, and closes those that are left. No new ones may come.
+func (s *silent) end(grace time.Duration) {
+	none := make(chan struct{})
+	s.mu.Lock()
+	if len(s.conns) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.none = none
+	s.mu.Unlock()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-none:
+	case <-timer.C:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for c := range s.conns {
 		_ = c.Close()
 	}

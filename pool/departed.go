@@ -21,7 +21,7 @@ type Order struct {
 	Weight int   `json:"weight"` // 0: none
 }
 
-// Orders returns by address what the administrator said of members, and of such as have left: see Options.Orders.
+// Orders returns by address what the administrator said of members, and of such as have left: see Obey.
 func (p *Pool) Orders() map[string]Order {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -37,13 +37,30 @@ func (p *Pool) Orders() map[string]Order {
 	return all
 }
 
+// Obey takes over what the administrator said of another pool's members, of those that are not here yet too.
+func (p *Pool) Obey(orders map[string]Order, reason string) {
+	for address, o := range orders {
+		p.mu.Lock()
+		i := slices.IndexFunc(p.members, func(b *Backend) bool { return b.address == address })
+		if i < 0 {
+			p.departed.remember(address, o)
+			p.mu.Unlock()
+			continue
+		}
+		b := p.members[i]
+		p.mu.Unlock()
+		p.SetAdmin(b, o.Admin, reason)
+		_ = p.SetWeight(b, o.Weight, reason) // another pool has taken it
+	}
+}
+
 func (s *state) order() Order { return Order{s.admin, s.override} }
 
 func (d *departed) remember(address string, o Order) {
 	if o == (Order{}) {
 		return
 	}
-	if len(d.order) >= rememberAtMost {
+	if len(d.order) == rememberAtMost {
 		delete(d.said, d.order[0])
 		d.order = slices.Delete(d.order, 0, 1)
 	}

@@ -47,7 +47,7 @@ func TestAdminStateOutlivesAbsence(t *testing.T) {
 	})
 }
 
-// TestOrdersGoOver: what the administrator said of backends holds in a pool that is made with it, for those that are
+// TestOrdersGoOver: what the administrator said of backends holds in a pool that is told of it, for those that are
 // there at once and those that join later.
 func TestOrdersGoOver(t *testing.T) {
 	given := map[string]Order{}
@@ -67,7 +67,8 @@ func TestOrdersGoOver(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	running(t, Options{Sources: []string{"dns"}, Members: at("a:1", "d:1"), Orders: given}, func(t *testing.T, p *Pool) {
+	running(t, Options{Sources: []string{"dns"}, Members: at("a:1", "d:1")}, func(t *testing.T, p *Pool) {
+		p.Obey(given, "handed over")
 		p.SetMembers("dns", at("b:1", "c:1"))
 		got := []string{}
 		for _, b := range p.Backends() {

@@ -36,9 +36,6 @@ type Options struct {
 	// stay are connected anew; what is under way finishes as it began.
 	TransportKey string
 
-	// Orders are those of the administrator for members that a new pool is going to have. Apply does not look at them.
-	Orders map[string]Order
-
 	Members []Member // those written in the configuration
 	Sources []string // the discoverers, in order of precedence; Apply forgets the members of any other
 	// Restarted are those of Sources that begin anew with this Apply. Their members stay until they publish; and,

@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -78,7 +77,6 @@ func New(o Options) *Pool {
 	}
 	p.outbox.wake = make(chan struct{}, 1)
 	p.budget.start(time.Now())
-	p.departed = departed{maps.Clone(o.Orders), slices.Collect(maps.Keys(o.Orders))}
 	p.register()
 	p.Apply(o)
 	return p

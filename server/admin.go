@@ -79,16 +79,23 @@ func (s *Server) startAdmin(g *generation) {
 		s.admin.stop()
 	}
 	s.admin = g.admin
-	if g.admin == nil || g.admin.cancel != nil {
+	if s.taken == nil || s.ready.Load() { // else the process before answers there until this one serves
+		s.serveAdmin()
+	}
+}
+
+// serveAdmin begins to answer on the admin listener, if there is one and that has not been done.
+func (s *Server) serveAdmin() {
+	run := s.admin
+	if run == nil || run.cancel != nil {
 		return
 	}
-	run := g.admin
 	var ctx context.Context
 	ctx, run.cancel = context.WithCancel(s.background)
 	server := admin.New(admin.Options{
 		Listen: run.config.Listen, Token: string(run.config.Token), Registry: s.registry, Log: s.log.Named("admin"),
 		Events: &s.events, Pools: s.poolsInForce, Status: s.status, Ready: s.Ready, Reload: s.Reload,
-		Config: func() any { return s.current.Load().config }, Explain: s.explain,
+		Config: func() any { return s.current.Load().config }, Explain: s.explain, Order: s.order,
 	})
 	s.goRun(func() {
 		if err := server.Serve(ctx, run.listener); err != nil {

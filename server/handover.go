@@ -28,11 +28,13 @@ type handover struct {
 	Listeners map[string]int `json:"listeners"` // by the address as configured
 	Admin     map[string]int `json:"admin"`     // none, or one
 	Secret    []byte         `json:"secret"`    // Server.stickySecret
-	Orders    int            `json:"orders"`    // where to read by pool what pool.Pool.Orders returns; 0: nowhere
+	Orders    int            `json:"orders"`    // where to read, after ordersWanted, by pool what pool.Pool.Orders returns; 0: nowhere
 	Ready     int            `json:"ready"`     // where a byte is written once the new process serves
-
-	orders map[string]map[string]pool.Order
 }
+
+// ordersWanted is what a new process writes to Ready when it is about to serve. The process before takes no orders of
+// backends from then on.
+const ordersWanted = 'o'
 
 const (
 	// handoverTime is how long a new process may take until it serves.
@@ -74,6 +76,7 @@ func (s *Server) HandOver(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.stopping, func() { cancel(errStopping) })()
+	defer s.resumeOrders()
 	if len(s.opt.Command) == 0 {
 		return errCannotHandOver
 	}
@@ -142,25 +145,52 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 	}
 	readyWriter.Close() // so that the pipe ends with the new process
 	orders.Close()      // so that writing to it does
-	go s.tellOrders(ordersWriter)
-	if err := awaitReady(ctx, ready); err != nil {
+	if err := s.awaitReady(ctx, ready, ordersWriter); err != nil {
 		_ = cmd.Process.Kill()
-		return 0, fmt.Errorf("%w (%w)", err, cmd.Wait())
+		return 0, fmt.Errorf("%w (%s)", err, ending(cmd.Wait()))
 	}
 	pid = cmd.Process.Pid
 	return pid, cmd.Process.Release() // it outlives us
 }
 
-// tellOrders writes what was ordered of the backends at run time. It closes w.
-func (s *Server) tellOrders(w *os.File) {
+// ending tells how a process ended.
+func ending(waited error) string {
+	if waited == nil {
+		return "exit status 0"
+	}
+	return waited.Error()
+}
+
+// tellOrders writes what was ordered of the backends at run time, and has later orders wait until it is known which
+// process they are for. It closes w.
+func (s *Server) tellOrders(w *os.File) error {
+	defer w.Close()
+	s.ordering.Lock()
+	s.ordersHeld = true
 	orders := map[string]map[string]pool.Order{}
 	for name, run := range s.current.Load().pools {
 		orders[name] = run.pool.Orders()
 	}
-	if err := json.NewEncoder(w).Encode(orders); err != nil && !errors.Is(err, os.ErrClosed) {
-		s.log.Warn("the new process does not know what was ordered of the backends", "error", err)
+	_ = w.SetWriteDeadline(time.Now().Add(handoverTime))
+	return json.NewEncoder(w).Encode(orders)
+}
+
+func (s *Server) resumeOrders() {
+	if s.ordersHeld {
+		s.ordersHeld = false
+		s.ordering.Unlock()
 	}
-	w.Close()
+}
+
+// order carries out an order of backends, if it is this process that they are for.
+func (s *Server) order(do func()) error {
+	s.ordering.RLock()
+	defer s.ordering.RUnlock()
+	if s.handedOver.Load() {
+		return fmt.Errorf("%w: send it again", errHandedOver)
+	}
+	do()
+	return nil
 }
 
 // environment is ours without what holds for this process alone.
@@ -182,12 +212,20 @@ func environment(given handover) ([]string, error) {
 	return append(env, handoverVariable+"="+string(text)), nil
 }
 
-// awaitReady waits for the byte that says that the new process serves.
-func awaitReady(ctx context.Context, ready *os.File) error {
+// awaitReady waits for the byte that says that the new process serves. When it asks for them, it is told the orders.
+func (s *Server) awaitReady(ctx context.Context, ready, orders *os.File) error {
 	_ = ready.SetReadDeadline(time.Now().Add(handoverTime))
 	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Now()) })
 	defer stop()
-	switch _, err := ready.Read(make([]byte, 1)); {
+	var said [1]byte
+	_, err := ready.Read(said[:])
+	if err == nil && said[0] == ordersWanted {
+		if err := s.tellOrders(orders); err != nil {
+			return fmt.Errorf("it was not told what was ordered of the backends: %w", err)
+		}
+		_, err = ready.Read(said[:])
+	}
+	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
@@ -214,21 +252,30 @@ func takenOver() (*handover, error) {
 	}
 	unix.CloseOnExec(h.Ready)
 	if h.Orders != 0 {
-		r := os.NewFile(uintptr(h.Orders), "orders")
-		defer r.Close()
-		if err := json.NewDecoder(r).Decode(&h.orders); err != nil {
-			return nil, fmt.Errorf("cannot take over what was ordered of the backends: %w", err)
-		}
+		unix.CloseOnExec(h.Orders)
 	}
 	return h, nil
 }
 
-// ordersFor returns what the process before was told of a pool's backends.
-func (h *handover) ordersFor(name string) map[string]pool.Order {
-	if h == nil {
-		return nil
+// takeOrders has the pools obey what the process before was told of their backends.
+func (s *Server) takeOrders() {
+	h := s.taken
+	if h == nil || h.Orders == 0 {
+		return
 	}
-	return h.orders[name]
+	r := os.NewFile(uintptr(h.Orders), "orders")
+	defer r.Close()
+	var orders map[string]map[string]pool.Order
+	_, err := unix.Write(h.Ready, []byte{ordersWanted})
+	if err == nil {
+		err = json.NewDecoder(r).Decode(&orders)
+	}
+	if err != nil { // there may be no other process any more
+		s.log.Error("cannot take over what was ordered of the backends", "error", err)
+	}
+	for name, run := range s.current.Load().pools {
+		run.pool.Obey(orders[name], "handed over")
+	}
 }
 
 // secret is what signs cookies: that of the process before, so that they stay good, or a new one.
@@ -275,12 +322,11 @@ func (h *handover) takeAdmin(address string) (net.Listener, error) {
 	return fromDescriptor(fd)
 }
 
-// closeRest forgets what nobody has wanted of it. An admin listener is closed: its clients would hang.
+// closeRest closes an admin listener that nobody wants: its clients would hang.
 func (h *handover) closeRest() {
 	if h == nil {
 		return
 	}
-	h.orders = nil
 	for _, fd := range h.Admin {
 		_ = unix.Close(fd)
 	}

@@ -63,7 +63,7 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 		run = &poolRun{discovery: map[string]*discoveryRun{}}
 	}
 	plan := &poolPlan{config: c, fresh: fresh, tls: fingerprint, options: pool.Options{
-		Name: c.Name, Balance: c.Balance, NewPicker: picker, Orders: s.taken.ordersFor(c.Name),
+		Name: c.Name, Balance: c.Balance, NewPicker: picker,
 		Connect:      connector(c, tlsConfig),
 		TransportKey: transportKey(c, fingerprint),
 		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold, SlowStart: c.SlowStart,

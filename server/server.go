@@ -61,7 +61,9 @@ type Server struct {
 	stickySecret []byte
 	handedOver   atomic.Bool // to the next
 
-	reloading  sync.Mutex // one at a time
+	ordering   sync.RWMutex // written by tellOrders, read by those who order
+	ordersHeld bool         // ordering is locked; under reloading
+	reloading  sync.Mutex   // one at a time
 	current    atomic.Pointer[generation]
 	pools      map[string]*poolRun
 	sites      map[string]*siteRun
@@ -115,6 +117,7 @@ func (s *Server) Start() error {
 		return err
 	}
 	s.ready.Store(true)
+	s.serveAdmin()
 	s.taken.done()
 	for _, l := range s.front.Listeners() {
 		s.log.Info("listening", "address", l.Address, "tls", l.TLS)
@@ -158,6 +161,7 @@ func (s *Server) startParts(cfg *config.Config) error {
 	s.commit(gen)
 	if s.taken != nil {
 		s.awaitFirstProbes()
+		s.takeOrders()
 	}
 	s.goRun(func() {
 		if err := s.front.Serve(); err != nil {
@@ -252,12 +256,12 @@ func (s *Server) Stop(hurry context.Context) error {
 	run := s.admin
 	s.reloading.Unlock()
 	cfg := s.current.Load().config.Shutdown
-	s.ready.Store(false)
 	if s.handedOver.Load() {
 		cfg.Delay = 0
-		run.stop() // whoever asks the admin listener means the new process
+		run.stop() // whoever asks the admin listener means the new process, which is ready
 	} else {
 		s.notify(daemon.SdNotifyStopping)
+		s.ready.Store(false)
 	}
 	s.log.Info("stopping", "delay", cfg.Delay.String(), "grace", cfg.Grace.String())
 	if cfg.Delay > 0 {

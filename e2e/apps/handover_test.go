@@ -156,11 +156,10 @@ func TestHandOver(t *testing.T) {
 			_ = syscall.Kill(last, syscall.SIGKILL)
 		}
 	})
-	for _, order := range [][]string{{"drain", "app/" + clocks[0]}, {"weight", "app/" + clocks[1], "7"}} {
-		if status, out := command(t, append(order, "-admin", lb.admin)...); status != 0 {
-			t.Fatalf("%v: exit %d\n%s", order, status, out)
-		}
+	if status, out := command(t, "drain", "app/"+clocks[0], "-admin", lb.admin); status != 0 {
+		t.Fatalf("drain: exit %d\n%s", status, out)
 	}
+	administrator := startOrders(lb.admin, clocks[1])
 	load := startStrict(strings.TrimPrefix(lb.url, "http://"), 16, 50*time.Millisecond)
 	const times = 20
 	for i := range times {
@@ -181,9 +180,11 @@ func TestHandOver(t *testing.T) {
 			t.Error("the first process did not exit with 0")
 		}
 	}
-	if _, out := command(t, "status", "-admin", lb.admin); !strings.Contains(out, " drain (") || !strings.Contains(out, " 7 (configured 1) ") {
-		t.Errorf("what was ordered of the backends is forgotten:\n%s", out)
+	weight, sent := administrator.stop(t)
+	if _, out := command(t, "status", "-admin", lb.admin); !strings.Contains(out, " drain (") || !strings.Contains(out, fmt.Sprintf(" %d (configured 1) ", weight)) {
+		t.Errorf("what was ordered of the backends is forgotten; the last weight was %d:\n%s", weight, out)
 	}
+	t.Logf("%d orders", sent)
 	if _, err := os.Stat(filepath.Join(dir, "lb.sock")); err != nil {
 		t.Errorf("the socket file has gone: %v", err)
 	}
@@ -213,6 +214,65 @@ func TestHandOver(t *testing.T) {
 	}
 	_ = syscall.Kill(pid, syscall.SIGTERM)
 	eventually(t, "the last process ends", func() bool { return !alive(pid) })
+}
+
+// orders sets a backend's weight over and over, and looks whether lb is ready.
+type orders struct {
+	end    chan struct{}
+	done   chan struct{}
+	weight int    // the last that lb accepted
+	sent   int    // that it did
+	wrong  string // the last thing that was
+}
+
+func startOrders(admin, backend string) *orders {
+	o := &orders{end: make(chan struct{}), done: make(chan struct{})}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	ask := func(method, path, body string) (status int) {
+		request, err := http.NewRequest(method, "http://"+admin+path, strings.NewReader(body))
+		if err == nil {
+			var response *http.Response
+			if response, err = client.Do(request); err == nil {
+				response.Body.Close()
+				return response.StatusCode
+			}
+		}
+		o.wrong = err.Error()
+		return 0
+	}
+	go func() {
+		defer close(o.done)
+		for weight := 2; ; weight = 2 + weight%90 {
+			select {
+			case <-o.end:
+				return
+			default:
+			}
+			switch status := ask("PUT", "/api/v1/pools/app/backends/"+backend, fmt.Sprintf(`{"weight":%d}`, weight)); status {
+			case http.StatusOK:
+				o.weight = weight
+				o.sent++
+			case http.StatusServiceUnavailable: // the other process is to be asked
+			default:
+				o.wrong += fmt.Sprintf("; weight: %d", status)
+			}
+			if status := ask("GET", "/readyz", ""); status != http.StatusOK {
+				o.wrong = fmt.Sprintf("readyz: %d", status)
+			}
+		}
+	}()
+	return o
+}
+
+// stop returns the weight that must be in force, and how many were set.
+func (o *orders) stop(t *testing.T) (weight, sent int) {
+	t.Helper()
+	close(o.end)
+	<-o.done
+	if o.wrong != "" {
+		t.Errorf("the administrator met %s", o.wrong)
+	}
+	return o.weight, o.sent
 }
 
 // serviceManager listens where programs notify it, and returns what it was told.
