@@ -12,7 +12,7 @@ const (
 	firstBackoff = 5 * time.Millisecond
 	lastBackoff  = time.Second
 
-	// turningAway is how many connections over the limit are told so at a time; more are closed.
+	// turningAway is how many connections over a limit are told so at a time; more are closed.
 	turningAway = 64
 )
 
@@ -68,23 +68,30 @@ func (s *socket) pause(d time.Duration) bool {
 func (s *socket) accepted(nc net.Conn) {
 	f, l := s.front, s.current.Load()
 	s.metrics.accepted.Inc()
-	over := f.open.Add(1) - int64(l.limits.MaxConnections)
-	if over > turningAway {
-		f.metrics.rejected(reasonConnections)
-		nc.Close()
-		f.open.Add(-1)
-		return
-	}
+	full := f.open.Add(1) > int64(l.limits.MaxConnections)
 	c := newConn(l, nc)
 	s.add(c)
 	f.running.Add(1)
-	if over > 0 {
-		f.metrics.rejected(reasonConnections)
-		go func() {
-			c.turnAway(tooManyConnections)
-			c.finish()
-		}()
+	if !full {
+		go c.run()
 		return
 	}
-	go c.run()
+	f.metrics.rejected(reasonConnections)
+	if !c.leaveOpen() {
+		c.finish()
+		return
+	}
+	go func() {
+		c.turnAway(tooManyConnections)
+		c.finish()
+	}()
+}
+
+// leaveOpen has a connection that is to be turned away no longer count among those that are open. It reports false if
+// so many are being turned away that this one is to be closed at once.
+func (c *Conn) leaveOpen() bool {
+	f := c.listener.socket.front
+	f.open.Add(-1)
+	c.away = true
+	return f.away.Add(1) <= turningAway
 }

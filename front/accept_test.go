@@ -110,6 +110,43 @@ func TestConnectionsPerIP(t *testing.T) {
 	})
 }
 
+// TestTurnedAwayTakeNoRoom: connections that are told that there is no room for them, and stay, leave room for others.
+func TestTurnedAwayTakeNoRoom(t *testing.T) {
+	f := start(t, Options{Limits: Limits{ConnectionsPerIP: 1, MaxConnections: 3}})
+	from := func(last byte) *client {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)}}
+		nc, err := d.Dial("tcp", f.Listeners()[0].Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newClient(t, nc)
+	}
+	status := func(c *client) int {
+		c.send(ok + "\r\n")
+		resp, _ := c.answer("GET")
+		return resp.StatusCode
+	}
+	first := from(1)
+	if got := status(first); got != 200 {
+		t.Fatal(got)
+	}
+	for range 10 {
+		if got := status(from(1)); got != 429 {
+			t.Fatalf("another connection of the address: %d", got)
+		}
+	}
+	if a, b := status(from(2)), status(from(3)); a != 200 || b != 200 {
+		t.Errorf("connections of other addresses: %d and %d", a, b)
+	}
+	for range 10 {
+		if got := status(from(4)); got != 503 {
+			t.Fatalf("a connection too many: %d", got)
+		}
+	}
+	first.Close()
+	eventually(t, func() bool { return status(from(5)) == 200 })
+}
+
 // TestConnectionsPerIPAfterTheEnd: who has seen the end of its connection may come again at once.
 func TestConnectionsPerIPAfterTheEnd(t *testing.T) {
 	for _, secure := range []bool{false, true} {

@@ -51,6 +51,7 @@ type Conn struct {
 	opened     bool // HTTP has begun
 	requests   int  // heads that were read
 	counted    bool // in the front's per-address count
+	away       bool // turned away: see Front.away
 
 	// of the present wait for a request
 	idleUntil time.Time   // the end of the wait for its first byte; zero: it has not begun
@@ -142,7 +143,11 @@ func (c *Conn) finish() {
 	}
 	c.close()
 	s.remove(c)
-	s.front.open.Add(-1)
+	if c.away {
+		s.front.away.Add(-1)
+	} else {
+		s.front.open.Add(-1)
+	}
 	s.front.running.Done()
 }
 
@@ -155,7 +160,9 @@ func (c *Conn) open() bool {
 	if n := l.limits.ConnectionsPerIP; n > 0 && c.peer.IsValid() {
 		if !f.perIP.enter(c.peer.Addr(), n) {
 			f.metrics.rejected(reasonPerIP)
-			c.turnAway(tooManyFromAddress)
+			if c.leaveOpen() {
+				c.turnAway(tooManyFromAddress)
+			}
 			return false
 		}
 		c.counted = true

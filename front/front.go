@@ -23,6 +23,7 @@ type Front struct {
 
 	draining atomic.Bool
 	open     atomic.Int64 // connections being served
+	away     atomic.Int64 // and those that are being told that there is no room for them
 	perIP    ipCounter
 	rounds   *rounds
 	parking  parking
