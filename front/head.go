@@ -183,6 +183,7 @@ func (c *Conn) acceptHead(p []byte, end, n int) int {
 // is not waited for.
 type headScan struct {
 	at        int // looked at so far
+	clean     int // up to which there is no NUL
 	lineStart int
 	blanks    int // empty lines before the request line
 }
@@ -198,7 +199,10 @@ func (s *headScan) find(b []byte) (int, *wire.RequestError) {
 	for {
 		i := bytes.IndexByte(b[s.at:], '\n')
 		if i < 0 {
-			s.at = len(b)
+			if bytes.IndexByte(b[s.clean:], 0) >= 0 {
+				return 0, wire.ErrValue // no line end may ever come, nor would it help
+			}
+			s.at, s.clean = len(b), len(b)
 			return 0, nil
 		}
 		lf := s.at + i

@@ -51,6 +51,7 @@ func TestRefusals(t *testing.T) {
 		{"TRACE", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405},
 		{"expectation", ok + "Expect: miracles\r\n\r\n", 417},
 		{"TLS on a plain port", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400},
+		{"NULs in a head without an end", ok + "\x00\x00", 400},
 		{"CR and a byte before the request line", "\rX" + ok + "\r\n", 400},
 		{"CR and a byte after an empty line", "\r\n\rX" + ok + "\r\n", 400},
 		{"many blank lines", strings.Repeat("\r\n", 9) + ok + "\r\n", 400},
