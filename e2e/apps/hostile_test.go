@@ -90,7 +90,7 @@ func TestSlowClients(t *testing.T) {
 		})
 	}
 	good.report(t)
-	most := before + before/5 + int64(min(crowd, descriptors(t)*9/20))*goKeeps
+	most := before + before/5 + goKeepsAlways + int64(min(crowd, descriptors(t)*9/20))*goKeeps
 	after := lb.settledMemory(t, most)
 	t.Logf("%d MiB of memory before, %d MiB after", before>>20, after>>20)
 	if after > most {
@@ -99,8 +99,11 @@ func TestSlowClients(t *testing.T) {
 }
 
 // goKeeps is how many bytes Go keeps of each slow client at most, for those to come: of a body what describes two
-// goroutines, two sockets, and the memory that they had.
-const goKeeps = 4 << 10
+// goroutines, two sockets, and the memory that they had. goKeepsAlways is what it keeps of the first crowd.
+const (
+	goKeeps       = 4 << 10
+	goKeepsAlways = 4 << 20
+)
 
 // outlast waits until that many connections have come and gone, and checks that the last went within bound.
 func (b *balancer) outlast(t *testing.T, n int, bound time.Duration) {

@@ -90,7 +90,7 @@ func TestSlowCrowd(t *testing.T) {
 			eventually(t, "no connection is left", func() bool { open, _ := lb.connections(t); return open == 0 })
 			after := lb.settledMemory(t, before+before/5)
 			t.Logf("%d MiB of memory after", after>>20)
-			if most := before + before/5 + slowCrowd*goKeeps; after > most {
+			if most := before + before/5 + goKeepsAlways + slowCrowd*goKeeps; after > most {
 				t.Errorf("more than %d MiB", most>>20)
 			}
 		})
