@@ -32,10 +32,6 @@ type handover struct {
 	Ready     int            `json:"ready"`     // where a byte is written once the new process serves
 }
 
-// ordersWanted is what a new process writes to Ready when it is about to serve. The process before takes no orders of
-// backends from then on.
-const ordersWanted = 'o'
-
 const (
 	// handoverTime is how long a new process may take until it serves.
 	handoverTime = 30 * time.Second
@@ -161,38 +157,6 @@ func ending(waited error) string {
 	return waited.Error()
 }
 
-// tellOrders writes what was ordered of the backends at run time, and has later orders wait until it is known which
-// process they are for. It closes w.
-func (s *Server) tellOrders(w *os.File) error {
-	defer w.Close()
-	s.ordering.Lock()
-	s.ordersHeld = true
-	orders := map[string]map[string]pool.Order{}
-	for name, run := range s.current.Load().pools {
-		orders[name] = run.pool.Orders()
-	}
-	_ = w.SetWriteDeadline(time.Now().Add(handoverTime))
-	return json.NewEncoder(w).Encode(orders)
-}
-
-func (s *Server) resumeOrders() {
-	if s.ordersHeld {
-		s.ordersHeld = false
-		s.ordering.Unlock()
-	}
-}
-
-// order carries out an order of backends, if it is this process that they are for.
-func (s *Server) order(do func()) error {
-	s.ordering.RLock()
-	defer s.ordering.RUnlock()
-	if s.handedOver.Load() {
-		return fmt.Errorf("%w: send it again", errHandedOver)
-	}
-	do()
-	return nil
-}
-
 // environment is ours without what holds for this process alone.
 func environment(given handover) ([]string, error) {
 	text, err := json.Marshal(given)
@@ -255,27 +219,6 @@ func takenOver() (*handover, error) {
 		unix.CloseOnExec(h.Orders)
 	}
 	return h, nil
-}
-
-// takeOrders has the pools obey what the process before was told of their backends.
-func (s *Server) takeOrders() {
-	h := s.taken
-	if h == nil || h.Orders == 0 {
-		return
-	}
-	r := os.NewFile(uintptr(h.Orders), "orders")
-	defer r.Close()
-	var orders map[string]map[string]pool.Order
-	_, err := unix.Write(h.Ready, []byte{ordersWanted})
-	if err == nil {
-		err = json.NewDecoder(r).Decode(&orders)
-	}
-	if err != nil { // there may be no other process any more
-		s.log.Error("cannot take over what was ordered of the backends", "error", err)
-	}
-	for name, run := range s.current.Load().pools {
-		run.pool.Obey(orders[name], "handed over")
-	}
 }
 
 // secret is what signs cookies: that of the process before, so that they stay good, or a new one.
