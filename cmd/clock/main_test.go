@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -9,32 +8,15 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"lb/internal/lbtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// output is a writer that a test may read while the program writes.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
 
 // eventually polls until ok holds.
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -57,7 +39,7 @@ func start(t *testing.T, args ...string) (url string, stop func(), status <-chan
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	done := make(chan int, 1)
-	var out output
+	var out lbtest.Output
 	go func() { done <- run(ctx, append([]string{"-listen", "127.0.0.1:0"}, args...), &out) }()
 	eventually(t, "an address in the output", func() bool { return served.MatchString(out.String()) })
 	return served.FindStringSubmatch(out.String())[1], cancel, done
@@ -127,7 +109,7 @@ func TestStopFinishesRequests(t *testing.T) {
 		})
 		_, _ = io.WriteString(w, "whole")
 	})
-	var out output
+	var out lbtest.Output
 	done := make(chan error, 1)
 	go func() { done <- serve(ctx, options{listen: "127.0.0.1:0", name: "a"}, slow, &out) }()
 	eventually(t, "an address in the output", func() bool { return served.MatchString(out.String()) })
@@ -145,7 +127,7 @@ func TestHealthcheckFails(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	for name, url := range map[string]string{"404": sick.URL, "refused": gone.URL, "no URL": "://"} {
-		var out output
+		var out lbtest.Output
 		if got := run(t.Context(), []string{"-healthcheck", url}, &out); got != 1 || out.String() == "" {
 			t.Errorf("%s: exit status %d, output %q", name, got, out.String())
 		}

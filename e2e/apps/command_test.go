@@ -142,7 +142,7 @@ func TestOperation(t *testing.T) {
 		t.Errorf("reload of a broken file: exit %d\n%s", status, out)
 	}
 	_ = lb.Process.Signal(syscall.SIGHUP)
-	eventually(t, "the reason in the log", func() bool { return strings.Contains(lb.output(), "did you mean") })
+	eventually(t, "the reason in the log", func() bool { return strings.Contains(lb.out.String(), "did you mean") })
 	if err := os.Rename(dir+"/access.log", dir+"/access.log.1"); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestDemo(t *testing.T) {
 	if status, body := get("http://" + ports[0] + "/images/clock.svg"); status != 200 || !strings.Contains(body, "<svg") {
 		t.Errorf("the picture: %d", status)
 	}
-	_, config, _ := strings.Cut(p.output(), "runs with:\n")
+	_, config, _ := strings.Cut(p.out.String(), "runs with:\n")
 	config, _, _ = strings.Cut(config, "The page:")
 	config = regexp.MustCompile(`(?m)^\d{4}-.*\n`).ReplaceAllString(config, "") // the log goes to the same pipe here
 	file := filepath.Join(t.TempDir(), "demo.hcl")
@@ -185,7 +185,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("the printed lb.hcl is not valid:\n%s", out)
 	}
 	for _, words := range []string{"from=up to=down", "from=down to=up"} {
-		eventually(t, words, func() bool { return strings.Contains(p.output(), words) })
+		eventually(t, words, func() bool { return strings.Contains(p.out.String(), words) })
 	}
 	_ = p.Process.Signal(os.Interrupt)
 	if status := p.exits(t); status != 0 {

@@ -204,7 +204,7 @@ func TestConsul(t *testing.T) {
 	load.until(t, load.served.Load()+50)
 	consul.start(t)
 	eventually(t, "the log says that Consul is back", func() bool {
-		return strings.Contains(lb.output(), "Consul tells of the service again")
+		return strings.Contains(lb.out.String(), "Consul tells of the service again")
 	})
 	lb.awaitPool(t, addresses[:2]...)
 	consul.put(t, "/v1/agent/service/deregister/app-"+port(addresses[0]), "")
@@ -238,7 +238,7 @@ func TestConsulToken(t *testing.T) {
 	token, id := consul.newToken(t, `{"Policies": [{"Name": "lb"}]}`)
 	lb := startLB(t, t.TempDir(), consulConfig(consul, fmt.Sprintf("    token   = %q\n", token)))
 	lb.awaitPool(t, address)
-	if strings.Contains(lb.output(), token) {
+	if strings.Contains(lb.out.String(), token) {
 		t.Error("the token stands in the log")
 	}
 
@@ -271,7 +271,7 @@ func TestConsulRulesTightened(t *testing.T) {
 	consul.configure(t, "deny")
 	consul.start(t)
 	lb.keeps(t, "give one with service:read", address)
-	if strings.Contains(lb.output(), "to=absent") {
+	if strings.Contains(lb.out.String(), "to=absent") {
 		t.Error("the pool was empty in between")
 	}
 }

@@ -79,7 +79,7 @@ func (b *balancer) awaitPool(t *testing.T, want ...string) {
 // keeps waits until the log speaks of the trouble, and checks that the pool stays what it is.
 func (b *balancer) keeps(t *testing.T, trouble string, want ...string) {
 	t.Helper()
-	eventually(t, "the log says "+trouble, func() bool { return strings.Contains(b.output(), trouble) })
+	eventually(t, "the log says "+trouble, func() bool { return strings.Contains(b.out.String(), trouble) })
 	slices.Sort(want)
 	if got := b.pool(t); got != strings.Join(want, " ") {
 		t.Errorf("the pool is %s, want %s", got, strings.Join(want, " "))
@@ -132,11 +132,11 @@ func TestTimeToLive(t *testing.T) {
   }
 `, port(addresses[0]), dns.address)))
 	lb.awaitPool(t, addresses[0])
-	asked := func() int { return strings.Count(dns.output(), "query[A] app.test") }
+	asked := func() int { return strings.Count(dns.out.String(), "query[A] app.test") }
 	first := time.Now()
 	eventually(t, "a second query", func() bool { return asked() > 1 })
 	if took := time.Since(first); took < 2*time.Second { // the first was a little earlier
-		t.Errorf("asked again after %v, for an answer that lives 3s:\n%s", took, dns.output())
+		t.Errorf("asked again after %v, for an answer that lives 3s:\n%s", took, dns.out.String())
 	}
 }
 

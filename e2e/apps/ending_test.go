@@ -88,11 +88,11 @@ func TestSecondSignal(t *testing.T) {
 	go func() { get(lb.url + "/slow"); close(gone) }()
 	<-app.asked
 	_ = lb.Process.Signal(syscall.SIGTERM)
-	eventually(t, "it stops", func() bool { return strings.Contains(lb.output(), "stopping") })
+	eventually(t, "it stops", func() bool { return strings.Contains(lb.out.String(), "stopping") })
 	_ = lb.Process.Signal(syscall.SIGTERM)
 	lb.exits(t)
 	<-gone
-	if !strings.Contains(lb.output(), "second signal") {
+	if !strings.Contains(lb.out.String(), "second signal") {
 		t.Error("no word of why it ended at once")
 	}
 }

@@ -220,9 +220,9 @@ func TestHandOver(t *testing.T) {
 type orders struct {
 	end    chan struct{}
 	done   chan struct{}
-	weight int    // the last that lb accepted
-	sent   int    // that it did
-	wrong  string // the last thing that was
+	weight int // the last that lb accepted
+	sent   int // that it did
+	wrong  []string
 }
 
 func startOrders(admin, backend string) *orders {
@@ -237,7 +237,7 @@ func startOrders(admin, backend string) *orders {
 				return response.StatusCode
 			}
 		}
-		o.wrong = err.Error()
+		o.wrong = append(o.wrong, err.Error())
 		return 0
 	}
 	go func() {
@@ -254,10 +254,10 @@ func startOrders(admin, backend string) *orders {
 				o.sent++
 			case http.StatusServiceUnavailable: // the other process is to be asked
 			default:
-				o.wrong += fmt.Sprintf("; weight: %d", status)
+				o.wrong = append(o.wrong, fmt.Sprintf("weight: %d", status))
 			}
 			if status := ask("GET", "/readyz", ""); status != http.StatusOK {
-				o.wrong = fmt.Sprintf("readyz: %d", status)
+				o.wrong = append(o.wrong, fmt.Sprintf("readyz: %d", status))
 			}
 		}
 	}()
@@ -269,8 +269,8 @@ func (o *orders) stop(t *testing.T) (weight, sent int) {
 	t.Helper()
 	close(o.end)
 	<-o.done
-	if o.wrong != "" {
-		t.Errorf("the administrator met %s", o.wrong)
+	if len(o.wrong) > 0 {
+		t.Errorf("the administrator met %q", o.wrong)
 	}
 	return o.weight, o.sent
 }

@@ -3,7 +3,6 @@
 package apps
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,11 +14,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"lb/internal/lbtest"
 )
 
 // patience bounds every wait; a test that reaches it has failed.
@@ -82,20 +82,7 @@ type process struct {
 	*exec.Cmd
 	name string
 	done chan struct{}
-	mu   sync.Mutex
-	out  bytes.Buffer
-}
-
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.Write(b)
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.String()
+	out  lbtest.Output
 }
 
 // launch starts a program; it is killed at the test's end, and its output shown if the test failed.
@@ -109,7 +96,7 @@ func launchWith(t *testing.T, env []string, files []*os.File, name string, args 
 	t.Helper()
 	p := &process{Cmd: exec.Command(name, args...), name: filepath.Base(name), done: make(chan struct{})}
 	p.Env, p.ExtraFiles = append(os.Environ(), env...), files
-	p.Stdout, p.Stderr = p, p
+	p.Stdout, p.Stderr = &p.out, &p.out
 	p.WaitDelay = time.Second // a child of the program may outlive it and hold the pipe
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.Start(); err != nil {
@@ -120,7 +107,7 @@ func launchWith(t *testing.T, env []string, files []*os.File, name string, args 
 		_ = p.Process.Kill()
 		<-p.done
 		if t.Failed() {
-			t.Logf("%s said:\n%.4000s", p.name, p.output())
+			t.Logf("%s said:\n%.4000s", p.name, p.out.String())
 		}
 	})
 	return p
@@ -195,7 +182,7 @@ func startProgram(t *testing.T, program, dir, text string) *balancer {
 	eventually(t, "lb is ready", func() bool {
 		select {
 		case <-b.done:
-			t.Fatalf("lb ended:\n%s", b.output())
+			t.Fatalf("lb ended:\n%s", b.out.String())
 		default:
 		}
 		status, _ := get("http://" + b.admin + "/readyz")

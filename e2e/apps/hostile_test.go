@@ -164,7 +164,7 @@ func TestFewDescriptors(t *testing.T) {
 			eventually(t, "no connection is left", func() bool { open, _ := lb.connections(t); return open == 0 })
 			select {
 			case <-lb.done:
-				t.Errorf("lb ended:\n%s", lb.output())
+				t.Errorf("lb ended:\n%s", lb.out.String())
 			default:
 			}
 		})

@@ -90,7 +90,7 @@ pool "app" {
 			_ = lb.Process.Signal(os.Interrupt) // its connections end, and with them what they carry
 			lb.exits(t)
 			witness.kill()
-			judge(t, witness.output(), attacks, relayed)
+			judge(t, witness.out.String(), attacks, relayed)
 		})
 	}
 }

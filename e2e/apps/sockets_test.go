@@ -81,7 +81,7 @@ func TestSocketActivation(t *testing.T) {
 		t.Errorf("%d %s", status, body)
 	}
 	_ = p.Process.Signal(syscall.SIGHUP)
-	eventually(t, "a reload", func() bool { return strings.Contains(p.output(), "configuration reloaded") })
+	eventually(t, "a reload", func() bool { return strings.Contains(p.out.String(), "configuration reloaded") })
 	if status, body := get("http://" + address + "/"); status != 200 || body != "fine" {
 		t.Errorf("after a reload: %d %s", status, body)
 	}

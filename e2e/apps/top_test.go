@@ -197,16 +197,16 @@ func TestDrainWaits(t *testing.T) {
 	run(0, "no backend of pool app is usable now", "drain", "app/"+slow)
 	run(1, "still has 1 requests in flight after 300ms", "drain", "-wait", "-timeout", "300ms", "app/"+slow)
 	waiting := launch(t, nil, binary, "drain", "-admin", lb.admin, "-wait", "app/"+slow)
-	eventually(t, "the wait has begun", func() bool { return strings.Contains(waiting.output(), "1 in flight") })
+	eventually(t, "the wait has begun", func() bool { return strings.Contains(waiting.out.String(), "1 in flight") })
 	select {
 	case <-waiting.done:
-		t.Fatalf("it did not wait:\n%s", waiting.output())
+		t.Fatalf("it did not wait:\n%s", waiting.out.String())
 	case answer <- struct{}{}:
 	case <-time.After(patience):
 		t.Fatal("the backend does not answer")
 	}
-	if status := waiting.exits(t); status != 0 || !strings.Contains(waiting.output(), "nothing in flight") {
-		t.Errorf("exit %d\n%s", status, waiting.output())
+	if status := waiting.exits(t); status != 0 || !strings.Contains(waiting.out.String(), "nothing in flight") {
+		t.Errorf("exit %d\n%s", status, waiting.out.String())
 	}
 	run(0, "drain: the administrator lets no new requests in", "explain", lb.url+"/", "-header", "Host: clock.test")
 	run(0, "ready, up", "ready", "app/"+slow)

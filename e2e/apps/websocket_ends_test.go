@@ -96,7 +96,7 @@ func followPython(t *testing.T, lb *socketFront, base string) follower {
 	needPython(t)
 	p := launch(t, nil, python, "testdata/websocket/client.py", "follow", base, lb.certificate)
 	last := func(word string) (n int) {
-		if all := regexp.MustCompile(word+` (\d+)\n`).FindAllStringSubmatch(p.output(), -1); all != nil {
+		if all := regexp.MustCompile(word+` (\d+)\n`).FindAllStringSubmatch(p.out.String(), -1); all != nil {
 			n, _ = strconv.Atoi(all[len(all)-1][1])
 		}
 		return n
@@ -138,7 +138,7 @@ func TestWebSocketsOutliveReload(t *testing.T) {
 	if status := lb.exits(t); status != 0 {
 		t.Errorf("exit %d", status)
 	}
-	eventually(t, "the server has all close codes", func() bool { return strings.Count(server.output(), "closed 1001") == len(all) })
+	eventually(t, "the server has all close codes", func() bool { return strings.Count(server.out.String(), "closed 1001") == len(all) })
 }
 
 // TestWebSocketServerDies: what a killed server leaves is an abnormal end (1006) for its clients, and

@@ -80,10 +80,10 @@ func TestWebSockets(t *testing.T) {
 						"go": converse, "python": conversePython, "chromium": converseChromium,
 					} {
 						t.Run(name, func(t *testing.T) {
-							before := strings.Count(server.output(), "closed 4002")
+							before := strings.Count(server.out.String(), "closed 4002")
 							converse(t, lb, base)
 							eventually(t, "the server has the client's close code", func() bool {
-								return strings.Count(server.output(), "closed 4002") > before
+								return strings.Count(server.out.String(), "closed 4002") > before
 							})
 						})
 					}

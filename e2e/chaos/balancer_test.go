@@ -3,7 +3,6 @@
 package chaos
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,12 +14,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"lb/internal/lbtest"
 )
 
 // patience bounds every wait; a test that reaches it has failed.
@@ -76,7 +76,7 @@ type balancer struct {
 	*exec.Cmd
 	listen, admin string
 	dir           string
-	out           output
+	out           lbtest.Output
 	done          chan struct{}
 	http          *http.Client
 }
@@ -110,24 +110,6 @@ func startBalancer(t *testing.T, text func(b *balancer) string) *balancer {
 	})
 	eventually(t, "lb is ready", func() bool { status, _ := b.ask("GET", "/readyz", ""); return status == 200 })
 	return b
-}
-
-// output keeps what a process writes, and may be read meanwhile.
-type output struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.all.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.all.String()
 }
 
 // configure puts a configuration in place in one step.
