@@ -79,13 +79,14 @@ func TestSlowClients(t *testing.T) {
 		{"readers", strconv.Itoa(min(readers, descriptors(t)/4)), "/big", []string{"-X", "-n", "1", "-w", "1", "-y", "512", "-z", "5"}, timeout + slack},
 	} {
 		t.Run(attack.name, func(t *testing.T) {
-			slow := launch(t, nil, slowhttptest, append(attack.args, "-u", lb.url+attack.path, "-c", attack.connections,
-				"-r", rate, "-l", "60", "-p", "10")...)
 			n, err := strconv.Atoi(attack.connections)
 			if err != nil {
 				t.Fatal(err)
 			}
-			lb.outlast(t, n, attack.bound)
+			open, came := lb.connections(t)
+			slow := launch(t, nil, slowhttptest, append(attack.args, "-u", lb.url+attack.path, "-c", attack.connections,
+				"-r", rate, "-l", "60", "-p", "10")...)
+			lb.outlast(t, open, came, n, attack.bound)
 			slow.kill()
 		})
 	}
@@ -105,15 +106,15 @@ const (
 	goKeepsAlways = 4 << 20
 )
 
-// outlast waits until that many connections have come and gone, and checks that the last went within bound.
-func (b *balancer) outlast(t *testing.T, n int, bound time.Duration) {
+// outlast waits until n connections have come and gone since there were open and came of them, and checks that the
+// last went within bound.
+func (b *balancer) outlast(t *testing.T, open, came, n int, bound time.Duration) {
 	t.Helper()
-	open, total := b.connections(t)
 	peak := 0
 	eventually(t, fmt.Sprintf("%d connections", n), func() bool {
-		now, came := b.connections(t)
+		now, total := b.connections(t)
 		peak = max(peak, now-open)
-		return came-total >= n
+		return total-came >= n
 	})
 	last := time.Now()
 	eventually(t, "the connections have gone", func() bool {
