@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/internal/dormant"
 	"lb/internal/progress"
 	"lb/internal/wire"
 )
@@ -40,6 +41,7 @@ const (
 // to the handler's goroutine, or to one that it waits for.
 type Conn struct {
 	listener *Listener
+	socket   dormant.Conn
 	raw      *progress.Conn // over the socket
 	link     link           // what TLS, if any, talks to
 	tls      *tls.Conn      // nil on a plain connection
@@ -60,6 +62,7 @@ type Conn struct {
 	next      next        // after fasthttp's loop
 	large     bool        // it is in the large one of Listener.servers
 	resident  bool        // it cannot be parked
+	scan      headScan    // of rest; under parking.mu
 	space     uint64      // among the parked; 0: it is not; under parking.mu
 	alarm     *time.Timer // wakes it; under parking.mu
 
@@ -85,7 +88,9 @@ type Conn struct {
 }
 
 func newConn(l *Listener, nc net.Conn) *Conn {
-	c := &Conn{listener: l, raw: &progress.Conn{Conn: nc}}
+	c := &Conn{listener: l}
+	c.socket.Init(nc)
+	c.raw = &progress.Conn{Conn: &c.socket}
 	c.link = link{Conn: c.raw, c: c}
 	c.raw.SetWritePace(l.limits.BodyMinRate, l.limits.RateWindow)
 	c.body.c = c
@@ -106,6 +111,9 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // run is a connection's life, or the part of it until it is parked.
 func (c *Conn) run() {
+	if c.socket.Wake() {
+		c.raw.Renew()
+	}
 	if c.serve() {
 		c.listener.socket.front.parking.park(c)
 	} else {
@@ -225,10 +233,7 @@ func (c *Conn) closeWrite() error {
 			return err
 		}
 	}
-	if half, ok := c.raw.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
+	return c.socket.CloseWrite()
 }
 
 // hurry makes a connection without a whole request see that it must end.
@@ -259,7 +264,7 @@ func (c *Conn) renewHead() {
 func (c *Conn) closeIfSilent() {
 	switch c.phase.Load() {
 	case opening:
-		if !c.link.heard.Load() && !readable(c.raw.Conn) {
+		if !c.link.heard.Load() && !readable(&c.socket) {
 			c.raw.Close()
 		}
 	case parked:

@@ -75,7 +75,7 @@ func (c *Conn) awaitRequest(p []byte) int {
 				c.next = toPark
 				return 0
 			}
-		case isTimeout(err) && !lastLook && readable(c.raw.Conn):
+		case isTimeout(err) && !lastLook && readable(&c.socket):
 			lastLook = true // a request has come this moment; or the client's end of the connection
 			c.raw.RenewRead(closeTime)
 		default:

@@ -18,6 +18,7 @@ type parking struct {
 	after, newAfter time.Duration
 
 	mu     sync.Mutex
+	room   [usualHead]byte  // for takeIn
 	last   uint64           // key that was given out
 	parked map[uint64]*Conn // by Conn.space
 }
@@ -68,7 +69,11 @@ func (p *parking) park(c *Conn) {
 	c.alarm = time.AfterFunc(time.Until(until), func() { p.wake(c) })
 	c.phase.Store(parked)
 	c.listener.socket.setParked(c, true)
-	err := p.watch.add(c.raw.Conn, c.space)
+	c.scan = headScan{}
+	err := c.socket.Sleep()
+	if err == nil {
+		err = p.watch.add(&c.socket, c.space)
+	}
 	c.resident = err != nil
 	// Whoever makes us end sets its mark first and looks at the phase then.
 	if c.resident || c.listener.ending() {
@@ -109,14 +114,31 @@ func (p *parking) end(c *Conn) {
 func (p *parking) wakeKey(space uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c := p.parked[space]; c != nil { // else something else has woken it meanwhile
+	if c := p.parked[space]; c != nil && !p.takeIn(c) { // nil: something else has woken it meanwhile
 		p.release(c)
 	}
 }
 
+// takeIn keeps what has come of a head that is not whole with it: a goroutine for each piece would cost several times
+// more. It reports false if c has to go on.
+func (p *parking) takeIn(c *Conn) bool {
+	if c.headUntil.IsZero() || c.tls != nil || len(c.rest) >= len(p.room) {
+		return false
+	}
+	n, nothing := receiveNow(&c.socket, p.room[len(c.rest):])
+	if n <= 0 && !nothing {
+		return false // it has ended
+	}
+	c.rest = append(c.rest, p.room[len(c.rest):][:max(n, 0)]...)
+	if end, refused := c.scan.find(c.rest); end > 0 || refused != nil || len(c.rest) == len(p.room) {
+		return false
+	}
+	return p.watch.again(&c.socket, c.space) == nil
+}
+
 // release starts a goroutine for c. The caller holds p.mu.
 func (p *parking) release(c *Conn) {
-	p.watch.remove(c.raw.Conn)
+	p.watch.remove(&c.socket)
 	c.alarm.Stop()
 	delete(p.parked, c.space)
 	if len(p.parked) == 0 {

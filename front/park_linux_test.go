@@ -44,31 +44,73 @@ func TestParkedGoesOn(t *testing.T) {
 	}
 }
 
-// TestParkedByteByByte: a head of which each byte comes after the connection was parked.
+// TestParkedByteByByte: a head of which each byte comes while the connection is parked.
 func TestParkedByteByByte(t *testing.T) {
-	f := start(t, Options{}, func(f *Front) { f.parking.after, f.parking.newAfter = time.Millisecond, time.Millisecond })
-	c := dial(t, f)
-	head := "GET /b HTTP/1.1\r\nHost: a\r\n\r\n"
-	for i := range head {
-		eventually(t, func() bool { return parkings(f) == uint64(i+1) })
-		c.send(head[i : i+1])
+	for _, secure := range []bool{false, true} {
+		f := start(t, Options{Listeners: oneListener(t, secure)}, func(f *Front) { f.parking.after, f.parking.newAfter = time.Millisecond, time.Millisecond })
+		c := dialMaybeTLS(t, f, secure)
+		head := "GET /b HTTP/1.1\r\nHost: a\r\n\r\n"
+		for i := range head {
+			eventually(t, func() bool { return i == 0 || held(f) == i })
+			c.send(head[i : i+1])
+		}
+		c.expect("GET /b ")
+		if n := parkings(f); !secure && n > 3 {
+			t.Errorf("parked %d times", n)
+		}
 	}
-	c.expect("GET /b ")
 }
 
-// TestDripsAreParkedSeldom: a head that comes in many pieces is waited for, as each parking costs more than a piece.
+// TestDripsAreParkedSeldom: a head that comes in many pieces is waited for where each parking costs more than a piece.
 func TestDripsAreParkedSeldom(t *testing.T) {
-	f := start(t, Options{}, func(f *Front) { f.parking.newAfter = time.Millisecond })
-	c := dial(t, f)
+	f := start(t, Options{Listeners: oneListener(t, true)}, func(f *Front) { f.parking.newAfter = time.Millisecond })
+	c := dialMaybeTLS(t, f, true)
 	for i := range 3 * drips {
 		if i <= drips {
-			eventually(t, func() bool { return parkings(f) == uint64(i+1) })
+			eventually(t, func() bool { return i == 0 || held(f) == i })
 		}
 		c.send("GET /b HTTP/1.1\r\nHost: a\r\n\r"[i : i+1])
 	}
 	if n := parkings(f); n > drips+2 {
 		t.Errorf("parked %d times", n)
 	}
+}
+
+// TestParkedHeadIsRefused: what is wrong with a head, or its end, is seen while the connection is parked too.
+func TestParkedHeadIsRefused(t *testing.T) {
+	for more, answer := range map[string]string{
+		"\n":                             "HTTP/1.1 400 ",
+		"a: b\x00":                       "HTTP/1.1 400 ",
+		strings.Repeat("x", 3*usualHead): "HTTP/1.1 431 ",
+	} {
+		f := start(t, Options{Limits: Limits{HeaderSize: 2 * usualHead}})
+		c := dial(t, f)
+		c.send("GET / HTTP/1.1\r\n")
+		parkedAre(t, f, 1)
+		for ; len(more) > 1000; more = more[1000:] {
+			c.send(more[:1000])
+		}
+		c.send(more)
+		if got := c.closed(); !strings.HasPrefix(got, answer) {
+			t.Errorf("%.20q: %q", more, got)
+		}
+	}
+	f := start(t, Options{})
+	c := dial(t, f)
+	c.send("GET / HTTP/1.1\r\n")
+	parkedAre(t, f, 1)
+	c.Close()
+	eventually(t, func() bool { open, _ := f.Load(); return open == 0 })
+}
+
+// held returns how many bytes are kept for the one connection that is parked; -1 if none is.
+func held(f *Front) int {
+	f.parking.mu.Lock()
+	defer f.parking.mu.Unlock()
+	for _, c := range f.parking.parked {
+		return len(c.rest)
+	}
+	return -1
 }
 
 // parkings returns how often any connection was parked.

@@ -175,8 +175,6 @@ func (c *Conn) abort() {
 		return
 	}
 	c.cut, c.ended, c.answered = true, true, true
-	if tcp, ok := c.raw.Conn.(*net.TCPConn); ok {
-		tcp.SetLinger(0)
-	}
+	c.socket.SetLinger(0)
 	c.raw.Close()
 }

@@ -37,5 +37,22 @@ func readable(nc net.Conn) bool {
 	return found
 }
 
+// receiveNow reads what is there without waiting; nothing says that there is nothing, and no end or error.
+func receiveNow(nc net.Conn, p []byte) (n int, nothing bool) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return 0, false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	raw.Control(func(fd uintptr) {
+		n, _, err = unix.Recvfrom(int(fd), p, unix.MSG_DONTWAIT)
+		nothing = err == unix.EAGAIN || err == unix.EWOULDBLOCK || err == unix.EINTR
+	})
+	return n, nothing
+}
+
 // dup returns another descriptor, which no program that is started gets by itself.
 func dup(fd uintptr) (int, error) { return unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }

@@ -69,7 +69,7 @@ func TestUnsent(t *testing.T) {
 // unsentLimit reads TCP_NOTSENT_LOWAT.
 func unsentLimit(t *testing.T, c *Conn) (limit int) {
 	t.Helper()
-	raw, err := c.raw.Conn.(*net.TCPConn).SyscallConn()
+	raw, err := c.socket.SyscallConn()
 	if err != nil {
 		t.Error(err)
 		return 0

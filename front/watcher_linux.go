@@ -62,11 +62,19 @@ func (w *watcher) stop() { w.file.Close() }
 var errNotWatched = errors.New("the socket cannot be watched")
 
 func (w *watcher) add(nc net.Conn, key uint64) error {
-	event := unix.EpollEvent{
+	return w.control(nc, unix.EPOLL_CTL_ADD, eventFor(key))
+}
+
+// again has a socket be watched on that was found.
+func (w *watcher) again(nc net.Conn, key uint64) error {
+	return w.control(nc, unix.EPOLL_CTL_MOD, eventFor(key))
+}
+
+func eventFor(key uint64) *unix.EpollEvent {
+	return &unix.EpollEvent{
 		Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT,
 		Fd:     int32(uint32(key)), Pad: int32(uint32(key >> 32)),
 	}
-	return w.control(nc, unix.EPOLL_CTL_ADD, &event)
 }
 
 func (w *watcher) remove(nc net.Conn) { _ = w.control(nc, unix.EPOLL_CTL_DEL, nil) }

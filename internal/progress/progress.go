@@ -151,6 +151,21 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 }
 
+// Renew forgets the socket of before: Conn is the same connection by another one. There are no deadlines.
+func (c *Conn) Renew() {
+	c.read.forget()
+	c.write.forget()
+	c.vector.forget()
+	c.reader = reader{}
+}
+
+func (d *deadline) forget() {
+	d.arming.Lock()
+	defer d.arming.Unlock()
+	d.wanted.Store(0)
+	d.armed.Store(0)
+}
+
 func earlier(a, b int64) bool { return a != 0 && (b == 0 || a < b) }
 
 // set remembers the wanted time and touches the timer only if it would fire too late.

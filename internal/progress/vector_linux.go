@@ -21,6 +21,9 @@ type vector struct {
 	trusted bool // with all that the kernel would take by itself
 }
 
+// forget leaves what is known of the peer.
+func (v *vector) forget() { *v = vector{trusted: v.trusted} }
+
 const (
 	// FirstUnsent is how many bytes beyond what is on its way the kernel is to take for a client at first
 	// (TCP_NOTSENT_LOWAT, set on the listening socket). By itself it takes megabytes, and some hundred clients that

@@ -1,0 +1,163 @@
+// Package dormant makes connections that can sleep. One that sleeps has its descriptor and nothing else: the runtime
+// keeps half a kilobyte for each socket that it waits for, and never gives back what the most of them needed at a time.
+package dormant
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Conn is a connection that can sleep, and wakes with all that its descriptor has. Read, Write and deadlines are for
+// while it is awake; Close, and Control of SyscallConn, for any time. It must not be copied.
+type Conn struct {
+	socket atomic.Pointer[socket]
+
+	mu     sync.Mutex // held to fall asleep, to wake, to close, and while a sleeping one is used
+	fd     int        // while it sleeps
+	asleep bool
+}
+
+// socket is what a connection does its work by.
+type socket struct{ net.Conn }
+
+// Init makes c the connection nc, which is c's from now on.
+func (c *Conn) Init(nc net.Conn) { c.socket.Store(&socket{nc}) }
+
+// Sleep takes the connection from the runtime. Nothing may read from it or write to it meanwhile, nor until Wake. An
+// error says that it stays awake: it is no socket of the system's, it was closed, or there is no descriptor to spare.
+func (c *Conn) Sleep() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	awake := c.socket.Load()
+	raw, err := rawOf(awake.Conn)
+	if err != nil {
+		return err
+	}
+	var dupErr error
+	if err := raw.Control(func(fd uintptr) { c.fd, dupErr = duplicate(fd) }); err != nil {
+		return err
+	}
+	if dupErr != nil {
+		return os.NewSyscallError("fcntl", dupErr)
+	}
+	c.asleep = true
+	c.socket.Store(&socket{unread{awake.LocalAddr(), awake.RemoteAddr()}})
+	return awake.Close()
+}
+
+// Wake has the runtime look after the connection again, without the deadlines of before. It reports whether it slept.
+func (c *Conn) Wake() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.asleep {
+		return false
+	}
+	c.asleep = false
+	slept := c.socket.Load()
+	nc, err := wake(c.fd, slept.LocalAddr(), slept.RemoteAddr())
+	if err == nil { // else it stays what it is, and everything fails
+		c.socket.Store(&socket{nc})
+	}
+	return true
+}
+
+// Close implements net.Conn.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asleep {
+		c.asleep = false
+		return closeDescriptor(c.fd)
+	}
+	return c.socket.Load().Close()
+}
+
+// SyscallConn implements syscall.Conn.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asleep {
+		return (*sleeper)(c), nil
+	}
+	return rawOf(c.socket.Load().Conn)
+}
+
+func rawOf(nc net.Conn) (syscall.RawConn, error) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return sc.SyscallConn()
+}
+
+// sleeper is the descriptor of a connection that sleeps.
+type sleeper Conn
+
+func (s *sleeper) Control(f func(fd uintptr)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.asleep {
+		return net.ErrClosed // or awake again: whoever wanted the sleeping one comes too late
+	}
+	f(uintptr(s.fd))
+	return nil
+}
+
+func (*sleeper) Read(func(fd uintptr) bool) error  { return errAsleep }
+func (*sleeper) Write(func(fd uintptr) bool) error { return errAsleep }
+
+var errAsleep = errors.New("the connection sleeps")
+
+// CloseWrite is that of net.TCPConn; nothing on what has no halves.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.socket.Load().Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// SetLinger is that of net.TCPConn; nothing on what is no TCP socket.
+func (c *Conn) SetLinger(seconds int) error {
+	if tcp, ok := c.socket.Load().Conn.(interface{ SetLinger(int) error }); ok {
+		return tcp.SetLinger(seconds)
+	}
+	return nil
+}
+
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (int, error) { return c.socket.Load().Read(p) }
+
+// Write implements net.Conn.
+func (c *Conn) Write(p []byte) (int, error) { return c.socket.Load().Write(p) }
+
+// LocalAddr implements net.Conn.
+func (c *Conn) LocalAddr() net.Addr { return c.socket.Load().LocalAddr() }
+
+// RemoteAddr implements net.Conn.
+func (c *Conn) RemoteAddr() net.Addr { return c.socket.Load().RemoteAddr() }
+
+// SetDeadline implements net.Conn.
+func (c *Conn) SetDeadline(t time.Time) error { return c.socket.Load().SetDeadline(t) }
+
+// SetReadDeadline implements net.Conn.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.socket.Load().SetReadDeadline(t) }
+
+// SetWriteDeadline implements net.Conn.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.socket.Load().SetWriteDeadline(t) }
+
+// unread is what a connection that sleeps, or slept when it was closed, does its work by: nothing.
+type unread struct{ local, remote net.Addr }
+
+func (unread) Read([]byte) (int, error)         { return 0, net.ErrClosed }
+func (unread) Write([]byte) (int, error)        { return 0, net.ErrClosed }
+func (unread) Close() error                     { return net.ErrClosed }
+func (u unread) LocalAddr() net.Addr            { return u.local }
+func (u unread) RemoteAddr() net.Addr           { return u.remote }
+func (unread) SetDeadline(time.Time) error      { return net.ErrClosed }
+func (unread) SetReadDeadline(time.Time) error  { return net.ErrClosed }
+func (unread) SetWriteDeadline(time.Time) error { return net.ErrClosed }
