@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/internal/dormant"
 	"lb/internal/progress"
 	"lb/internal/wire"
 )
@@ -34,9 +35,11 @@ type requestBody struct {
 	owes100 bool // the client waits for 100 Continue
 	done    atomic.Bool
 	stopped atomic.Bool // by StopBody
+	paused  atomic.Bool // by PauseBody
 	err     error       // sticky
 	until   time.Time   // set: no read waits longer than this
 	hurry   time.Time   // see HurryBody
+	since   time.Time   // that a read waits for more; zero: none does
 	pace    progress.Pace
 	chunks  wire.ChunkDecoder
 }
@@ -46,7 +49,8 @@ func (b *requestBody) begin(h *wire.RequestHead, limit int64) {
 	b.chunked, b.owes100 = h.Chunked, h.Continue
 	b.done.Store(!h.HasBody())
 	b.stopped.Store(false)
-	b.err, b.until, b.hurry = nil, time.Time{}, time.Time{}
+	b.paused.Store(false)
+	b.err, b.until, b.hurry, b.since = nil, time.Time{}, time.Time{}, time.Time{}
 	if limit > 0 && b.left > limit {
 		b.err = ErrBodyTooLarge
 	}
@@ -74,7 +78,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if err == nil && b.limit > 0 && b.payload > b.limit {
 		err = ErrBodyTooLarge
 	}
-	if err != ErrBodyStopped && (err != os.ErrDeadlineExceeded || b.hurry.IsZero()) {
+	if err != ErrBodyStopped && err != dormant.ErrPaused && (err != os.ErrDeadlineExceeded || b.hurry.IsZero()) {
 		b.err = err
 	}
 	return n, err
@@ -146,7 +150,19 @@ func (b *requestBody) receive(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	begin := time.Now()
+	if b.since.IsZero() {
+		b.since = time.Now()
+	}
+	n, err := b.await(p)
+	if err != dormant.ErrPaused {
+		b.since = time.Time{}
+	}
+	return n, err
+}
+
+// await reads once from the client. When it was paused it may be called again, as if nothing had been.
+func (b *requestBody) await(p []byte) (int, error) {
+	c := b.c
 	for {
 		if b.stopped.Load() {
 			return 0, ErrBodyStopped
@@ -156,16 +172,21 @@ func (b *requestBody) receive(p []byte) (int, error) {
 			c.raw.SetReadDeadline(b.hurry)
 		case !b.until.IsZero():
 			c.raw.SetReadDeadline(b.until)
+		case c.listener.limits.BodyIdleTimeout > 0:
+			c.raw.SetReadDeadline(b.since.Add(c.listener.limits.BodyIdleTimeout))
 		default:
-			c.raw.RenewRead(c.listener.limits.BodyIdleTimeout)
+			c.raw.RenewRead(0)
 		}
 		n, err := c.receive(p)
 		switch {
-		case n > 0 && !b.pace.Moved(n, time.Since(begin)):
+		case n > 0 && !b.pace.Moved(n, time.Since(b.since)):
 			return n, ErrBodyTimeout
 		case n > 0:
 			return n, nil
 		case isInterrupt(err):
+			if b.paused.CompareAndSwap(true, false) {
+				return 0, dormant.ErrPaused
+			}
 		case isTimeout(err) && !b.hurry.IsZero():
 			return 0, os.ErrDeadlineExceeded
 		case isTimeout(err):
@@ -188,6 +209,16 @@ func (c *Conn) StopBody() {
 	c.body.stopped.Store(true)
 	c.raw.InterruptRead()
 }
+
+// PauseBody makes the Read of the body that waits in another goroutine fail with dormant.ErrPaused, after which it can
+// be read on and the limits of time count as if nothing had been.
+func (c *Conn) PauseBody() {
+	c.body.paused.Store(true)
+	c.raw.InterruptRead()
+}
+
+// TakeBackPause reports true if no Read has met PauseBody, nor will.
+func (c *Conn) TakeBackPause() bool { return c.body.paused.CompareAndSwap(true, false) }
 
 // BodyTooLarge reports, before anything is read of the body, whether the head announced one over the limit. None of it
 // will be read, and no 100 be sent.

@@ -63,6 +63,7 @@ type Conn struct {
 	large     bool        // it is in the large one of Listener.servers
 	resident  bool        // it cannot be parked
 	scan      headScan    // of rest; under parking.mu
+	suspended *suspension // the request that waits; nil: none does
 	space     uint64      // among the parked; 0: it is not; under parking.mu
 	alarm     *time.Timer // wakes it; under parking.mu
 
@@ -127,6 +128,11 @@ func (c *Conn) serve() bool {
 		return false
 	}
 	c.opened = true
+	if c.suspended != nil {
+		if c.carryOn(); c.next == toPark || c.ended {
+			return c.next == toPark
+		}
+	}
 	for {
 		server := c.listener.servers.usual
 		if c.large {
@@ -137,7 +143,7 @@ func (c *Conn) serve() bool {
 			c.listener.socket.front.log.Debug("connection ended", "peer", c.peer, "error", err)
 		}
 		if c.next != toGrow {
-			return c.next == toPark && !c.ended
+			return c.next == toPark && (c.suspended != nil || !c.ended)
 		}
 		c.large = true
 	}

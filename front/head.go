@@ -12,7 +12,7 @@ import (
 // Read gives fasthttp the next request's head, whole and checked, and nothing else. It returns
 // io.EOF when there is none, after a refusal was sent where one is due.
 func (c *Conn) Read(p []byte) (int, error) {
-	if c.ended || !c.dropBody() {
+	if c.suspended != nil || c.ended || !c.dropBody() {
 		return 0, io.EOF
 	}
 	c.head, c.longer = wire.RequestHead{}, false

@@ -58,28 +58,51 @@ func (p *parking) start() (stop func(), err error) {
 // park takes a connection whose goroutine ends with this call.
 func (p *parking) park(c *Conn) {
 	until := c.idleUntil
-	if !c.headUntil.IsZero() {
+	switch {
+	case c.suspended != nil:
+		until = c.suspendedUntil()
+	case !c.headUntil.IsZero():
 		until = c.headUntil
 	}
-	c.body.chunks = wire.ChunkDecoder{} // which keeps the room for a trailer section
+	if c.suspended == nil {
+		c.body.chunks = wire.ChunkDecoder{} // which keeps the room for a trailer section
+	}
 	p.mu.Lock()
 	p.last++
 	c.space = p.last
 	p.parked[c.space] = c
-	c.alarm = time.AfterFunc(time.Until(until), func() { p.wake(c) })
+	if !until.IsZero() {
+		c.alarm = time.AfterFunc(time.Until(until), func() { p.wake(c) })
+	}
 	c.phase.Store(parked)
 	c.listener.socket.setParked(c, true)
 	c.scan = headScan{}
-	err := c.socket.Sleep()
-	if err == nil {
-		err = p.watch.add(&c.socket, c.space)
-	}
-	c.resident = err != nil
+	c.resident = p.fallAsleep(c) != nil
 	// Whoever makes us end sets its mark first and looks at the phase then.
 	if c.resident || c.listener.ending() {
 		p.release(c)
 	}
 	p.mu.Unlock()
+}
+
+// fallAsleep has the sockets that c waits for be watched, and by nobody else.
+func (p *parking) fallAsleep(c *Conn) error {
+	if err := c.socket.Sleep(); err != nil {
+		return err
+	}
+	room := false
+	if s := c.suspended; s != nil {
+		room = s.room
+		if s.other != nil {
+			if err := s.other.Sleep(); err != nil {
+				return err
+			}
+			if err := p.watch.add(s.other, c.space, false); err != nil {
+				return err
+			}
+		}
+	}
+	return p.watch.add(&c.socket, c.space, room)
 }
 
 // wake has a connection go on, if it is parked.
@@ -104,7 +127,7 @@ func (p *parking) hurry(c *Conn) {
 func (p *parking) end(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.space != 0 {
+	if c.space != 0 && c.suspended == nil {
 		c.idleUntil = time.Now()
 		p.release(c)
 	}
@@ -139,7 +162,12 @@ func (p *parking) takeIn(c *Conn) bool {
 // release starts a goroutine for c. The caller holds p.mu.
 func (p *parking) release(c *Conn) {
 	p.watch.remove(&c.socket)
-	c.alarm.Stop()
+	if s := c.suspended; s != nil && s.other != nil {
+		p.watch.remove(s.other)
+	}
+	if c.alarm != nil {
+		c.alarm.Stop()
+	}
 	delete(p.parked, c.space)
 	if len(p.parked) == 0 {
 		p.parked = map[uint64]*Conn{} // a map keeps room for the most that it has held

@@ -78,22 +78,34 @@ func bodySize(length int64, chunked bool) int {
 	return int(length)
 }
 
-// settle ends a request: it makes up for a handler that panicked or did not answer.
+// settle ends a request, if it is not suspended: it makes up for a handler that panicked or did not answer. ctx is nil
+// where fasthttp has nothing to do with it any more.
 func (f *Front) settle(ctx *fasthttp.RequestCtx, c *Conn) {
 	if r := recover(); r != nil {
+		c.suspended, c.next = nil, toEnd
 		f.metrics.panics.Inc()
 		f.log.Error("handler panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		f.giveUp(ctx, c)
+	} else if c.suspended != nil {
+		return
 	} else if !c.Answered() {
 		f.log.Error("handler did not answer")
 		f.giveUp(ctx, c)
 	}
-	if c.ended || ctx.Response.ConnectionClose() || ctx.Request.Header.ConnectionClose() {
+	if ctx != nil && (ctx.Response.ConnectionClose() || ctx.Request.Header.ConnectionClose()) {
 		c.ended = true
-		c.linger = c.linger || c.body.pending()
+	}
+	if !c.ended {
+		return
+	}
+	c.linger = c.linger || c.body.pending()
+	if ctx != nil {
 		ctx.SetConnectionClose()
 	}
 }
+
+// EndAfter has the connection end with the answer to the present request.
+func (c *Conn) EndAfter() { c.ended = true }
 
 // giveUp answers 500 if that can still be said, else breaks the answer off.
 func (f *Front) giveUp(ctx *fasthttp.RequestCtx, c *Conn) {
@@ -106,6 +118,9 @@ func (f *Front) giveUp(ctx *fasthttp.RequestCtx, c *Conn) {
 
 // wishesOf returns the wishes of a request that has passed.
 func wishesOf(ctx *fasthttp.RequestCtx) wishes {
+	if ctx == nil {
+		return wishes{}
+	}
 	w := skim(ctx.Request.Header.RawHeaders())
 	w.noBody = ctx.IsHead()
 	return w

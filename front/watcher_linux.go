@@ -61,8 +61,13 @@ func (w *watcher) stop() { w.file.Close() }
 
 var errNotWatched = errors.New("the socket cannot be watched")
 
-func (w *watcher) add(nc net.Conn, key uint64) error {
-	return w.control(nc, unix.EPOLL_CTL_ADD, eventFor(key))
+// add has a socket be watched for something to read, or for room to send, and for its end.
+func (w *watcher) add(nc net.Conn, key uint64, room bool) error {
+	event := eventFor(key)
+	if room {
+		event.Events ^= unix.EPOLLIN ^ unix.EPOLLOUT
+	}
+	return w.control(nc, unix.EPOLL_CTL_ADD, event)
 }
 
 // again has a socket be watched on that was found.

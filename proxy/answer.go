@@ -69,7 +69,7 @@ func (x *Exchange) endHead(b []byte) []byte {
 		x.close = true
 	}
 	if x.close {
-		x.ctx.SetConnectionClose()
+		x.client.EndAfter()
 	}
 	return append(append(b, x.connection()...), '\r', '\n')
 }
@@ -127,7 +127,7 @@ func (x *Exchange) sent(_ int64, err error) error {
 func (x *Exchange) cut(reason string) {
 	x.reason = reason
 	x.client.Abort()
-	x.ctx.SetConnectionClose()
+	x.client.EndAfter()
 }
 
 // Refuse answers with an error of the balancer's own: the site's page for the status if there is

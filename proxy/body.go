@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -13,8 +14,9 @@ import (
 
 // requestBody is the body of a request: none, kept whole so that it can be sent again, or streamed.
 type requestBody struct {
-	framed   bool    // the head announced a body, be it an empty one
-	length   int64   // as announced; -1: chunked
+	framed   bool  // the head announced a body, be it an empty one
+	length   int64 // as announced; -1: chunked
+	stream   io.Reader
 	expected bool    // the client sends it only when it is told to (100-continue)
 	streamed bool    // kept is not all of it, as far as is known
 	kept     []byte  // its beginning
@@ -23,6 +25,7 @@ type requestBody struct {
 	whole    bool    // kept has become all of it
 	spent    bool    // more of it has been read than kept
 	err      error   // the client's side failed
+	sent     int64   // of a streamed one: bytes that the backend has got
 	buf      *[]byte // behind kept
 }
 
@@ -53,7 +56,7 @@ func (x *Exchange) readBody(limit int64) bool {
 		return true
 	}
 	expected := stream != nil && !x.http10 && wire.EqualFold(x.Lookup(wire.Expect), "100-continue")
-	x.body = requestBody{framed: true, length: length, expected: expected, streamed: true, limit: limit}
+	x.body = requestBody{framed: true, length: length, stream: stream, expected: expected, streamed: true, limit: limit}
 	if length > limit || limit <= 0 {
 		x.body.passed = true
 	}
@@ -99,7 +102,7 @@ func (x *Exchange) collect(stream io.Reader) error {
 func (b *requestBody) room() []byte {
 	if b.buf == nil {
 		b.buf = newBuffer()
-		b.kept = (*b.buf)[:0]
+		b.kept = (*b.buf)[:copy(*b.buf, b.kept)]
 	}
 	most := int(b.limit)
 	if b.length >= 0 {
@@ -116,6 +119,16 @@ func (b *requestBody) room() []byte {
 		b.kept = (*b.buf)[:n]
 	}
 	return b.kept[len(b.kept):min(cap(b.kept), most)]
+}
+
+// rest gives back what room is not needed at present.
+func (b *requestBody) rest() {
+	if b.buf == nil || len(b.kept) >= smallBuffer {
+		return
+	}
+	kept := bytes.Clone(b.kept)
+	giveBack(b.buf)
+	b.buf, b.kept = nil, kept
 }
 
 // keep takes note of the next piece of a body that is streamed.
@@ -173,7 +186,7 @@ func (x *Exchange) refuseBody(err error) {
 		x.close = true
 		x.status, x.reason = statusClientGone, errBodyShort.Error()
 		x.client.Abort()
-		x.ctx.SetConnectionClose()
+		x.client.EndAfter()
 		return
 	case http.StatusRequestEntityTooLarge:
 		x.refuseLargeBody()

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"time"
+
+	"lb/internal/dormant"
 )
 
 // Client is the client's connection while one request is answered on it. The front
@@ -39,6 +41,19 @@ type Client interface {
 	EndAwait()
 	// MidChunks tells whether the next bytes handed to Send begin with a chunk's size.
 	MidChunks(yes bool)
+	// PauseBody makes a read of the request's body that waits in another goroutine fail with dormant.ErrPaused;
+	// it can be read on.
+	PauseBody()
+	// TakeBackPause reports true if no read has met PauseBody, nor will.
+	TakeBackPause() bool
+	// CanSuspend reports whether Suspend may be called.
+	CanSuspend() bool
+	// Suspend has the request wait without a goroutine; its handler must return. resume is called, in another, when
+	// there is something to do: something to be read from the client (with room: room to send to it) or other, or
+	// an end. What the request's head was read into is gone by then. No Await may be in force.
+	Suspend(room bool, other *dormant.Conn, resume func())
+	// EndAfter has the connection end with the present answer.
+	EndAfter()
 	// Draining reports whether the connection should end with this answer.
 	Draining() bool
 	// Abort ends the connection so that the answer cannot be taken for whole.
@@ -46,6 +61,8 @@ type Client interface {
 	// Upgrade leaves HTTP: the connection, with what the client sent behind its request. ending is
 	// called, from another goroutine, when the connection will be cut soon; it must not block.
 	Upgrade(ending func()) Stream
+	// LocalAddr is where the client came to.
+	LocalAddr() net.Addr
 	// Peer is the client's address; zero on a unix socket.
 	Peer() netip.AddrPort
 	// TLSVersion is "" on a plain connection.

@@ -20,7 +20,7 @@ import (
 type Exchange struct {
 	handler *Handler
 	state   *State
-	ctx     *fasthttp.RequestCtx
+	ctx     *fasthttp.RequestCtx // nil when fasthttp has left it; see keepHead
 	client  Client
 	in      Inbound
 	start   time.Time
@@ -61,6 +61,9 @@ type Exchange struct {
 	informed  bool // a 1xx of a backend has gone to the client
 	upstream  time.Duration
 	poolName  string
+
+	resting *resting // set: it waits without a goroutine
+	rests   int      // so far
 
 	departure *departure
 	onLeaving func() // departure's happen

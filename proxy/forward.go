@@ -45,14 +45,20 @@ func (f *Forward) Serve(x *Exchange) {
 	x.client.Await(x.onLeaving)
 	defer x.client.EndAwait()
 	b, err := f.pick(x)
-	for err == nil {
+	if err != nil {
+		unpicked(x, err)
+		return
+	}
+	f.try(x, b)
+}
+
+// try makes tries until the client has been answered, the first at b.
+func (f *Forward) try(x *Exchange, b *pool.Backend) {
+	for b != nil {
 		x.tried = append(x.tried, b)
 		x.tries++
-		if b = f.attempt(x, b); b == nil {
-			return // answered
-		}
+		b = f.attempt(x, b)
 	}
-	unpicked(x, err)
 }
 
 // pick reserves the backend for the first try.
@@ -77,7 +83,7 @@ func unpicked(x *Exchange, err error) {
 
 // attempt makes one try at b, and another on a new connection if a kept one turns out to have
 // been closed by the backend before the request came. It gives b back. If the request may be tried again it returns
-// the backend reserved for that; nil says that the client has been answered.
+// the backend reserved for that; nil says that the client has been answered, or that the request rests.
 func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 	client := b.Conns().(*transport.Client)
 	for fresh := x.avoidsKept(client); ; fresh = true {
@@ -92,26 +98,36 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 		}
 		x.departure.ends(conn)
 		begin := time.Now()
-		up, err := x.ask(conn)
-		if err == nil {
-			x.upstream = time.Since(begin)
-			b.Observe(x.upstream)
-			took := x.upstream
-			if isFailure(conn.Head.Status) {
-				took = 0
-			}
-			b.Settle(wait, took)
-			return f.answered(x, b, conn, up)
+		up, err := f.ask(x, b, conn, begin)
+		if next, again := f.asked(x, b, conn, up, begin, wait, err); !again {
+			return next
 		}
-		b.Settle(wait, 0)
-		up.stop(x)
-		x.release(conn, false)
-		f.regain(x)
-		if died(err) && x.unsent(err) && !x.departure.happened() {
-			continue // neither a try nor a failure: the backend has heard nothing of the request
-		}
-		return f.failed(x, b, err)
 	}
+}
+
+// asked is the part of attempt that comes after ask. again says that it is to be made once more.
+func (f *Forward) asked(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload, begin time.Time, wait pool.Waiting, err error) (next *pool.Backend, again bool) {
+	switch err {
+	case errResting:
+		return nil, false
+	case nil:
+		x.upstream = time.Since(begin)
+		b.Observe(x.upstream)
+		took := x.upstream
+		if isFailure(conn.Head.Status) {
+			took = 0
+		}
+		b.Settle(wait, took)
+		return f.answered(x, b, conn, up), false
+	}
+	b.Settle(wait, 0)
+	up.stop(x)
+	x.release(conn, false)
+	f.regain(x)
+	if died(err) && x.unsent(err) && !x.departure.happened() {
+		return nil, true // neither a try nor a failure: the backend has heard nothing of the request
+	}
+	return f.failed(x, b, err), false
 }
 
 // avoidsKept reports whether the request wants a new connection because it could not be sent again if a kept one

@@ -42,7 +42,7 @@ func (h *Handler) Swap(s *State) { h.state.Store(s) }
 func (h *Handler) Serve(ctx *fasthttp.RequestCtx, client Client, in Inbound) {
 	x := h.exchanges.Get().(*Exchange)
 	x.begin(h.state.Load(), ctx, client, in)
-	defer x.end()
+	defer x.leave()
 	if x.err != nil {
 		h.rejections.BadRequest.Inc()
 		x.Refuse(http.StatusBadRequest, x.err.Error())

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lb/internal/wire"
+	"lb/pool"
 	"lb/transport"
 )
 
@@ -74,8 +75,8 @@ func (f *Forward) hostField(x *Exchange, dst []byte) []byte {
 		dst = append(dst, f.Host...)
 	case len(host) > 0:
 		dst = append(dst, host...)
-	case x.ctx.LocalAddr().Network() == "tcp":
-		dst = append(dst, x.ctx.LocalAddr().String()...)
+	case x.client.LocalAddr().Network() == "tcp":
+		dst = append(dst, x.client.LocalAddr().String()...)
 	default:
 		dst = append(dst, "localhost"...)
 	}
@@ -150,10 +151,10 @@ func (x *Exchange) forwarded(dst []byte) []byte {
 	return append(append(dst, x.id...), '\r', '\n')
 }
 
-// ask sends the request on conn and waits for the head of the final response, which is then in
+// ask sends the request to b on conn and waits for the head of the final response, which is then in
 // conn.Head. Heads of status 1xx that come before are passed on. upload is nil unless a body
-// is still on its way.
-func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
+// is still on its way. The error may be errResting; begin is when the request began to be sent.
+func (f *Forward) ask(x *Exchange, b *pool.Backend, conn *transport.Conn, begin time.Time) (up *upload, err error) {
 	var sendErr error
 	switch {
 	case !x.body.streamed:
@@ -166,31 +167,49 @@ func (x *Exchange) ask(conn *transport.Conn) (up *upload, err error) {
 			}
 			up = x.startUpload(conn)
 		}
-		err = conn.ReadHead(x.Head())
 	default:
 		if _, sendErr = conn.Write(x.out); sendErr == nil {
 			up = x.startUpload(conn)
 		}
+	}
+	if up != nil {
+		return up, f.await(x, b, conn, up, begin, x.awaitHead(conn, up))
+	}
+	if x.body.streamed {
 		err = conn.ReadHead(x.Head())
 	}
+	err = f.await(x, b, conn, nil, begin, err)
+	if err != nil && sendErr != nil && !conn.Answered() {
+		err = sendErr // it says more: perhaps nothing was sent
+	}
+	return nil, err
+}
+
+// awaitHead waits for a head while the body is on its way, or until the request may rest.
+func (x *Exchange) awaitHead(conn *transport.Conn, up *upload) error {
+	return conn.AwaitHead(x.Head(), up.patience(conn.ResponseTimeout(), x.restAfter()))
+}
+
+// await goes on with ask after a wait for a head, with what came of that.
+func (f *Forward) await(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload, begin time.Time, err error) error {
 	for ; ; err = conn.NextHead(x.Head()) {
 		for isTimeout(err) && !up.over(conn.ResponseTimeout()) && !x.departure.happened() {
+			if f.rest(x, b, conn, up, begin) {
+				return errResting
+			}
 			// The wait for the answer begins with the request's end, and interim heads do not renew it.
-			err = conn.AwaitHead(x.Head(), up.left(conn.ResponseTimeout()))
+			err = x.awaitHead(conn, up)
 		}
 		if err != nil {
-			if sendErr != nil && !conn.Answered() {
-				err = sendErr // it says more: perhaps nothing was sent
-			}
-			return up, err
+			return err
 		}
 		if conn.Head.Status >= 200 || conn.Head.Status == 101 {
-			return up, nil
+			return nil
 		}
 		if conn.Head.Status != 100 && !x.http10 {
 			// A 100 is sent by the front, if the client asked for one.
 			if err := x.relayInterim(conn); err != nil {
-				return up, err // no *transport.Error, so it is not the backend's
+				return err // no *transport.Error, so it is not the backend's
 			}
 		}
 	}

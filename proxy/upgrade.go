@@ -147,7 +147,7 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 	if x.sent(x.client.Send(b, nil)) != nil {
 		return pool.Aborted
 	}
-	x.ctx.SetConnectionClose()
+	x.client.EndAfter()
 	x.client.EndAwait() // the tunnel reads, and so sees the client leave
 	t := newTunnel(f.TunnelIdle, websocket)
 	unread, backend := conn.Tunnel()

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/internal/dormant"
 	"lb/transport"
 )
 
@@ -18,17 +19,25 @@ type upload struct {
 	complete atomic.Bool
 	failed   atomic.Bool  // the client's side did; see requestBody.err after done
 	progress atomic.Int64 // Unix nanoseconds of the last bytes sent
+	reading  atomic.Bool  // it waits for the client
+	paused   bool         // it can be started again; after done
 }
 
-// startUpload sends the body on conn.
+// startUpload sends the body on conn, or what of it has not been sent when the upload was paused.
 func (x *Exchange) startUpload(conn *transport.Conn) *upload {
 	up := &upload{conn: conn, client: x.client, done: make(chan struct{})}
 	up.progress.Store(time.Now().UnixNano())
-	x.body.spent = true
-	stream, body := x.ctx.RequestBodyStream(), &x.body
+	body := &x.body
+	if !body.spent {
+		body.spent, body.sent = true, int64(len(body.kept))
+	}
 	go func() {
 		defer close(up.done)
-		if body.err = up.run(stream, body); body.err != nil {
+		err := up.run(body)
+		if up.paused = err == dormant.ErrPaused; up.paused {
+			return
+		}
+		if body.err = err; err != nil {
 			up.failed.Store(true)
 			conn.Interrupt() // nobody waits for an answer to half a request
 		}
@@ -36,15 +45,17 @@ func (x *Exchange) startUpload(conn *transport.Conn) *upload {
 	return up
 }
 
-// run copies the body behind what of it is kept, which has been sent; its error is the client's. When the backend takes
+// run copies what has not been sent of the body; its error is the client's. When the backend takes
 // no more, the answer that it may have sent decides, so that is no error.
-func (up *upload) run(stream io.Reader, body *requestBody) error {
+func (up *upload) run(body *requestBody) error {
 	buf := newBuffer()
 	defer func() { giveBack(buf) }()
 	const room = 10 // for a chunk's size line before the bytes and the line end behind
-	length, sent := body.length, int64(len(body.kept))
-	for length != sent {
-		n, err := stream.Read((*buf)[room : len(*buf)-2])
+	length := body.length
+	for length != body.sent {
+		up.reading.Store(true)
+		n, err := body.stream.Read((*buf)[room : len(*buf)-2])
+		up.reading.Store(false)
 		if n > 0 {
 			body.keep((*buf)[room : room+n])
 			body.whole = !body.passed && (int64(len(body.kept)) == length || length < 0 && !up.client.BodyPending())
@@ -55,7 +66,7 @@ func (up *upload) run(stream io.Reader, body *requestBody) error {
 			if _, werr := up.conn.Write(piece); werr != nil {
 				return nil
 			}
-			sent += int64(n)
+			body.sent += int64(n)
 			up.progress.Store(time.Now().UnixNano())
 			if n == smallBuffer-room-2 && len(*buf) == smallBuffer {
 				buf = enlarge(buf)
@@ -73,7 +84,7 @@ func (up *upload) run(stream io.Reader, body *requestBody) error {
 		if _, err := up.conn.Write(appendLastChunk((*buf)[:0], up.client.Trailer())); err != nil {
 			return nil
 		}
-	} else if sent < length {
+	} else if body.sent < length {
 		return io.ErrUnexpectedEOF
 	}
 	up.complete.Store(true)
@@ -98,21 +109,44 @@ func (up *upload) over(wait time.Duration) bool {
 	}
 	select {
 	case <-up.done:
-		return time.Since(time.Unix(0, up.progress.Load())) > wait
+		return wait > 0 && up.idle() > wait
 	default:
 		return false
 	}
 }
 
-// left returns how much of wait is to come, which begins with the body's last bytes; it is not 0, which
-// would be no limit. Before the body's end it is all.
-func (up *upload) left(wait time.Duration) time.Duration {
+// patience returns for how long an answer is to be waited for, if the wait for it may last so long from the body's last
+// bytes on (0: without limit): what is left of that, and before the body's end no longer than until the request may rest.
+func (up *upload) patience(wait, rest time.Duration) time.Duration {
 	select {
 	case <-up.done:
-		return max(wait-time.Since(time.Unix(0, up.progress.Load())), time.Millisecond)
+		if wait <= 0 {
+			return 0
+		}
+		return max(wait-up.idle(), time.Millisecond)
 	default:
-		return wait
+		return rest
 	}
+}
+
+// idle returns how long ago the last bytes went out.
+func (up *upload) idle() time.Duration { return time.Since(time.Unix(0, up.progress.Load())) }
+
+// quiet reports whether the client has been waited for so long.
+func (up *upload) quiet(wait time.Duration) bool { return up.reading.Load() && up.idle() >= wait }
+
+// pause ends the upload so that it can be started again, and reports whether it has.
+func (up *upload) pause() bool {
+	up.client.PauseBody()
+	select {
+	case <-up.done:
+	case <-time.After(pausing):
+	}
+	if up.client.TakeBackPause() {
+		return false // it goes on, or is at its end
+	}
+	<-up.done
+	return up.paused
 }
 
 // ended reports whether the whole body was sent.
@@ -147,7 +181,7 @@ func (up *upload) stop(x *Exchange) {
 	up.conn.Interrupt()
 	if pending {
 		x.client.StopBody()
-		x.ctx.SetConnectionClose()
+		x.client.EndAfter()
 		x.close = true
 	}
 	<-up.done

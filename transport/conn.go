@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/internal/dormant"
 	"lb/internal/poison"
 	"lb/internal/progress"
 	"lb/internal/wire"
@@ -28,6 +29,7 @@ var (
 // Write…, ReadHead (NextHead after each 1xx), ReadBody until io.EOF, then Done.
 type Conn struct {
 	client *Client
+	socket dormant.Conn // on a plain connection
 	nc     progress.Conn
 	under  *socket // TLS; nil: there is none
 	look   liveness
@@ -65,11 +67,14 @@ const (
 
 func newConn(c *Client, nc net.Conn) *Conn {
 	conn := &Conn{client: c}
-	conn.nc.Conn = nc
 	if secure, ok := nc.(*tls.Conn); ok {
+		conn.nc.Conn = nc
 		conn.under, _ = secure.NetConn().(*socket)
+	} else {
+		conn.socket.Init(nc)
+		conn.nc.Conn = &conn.socket
 	}
-	conn.look.init(nc)
+	conn.look.init(conn.nc.Conn)
 	return conn
 }
 
@@ -410,6 +415,15 @@ func (c *Conn) release() {
 	if c.buf == nil {
 		return
 	}
+	c.releaseBuffer()
+	clear(c.Head.Fields)
+	c.Head = wire.ResponseHead{Fields: c.Head.Fields[:0]} // an idle connection holds on to no buffer
+}
+
+func (c *Conn) releaseBuffer() {
+	if c.buf == nil {
+		return
+	}
 	poison.Fill(*c.buf)
 	if len(*c.buf) == smallBuffer {
 		smallBuffers.Put(c.buf)
@@ -417,8 +431,6 @@ func (c *Conn) release() {
 		largeBuffers.Put(c.buf)
 	}
 	c.buf, c.r, c.w = nil, 0, 0
-	clear(c.Head.Fields)
-	c.Head = wire.ResponseHead{Fields: c.Head.Fields[:0]} // an idle connection holds on to no buffer
 }
 
 // Buffered reports whether ReadBody has something to return without waiting.
@@ -426,6 +438,22 @@ func (c *Conn) Buffered() bool { return c.clean || c.r < c.w }
 
 // ResponseTimeout is how long ReadHead waits.
 func (c *Conn) ResponseTimeout() time.Duration { return c.client.opt.Response }
+
+// Doze returns what can sleep while nothing comes from the backend; Rouse must be called after it has woken. Nil says that
+// there is something to be read, or that the connection cannot sleep: TLS may hold bytes that nobody could see.
+func (c *Conn) Doze() *dormant.Conn {
+	if _, secure := c.nc.Conn.(*tls.Conn); secure || c.r < c.w {
+		return nil
+	}
+	c.releaseBuffer()
+	return &c.socket
+}
+
+// Rouse takes the connection into use again.
+func (c *Conn) Rouse() {
+	c.nc.Renew()
+	c.look.init(&c.socket)
+}
 
 // Interrupt makes reads and writes, those of other goroutines too, fail at once and from now on.
 // The connection is not kept afterwards.

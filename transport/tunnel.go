@@ -37,7 +37,7 @@ func (c *Conn) Abort() {
 	if under, ok := nc.(*socket); ok {
 		nc = under.Conn
 	}
-	if tcp, ok := nc.(*net.TCPConn); ok {
+	if tcp, ok := nc.(interface{ SetLinger(int) error }); ok {
 		_ = tcp.SetLinger(0)
 	}
 	nc.Close()

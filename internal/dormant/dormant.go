@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// ErrPaused is what a read fails with that was broken off so that its connection can sleep. It can be tried again.
+var ErrPaused = errors.New("paused")
+
 // Conn is a connection that can sleep, and wakes with all that its descriptor has. Read, Write and deadlines are for
 // while it is awake; Close, and Control of SyscallConn, for any time. It must not be copied.
 type Conn struct {

@@ -1,0 +1,51 @@
+package front
+
+import (
+	"bytes"
+	"time"
+
+	"lb/internal/dormant"
+)
+
+// suspension is a request under way that waits without a goroutine.
+type suspension struct {
+	room   bool          // for room to send, not for something to read
+	other  *dormant.Conn // sleeps with the client's connection, and is waited for too; nil: there is none
+	resume func()
+}
+
+// CanSuspend reports whether Suspend may be called: the connection can be watched, its client has ended nothing, and it is
+// not to end soon.
+func (c *Conn) CanSuspend() bool {
+	return !c.resident && !c.Draining() && !c.hungUp()
+}
+
+// Suspend has the present request wait without a goroutine. The handler must then return without an answer, and whatever
+// fasthttp lent it is gone. Resume is called, in a goroutine of its own, when something can be read from the client (with
+// room: when something can be sent to it) or from other, when either has ended, or when the time of the
+// client is over; it may call Suspend too. No Await may be in force.
+func (c *Conn) Suspend(room bool, other *dormant.Conn, resume func()) {
+	c.suspended, c.next = &suspension{room, other, resume}, toPark
+	c.rest = bytes.Clone(c.rest) // it may lie in fasthttp's buffer
+}
+
+// carryOn goes on with a suspended request.
+func (c *Conn) carryOn() {
+	s := c.suspended
+	c.suspended, c.next = nil, toEnd
+	if s.other != nil {
+		s.other.Wake()
+	}
+	defer c.listener.socket.front.settle(nil, c)
+	s.resume()
+}
+
+// suspendedUntil is when a suspended request goes on whatever happens; zero: never.
+func (c *Conn) suspendedUntil() time.Time {
+	idle := c.listener.limits.BodyIdleTimeout
+	begin := c.body.since
+	if idle <= 0 || begin.IsZero() {
+		return time.Time{}
+	}
+	return begin.Add(idle)
+}

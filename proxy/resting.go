@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"lb/internal/dormant"
+	"lb/pool"
+	"lb/transport"
+)
+
+// resting is where an exchange goes on that waits without a goroutine.
+type resting struct {
+	other *dormant.Conn // is waited for beside the client; nil: nothing is
+	room  bool          // the wait is for room to send to the client
+	goOn  func()
+}
+
+// errResting is returned where a request waits for its client: whoever gets it returns, and nothing is at an end.
+var errResting = errors.New("the request rests")
+
+const (
+	// restAfter is how long a client does nothing before its request rests, restLater the same from the time on when
+	// it has rested often: each time costs several times what a piece costs that somebody waits for.
+	restAfter = 100 * time.Millisecond
+	restLater = time.Second
+	often     = 8
+	// pausing is how long is waited for an upload to pause.
+	pausing = 50 * time.Millisecond
+)
+
+func (x *Exchange) restAfter() time.Duration {
+	if x.rests < often {
+		return restAfter
+	}
+	return restLater
+}
+
+// leave is the end of an exchange, or of its goroutine: then it goes on by resume.
+func (x *Exchange) leave() {
+	if r := x.resting; r != nil {
+		x.rests++
+		x.client.Suspend(r.room, r.other, x.resume)
+		return
+	}
+	x.end()
+}
+
+// resume goes on with an exchange that rests.
+func (x *Exchange) resume() {
+	r := x.resting
+	x.resting = nil
+	defer x.leave()
+	r.goOn()
+}
+
+// keepHead has the exchange keep what it holds of the request's head, which lies in memory that fasthttp uses for others
+// when the exchange rests.
+func (x *Exchange) keepHead() {
+	if x.ctx == nil {
+		return
+	}
+	raw := x.ctx.Request.Header.RawHeaders()
+	x.ctx = nil
+	method, target := len(x.Method), len(x.Method)+len(x.Target)
+	head := append(append(append(make([]byte, 0, target+len(raw)), x.Method...), x.Target...), raw...)
+	if &x.id[0] != &x.idBuf[0] {
+		x.id = bytes.Clone(x.id)
+	}
+	x.clean = bytes.Clone(x.clean)
+	x.read(head[:method], head[method:target], head[target:])
+}
+
+// rest has the request rest while its body is on its way, if that can be: nothing comes from either side.
+func (f *Forward) rest(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload, begin time.Time) bool {
+	if !up.quiet(x.restAfter()) || !x.client.CanSuspend() {
+		return false
+	}
+	socket := conn.Doze()
+	if socket == nil || !up.pause() {
+		return false
+	}
+	x.keepHead()
+	x.body.rest()
+	x.out, x.res = nil, nil
+	x.resting = &resting{other: socket, goOn: func() { f.awake(x, b, conn, begin) }}
+	return true
+}
+
+// awake goes on where rest has stopped.
+func (f *Forward) awake(x *Exchange, b *pool.Backend, conn *transport.Conn, begin time.Time) {
+	x.client.Await(x.onLeaving)
+	defer x.client.EndAwait()
+	conn.Rouse()
+	x.departure.ends(conn)
+	up := x.startUpload(conn)
+	err := f.await(x, b, conn, up, begin, x.awaitHead(conn, up))
+	next, _ := f.asked(x, b, conn, up, begin, 0, err) // never again: more was sent than can be sent again
+	f.try(x, next)
+}
