@@ -97,8 +97,10 @@ func (p *parking) fallAsleep(c *Conn) error {
 			if err := s.other.Sleep(); err != nil {
 				return err
 			}
-			if err := p.watch.add(s.other, c.space, false); err != nil {
-				return err
+			if !room {
+				if err := p.watch.add(s.other, c.space, false); err != nil {
+					return err
+				}
 			}
 		}
 	}

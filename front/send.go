@@ -6,8 +6,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"time"
 
+	"lb/internal/dormant"
 	"lb/internal/poison"
+	"lb/internal/progress"
 )
 
 // Send writes head and then body with one system call if the socket takes them.
@@ -21,6 +24,36 @@ func (c *Conn) Send(head, body []byte) (int64, error) {
 // SendInterim writes an interim (1xx, but not 101) head; the final answer is still owed.
 func (c *Conn) SendInterim(head []byte) error {
 	_, err := c.send(head, nil, false)
+	return err
+}
+
+// SendOrPause is Send for an answer that can rest: it fails with dormant.ErrPaused if the client takes nothing for so long,
+// and may yet take the rest. On a TLS connection it waits.
+func (c *Conn) SendOrPause(head, body []byte, patience time.Duration) (int64, error) {
+	if c.tls != nil {
+		return c.Send(head, body)
+	}
+	c.raw.SetPatience(patience)
+	n, err := c.Send(head, body)
+	c.raw.SetPatience(0)
+	return n, paused(err)
+}
+
+// SendFileOrPause is SendFile in the same way.
+func (c *Conn) SendFileOrPause(head []byte, f *os.File, off, n int64, patience time.Duration) (int64, error) {
+	if c.tls != nil {
+		return c.SendFile(head, f, off, n)
+	}
+	c.raw.SetPatience(patience)
+	sent, err := c.SendFile(head, f, off, n)
+	c.raw.SetPatience(0)
+	return sent, paused(err)
+}
+
+func paused(err error) error {
+	if err == progress.ErrSlow {
+		return dormant.ErrPaused
+	}
 	return err
 }
 

@@ -9,8 +9,8 @@ import (
 
 // suspension is a request under way that waits without a goroutine.
 type suspension struct {
-	room   bool          // for room to send, not for something to read
-	other  *dormant.Conn // sleeps with the client's connection, and is waited for too; nil: there is none
+	room   bool          // it waits for room to send, not for something to read
+	other  *dormant.Conn // sleeps with the client's connection, and is waited for too, but not for room; nil: there is none
 	resume func()
 }
 
@@ -21,9 +21,9 @@ func (c *Conn) CanSuspend() bool {
 }
 
 // Suspend has the present request wait without a goroutine. The handler must then return without an answer, and whatever
-// fasthttp lent it is gone. Resume is called, in a goroutine of its own, when something can be read from the client (with
-// room: when something can be sent to it) or from other, when either has ended, or when the time of the
-// client is over; it may call Suspend too. No Await may be in force.
+// fasthttp lent it is gone. Resume is called, in a goroutine of its own, when something can be read from the client or from
+// other or, with room, when something can be sent to the client; when they have ended, or the client's time is over. It may
+// call Suspend too. Other sleeps meanwhile. No Await may be in force.
 func (c *Conn) Suspend(room bool, other *dormant.Conn, resume func()) {
 	c.suspended, c.next = &suspension{room, other, resume}, toPark
 	c.rest = bytes.Clone(c.rest) // it may lie in fasthttp's buffer
@@ -42,8 +42,10 @@ func (c *Conn) carryOn() {
 
 // suspendedUntil is when a suspended request goes on whatever happens; zero: never.
 func (c *Conn) suspendedUntil() time.Time {
-	idle := c.listener.limits.BodyIdleTimeout
-	begin := c.body.since
+	idle, begin := c.listener.limits.BodyIdleTimeout, c.body.since
+	if c.suspended.room {
+		begin = c.raw.Stalled()
+	}
 	if idle <= 0 || begin.IsZero() {
 		return time.Time{}
 	}

@@ -92,7 +92,8 @@ func (x *Exchange) connection() string {
 }
 
 // Respond answers with a status, complete header lines (Content-Length among them) and a body.
-// For HEAD the body is left out.
+// For HEAD the body is left out. The body must not change afterwards: the client may take it later than Respond returns,
+// with an error that is none.
 func (x *Exchange) Respond(status int, header, body []byte) error {
 	x.status = status
 	x.res = x.endHead(x.head(status, header))
@@ -101,7 +102,14 @@ func (x *Exchange) Respond(status int, header, body []byte) error {
 	} else if len(body) <= joinLimit {
 		x.res, body = append(x.res, body...), nil
 	}
-	return x.sent(x.client.Send(x.res, body))
+	return x.finish(x.send(x.res, body))
+}
+
+// Begin sends the head of an answer whose body More and MoreFile send.
+func (x *Exchange) Begin(status int, header []byte) error {
+	x.status = status
+	x.res = x.endHead(x.head(status, header))
+	return x.sent(x.client.Send(x.res, nil))
 }
 
 // RespondFile is Respond with length bytes of f from offset as the body, which does not pass
@@ -110,9 +118,9 @@ func (x *Exchange) RespondFile(status int, header []byte, f *os.File, offset, le
 	x.status = status
 	x.res = x.endHead(x.head(status, header))
 	if x.Head() {
-		return x.sent(x.client.Send(x.res, nil))
+		return x.finish(x.send(x.res, nil))
 	}
-	return x.sent(x.client.SendFile(x.res, f, offset, length))
+	return x.finish(x.sendFile(x.res, f, offset, length))
 }
 
 // sent notes how an answer ended: one cut short must not look whole.
@@ -176,7 +184,7 @@ func (x *Exchange) own(status int, media string, body []byte) {
 	if x.Head() {
 		body = nil
 	}
-	_ = x.sent(x.client.Send(x.res, body))
+	_ = x.finish(x.send(x.res, body))
 }
 
 // More sends more of a body whose head announced it.

@@ -14,10 +14,14 @@ import (
 type Client interface {
 	// Send writes head and then body, as one where the socket allows.
 	Send(head, body []byte) (int64, error)
+	// SendOrPause is Send, but it fails with dormant.ErrPaused if the client takes nothing for so long.
+	SendOrPause(head, body []byte, patience time.Duration) (int64, error)
 	// SendInterim writes a 1xx head; the final answer is still owed.
 	SendInterim(head []byte) error
 	// SendFile writes head and then n bytes of f from offset off.
 	SendFile(head []byte, f *os.File, off, n int64) (int64, error)
+	// SendFileOrPause is SendFile in the same way.
+	SendFileOrPause(head []byte, f *os.File, off, n int64, patience time.Duration) (int64, error)
 	// Sent returns how many bytes the socket has taken for this request.
 	Sent() int64
 	// Answered reports whether a byte of the final answer was sent.
@@ -49,8 +53,8 @@ type Client interface {
 	// CanSuspend reports whether Suspend may be called.
 	CanSuspend() bool
 	// Suspend has the request wait without a goroutine; its handler must return. resume is called, in another, when
-	// there is something to do: something to be read from the client (with room: room to send to it) or other, or
-	// an end. What the request's head was read into is gone by then. No Await may be in force.
+	// there is something to be read from the client or other, or, with room, when there is room to send to the client,
+	// or an end. Other sleeps meanwhile. What the request's head was read into is gone by then. No Await may be in force.
 	Suspend(room bool, other *dormant.Conn, resume func())
 	// EndAfter has the connection end with the present answer.
 	EndAfter()

@@ -62,6 +62,7 @@ type Exchange struct {
 	upstream  time.Duration
 	poolName  string
 
+	left    leftover
 	resting *resting // set: it waits without a goroutine
 	rests   int      // so far
 

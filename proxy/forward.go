@@ -183,20 +183,31 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 		b.HeadArrived()
 	}
 	x.Extra = f.Sticky.appendCookie(x.Extra, x, b)
-	var outcome pool.Outcome
 	if status == http.StatusSwitchingProtocols {
 		x.status = status
 		up.stop(x) // nobody may have asked for it, and the body may still be on its way
-		outcome = f.switchProtocols(x, conn)
-	} else {
-		outcome = x.relay(conn, up)
+		b.Report(f.switchProtocols(x, conn))
+		b.Release()
+		return nil
 	}
-	if failure && outcome == pool.Success {
+	f.relayed(x, b, conn, up, x.relay(conn, up))
+	return nil
+}
+
+// relayed is what comes after relay and relayBody.
+func (f *Forward) relayed(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload, outcome pool.Outcome) {
+	if outcome == outcomeResting {
+		f.restRelaying(x, b, conn, up)
+		return
+	}
+	if !x.givenBack {
+		x.giveBack(conn, up, outcome == pool.Success)
+	}
+	if outcome == pool.Success && isFailure(x.status) {
 		outcome = pool.Status
 	}
 	b.Report(outcome)
 	b.Release()
-	return nil
 }
 
 // repeatable reports whether there is a whole request to be sent again.

@@ -11,11 +11,17 @@ import (
 	"lb/transport"
 )
 
-// relay passes a response on as it comes and ends the exchange with the backend.
+// outcomeResting says that the request rests.
+const outcomeResting = ^pool.Outcome(0)
+
+// chunks reports whether the client gets the answer in chunks.
+func (x *Exchange) chunks(conn *transport.Conn) bool { return conn.Length() < 0 && !x.http10 }
+
+// relay passes a response on as it comes; see Forward.relayed.
 func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 	x.status = conn.Head.Status
 	length := conn.Length()
-	chunked := length < 0 && !x.http10
+	chunked := x.chunks(conn)
 	b := appendOriginLine(x.res[:0], &conn.Head)
 	b, dated := x.originFields(conn, b)
 	if !dated && !x.route.Response.Drops(&dateField) {
@@ -32,16 +38,32 @@ func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 		x.close = true // only the end of the connection tells an HTTP/1.0 client
 	}
 	x.res = x.endHead(b)
-	outcome := pool.Success
+	return x.relayBody(conn, up, chunked)
+}
+
+// relayBody sends the head in x.res, if it is not empty, and the body, or what has not been read of it.
+func (x *Exchange) relayBody(conn *transport.Conn, up *upload, chunked bool) pool.Outcome {
 	if chunked {
-		outcome = x.relayChunks(conn, up)
+		return x.relayChunks(conn, up)
+	}
+	return x.relayBytes(conn, up)
+}
+
+// pass sends a part of a relayed answer. Where that returns false, outcome is that of the answer.
+func (x *Exchange) pass(up *upload, head, piece []byte) (outcome pool.Outcome, ok bool) {
+	var err error
+	if up.ended() {
+		err = x.send(head, piece)
 	} else {
-		outcome = x.relayBytes(conn, up)
+		err = x.sent(x.client.Send(head, piece)) // the body of the request is still on its way
 	}
-	if !x.givenBack {
-		x.giveBack(conn, up, outcome == pool.Success)
+	switch err {
+	case nil:
+		return pool.Success, true
+	case errResting:
+		return outcomeResting, false
 	}
-	return outcome
+	return pool.Aborted, false
 }
 
 // giveBack ends the exchange with the backend. It comes before the last bytes go to the client, if these
@@ -100,9 +122,9 @@ const joinLimit = 4 << 10
 // the body, but goes along with what has come of it.
 func (x *Exchange) relayBytes(conn *transport.Conn, up *upload) pool.Outcome {
 	head := x.res
-	if !conn.Buffered() {
-		if x.sent(x.client.Send(head, nil)) != nil {
-			return pool.Aborted
+	if len(head) > 0 && !conn.Buffered() {
+		if outcome, ok := x.pass(up, head, nil); !ok {
+			return outcome
 		}
 		head = nil
 	}
@@ -119,8 +141,8 @@ func (x *Exchange) relayBytes(conn *transport.Conn, up *upload) pool.Outcome {
 			x.giveBack(conn, up, true)
 		}
 		if len(head) > 0 || len(piece) > 0 {
-			if x.sent(x.client.Send(head, piece)) != nil {
-				return pool.Aborted
+			if outcome, ok := x.pass(up, head, piece); !ok {
+				return outcome
 			}
 			head = nil
 		}
@@ -133,9 +155,9 @@ func (x *Exchange) relayBytes(conn *transport.Conn, up *upload) pool.Outcome {
 // relayChunks sends the head in x.res and then the body in chunks of our own, each piece as
 // soon as it has come.
 func (x *Exchange) relayChunks(conn *transport.Conn, up *upload) pool.Outcome {
-	if !conn.Buffered() {
-		if x.sent(x.client.Send(x.res, nil)) != nil {
-			return pool.Aborted
+	if len(x.res) > 0 && !conn.Buffered() {
+		if outcome, ok := x.pass(up, x.res, nil); !ok {
+			return outcome
 		}
 		x.res = x.res[:0]
 		x.client.MidChunks(true)
@@ -157,8 +179,10 @@ func (x *Exchange) relayChunks(conn *transport.Conn, up *upload) pool.Outcome {
 			x.client.MidChunks(false)
 			x.giveBack(conn, up, true)
 		}
-		if len(b) > 0 && x.sent(x.client.Send(b, nil)) != nil {
-			return pool.Aborted
+		if len(b) > 0 {
+			if outcome, ok := x.pass(up, b, nil); !ok {
+				return outcome
+			}
 		}
 		x.res = b[:0]
 		if err == io.EOF {

@@ -51,7 +51,7 @@ func (f *files) path(clean []byte) []byte {
 type fileWriter struct{ *proxy.Exchange }
 
 func (w fileWriter) RespondParts(status int, header []byte, f *os.File, parts []staticcache.Part) error {
-	if err := w.Respond(status, header, nil); err != nil || w.Head() {
+	if err := w.Begin(status, header); err != nil || w.Head() {
 		return err
 	}
 	for _, part := range parts {

@@ -442,10 +442,20 @@ func (c *Conn) ResponseTimeout() time.Duration { return c.client.opt.Response }
 // Doze returns what can sleep while nothing comes from the backend; Rouse must be called after it has woken. Nil says that
 // there is something to be read, or that the connection cannot sleep: TLS may hold bytes that nobody could see.
 func (c *Conn) Doze() *dormant.Conn {
-	if _, secure := c.nc.Conn.(*tls.Conn); secure || c.r < c.w {
+	socket := c.Plain()
+	if socket == nil || c.r < c.w {
 		return nil
 	}
 	c.releaseBuffer()
+	return socket
+}
+
+// Plain returns what can sleep while nobody reads or writes; Rouse must be called after it has woken. Nil: the connection
+// is one of TLS.
+func (c *Conn) Plain() *dormant.Conn {
+	if _, secure := c.nc.Conn.(*tls.Conn); secure {
+		return nil
+	}
 	return &c.socket
 }
 

@@ -16,6 +16,10 @@ import (
 	"time"
 )
 
+// ErrSlow is what a write fails with whose peer took nothing for the patience that was set, and may yet take it. What was
+// written is told; the rest can be written later, and the time until then counts for the limits.
+var ErrSlow = errors.New("the peer takes nothing for now")
+
 // ErrInterrupted is what a Read fails with after InterruptRead. It is a temporary
 // timeout (net.Error), so that a TLS connection can be read on after it.
 var ErrInterrupted error = interrupted{}
@@ -35,7 +39,9 @@ type Conn struct {
 	read, write deadline
 	interrupted atomic.Bool
 	vector      vector
-	pace        Pace // of writes
+	pace        Pace          // of writes
+	stalled     time.Time     // since when the socket has had no room for a write; zero: it had
+	patience    time.Duration // see SetPatience
 	reader      reader
 }
 
@@ -150,6 +156,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 		}
 	}
 }
+
+// SetPatience has WriteParts and SendFile fail with ErrSlow when the peer takes nothing for d; 0: they wait for as long as
+// they may. Only where the system tells how much room a socket has.
+func (c *Conn) SetPatience(d time.Duration) { c.patience = d }
+
+// Stalled returns since when the peer has taken nothing of what is to be written; zero: it did when it was last written to.
+func (c *Conn) Stalled() time.Time { return c.stalled }
 
 // Renew forgets the socket of before: Conn is the same connection by another one. There are no deadlines.
 func (c *Conn) Renew() {

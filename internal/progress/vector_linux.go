@@ -95,31 +95,60 @@ func (c *Conn) tryWrite(try func(uintptr) bool, idle time.Duration) (int, error)
 	if err := c.rawWrite(try); err != nil {
 		return 0, err
 	}
-	if v.errno == unix.EAGAIN {
-		if err := c.RenewWrite(idle); err != nil {
+	switch {
+	case v.errno == unix.EAGAIN:
+		if err := c.awaitRoom(try, idle); err != nil {
 			return 0, err
 		}
-		v.wait = true
-		begin := time.Now()
-		err := c.rawWrite(try)
-		c.write.wanted.Store(0)
-		if err != nil {
-			return 0, err
-		}
-		took := time.Since(begin)
+		took := time.Since(c.stalled)
+		c.stalled = time.Time{}
 		if v.errno == 0 && !c.pace.Moved(v.n, took) {
 			return v.n, os.ErrDeadlineExceeded
 		}
 		if !v.trusted && took < promptly {
 			v.trust()
 		}
-	} else if v.errno == 0 {
+	case v.errno == 0 && !c.stalled.IsZero(): // there has come room since
+		took := time.Since(c.stalled)
+		c.stalled = time.Time{}
+		if !c.pace.Moved(v.n, took) {
+			return v.n, os.ErrDeadlineExceeded
+		}
+	case v.errno == 0:
 		c.pace.moved += int64(v.n)
 	}
 	if v.errno != 0 {
 		return 0, &opError{op: "write", errno: v.errno}
 	}
 	return v.n, nil
+}
+
+// awaitRoom runs try when the socket has room.
+func (c *Conn) awaitRoom(try func(uintptr) bool, idle time.Duration) error {
+	now := time.Now()
+	if c.stalled.IsZero() {
+		c.stalled = now
+	}
+	end := time.Time{}
+	if idle > 0 {
+		if end = c.stalled.Add(idle); !now.Before(end) {
+			return os.ErrDeadlineExceeded
+		}
+	}
+	impatient := c.patience > 0 && (end.IsZero() || end.After(now.Add(c.patience)))
+	if impatient {
+		end = now.Add(c.patience)
+	}
+	if err := c.SetWriteDeadline(end); err != nil {
+		return err
+	}
+	c.vector.wait = true
+	err := c.rawWrite(try)
+	c.write.wanted.Store(0)
+	if impatient && err != nil && isDeadline(err) {
+		return ErrSlow
+	}
+	return err
 }
 
 // rawWrite runs try on the descriptor, again after a deadline that nobody wants any more.
