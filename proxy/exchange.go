@@ -74,7 +74,6 @@ type Exchange struct {
 	hostBuf  []byte
 	cleanBuf []byte
 	idBuf    [32]byte
-	entry    telemetry.Entry
 }
 
 // statusClientGone is counted for a request whose client left before there was an answer;
@@ -233,7 +232,7 @@ func (x *Exchange) end() {
 }
 
 func (x *Exchange) log(duration time.Duration) {
-	e := &x.entry
+	e := x.handler.entries.Get().(*telemetry.Entry)
 	*e = telemetry.Entry{
 		Time: x.start, Client: x.clientIP, Site: x.site.Name, Pool: x.poolName,
 		Method: x.Method, Host: x.authority(), Target: x.Target, Protocol: "HTTP/1.1",
@@ -252,6 +251,8 @@ func (x *Exchange) log(duration time.Duration) {
 		e.Backend = x.tried[n-1].Address()
 	}
 	x.state.AccessLog.Write(e)
+	*e = telemetry.Entry{} // it holds what is the exchange's
+	x.handler.entries.Put(e)
 }
 
 func (x *Exchange) reset() {

@@ -19,6 +19,7 @@ type Handler struct {
 	rejections Rejections
 	bodyStatus func(error) int
 	exchanges  sync.Pool
+	entries    sync.Pool
 }
 
 // NewHandler returns a handler; Swap must be called before the first request. bodyStatus says
@@ -26,6 +27,7 @@ type Handler struct {
 // 0 where the client is gone.
 func NewHandler(rejections Rejections, bodyStatus func(error) int) *Handler {
 	h := &Handler{rejections: rejections, bodyStatus: bodyStatus}
+	h.entries.New = func() any { return &telemetry.Entry{} }
 	h.exchanges.New = func() any {
 		x := &Exchange{handler: h}
 		x.watchDeparture()

@@ -3,6 +3,7 @@ package server
 import (
 	"runtime"
 	"runtime/debug"
+	"sync"
 )
 
 const (
@@ -40,5 +41,20 @@ func (e *ebb) tick(open int) bool {
 // giveBackMemory returns to the system what is not in use.
 func giveBackMemory() {
 	runtime.GC() // what lies in pools survives one collection
+	shrinkStacks()
 	debug.FreeOSMemory()
+}
+
+// shrinkStacks has the goroutines that the runtime keeps for those to come go without the stacks that were usual in a
+// crowd: it keeps dozens for each processor.
+func shrinkStacks() {
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for range 64 {
+				all.Go(runtime.Gosched)
+			}
+		})
+	}
+	all.Wait()
 }

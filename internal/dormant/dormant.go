@@ -49,7 +49,7 @@ func (c *Conn) Sleep() error {
 		return os.NewSyscallError("fcntl", dupErr)
 	}
 	c.asleep = true
-	c.socket.Store(&socket{unread{awake.LocalAddr(), awake.RemoteAddr()}})
+	c.socket.Store(sleeping)
 	return awake.Close()
 }
 
@@ -61,8 +61,7 @@ func (c *Conn) Wake() bool {
 		return false
 	}
 	c.asleep = false
-	slept := c.socket.Load()
-	nc, err := wake(c.fd, slept.LocalAddr(), slept.RemoteAddr())
+	nc, err := wake(c.fd)
 	if err == nil { // else it stays what it is, and everything fails
 		c.socket.Store(&socket{nc})
 	}
@@ -153,14 +152,19 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.socket.Load().SetRe
 // SetWriteDeadline implements net.Conn.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.socket.Load().SetWriteDeadline(t) }
 
-// unread is what a connection that sleeps, or slept when it was closed, does its work by: nothing.
-type unread struct{ local, remote net.Addr }
+// sleeping is what a connection that sleeps does its work by: nothing.
+var sleeping = &socket{asleep{}}
 
-func (unread) Read([]byte) (int, error)         { return 0, net.ErrClosed }
-func (unread) Write([]byte) (int, error)        { return 0, net.ErrClosed }
-func (unread) Close() error                     { return net.ErrClosed }
-func (u unread) LocalAddr() net.Addr            { return u.local }
-func (u unread) RemoteAddr() net.Addr           { return u.remote }
-func (unread) SetDeadline(time.Time) error      { return net.ErrClosed }
-func (unread) SetReadDeadline(time.Time) error  { return net.ErrClosed }
-func (unread) SetWriteDeadline(time.Time) error { return net.ErrClosed }
+type asleep struct{}
+
+func (asleep) Read([]byte) (int, error)         { return 0, net.ErrClosed }
+func (asleep) Write([]byte) (int, error)        { return 0, net.ErrClosed }
+func (asleep) Close() error                     { return net.ErrClosed }
+func (asleep) LocalAddr() net.Addr              { return nowhere }
+func (asleep) RemoteAddr() net.Addr             { return nowhere }
+func (asleep) SetDeadline(time.Time) error      { return net.ErrClosed }
+func (asleep) SetReadDeadline(time.Time) error  { return net.ErrClosed }
+func (asleep) SetWriteDeadline(time.Time) error { return net.ErrClosed }
+
+// nowhere is the address of what has none.
+var nowhere = &net.TCPAddr{}

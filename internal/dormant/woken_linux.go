@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -33,8 +34,8 @@ func File(f *os.File) (*os.File, error) {
 func closeDescriptor(fd int) error { return unix.Close(fd) }
 
 // wake makes a connection of the descriptor. Without room to watch it the descriptor is closed.
-func wake(fd int, local, remote net.Addr) (net.Conn, error) {
-	w := &woken{file: os.NewFile(uintptr(fd), "socket"), local: local, remote: remote}
+func wake(fd int) (net.Conn, error) {
+	w := &woken{os.NewFile(uintptr(fd), "socket")}
 	if err := w.SetDeadline(time.Time{}); err != nil { // os.NewFile does not tell that the runtime cannot wait for it
 		w.Close()
 		return nil, err
@@ -44,10 +45,7 @@ func wake(fd int, local, remote net.Addr) (net.Conn, error) {
 
 // woken is a connection that has slept: a socket that os.File looks after, since net would want another descriptor for
 // a moment, when there may be none. Its errors are those of a net.Conn.
-type woken struct {
-	file          *os.File
-	local, remote net.Addr
-}
+type woken struct{ file *os.File }
 
 func (w *woken) Read(p []byte) (int, error) {
 	n, err := w.file.Read(p)
@@ -60,11 +58,36 @@ func (w *woken) Write(p []byte) (int, error) {
 }
 
 func (w *woken) Close() error                       { return asNet(w.file.Close()) }
-func (w *woken) LocalAddr() net.Addr                { return w.local }
-func (w *woken) RemoteAddr() net.Addr               { return w.remote }
+func (w *woken) LocalAddr() net.Addr                { return w.address(unix.Getsockname) }
+func (w *woken) RemoteAddr() net.Addr               { return w.address(unix.Getpeername) }
 func (w *woken) SetDeadline(t time.Time) error      { return asNet(w.file.SetDeadline(t)) }
 func (w *woken) SetReadDeadline(t time.Time) error  { return asNet(w.file.SetReadDeadline(t)) }
 func (w *woken) SetWriteDeadline(t time.Time) error { return asNet(w.file.SetWriteDeadline(t)) }
+
+// address asks the system, as it is seldom wanted and would take more room than all the rest.
+func (w *woken) address(ask func(fd int) (unix.Sockaddr, error)) net.Addr {
+	var sa unix.Sockaddr
+	err := w.control(func(fd int) (err error) {
+		sa, err = ask(fd)
+		return err
+	})
+	if err != nil {
+		return nowhere
+	}
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	case *unix.SockaddrInet6:
+		tcp := &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+		if a.ZoneId != 0 {
+			tcp.Zone = strconv.Itoa(int(a.ZoneId))
+		}
+		return tcp
+	case *unix.SockaddrUnix:
+		return &net.UnixAddr{Name: a.Name, Net: "unix"}
+	}
+	return nowhere
+}
 
 // asNet turns what os says of a closed file into what net says of a closed connection.
 func asNet(err error) error {

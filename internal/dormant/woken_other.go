@@ -16,4 +16,4 @@ func File(*os.File) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func closeDescriptor(int) error { return errors.ErrUnsupported }
 
-func wake(int, net.Addr, net.Addr) (net.Conn, error) { return nil, errors.ErrUnsupported }
+func wake(int) (net.Conn, error) { return nil, errors.ErrUnsupported }
