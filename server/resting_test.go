@@ -1,0 +1,368 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"strings"
+	"testing"
+	"time"
+
+	"lb/internal/lbtest"
+)
+
+// resting waits until the one request of a site that is under way has no goroutine.
+func (r *running) resting(site string) {
+	r.t.Helper()
+	r.wantMetric(`lb_requests_in_flight{site="`+site+`"}`, "1")
+	lbtest.Eventually(r.t, "no connection has a goroutine", func() bool {
+		var stacks bytes.Buffer
+		if err := pprof.Lookup("goroutine").WriteTo(&stacks, 2); err != nil {
+			r.t.Fatal(err)
+		}
+		return !strings.Contains(stacks.String(), "front.(*Conn).run") && !strings.Contains(stacks.String(), "proxy.(*upload)")
+	})
+}
+
+// bustle has others use the memory that requests lend each other.
+func bustle(lb *running) {
+	for range 20 {
+		lb.get("/other/"+strings.Repeat("!", 300), "X-Filler: "+strings.Repeat("?", 300), "X-Request-Id: "+strings.Repeat("#", 30))
+	}
+}
+
+// TestRestingUpload: a request whose body is waited for has no goroutine, each piece of it goes on at once, and nothing of
+// the request is lost meanwhile.
+func TestRestingUpload(t *testing.T) {
+	pieces := []string{"first", "second", "third"}
+	for _, tc := range []struct{ name, fields, pieces string }{
+		{"length", "Content-Length: 16\r\n", "%s"},
+		{"chunks", "Transfer-Encoding: chunked\r\nTrailer: X-End\r\n", "%x\r\n%s\r\n"},
+		{"expect", "Content-Length: 16\r\nExpect: 100-continue\r\n", "%s"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			chunked := tc.name == "chunks"
+			came, whole := make(chan string, 8), make(chan string, 1)
+			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+				head := c.ReadHead()
+				if strings.Contains(head, "/other/") {
+					c.Send(lbtest.OK("o"))
+					return
+				}
+				came <- head
+				if tc.name == "expect" {
+					c.Send("HTTP/1.1 100 Continue\r\n\r\n")
+				}
+				for _, piece := range pieces {
+					want := piece
+					if chunked {
+						want = fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece)
+					}
+					if !c.Expect(t, want) {
+						return
+					}
+					came <- piece
+				}
+				if chunked && !c.Expect(t, "0\r\nX-End: e\r\n\r\n") {
+					return
+				}
+				c.Send(lbtest.OK("done"))
+				whole <- c.ReadHead() // of the next request
+				c.Send(lbtest.OK("next"))
+			})
+			lb := start(t, "access_log {\n  file = \"$DIR/access.log\"\n  format = \"json\"\n}\n"+proxyTo("", b.Addr))
+			c := lb.dial()
+			c.Send("POST /the/target?q HTTP/1.1\r\nHost: a.example\r\nUser-Agent: tester\r\nX-Own: own\r\n" + tc.fields + "\r\n")
+			head, _ := lbtest.Wait(t, "the head", came)
+			if !strings.HasPrefix(head, "POST /the/target?q HTTP/1.1\r\nHost: a.example\r\n") {
+				t.Errorf("the backend read %q", head)
+			}
+			if tc.name == "expect" && !c.Expect(t, "HTTP/1.1 100 Continue\r\n\r\n") {
+				return
+			}
+			for _, piece := range pieces {
+				lb.resting("s")
+				bustle(lb)
+				if chunked {
+					c.Send(fmt.Sprintf("%x\r\n", len(piece)))
+				}
+				c.Send(piece)
+				if chunked {
+					c.Send("\r\n")
+				}
+				if got, _ := lbtest.Wait(t, piece, came); got != piece {
+					t.Fatalf("the backend got %q", got)
+				}
+			}
+			if chunked {
+				lb.resting("s")
+				c.Send("0\r\nX-End: e\r\n\r\n")
+			}
+			if r := c.ReadResponse("POST"); r.Status() != 200 || r.Body != "done" {
+				t.Errorf("%q %q", r.Head, r.Body)
+			}
+			c.Send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+			if r := c.ReadResponse("GET"); r.Body != "next" {
+				t.Errorf("%q %q", r.Head, r.Body)
+			}
+			if head, _ := lbtest.Wait(t, "the next head", whole); !strings.HasPrefix(head, "GET /next ") {
+				t.Errorf("the next request was %q", head)
+			}
+			lb.wantMetric(`lb_requests_in_flight{site="s"}`, "0")
+			lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+b.Addr+`"}`, "0")
+			lb.stop()
+			for _, want := range []string{`"method":"POST"`, `"target":"/the/target?q"`, `"host":"a.example"`, `"user_agent":"tester"`, `"bytes_in":16`} {
+				if log := lb.read("access.log"); !strings.Contains(log, want) {
+					t.Errorf("the log lacks %s:\n%s", want, log)
+				}
+			}
+		})
+	}
+}
+
+// TestRestingUploadEnds: whatever ends a request while it rests is seen at once.
+func TestRestingUploadEnds(t *testing.T) {
+	const unanswered = -1
+	for _, tc := range []struct {
+		name    string
+		backend func(c *lbtest.Conn, rests <-chan struct{})
+		client  func(c *lbtest.Conn)
+		status  int
+		code    string // that is counted
+	}{
+		{"refused", func(c *lbtest.Conn, rests <-chan struct{}) {
+			<-rests
+			c.Send("HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno")
+			c.ReadHead()
+		}, nil, 413, "413"},
+		{"backend gone", func(c *lbtest.Conn, rests <-chan struct{}) { <-rests }, nil, 502, "502"},
+		{"backend reset", func(c *lbtest.Conn, rests <-chan struct{}) { <-rests; c.Reset() }, nil, 502, "502"},
+		{"client gone", func(c *lbtest.Conn, _ <-chan struct{}) { c.ReadHead() }, func(c *lbtest.Conn) { c.Close() }, unanswered, "499"},
+		{"client reset", func(c *lbtest.Conn, _ <-chan struct{}) { c.ReadHead() }, func(c *lbtest.Conn) { c.Reset() }, unanswered, "499"},
+		{"client ended", func(c *lbtest.Conn, _ <-chan struct{}) { c.ReadHead() }, func(c *lbtest.Conn) { c.CloseWrite() }, 400, "400"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			rests, ended := make(chan struct{}), make(chan struct{})
+			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+				c.ReadHead()
+				tc.backend(c, rests)
+				if tc.client != nil {
+					close(ended)
+				}
+			})
+			lb := start(t, proxyTo("  eject {\n    failures = 0\n  }\n", b.Addr))
+			c := lb.dial()
+			c.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+			lb.resting("s")
+			close(rests)
+			if tc.client != nil {
+				tc.client(c)
+				lbtest.Wait(t, "the end of the backend's request", ended)
+			}
+			if tc.status != unanswered {
+				if r := c.ReadResponse("POST"); r.Status() != tc.status {
+					t.Errorf("%d %q %v, want %d", r.Status(), r.Body, r.Err, tc.status)
+				}
+			}
+			lb.wantMetric(`lb_requests_total{site="s",code="`+tc.code+`"}`, "1")
+			lb.wantMetric(`lb_requests_in_flight{site="s"}`, "0")
+		})
+	}
+}
+
+// TestRestingUploadIsReplayed: what was kept of a body is kept while its request rests.
+func TestRestingUploadIsReplayed(t *testing.T) {
+	bodies := make(chan string, 1)
+	dead := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.Reset() })
+	good := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		_, body := c.ReadRequest()
+		bodies <- body
+		c.Send(lbtest.OK("x"))
+	})
+	lb := start(t, proxyTo("  eject {\n    failures = 0\n  }\n", dead.Addr, good.Addr))
+	for range 2 { // one of them comes to the dead one first
+		c := lb.dial()
+		c.Send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+		lb.resting("s")
+		c.Send("def")
+		lb.resting("s")
+		c.Send("ghi")
+		if r := c.ReadResponse("PUT"); r.Status() != 200 {
+			t.Errorf("%d %q", r.Status(), r.Body)
+		}
+		if body, _ := lbtest.Wait(t, "the body", bodies); body != "abcdefghi" {
+			t.Errorf("the good backend read %q", body)
+		}
+	}
+	if n := lb.metric(`lb_retries_total{pool="app",reason="reset"}`); n != "1" && n != "2" {
+		t.Errorf("%s retries", n)
+	}
+}
+
+// TestRestingReader: an answer that its client does not take has no goroutine, is whole when it is taken at last, and
+// what the client has asked for behind it is answered.
+func TestRestingReader(t *testing.T) {
+	const size = 24 << 20
+	pattern := strings.Repeat("0123456789abcdef!", size/17+1)[:size]
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		for {
+			head := c.ReadHead()
+			switch {
+			case head == "":
+				return
+			case strings.HasPrefix(head, "GET /length"):
+				c.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", size, pattern))
+			case strings.HasPrefix(head, "GET /chunks"):
+				c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+				for rest := pattern; rest != ""; rest = rest[min(len(rest), 100_000):] {
+					piece := rest[:min(len(rest), 100_000)]
+					c.Send(fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece))
+				}
+				c.Send("0\r\n\r\n")
+			case strings.HasPrefix(head, "GET /close"):
+				c.Send("HTTP/1.1 200 OK\r\n\r\n" + pattern)
+				return
+			default:
+				c.Send(lbtest.OK("o"))
+			}
+		}
+	})
+	files := t.TempDir()
+	for name, text := range map[string]string{"kept": pattern, "streamed": pattern + pattern} {
+		if err := os.WriteFile(filepath.Join(files, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lb := start(t, strings.ReplaceAll(`static_cache {
+  memory   = "64MiB"
+  max_file = "32MiB"
+}
+site "s" {
+  route "/kept" {
+    static {
+      root = "FILES"
+    }
+  }
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+site "disk" {
+  hosts = ["disk"]
+  route "/" {
+    static {
+      root = "FILES"
+    }
+  }
+}
+pool "app" {
+  backend "`+b.Addr+`" {}
+}
+`, "FILES", files))
+	for _, path := range []string{"/length", "/chunks", "/close", "/kept", "/streamed"} {
+		t.Run(path[1:], func(t *testing.T) {
+			site, host, want := "s", "a", pattern
+			if path == "/streamed" {
+				site, host, want = "disk", "disk", pattern+pattern
+			}
+			c := lb.dial()
+			_ = c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+			c.Send("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\nGET /last HTTP/1.1\r\nHost: a\r\n\r\n")
+			lb.resting(site)
+			bustle(lb)
+			_ = c.Conn.(*net.TCPConn).SetReadBuffer(256 << 10)
+			part := make([]byte, 1<<20)
+			head := c.ReadHead()
+			if strings.Contains(head, "Content-Length") {
+				if _, err := io.ReadFull(c, part); err != nil || string(part) != want[:len(part)] {
+					t.Fatalf("the first part is not as it should be (%v)", err)
+				}
+				lb.resting(site)
+				bustle(lb)
+				rest := make([]byte, len(want)-len(part))
+				if _, err := io.ReadFull(c, rest); err != nil || string(rest) != want[len(part):] {
+					t.Fatalf("the rest is not as it should be (%v)", err)
+				}
+			} else if body, err := c.ReadBody(head); err != nil || body != want {
+				t.Fatalf("the body is not as it should be (%v)", err)
+			}
+			if r := c.ReadResponse("GET"); r.Body != "o" {
+				t.Errorf("behind it came %q %q", r.Head, r.Body)
+			}
+		})
+	}
+	lb.wantMetric(`lb_requests_in_flight{site="s"}`, "0")
+	lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+b.Addr+`"}`, "0")
+}
+
+// TestRestingReaderIsCut: who takes nothing is cut when his time is over, and who leaves at once.
+func TestRestingReaderIsCut(t *testing.T) {
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		c.ReadHead()
+		c.Send("HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n" + strings.Repeat("x", 30_000_000))
+	})
+	const limit = time.Second
+	for _, leaves := range []bool{false, true} {
+		lb := start(t, "access_log {\n  file = \"$DIR/access.log\"\n  format = \"json\"\n}\nlimits {\n  body_idle_timeout = \"1s\"\n}\n"+proxyTo("", b.Addr))
+		c := lb.dial()
+		_ = c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+		began := time.Now()
+		c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		lb.resting("s")
+		if leaves {
+			c.Reset()
+		}
+		lb.wantMetric(`lb_requests_in_flight{site="s"}`, "0")
+		took := time.Since(began)
+		if !leaves && took < limit || leaves && took > limit {
+			t.Errorf("leaves %v: it went after %v", leaves, took)
+		}
+		lb.stop()
+		if log := lb.read("access.log"); !strings.Contains(log, "cannot send the answer: ") && !(leaves && strings.Contains(log, "the client went away")) {
+			t.Errorf("leaves %v: the log says %s", leaves, log)
+		}
+	}
+}
+
+// TestRestingAtShutdown: a request that rests is waited for as others are, and cut as others are.
+func TestRestingAtShutdown(t *testing.T) {
+	for _, completes := range []bool{true, false} {
+		b := record(t, lbtest.OK("x"))
+		lb := start(t, proxyTo("", b.Addr))
+		c := lb.dial()
+		c.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc")
+		lb.resting("s")
+		hurry, cut := context.WithCancel(context.Background())
+		defer cut()
+		stopped := make(chan error, 1)
+		go func() { stopped <- lb.Stop(hurry) }()
+		lbtest.Eventually(t, "nobody is accepted any more", func() bool {
+			nc, err := net.Dial("tcp", lb.addr())
+			if err == nil {
+				nc.Close()
+			}
+			return err != nil
+		})
+		if completes {
+			c.Send("def")
+			if r := c.ReadResponse("POST"); r.Status() != 200 || r.Field("Connection") != "close" {
+				t.Errorf("%q", r.Head)
+			}
+		} else {
+			cut()
+		}
+		lbtest.Wait(t, "the end", stopped)
+		if !completes {
+			if r := c.ReadResponse("POST"); r.Status() != 0 {
+				t.Errorf("%q", r.Head)
+			}
+		}
+	}
+}
