@@ -38,6 +38,30 @@ func (e *ebb) tick(open int) bool {
 	return true
 }
 
+// thrift lets less garbage pile up while a crowd is silent: what that needs stays in use, so that the heap would grow to
+// twice of it. The zero value is ready.
+type thrift struct {
+	on    bool
+	usual int // percent of what is in use that garbage may be otherwise
+}
+
+// thrifty is that percentage meanwhile.
+const thrifty = 50
+
+// tick takes the number of silent connections, about once a second.
+func (t *thrift) tick(silent int) {
+	switch {
+	case !t.on && silent >= crowd:
+		t.on, t.usual = true, debug.SetGCPercent(thrifty)
+		if t.usual >= 0 && t.usual < thrifty { // GOGC asks for less yet
+			debug.SetGCPercent(t.usual)
+		}
+	case t.on && silent < crowd/2:
+		t.on = false
+		debug.SetGCPercent(t.usual)
+	}
+}
+
 // giveBackMemory returns to the system what is not in use.
 func giveBackMemory() {
 	runtime.GC() // what lies in pools survives one collection

@@ -1,6 +1,32 @@
 package server
 
-import "testing"
+import (
+	"runtime/debug"
+	"testing"
+)
+
+// TestThrift: the collector is in a hurry only while a crowd is silent, and what it did before is kept.
+func TestThrift(t *testing.T) {
+	percent := func() int {
+		now := debug.SetGCPercent(-1)
+		debug.SetGCPercent(now)
+		return now
+	}
+	before := percent()
+	defer debug.SetGCPercent(before)
+	for _, usual := range []int{100, 20} {
+		debug.SetGCPercent(usual)
+		var th thrift
+		for i, step := range []struct{ silent, want int }{
+			{crowd - 1, usual}, {crowd, min(usual, thrifty)}, {crowd / 2, min(usual, thrifty)}, {crowd/2 - 1, usual}, {0, usual}, {crowd, min(usual, thrifty)}, {0, usual},
+		} {
+			th.tick(step.silent)
+			if got := percent(); got != step.want {
+				t.Errorf("usually %d, step %d: %d", usual, i, got)
+			}
+		}
+	}
+}
 
 // TestEbb: memory is given back when most of a crowd has gone for a while, once more when its rest has, and not
 // again while nothing happens.

@@ -215,6 +215,7 @@ func (s *Server) housekeeping() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var leaving, parking ebb
+	var thrift thrift
 	for {
 		select {
 		case <-s.background.Done():
@@ -225,6 +226,7 @@ func (s *Server) housekeeping() {
 				run.sweep()
 			}
 			open, active := s.front.Load()
+			thrift.tick(open - active)
 			left, fellSilent := leaving.tick(open), parking.tick(active)
 			if left || fellSilent {
 				giveBackMemory()
