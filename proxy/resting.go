@@ -23,7 +23,7 @@ var errResting = errors.New("the request rests")
 const (
 	// restAfter is how long a client does nothing before its request rests, restLater the same from the time on when
 	// it has rested often: each time costs several times what a piece costs that somebody waits for.
-	restAfter = 100 * time.Millisecond
+	restAfter = 50 * time.Millisecond
 	restLater = time.Second
 	often     = 8
 	// pausing is how long is waited for an upload to pause.

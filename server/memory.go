@@ -3,7 +3,6 @@ package server
 import (
 	"runtime"
 	"runtime/debug"
-	"sync"
 )
 
 const (
@@ -46,7 +45,7 @@ type thrift struct {
 }
 
 // thrifty is that percentage meanwhile.
-const thrifty = 50
+const thrifty = 30
 
 // tick takes the number of silent connections, about once a second.
 func (t *thrift) tick(silent int) {
@@ -65,20 +64,5 @@ func (t *thrift) tick(silent int) {
 // giveBackMemory returns to the system what is not in use.
 func giveBackMemory() {
 	runtime.GC() // what lies in pools survives one collection
-	shrinkStacks()
 	debug.FreeOSMemory()
-}
-
-// shrinkStacks has the goroutines that the runtime keeps for those to come go without the stacks that were usual in a
-// crowd: it keeps dozens for each processor.
-func shrinkStacks() {
-	var all sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		all.Go(func() {
-			for range 64 {
-				all.Go(runtime.Gosched)
-			}
-		})
-	}
-	all.Wait()
 }

@@ -92,33 +92,31 @@ func (c *Conn) writeAll(idle time.Duration) (done int64, err error) {
 func (c *Conn) tryWrite(try func(uintptr) bool, idle time.Duration) (int, error) {
 	v := &c.vector
 	v.n, v.errno, v.wait = 0, 0, false
+	if idle > 0 && !c.stalled.IsZero() && time.Since(c.stalled) >= idle {
+		return 0, os.ErrDeadlineExceeded // whatever little a full socket would take now
+	}
 	if err := c.rawWrite(try); err != nil {
 		return 0, err
 	}
-	switch {
-	case v.errno == unix.EAGAIN:
+	if v.errno == unix.EAGAIN {
 		if err := c.awaitRoom(try, idle); err != nil {
 			return 0, err
 		}
-		took := time.Since(c.stalled)
-		c.stalled = time.Time{}
-		if v.errno == 0 && !c.pace.Moved(v.n, took) {
-			return v.n, os.ErrDeadlineExceeded
-		}
-		if !v.trusted && took < promptly {
-			v.trust()
-		}
-	case v.errno == 0 && !c.stalled.IsZero(): // there has come room since
-		took := time.Since(c.stalled)
-		c.stalled = time.Time{}
-		if !c.pace.Moved(v.n, took) {
-			return v.n, os.ErrDeadlineExceeded
-		}
-	case v.errno == 0:
-		c.pace.moved += int64(v.n)
 	}
 	if v.errno != 0 {
 		return 0, &opError{op: "write", errno: v.errno}
+	}
+	if c.stalled.IsZero() {
+		c.pace.moved += int64(v.n)
+		return v.n, nil
+	}
+	took := time.Since(c.stalled)
+	c.stalled = time.Time{}
+	if !c.pace.Moved(v.n, took) {
+		return v.n, os.ErrDeadlineExceeded
+	}
+	if !v.trusted && took < promptly {
+		v.trust()
 	}
 	return v.n, nil
 }
