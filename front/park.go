@@ -21,6 +21,7 @@ type parking struct {
 	room   [usualHead]byte  // for takeIn
 	last   uint64           // key that was given out
 	parked map[uint64]*Conn // by Conn.space
+	slow   int              // of them: not between two requests
 }
 
 const (
@@ -71,6 +72,9 @@ func (p *parking) park(c *Conn) {
 	p.last++
 	c.space = p.last
 	p.parked[c.space] = c
+	if c.slow() {
+		p.slow++
+	}
 	if !until.IsZero() {
 		c.alarm = time.AfterFunc(time.Until(until), func() { p.wake(c) })
 	}
@@ -84,6 +88,9 @@ func (p *parking) park(c *Conn) {
 	}
 	p.mu.Unlock()
 }
+
+// slow reports whether a parked connection is in the middle of a head or a request.
+func (c *Conn) slow() bool { return c.suspended != nil || !c.headUntil.IsZero() }
 
 // fallAsleep has the sockets that c waits for be watched, and by nobody else.
 func (p *parking) fallAsleep(c *Conn) error {
@@ -171,6 +178,9 @@ func (p *parking) release(c *Conn) {
 		c.alarm.Stop()
 	}
 	delete(p.parked, c.space)
+	if c.slow() {
+		p.slow--
+	}
 	if len(p.parked) == 0 {
 		p.parked = map[uint64]*Conn{} // a map keeps room for the most that it has held
 	}
@@ -180,11 +190,17 @@ func (p *parking) release(c *Conn) {
 	go c.run()
 }
 
-// Load returns how many connections are open, and how many of them have a request or wait for one since a moment only:
-// the others need far less memory.
-func (f *Front) Load() (open, active int) {
+// Load is how many connections there are.
+type Load struct {
+	Open   int // all that are served
+	Active int // of them: with a request, or that wait for one since a moment only. The others need far less memory
+	Slow   int // of the others: in the middle of a head or a request
+}
+
+// Load returns the load of this moment.
+func (f *Front) Load() Load {
 	f.parking.mu.Lock()
 	defer f.parking.mu.Unlock()
-	open = int(f.open.Load())
-	return open, open - len(f.parking.parked)
+	open := int(f.open.Load())
+	return Load{open, open - len(f.parking.parked), f.parking.slow}
 }

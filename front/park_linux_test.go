@@ -13,8 +13,8 @@ import (
 func parkedAre(t testing.TB, f *Front, n int) {
 	t.Helper()
 	eventually(t, func() bool {
-		open, active := f.Load()
-		return open-active == n
+		load := f.Load()
+		return load.Open-load.Active == n
 	})
 }
 
@@ -40,7 +40,7 @@ func TestParkedGoesOn(t *testing.T) {
 		for _, c := range clients {
 			c.Close()
 		}
-		eventually(t, func() bool { open, _ := f.Load(); return open == 0 })
+		eventually(t, func() bool { return f.Load().Open == 0 })
 	}
 }
 
@@ -100,7 +100,7 @@ func TestParkedHeadIsRefused(t *testing.T) {
 	c.send("GET / HTTP/1.1\r\n")
 	parkedAre(t, f, 1)
 	c.Close()
-	eventually(t, func() bool { open, _ := f.Load(); return open == 0 })
+	eventually(t, func() bool { return f.Load().Open == 0 })
 }
 
 // held returns how many bytes are kept for the one connection that is parked; -1 if none is.

@@ -107,7 +107,7 @@ func TestSuspendedEnds(t *testing.T) {
 				t.Errorf("%s: %q", name, got)
 			}
 		}
-		eventually(t, func() bool { open, _ := f.Load(); return open == 0 })
+		eventually(t, func() bool { return f.Load().Open == 0 })
 	}
 }
 
@@ -157,7 +157,7 @@ func TestSendOrPause(t *testing.T) {
 		c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		parkedAre(t, f, 1)
 		if !reads {
-			eventually(t, func() bool { open, _ := f.Load(); return open == 0 })
+			eventually(t, func() bool { return f.Load().Open == 0 })
 			continue
 		}
 		response, got := c.answer("GET")

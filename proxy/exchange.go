@@ -63,6 +63,7 @@ type Exchange struct {
 	poolName  string
 
 	left    leftover
+	copied  ownHead
 	resting *resting // set: it waits without a goroutine
 	rests   int      // so far
 

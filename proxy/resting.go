@@ -51,25 +51,29 @@ func (x *Exchange) leave() {
 func (x *Exchange) resume() {
 	r := x.resting
 	x.resting = nil
+	x.read(x.copied.method, x.copied.target, x.copied.raw)
 	defer x.leave()
 	r.goOn()
 }
 
-// keepHead has the exchange keep what it holds of the request's head, which lies in memory that fasthttp uses for others
+// ownHead is a copy of a request's head.
+type ownHead struct{ method, target, raw []byte }
+
+// keepHead has the exchange keep a copy of the request's head, and nothing else of it: what it was read into is for others
 // when the exchange rests.
 func (x *Exchange) keepHead() {
-	if x.ctx == nil {
-		return
+	if x.ctx != nil {
+		raw := x.ctx.Request.Header.RawHeaders()
+		x.ctx = nil
+		method, target := len(x.Method), len(x.Method)+len(x.Target)
+		head := append(append(append(make([]byte, 0, target+len(raw)), x.Method...), x.Target...), raw...)
+		x.copied = ownHead{head[:method], head[method:target], head[target:]}
+		if &x.id[0] != &x.idBuf[0] {
+			x.id = bytes.Clone(x.id)
+		}
+		x.clean = bytes.Clone(x.clean)
 	}
-	raw := x.ctx.Request.Header.RawHeaders()
-	x.ctx = nil
-	method, target := len(x.Method), len(x.Method)+len(x.Target)
-	head := append(append(append(make([]byte, 0, target+len(raw)), x.Method...), x.Target...), raw...)
-	if &x.id[0] != &x.idBuf[0] {
-		x.id = bytes.Clone(x.id)
-	}
-	x.clean = bytes.Clone(x.clean)
-	x.read(head[:method], head[method:target], head[target:])
+	x.Method, x.Target, x.Fields = nil, nil, nil
 }
 
 // rest has the request rest while its body is on its way, if that can be: nothing comes from either side.

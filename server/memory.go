@@ -37,8 +37,8 @@ func (e *ebb) tick(open int) bool {
 	return true
 }
 
-// thrift lets less garbage pile up while a crowd is silent: what that needs stays in use, so that the heap would grow to
-// twice of it. The zero value is ready.
+// thrift lets less garbage pile up while there is a crowd of slow clients: what these need stays in use, so that the heap
+// would grow to twice of it. The zero value is ready.
 type thrift struct {
 	on    bool
 	usual int // percent of what is in use that garbage may be otherwise
@@ -47,15 +47,15 @@ type thrift struct {
 // thrifty is that percentage meanwhile.
 const thrifty = 30
 
-// tick takes the number of silent connections, about once a second.
-func (t *thrift) tick(silent int) {
+// tick takes the number of slow clients, about once a second.
+func (t *thrift) tick(slow int) {
 	switch {
-	case !t.on && silent >= crowd:
+	case !t.on && slow >= crowd:
 		t.on, t.usual = true, debug.SetGCPercent(thrifty)
 		if t.usual >= 0 && t.usual < thrifty { // GOGC asks for less yet
 			debug.SetGCPercent(t.usual)
 		}
-	case t.on && silent < crowd/2:
+	case t.on && slow < crowd/2:
 		t.on = false
 		debug.SetGCPercent(t.usual)
 	}

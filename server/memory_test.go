@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestThrift: the collector is in a hurry only while a crowd is silent, and what it did before is kept.
+// TestThrift: the collector is in a hurry only while there is a crowd of slow clients, and what it did before is kept.
 func TestThrift(t *testing.T) {
 	percent := func() int {
 		now := debug.SetGCPercent(-1)
@@ -17,10 +17,10 @@ func TestThrift(t *testing.T) {
 	for _, usual := range []int{100, 20} {
 		debug.SetGCPercent(usual)
 		var th thrift
-		for i, step := range []struct{ silent, want int }{
+		for i, step := range []struct{ slow, want int }{
 			{crowd - 1, usual}, {crowd, min(usual, thrifty)}, {crowd / 2, min(usual, thrifty)}, {crowd/2 - 1, usual}, {0, usual}, {crowd, min(usual, thrifty)}, {0, usual},
 		} {
-			th.tick(step.silent)
+			th.tick(step.slow)
 			if got := percent(); got != step.want {
 				t.Errorf("usually %d, step %d: %d", usual, i, got)
 			}

@@ -225,9 +225,9 @@ func (s *Server) housekeeping() {
 			for _, run := range gen.pools {
 				run.sweep()
 			}
-			open, active := s.front.Load()
-			thrift.tick(open - active)
-			left, fellSilent := leaving.tick(open), parking.tick(active)
+			load := s.front.Load()
+			thrift.tick(load.Slow)
+			left, fellSilent := leaving.tick(load.Open), parking.tick(load.Active)
 			if left || fellSilent {
 				giveBackMemory()
 			}
