@@ -64,6 +64,7 @@ type Conn struct {
 	resident  bool        // it cannot be parked
 	scan      headScan    // of rest; under parking.mu
 	suspended *suspension // the request that waits; nil: none does
+	noBody    bool        // it is a HEAD request
 	space     uint64      // among the parked; 0: it is not; under parking.mu
 	alarm     *time.Timer // wakes it; under parking.mu
 

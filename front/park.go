@@ -1,7 +1,9 @@
 package front
 
 import (
+	"errors"
 	"sync"
+	"syscall"
 	"time"
 
 	"lb/internal/wire"
@@ -81,9 +83,10 @@ func (p *parking) park(c *Conn) {
 	c.phase.Store(parked)
 	c.listener.socket.setParked(c, true)
 	c.scan = headScan{}
-	c.resident = p.fallAsleep(c) != nil
+	err := p.fallAsleep(c)
+	c.resident = err != nil && !passing(err)
 	// Whoever makes us end sets its mark first and looks at the phase then.
-	if c.resident || c.listener.ending() {
+	if err != nil || c.listener.ending() {
 		p.release(c)
 	}
 	p.mu.Unlock()
@@ -91,6 +94,11 @@ func (p *parking) park(c *Conn) {
 
 // slow reports whether a parked connection is in the middle of a head or a request.
 func (c *Conn) slow() bool { return c.suspended != nil || !c.headUntil.IsZero() }
+
+// passing reports whether err says that there is something too little of at the moment.
+func passing(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOSPC)
+}
 
 // fallAsleep has the sockets that c waits for be watched, and by nobody else.
 func (p *parking) fallAsleep(c *Conn) error {

@@ -18,46 +18,27 @@ import (
 // Limits.BodyIdleTimeout. An answer may take several Sends; the bytes go on the wire as they
 // are, so chunk framing is the caller's.
 func (c *Conn) Send(head, body []byte) (int64, error) {
-	return c.send(head, body, true)
+	return c.send(head, body, true, 0)
 }
 
 // SendInterim writes an interim (1xx, but not 101) head; the final answer is still owed.
 func (c *Conn) SendInterim(head []byte) error {
-	_, err := c.send(head, nil, false)
+	_, err := c.send(head, nil, false, 0)
 	return err
 }
 
 // SendOrPause is Send for an answer that can rest: it fails with dormant.ErrPaused if the client takes nothing for so long,
 // and may yet take the rest. On a TLS connection it waits.
 func (c *Conn) SendOrPause(head, body []byte, patience time.Duration) (int64, error) {
-	if c.tls != nil {
-		return c.Send(head, body)
-	}
-	c.raw.SetPatience(patience)
-	n, err := c.Send(head, body)
-	c.raw.SetPatience(0)
-	return n, paused(err)
+	return c.send(head, body, true, patience)
 }
 
 // SendFileOrPause is SendFile in the same way.
 func (c *Conn) SendFileOrPause(head []byte, f *os.File, off, n int64, patience time.Duration) (int64, error) {
-	if c.tls != nil {
-		return c.SendFile(head, f, off, n)
-	}
-	c.raw.SetPatience(patience)
-	sent, err := c.SendFile(head, f, off, n)
-	c.raw.SetPatience(0)
-	return sent, paused(err)
+	return c.sendWithFile(head, f, off, n, patience)
 }
 
-func paused(err error) error {
-	if err == progress.ErrSlow {
-		return dormant.ErrPaused
-	}
-	return err
-}
-
-func (c *Conn) send(head, body []byte, final bool) (n int64, err error) {
+func (c *Conn) send(head, body []byte, final bool, patience time.Duration) (n int64, err error) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	switch {
@@ -76,7 +57,7 @@ func (c *Conn) send(head, body []byte, final bool) (n int64, err error) {
 		c.early = 0
 		head = head[early:]
 	}
-	n, err = c.write(head, body)
+	n, err = c.write(head, body, patience)
 	c.sent += n
 	return int64(early) + n, err
 }
@@ -88,11 +69,23 @@ const statusLineStart = "HTTP/1.1 "
 
 var errNoStatusLine = errors.New("the answer does not begin with " + statusLineStart)
 
-func (c *Conn) write(head, body []byte) (int64, error) {
+func (c *Conn) write(head, body []byte, patience time.Duration) (int64, error) {
 	if c.tls != nil {
 		return c.sendRecords(head, body)
 	}
-	return c.raw.WriteParts(head, body, c.listener.limits.BodyIdleTimeout)
+	c.raw.SetPatience(patience)
+	n, err := c.raw.WriteParts(head, body, c.listener.limits.BodyIdleTimeout)
+	return n, c.written(err)
+}
+
+// written ends a write with patience, for which sending is held.
+func (c *Conn) written(err error) error {
+	c.raw.SetPatience(0)
+	if err == progress.ErrSlow {
+		c.midChunks = false // what is left may begin anywhere
+		return dormant.ErrPaused
+	}
+	return err
 }
 
 // sendRecords writes through TLS: the head and as much of the body as one record holds are joined.
@@ -134,12 +127,16 @@ func writeBoth(w io.Writer, head, body []byte) (n int, err error) {
 // so many may send from one f at a time. If f ends early the error is io.ErrUnexpectedEOF,
 // and the answer cannot be completed: see Abort.
 func (c *Conn) SendFile(head []byte, f *os.File, off, n int64) (int64, error) {
-	sent, err := c.Send(head, nil)
+	return c.sendWithFile(head, f, off, n, 0)
+}
+
+func (c *Conn) sendWithFile(head []byte, f *os.File, off, n int64, patience time.Duration) (int64, error) {
+	sent, err := c.send(head, nil, true, patience)
 	if err != nil || n <= 0 {
 		return sent, err
 	}
 	if c.tls == nil {
-		if k, handled, err := c.sendFile(f, off, n); handled {
+		if k, handled, err := c.sendFile(f, off, n, patience); handled {
 			return sent + k, err
 		}
 	}
@@ -153,7 +150,7 @@ func (c *Conn) SendFile(head []byte, f *os.File, off, n int64) (int64, error) {
 			}
 			return sent, err
 		}
-		m, err := c.send(nil, piece[:k], true)
+		m, err := c.send(nil, piece[:k], true, patience)
 		sent += m
 		if err != nil {
 			return sent, err
@@ -163,15 +160,16 @@ func (c *Conn) SendFile(head []byte, f *os.File, off, n int64) (int64, error) {
 	return sent, nil
 }
 
-func (c *Conn) sendFile(f *os.File, off, n int64) (sent int64, handled bool, err error) {
+func (c *Conn) sendFile(f *os.File, off, n int64, patience time.Duration) (sent int64, handled bool, err error) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	if c.cut {
 		return 0, true, net.ErrClosed
 	}
+	c.raw.SetPatience(patience)
 	sent, handled, err = c.raw.SendFile(f, off, n, c.listener.limits.BodyIdleTimeout)
 	c.sent += sent
-	return sent, handled, err
+	return sent, handled, c.written(err)
 }
 
 // Sent returns the bytes of this request's answer that the socket has taken, interim heads included.

@@ -112,15 +112,16 @@ func (f *Front) giveUp(ctx *fasthttp.RequestCtx, c *Conn) {
 	if c.Answered() {
 		c.Abort()
 	} else {
-		c.refuse(failed, wishesOf(ctx))
+		w := wishes{noBody: c.noBody}
+		if ctx != nil {
+			w = wishesOf(ctx)
+		}
+		c.refuse(failed, w)
 	}
 }
 
 // wishesOf returns the wishes of a request that has passed.
 func wishesOf(ctx *fasthttp.RequestCtx) wishes {
-	if ctx == nil {
-		return wishes{}
-	}
 	w := skim(ctx.Request.Header.RawHeaders())
 	w.noBody = ctx.IsHead()
 	return w

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lb/internal/dormant"
+	"lb/internal/wire"
 )
 
 // suspension is a request under way that waits without a goroutine.
@@ -26,6 +27,9 @@ func (c *Conn) CanSuspend() bool {
 // call Suspend too. Other sleeps meanwhile. No Await may be in force.
 func (c *Conn) Suspend(room bool, other *dormant.Conn, resume func()) {
 	c.suspended, c.next = &suspension{room, other, resume}, toPark
+	if c.head.Method != nil { // the first time
+		c.noBody, c.head = string(c.head.Method) == "HEAD", wire.RequestHead{}
+	}
 	c.rest = bytes.Clone(c.rest) // it may lie in fasthttp's buffer
 }
 

@@ -166,3 +166,36 @@ func TestSendOrPause(t *testing.T) {
 		}
 	}
 }
+
+// TestPausedInAChunk: nothing that looks whether a client is still there gets into a chunk of which a part is out.
+func TestPausedInAChunk(t *testing.T) {
+	const size = 16 << 20
+	chunk := []byte(fmt.Sprintf("%x\r\n%s\r\n", size, strings.Repeat("x", size)))
+	paused := make(chan struct{})
+	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		c.Await(func() {})
+		defer c.EndAwait()
+		c.Send([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), nil)
+		c.MidChunks(true)
+		left := chunk
+		for began := time.Now(); time.Since(began) < 4*vigilAfter; { // in which it is looked for
+			n, err := c.SendOrPause(nil, left, time.Millisecond)
+			if left = left[n:]; err != dormant.ErrPaused {
+				t.Errorf("%d bytes, %v", n, err)
+				break
+			}
+		}
+		close(paused)
+		c.Send(left, nil)
+		c.Send([]byte("0\r\n\r\n"), nil)
+	}})
+	c := dial(t, f)
+	c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	c.Conn.(*net.TCPConn).CloseWrite()
+	<-paused
+	if _, body := c.answer("GET"); body != strings.Repeat("x", size) {
+		t.Errorf("%d bytes that are not as they should be", len(body))
+	}
+}

@@ -190,7 +190,7 @@ func (c *Conn) probe() bool {
 	default:
 		return false // chunks may come yet
 	}
-	n, err := c.write(piece, nil)
+	n, err := c.write(piece, nil, 0)
 	c.sent += n
 	if !c.answered {
 		c.early = int(n)

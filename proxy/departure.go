@@ -24,6 +24,9 @@ var _ context.Context = (*departure)(nil)
 func (d *departure) happen() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.gone {
+		return // who rests is watched again when he goes on
+	}
 	d.gone = true
 	if d.conn != nil {
 		d.conn.Interrupt()

@@ -227,6 +227,9 @@ func (x *Exchange) end() {
 	if x.state.AccessLog != nil {
 		x.log(duration)
 	}
+	if x.left.file != nil { // what was to send it has panicked
+		x.left.file.Close()
+	}
 	x.releaseBody()
 	x.reset()
 	x.handler.exchanges.Put(x)

@@ -40,7 +40,7 @@ func NewHandler(rejections Rejections, bodyStatus func(error) int) *Handler {
 func (h *Handler) Swap(s *State) { h.state.Store(s) }
 
 // Serve answers one request on client. When it returns, the answer has been sent, counted and
-// logged. The front has refused what is no valid request before.
+// logged, or client has been told how to go on: see Exchange.leave. The front has refused what is no valid request before.
 func (h *Handler) Serve(ctx *fasthttp.RequestCtx, client Client, in Inbound) {
 	x := h.exchanges.Get().(*Exchange)
 	x.begin(h.state.Load(), ctx, client, in)

@@ -187,7 +187,11 @@ func (f *Forward) ask(x *Exchange, b *pool.Backend, conn *transport.Conn, begin 
 
 // awaitHead waits for a head while the body is on its way, or until the request may rest.
 func (x *Exchange) awaitHead(conn *transport.Conn, up *upload) error {
-	return conn.AwaitHead(x.Head(), up.patience(conn.ResponseTimeout(), x.restAfter()))
+	rest := x.restAfter()
+	if conn.Plain() == nil { // it cannot
+		rest = conn.ResponseTimeout()
+	}
+	return conn.AwaitHead(x.Head(), up.patience(conn.ResponseTimeout(), rest))
 }
 
 // await goes on with ask after a wait for a head, with what came of that.

@@ -40,7 +40,6 @@ func (x *Exchange) restAfter() time.Duration {
 // leave is the end of an exchange, or of its goroutine: then it goes on by resume.
 func (x *Exchange) leave() {
 	if r := x.resting; r != nil {
-		x.rests++
 		x.client.Suspend(r.room, r.other, x.resume)
 		return
 	}
@@ -78,7 +77,9 @@ func (x *Exchange) keepHead() {
 
 // rest has the request rest while its body is on its way, if that can be: nothing comes from either side.
 func (f *Forward) rest(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload, begin time.Time) bool {
-	if !up.quiet(x.restAfter()) || !x.client.CanSuspend() {
+	quiet := up.quiet(x.restAfter())
+	x.rests++ // counted even if it cannot be, so that few look for it
+	if !quiet || conn.Plain() == nil || !x.client.CanSuspend() {
 		return false
 	}
 	socket := conn.Doze()
@@ -100,6 +101,9 @@ func (f *Forward) awake(x *Exchange, b *pool.Backend, conn *transport.Conn, begi
 	x.departure.ends(conn)
 	up := x.startUpload(conn)
 	err := f.await(x, b, conn, up, begin, x.awaitHead(conn, up))
-	next, _ := f.asked(x, b, conn, up, begin, 0, err) // never again: more was sent than can be sent again
+	next, again := f.asked(x, b, conn, up, begin, 0, err)
+	if again {
+		next = f.attempt(x, b)
+	}
 	f.try(x, next)
 }

@@ -62,6 +62,7 @@ func (x *Exchange) sendLeft() error {
 // restSending has the request rest until the client takes more. Then is called with what became of the rest; other, if it
 // is not nil, sleeps meanwhile.
 func (x *Exchange) restSending(other *dormant.Conn, then func(error)) {
+	x.rests++
 	x.keepHead()
 	x.resting = &resting{room: true, other: other, goOn: func() {
 		if err := x.sendLeft(); err == errResting {
@@ -87,7 +88,6 @@ func (f *Forward) restRelaying(x *Exchange, b *pool.Backend, conn *transport.Con
 	if !x.givenBack {
 		other, chunked = conn.Plain(), x.chunks(conn)
 	}
-	x.client.MidChunks(false) // what is left may begin anywhere
 	x.restSending(other, func(err error) {
 		x.client.Await(x.onLeaving)
 		defer x.client.EndAwait()

@@ -52,7 +52,7 @@ func (t *thrift) tick(slow int) {
 	switch {
 	case !t.on && slow >= crowd:
 		t.on, t.usual = true, debug.SetGCPercent(thrifty)
-		if t.usual >= 0 && t.usual < thrifty { // GOGC asks for less yet
+		if t.usual < thrifty { // GOGC asks for less yet, or for no collection but by GOMEMLIMIT
 			debug.SetGCPercent(t.usual)
 		}
 	case t.on && slow < crowd/2:

@@ -14,7 +14,7 @@ func TestThrift(t *testing.T) {
 	}
 	before := percent()
 	defer debug.SetGCPercent(before)
-	for _, usual := range []int{100, 20} {
+	for _, usual := range []int{100, 20, -1} {
 		debug.SetGCPercent(usual)
 		var th thrift
 		for i, step := range []struct{ slow, want int }{

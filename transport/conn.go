@@ -415,15 +415,6 @@ func (c *Conn) release() {
 	if c.buf == nil {
 		return
 	}
-	c.releaseBuffer()
-	clear(c.Head.Fields)
-	c.Head = wire.ResponseHead{Fields: c.Head.Fields[:0]} // an idle connection holds on to no buffer
-}
-
-func (c *Conn) releaseBuffer() {
-	if c.buf == nil {
-		return
-	}
 	poison.Fill(*c.buf)
 	if len(*c.buf) == smallBuffer {
 		smallBuffers.Put(c.buf)
@@ -431,6 +422,8 @@ func (c *Conn) releaseBuffer() {
 		largeBuffers.Put(c.buf)
 	}
 	c.buf, c.r, c.w = nil, 0, 0
+	clear(c.Head.Fields)
+	c.Head = wire.ResponseHead{Fields: c.Head.Fields[:0]} // an idle connection holds on to no buffer
 }
 
 // Buffered reports whether ReadBody has something to return without waiting.
@@ -446,7 +439,7 @@ func (c *Conn) Doze() *dormant.Conn {
 	if socket == nil || c.r < c.w {
 		return nil
 	}
-	c.releaseBuffer()
+	c.release()
 	return socket
 }
 
