@@ -101,7 +101,7 @@ func TestSlowClients(t *testing.T) {
 
 // goKeeps is how much more memory Go may keep of such a crowd, for those to come. See TestSlowCrowd for what stays of a
 // large one.
-const goKeeps = 8 << 20
+const goKeeps = 12 << 20
 
 // outlast waits until n connections have come and gone since there were open and came of them, and checks that the
 // last went within bound.
