@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"lb/internal/descriptor"
 )
 
 const (
@@ -117,19 +119,5 @@ func Duplicate(ln net.Listener) (*os.File, error) {
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	// Not the listener's own File: to hand that to a process makes the socket a blocking one, in
-	// which ours would hang.
-	var fd int
-	var dupErr error
-	if err := raw.Control(func(socket uintptr) { fd, dupErr = dup(socket) }); err != nil {
-		return nil, err
-	}
-	if dupErr != nil {
-		return nil, os.NewSyscallError("dup", dupErr)
-	}
-	return os.NewFile(uintptr(fd), ln.Addr().String()), nil
+	return descriptor.File(sc, ln.Addr().String())
 }

@@ -53,6 +53,3 @@ func receiveNow(nc net.Conn, p []byte) (n int, nothing bool) {
 	})
 	return n, nothing
 }
-
-// dup returns another descriptor, which no program that is started gets by itself.
-func dup(fd uintptr) (int, error) { return unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }

@@ -12,7 +12,7 @@ import (
 
 // resting is where an exchange goes on that waits without a goroutine.
 type resting struct {
-	other *dormant.Conn // is waited for beside the client; nil: nothing is
+	other *dormant.Conn // sleeps beside the client's connection, and is waited for too if it is not for room; nil: nothing does
 	room  bool          // the wait is for room to send to the client
 	goOn  func()
 }
@@ -79,7 +79,7 @@ func (x *Exchange) keepHead() {
 func (f *Forward) rest(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload, begin time.Time) bool {
 	quiet := up.quiet(x.restAfter())
 	x.rests++ // counted even if it cannot be, so that few look for it
-	if !quiet || conn.Plain() == nil || !x.client.CanSuspend() {
+	if !quiet || !x.client.CanSuspend() {
 		return false
 	}
 	socket := conn.Doze()

@@ -3,6 +3,7 @@ package proxy
 import (
 	"os"
 
+	"lb/internal/descriptor"
 	"lb/internal/dormant"
 	"lb/pool"
 	"lb/transport"
@@ -38,7 +39,7 @@ func (x *Exchange) sendFile(head []byte, f *os.File, off, n int64) error {
 		k := min(sent, int64(len(head)))
 		head, off, n = head[k:], off+sent-k, n-(sent-k)
 		if x.client.CanSuspend() {
-			if own, dupErr := dormant.File(f); dupErr == nil { // f is closed by whoever has opened it
+			if own, dupErr := descriptor.File(f, f.Name()); dupErr == nil { // f is closed by whoever has opened it
 				x.left = leftover{head: head, file: own, off: off, n: n}
 				return errResting
 			}

@@ -9,27 +9,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lb/internal/descriptor"
 )
 
-// duplicate returns another descriptor of the same socket, which no program that is started gets by itself.
-func duplicate(fd uintptr) (int, error) { return unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }
-
-// File returns another file of the same descriptor.
-func File(f *os.File) (*os.File, error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var fd int
-	var dupErr error
-	if err := raw.Control(func(of uintptr) { fd, dupErr = duplicate(of) }); err != nil {
-		return nil, err
-	}
-	if dupErr != nil {
-		return nil, os.NewSyscallError("fcntl", dupErr)
-	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
-}
+func duplicate(fd uintptr) (int, error) { return descriptor.Duplicate(fd) }
 
 func closeDescriptor(fd int) error { return unix.Close(fd) }
 

@@ -5,14 +5,10 @@ package dormant
 import (
 	"errors"
 	"net"
-	"os"
 )
 
 // duplicate fails: nothing could tell when a sleeping connection has to wake.
 func duplicate(uintptr) (int, error) { return 0, errors.ErrUnsupported }
-
-// File fails.
-func File(*os.File) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func closeDescriptor(int) error { return errors.ErrUnsupported }
 
