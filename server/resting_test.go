@@ -77,8 +77,10 @@ func TestRestingUpload(t *testing.T) {
 					return
 				}
 				c.Send(lbtest.OK("done"))
-				whole <- c.ReadHead() // of the next request
-				c.Send(lbtest.OK("next"))
+				if next := c.ReadHead(); next != "" { // else it comes on another connection
+					whole <- next
+					c.Send(lbtest.OK("next"))
+				}
 			})
 			lb := start(t, "access_log {\n  file = \"$DIR/access.log\"\n  format = \"json\"\n}\n"+proxyTo("", b.Addr))
 			c := lb.dial()
