@@ -49,11 +49,13 @@ type Conn struct {
 
 	serverName string
 	tlsVersion uint16
-	phase      atomic.Int32
 	opened     bool // HTTP has begun
-	requests   int  // heads that were read
 	counted    bool // in the front's per-address count
 	away       bool // turned away: see Front.away
+	ended      bool // nothing more is read
+	linger     bool // the client may still be sending when we close
+	phase      atomic.Int32
+	requests   int // heads that were read
 
 	// of the present wait for a request
 	idleUntil time.Time   // the end of the wait for its first byte; zero: it has not begun
@@ -62,16 +64,16 @@ type Conn struct {
 	next      next        // after fasthttp's loop
 	large     bool        // it is in the large one of Listener.servers
 	resident  bool        // it cannot be parked
-	scan      headScan    // of rest; under parking.mu
+	noBody    bool        // the request that waits is a HEAD
 	suspended *suspension // the request that waits; nil: none does
-	noBody    bool        // it is a HEAD request
+	scan      headScan    // of rest; under parking.mu
 	space     uint64      // among the parked; 0: it is not; under parking.mu
 	alarm     *time.Timer // wakes it; under parking.mu
 
 	// of the present request
 	head     wire.RequestHead
-	headRead bool   // and the handler has not been called
 	rest     []byte // came in with the head, or before the connection was parked; it may lie in fasthttp's buffer, which is not read into before Read is called again
+	headRead bool   // and the handler has not been called
 	longer   bool   // rest did not fit in that buffer, so that it lies elsewhere and begins with the present head
 	body     requestBody
 
@@ -84,9 +86,6 @@ type Conn struct {
 
 	vigil    vigil
 	farewell atomic.Pointer[func()] // see Upgrade; nil: not upgraded
-
-	ended  bool // nothing more is read
-	linger bool // the client may still be sending when we close
 }
 
 func newConn(l *Listener, nc net.Conn) *Conn {
@@ -114,7 +113,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 // run is a connection's life, or the part of it until it is parked.
 func (c *Conn) run() {
 	if c.socket.Wake() {
-		c.raw.Renew()
+		c.raw.ForgetDeadlines()
 	}
 	if c.serve() {
 		c.listener.socket.front.parking.park(c)

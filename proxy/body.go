@@ -15,15 +15,15 @@ import (
 // requestBody is the body of a request: none, kept whole so that it can be sent again, or streamed.
 type requestBody struct {
 	framed   bool  // the head announced a body, be it an empty one
+	expected bool  // the client sends it only when it is told to (100-continue)
+	streamed bool  // kept is not all of it, as far as is known
+	passed   bool  // kept is not even the beginning any more: it grew beyond the limit
+	whole    bool  // kept has become all of it
+	spent    bool  // more of it has been read than kept
 	length   int64 // as announced; -1: chunked
 	stream   io.Reader
-	expected bool    // the client sends it only when it is told to (100-continue)
-	streamed bool    // kept is not all of it, as far as is known
 	kept     []byte  // its beginning
 	limit    int64   // of kept
-	passed   bool    // kept is not even the beginning any more: it grew beyond the limit
-	whole    bool    // kept has become all of it
-	spent    bool    // more of it has been read than kept
 	err      error   // the client's side failed
 	sent     int64   // of a streamed one: bytes that the backend has got
 	buf      *[]byte // behind kept

@@ -29,15 +29,15 @@ type Exchange struct {
 	Method []byte
 	Target []byte // as the client wrote it
 	Fields []wire.Field
-	http10 bool
 	path   []byte // of Target, as written
 	query  []byte // with its "?"
 	clean  []byte // path as rules and files are matched by
 	host   []byte // name alone, in lower case
 	err    error  // the head cannot be read
 
-	clientIP netip.Addr // whom limits, log and forwarded fields mean
+	http10   bool
 	trusted  bool       // the peer is a trusted proxy
+	clientIP netip.Addr // whom limits, log and forwarded fields mean
 	id       []byte     // the request id
 
 	site  *Site
@@ -52,17 +52,16 @@ type Exchange struct {
 	offers bool   // it has an Upgrade field, which Connection must name
 
 	// The backends' part.
-	body      requestBody
-	givenBack bool   // the backend's connection, before the end of the answer
-	key       uint64 // the hash of what the pool's hash_key names
-	tried     []*pool.Backend
-	tries     int
+	givenBack bool // the backend's connection, before the end of the answer
 	fresh     bool // no kept connection is used any more: one died under the request
 	informed  bool // a 1xx of a backend has gone to the client
+	body      requestBody
+	key       uint64          // the hash of what the pool's hash_key names
+	tried     []*pool.Backend // a backend for each try
 	upstream  time.Duration
 	poolName  string
 
-	left    leftover
+	left    *leftover
 	copied  ownHead
 	resting *resting // set: it waits without a goroutine
 	rests   int      // so far
@@ -207,6 +206,9 @@ func (x *Exchange) Query() []byte { return x.query }
 // Lookup returns the value of the request's first field of that kind.
 func (x *Exchange) Lookup(kind wire.Kind) []byte { return wire.Lookup(x.Fields, kind) }
 
+// tries returns how many backends have been asked.
+func (x *Exchange) tries() int { return len(x.tried) }
+
 // Head reports whether the answer must not have a body because the method is HEAD.
 func (x *Exchange) Head() bool { return string(x.Method) == "HEAD" }
 
@@ -227,7 +229,7 @@ func (x *Exchange) end() {
 	if x.state.AccessLog != nil {
 		x.log(duration)
 	}
-	if x.left.file != nil { // what was to send it has panicked
+	if x.left != nil && x.left.file != nil { // what was to send it has panicked
 		x.left.file.Close()
 	}
 	x.releaseBody()
@@ -241,7 +243,7 @@ func (x *Exchange) log(duration time.Duration) {
 		Time: x.start, Client: x.clientIP, Site: x.site.Name, Pool: x.poolName,
 		Method: x.Method, Host: x.authority(), Target: x.Target, Protocol: "HTTP/1.1",
 		Status: x.status, BytesIn: x.client.BodyBytes(), BytesOut: x.client.Sent(),
-		Duration: duration, Upstream: x.upstream, Tries: x.tries, RequestID: x.id,
+		Duration: duration, Upstream: x.upstream, Tries: x.tries(), RequestID: x.id,
 		Referer: x.Lookup(wire.Referer), UserAgent: x.Lookup(wire.UserAgent),
 		TLS: x.client.TLSVersion(), Error: x.reason,
 	}

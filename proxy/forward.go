@@ -56,7 +56,6 @@ func (f *Forward) Serve(x *Exchange) {
 func (f *Forward) try(x *Exchange, b *pool.Backend) {
 	for b != nil {
 		x.tried = append(x.tried, b)
-		x.tries++
 		b = f.attempt(x, b)
 	}
 }
@@ -168,7 +167,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	status := conn.Head.Status
 	b.Metrics.Requests.Inc(status)
 	failure := isFailure(status)
-	if failure && f.Retry.onStatus(status) && x.idempotent() && !x.informed && x.tries <= f.Retry.Attempts && f.repeatable(x, up) {
+	if failure && f.Retry.onStatus(status) && x.idempotent() && !x.informed && x.tries() <= f.Retry.Attempts && f.repeatable(x, up) {
 		if next := f.another(x); next != nil {
 			b.Report(pool.Status)
 			f.Pool.Metrics().Retried(pool.Status, status)
@@ -178,7 +177,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 		}
 	}
 	if failure {
-		f.Pool.RetriesFailed(x.tries - 1)
+		f.Pool.RetriesFailed(x.tries() - 1)
 	} else {
 		b.HeadArrived()
 	}
@@ -252,7 +251,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 	} else {
 		b.Report(outcome)
 	}
-	again := outcome != pool.Aborted && x.tries <= f.Retry.Attempts && f.Retry.onOutcome(outcome) && x.mayResend(err)
+	again := outcome != pool.Aborted && x.tries() <= f.Retry.Attempts && f.Retry.onOutcome(outcome) && x.mayResend(err)
 	if again && death {
 		// It needs no budget: a request meets one at most, and each needs a connection on which another request was
 		// answered, so that the attempts are never more than twice the answers. Nor does it wait while b has room.
@@ -287,7 +286,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		}
 		err = fmt.Errorf("%w; not tried again: %w", err, pickErr)
 	}
-	f.Pool.RetriesFailed(x.tries - 1)
+	f.Pool.RetriesFailed(x.tries() - 1)
 	x.tell(err, outcome)
 	return nil
 }

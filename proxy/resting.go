@@ -50,13 +50,21 @@ func (x *Exchange) leave() {
 func (x *Exchange) resume() {
 	r := x.resting
 	x.resting = nil
-	x.read(x.copied.method, x.copied.target, x.copied.raw)
+	x.read(x.copied.parts())
 	defer x.leave()
 	r.goOn()
 }
 
-// ownHead is a copy of a request's head.
-type ownHead struct{ method, target, raw []byte }
+// ownHead is a copy of a request's head: method, target and field lines, one behind the other.
+type ownHead struct {
+	all            []byte
+	method, target int32 // their lengths
+}
+
+func (h *ownHead) parts() (method, target, raw []byte) {
+	rest := h.all[h.method:]
+	return h.all[:h.method], rest[:h.target], rest[h.target:]
+}
 
 // keepHead has the exchange keep a copy of the request's head, and nothing else of it: what it was read into is for others
 // when the exchange rests.
@@ -64,9 +72,7 @@ func (x *Exchange) keepHead() {
 	if x.ctx != nil {
 		raw := x.ctx.Request.Header.RawHeaders()
 		x.ctx = nil
-		method, target := len(x.Method), len(x.Method)+len(x.Target)
-		head := append(append(append(make([]byte, 0, target+len(raw)), x.Method...), x.Target...), raw...)
-		x.copied = ownHead{head[:method], head[method:target], head[target:]}
+		x.copied = ownHead{bytes.Join([][]byte{x.Method, x.Target, raw}, nil), int32(len(x.Method)), int32(len(x.Target))}
 		if &x.id[0] != &x.idBuf[0] {
 			x.id = bytes.Clone(x.id)
 		}

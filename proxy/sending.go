@@ -24,7 +24,7 @@ func (x *Exchange) send(head, body []byte) error {
 		k := min(int(n), len(head))
 		head, body = head[k:], body[int(n)-k:]
 		if x.client.CanSuspend() {
-			x.left = leftover{head: head, body: body}
+			x.left = &leftover{head: head, body: body}
 			return errResting
 		}
 		n, err = x.client.Send(head, body)
@@ -40,7 +40,7 @@ func (x *Exchange) sendFile(head []byte, f *os.File, off, n int64) error {
 		head, off, n = head[k:], off+sent-k, n-(sent-k)
 		if x.client.CanSuspend() {
 			if own, dupErr := descriptor.File(f, f.Name()); dupErr == nil { // f is closed by whoever has opened it
-				x.left = leftover{head: head, file: own, off: off, n: n}
+				x.left = &leftover{head: head, file: own, off: off, n: n}
 				return errResting
 			}
 		}
@@ -52,7 +52,7 @@ func (x *Exchange) sendFile(head []byte, f *os.File, off, n int64) error {
 // sendLeft goes on with a send that has stopped.
 func (x *Exchange) sendLeft() error {
 	u := x.left
-	x.left = leftover{}
+	x.left = nil
 	if u.file == nil {
 		return x.send(u.head, u.body)
 	}

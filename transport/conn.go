@@ -39,11 +39,11 @@ type Conn struct {
 	reused    bool
 	sent      bool
 	answered  bool
-	broken    bool  // a write has failed: half a request may be out
-	wrote     int64 // bytes, of all exchanges
-	before    int64 // bytes that the socket had taken before this exchange
+	broken    bool // a write has failed: half a request may be out
 	// interrupted is set by Interrupt and stays: the connection serves no other exchange.
 	interrupted atomic.Bool
+	wrote       int64 // bytes, of all exchanges
+	before      int64 // bytes that the socket had taken before this exchange
 
 	buf  *[]byte // read buffer, held from the first read to Done
 	r, w int     // buf[r:w] is read but not used
@@ -51,9 +51,9 @@ type Conn struct {
 	Head wire.ResponseHead // of the response that ReadHead returned last
 
 	framing framing
+	clean   bool  // the response ended where it should
 	left    int64 // of a body with a length
 	chunks  wire.ChunkDecoder
-	clean   bool // the response ended where it should
 }
 
 type framing uint8
@@ -453,10 +453,7 @@ func (c *Conn) Plain() *dormant.Conn {
 }
 
 // Rouse takes the connection into use again.
-func (c *Conn) Rouse() {
-	c.nc.Renew()
-	c.look.init(&c.socket)
-}
+func (c *Conn) Rouse() { c.nc.ForgetDeadlines() }
 
 // Interrupt makes reads and writes, those of other goroutines too, fail at once and from now on.
 // The connection is not kept afterwards.

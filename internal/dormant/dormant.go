@@ -26,10 +26,23 @@ type Conn struct {
 }
 
 // socket is what a connection does its work by.
-type socket struct{ net.Conn }
+type socket struct {
+	net.Conn
+	raw syscall.RawConn // of Conn
+}
+
+// over returns a socket that works by nc.
+func over(nc net.Conn) *socket {
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			return &socket{nc, raw}
+		}
+	}
+	return &socket{nc, unsupported}
+}
 
 // Init makes c the connection nc, which is c's from now on.
-func (c *Conn) Init(nc net.Conn) { c.socket.Store(&socket{nc}) }
+func (c *Conn) Init(nc net.Conn) { c.socket.Store(over(nc)) }
 
 // Sleep takes the connection from the runtime. Nothing may read from it or write to it meanwhile, nor until Wake. An
 // error says that it stays awake: it is no socket of the system's, it was closed, or there is no descriptor to spare.
@@ -37,12 +50,8 @@ func (c *Conn) Sleep() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	awake := c.socket.Load()
-	raw, err := rawOf(awake.Conn)
-	if err != nil {
-		return err
-	}
 	var dupErr error
-	if err := raw.Control(func(fd uintptr) { c.fd, dupErr = duplicate(fd) }); err != nil {
+	if err := awake.raw.Control(func(fd uintptr) { c.fd, dupErr = duplicate(fd) }); err != nil {
 		return err
 	}
 	if dupErr != nil {
@@ -64,7 +73,7 @@ func (c *Conn) Wake() bool {
 	c.asleep = false
 	nc, err := wake(c.fd)
 	if err == nil { // else it stays what it is, and everything fails
-		c.socket.Store(&socket{nc})
+		c.socket.Store(over(nc))
 	}
 	return true
 }
@@ -80,41 +89,42 @@ func (c *Conn) Close() error {
 	return c.socket.Load().Close()
 }
 
-// SyscallConn implements syscall.Conn.
+// SyscallConn implements syscall.Conn. What it returns stays right however often the connection sleeps, and keeps nothing
+// that a sleeping one could do without.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.asleep {
-		return (*sleeper)(c), nil
-	}
-	return rawOf(c.socket.Load().Conn)
-}
-
-func rawOf(nc net.Conn) (syscall.RawConn, error) {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
+	if c.socket.Load().raw == unsupported {
 		return nil, errors.ErrUnsupported
 	}
-	return sc.SyscallConn()
+	return (*rawConn)(c), nil
 }
 
-// sleeper is the descriptor of a connection that sleeps.
-type sleeper Conn
+// rawConn is the descriptor of a connection, asleep or awake.
+type rawConn Conn
 
-func (s *sleeper) Control(f func(fd uintptr)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.asleep {
-		return net.ErrClosed // or awake again: whoever wanted the sleeping one comes too late
+func (r *rawConn) Read(f func(fd uintptr) bool) error  { return r.socket.Load().raw.Read(f) }
+func (r *rawConn) Write(f func(fd uintptr) bool) error { return r.socket.Load().raw.Write(f) }
+
+func (r *rawConn) Control(f func(fd uintptr)) error {
+	if r.socket.Load().raw.Control(f) == nil {
+		return nil
 	}
-	f(uintptr(s.fd))
-	return nil
+	r.mu.Lock() // nothing falls asleep or wakes from here on
+	defer r.mu.Unlock()
+	if r.asleep {
+		f(uintptr(r.fd))
+		return nil
+	}
+	return r.socket.Load().raw.Control(f)
 }
 
-func (*sleeper) Read(func(fd uintptr) bool) error  { return errAsleep }
-func (*sleeper) Write(func(fd uintptr) bool) error { return errAsleep }
+// noDescriptor is the syscall.RawConn of what has none to be used; err says why.
+type noDescriptor struct{ err error }
 
-var errAsleep = errors.New("the connection sleeps")
+var unsupported syscall.RawConn = noDescriptor{errors.ErrUnsupported}
+
+func (n noDescriptor) Control(func(fd uintptr)) error    { return n.err }
+func (n noDescriptor) Read(func(fd uintptr) bool) error  { return n.err }
+func (n noDescriptor) Write(func(fd uintptr) bool) error { return n.err }
 
 // CloseWrite is that of net.TCPConn; nothing on what has no halves.
 func (c *Conn) CloseWrite() error {
@@ -154,7 +164,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.socket.Load().SetRe
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.socket.Load().SetWriteDeadline(t) }
 
 // sleeping is what a connection that sleeps does its work by: nothing.
-var sleeping = &socket{asleep{}}
+var sleeping = &socket{asleep{}, noDescriptor{net.ErrClosed}}
 
 type asleep struct{}
 

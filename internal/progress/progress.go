@@ -13,6 +13,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -36,6 +37,7 @@ func (interrupted) Temporary() bool { return true }
 // later. Reads belong to one goroutine at a time, and so do writes; deadlines may be set from any.
 type Conn struct {
 	net.Conn
+	raw         syscall.RawConn // of Conn; nil: not asked for yet, or there is none
 	read, write deadline
 	interrupted atomic.Bool
 	vector      vector
@@ -164,12 +166,10 @@ func (c *Conn) SetPatience(d time.Duration) { c.patience = d }
 // Stalled returns since when the peer has taken nothing of what is to be written; zero: it did when it was last written to.
 func (c *Conn) Stalled() time.Time { return c.stalled }
 
-// Renew forgets the socket of before: Conn is the same connection by another one. There are no deadlines.
-func (c *Conn) Renew() {
+// ForgetDeadlines is for a connection below that has none any more, as one that has slept.
+func (c *Conn) ForgetDeadlines() {
 	c.read.forget()
 	c.write.forget()
-	c.vector.forget()
-	c.reader = reader{}
 }
 
 func (d *deadline) forget() {

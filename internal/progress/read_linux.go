@@ -10,7 +10,6 @@ import (
 
 // reader is what a read needs, kept with the connection so that one costs no memory.
 type reader struct {
-	raw   syscall.RawConn
 	try   func(fd uintptr) bool // readOnce, bound once
 	buf   []byte
 	n     int
@@ -29,7 +28,7 @@ func (c *Conn) readRaw(p []byte) (int, error) {
 		return c.Conn.Read(p)
 	}
 	r.buf = p
-	err := r.raw.Read(r.try)
+	err := c.raw.Read(r.try)
 	r.buf = nil
 	switch {
 	case err != nil:
@@ -43,17 +42,27 @@ func (c *Conn) readRaw(p []byte) (int, error) {
 }
 
 func (c *Conn) bindReader() bool {
-	sc, ok := c.Conn.(syscall.Conn)
-	if !ok {
+	if !c.bindRaw() {
 		return false
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	c.reader.raw = raw
 	c.reader.try = c.reader.readOnce
 	c.reader.ask = c.reader.askOnce
+	return true
+}
+
+// bindRaw finds the connection's descriptor, once. It reports false if there is none.
+func (c *Conn) bindRaw() bool {
+	if c.raw == nil {
+		sc, ok := c.Conn.(syscall.Conn)
+		if !ok {
+			return false
+		}
+		raw, err := sc.SyscallConn()
+		if err != nil {
+			return false
+		}
+		c.raw = raw
+	}
 	return true
 }
 
@@ -92,7 +101,7 @@ func (c *Conn) Ask(request, p []byte, idle time.Duration) (written int64, n int,
 // retryRead runs try on the descriptor, again after a deadline that nobody wants any more.
 func (c *Conn) retryRead(try func(uintptr) bool) error {
 	for {
-		err := c.reader.raw.Read(try)
+		err := c.raw.Read(try)
 		if err == nil {
 			return nil
 		}

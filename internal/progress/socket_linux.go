@@ -25,8 +25,11 @@ func receive(fd uintptr, p []byte) (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// sendBoth is one writev(2) of two parts.
-func sendBoth(fd uintptr, iov *[2]unix.Iovec) (int, syscall.Errno) {
-	n, _, errno := unix.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(iov)), 2)
+// sendBoth is one writev(2) of two parts that are not empty.
+func sendBoth(fd uintptr, first, second []byte) (int, syscall.Errno) {
+	iov := [2]unix.Iovec{{Base: &first[0]}, {Base: &second[0]}}
+	iov[0].SetLen(len(first))
+	iov[1].SetLen(len(second))
+	n, _, errno := unix.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&iov)), uintptr(len(iov)))
 	return int(n), errno
 }

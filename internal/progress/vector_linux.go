@@ -10,9 +10,7 @@ import (
 
 // vector is what a gathering write needs, kept with the connection so that one costs no memory.
 type vector struct {
-	raw   syscall.RawConn
 	try   func(fd uintptr) bool // writeOnce, bound once
-	iov   [2]unix.Iovec
 	parts [2][]byte
 	n     int
 	errno syscall.Errno
@@ -20,9 +18,6 @@ type vector struct {
 
 	trusted bool // with all that the kernel would take by itself
 }
-
-// forget leaves what is known of the peer.
-func (v *vector) forget() { *v = vector{trusted: v.trusted} }
 
 const (
 	// FirstUnsent is how many bytes beyond what is on its way the kernel is to take for a client at first
@@ -36,9 +31,9 @@ const (
 )
 
 // trust lets the kernel take what it likes for a client that reads: fewer system calls for large answers.
-func (v *vector) trust() {
-	v.trusted = true
-	_ = v.raw.Control(func(fd uintptr) {
+func (c *Conn) trust() {
+	c.vector.trusted = true
+	_ = c.raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, laterUnsent)
 	})
 }
@@ -61,15 +56,9 @@ func (c *Conn) WriteParts(head, body []byte, idle time.Duration) (int64, error) 
 }
 
 func (c *Conn) bindVector() bool {
-	sc, ok := c.Conn.(syscall.Conn)
-	if !ok {
+	if !c.bindRaw() {
 		return false
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	c.vector.raw = raw
 	c.vector.try = c.vector.writeOnce
 	return true
 }
@@ -116,7 +105,7 @@ func (c *Conn) tryWrite(try func(uintptr) bool, idle time.Duration) (int, error)
 		return v.n, os.ErrDeadlineExceeded
 	}
 	if !v.trusted && took < promptly {
-		v.trust()
+		c.trust()
 	}
 	return v.n, nil
 }
@@ -152,7 +141,7 @@ func (c *Conn) awaitRoom(try func(uintptr) bool, idle time.Duration) error {
 // rawWrite runs try on the descriptor, again after a deadline that nobody wants any more.
 func (c *Conn) rawWrite(try func(uintptr) bool) error {
 	for {
-		err := c.vector.raw.Write(try)
+		err := c.raw.Write(try)
 		if err == nil || !isDeadline(err) {
 			return err
 		}
@@ -172,11 +161,7 @@ func (v *vector) writeOnce(fd uintptr) bool {
 		if len(second) == 0 {
 			v.n, v.errno = send(fd, first)
 		} else {
-			v.iov[0].Base, v.iov[1].Base = &first[0], &second[0]
-			v.iov[0].SetLen(len(first))
-			v.iov[1].SetLen(len(second))
-			v.n, v.errno = sendBoth(fd, &v.iov)
-			v.iov = [2]unix.Iovec{}
+			v.n, v.errno = sendBoth(fd, first, second)
 		}
 		switch v.errno {
 		case 0:

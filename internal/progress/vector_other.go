@@ -6,8 +6,6 @@ import "time"
 
 type vector struct{}
 
-func (*vector) forget() {}
-
 // WriteParts writes head and then body. It fails with os.ErrDeadlineExceeded when the
 // socket took no byte for idle (0: for ever); the write deadline as set before is gone.
 func (c *Conn) WriteParts(head, body []byte, idle time.Duration) (int64, error) {
