@@ -23,6 +23,7 @@ type Forward struct {
 	TunnelIdle  time.Duration // after which an upgraded connection without traffic is ended; 0: never
 	HashKey     HashKey       // zero: the pool does not hash
 	Sticky      *Sticky       // nil: clients need not return to their backend
+	Timed       bool          // the pool's algorithm goes by how long backends take to answer
 }
 
 // Retry says what is tried again.
@@ -87,7 +88,7 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 	client := b.Conns().(*transport.Client)
 	for fresh := x.avoidsKept(client); ; fresh = true {
 		var wait pool.Waiting
-		if !x.body.streamed { // else the client's own pace would count as the backend's
+		if f.Timed && !x.body.streamed { // else the client's own pace would count as the backend's
 			wait = b.Await()
 		}
 		conn, err := client.Get(x.departure, fresh)

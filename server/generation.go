@@ -205,7 +205,7 @@ func forwardTo(c *config.Proxy, name string, g *generation) *proxy.Forward {
 	return &proxy.Forward{
 		TunnelIdle: plan.config.Timeouts.Tunnel,
 		Pool:       g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: route.NewTemplate(c.Rewrite), Host: c.Host,
-		HashKey: plan.hashKey(), Sticky: plan.sticky,
+		HashKey: plan.hashKey(), Sticky: plan.sticky, Timed: plan.config.Balance == "peak_ewma",
 		Retry: proxy.Retry{
 			Attempts: retry.Attempts, Body: retry.Body,
 			Connect: on("connect"), Reset: on("reset"), Timeout: on("timeout"),
