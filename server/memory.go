@@ -45,7 +45,7 @@ type thrift struct {
 }
 
 // thrifty is that percentage meanwhile.
-const thrifty = 30
+const thrifty = 20
 
 // tick takes the number of slow clients, about once a second.
 func (t *thrift) tick(slow int) {
