@@ -83,7 +83,7 @@ func (s *socket) accepted(nc net.Conn) {
 	}
 	go func() {
 		c.turnAway(tooManyConnections)
-		c.finish()
+		c.depart()
 	}()
 }
 

@@ -54,11 +54,12 @@ type Conn struct {
 	away       bool // turned away: see Front.away
 	ended      bool // nothing more is read
 	linger     bool // the client may still be sending when we close
+	leaving    bool // it lingers; see lingers
 	phase      atomic.Int32
 	requests   int // heads that were read
 
 	// of the present wait for a request
-	idleUntil time.Time   // the end of the wait for its first byte; zero: it has not begun
+	idleUntil time.Time   // the end of the wait for its first byte, or for the client to close; zero: it has not begun
 	headUntil time.Time   // that for the rest of the head
 	parkings  int         // in this head
 	next      next        // after fasthttp's loop
@@ -112,10 +113,23 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // run is a connection's life, or the part of it until it is parked.
 func (c *Conn) run() {
+	if c.leaving && !c.resident { // it was parked for that
+		c.finish()
+		return
+	}
 	if c.socket.Wake() {
 		c.raw.ForgetDeadlines()
 	}
-	if c.serve() {
+	if !c.leaving && c.serve() {
+		c.listener.socket.front.parking.park(c)
+	} else {
+		c.depart()
+	}
+}
+
+// depart ends a connection, or parks it until its client has closed.
+func (c *Conn) depart() {
+	if c.linger && !c.cut && c.lingers() {
 		c.listener.socket.front.parking.park(c)
 	} else {
 		c.finish()
@@ -152,9 +166,7 @@ func (c *Conn) serve() bool {
 // finish is the end of every connection.
 func (c *Conn) finish() {
 	s := c.listener.socket
-	if c.counted { // before the client sees the end, upon which it may come again at once
-		s.front.perIP.leave(c.peer.Addr())
-	}
+	c.uncount()
 	c.close()
 	s.remove(c)
 	if c.away {
@@ -163,6 +175,15 @@ func (c *Conn) finish() {
 		s.front.open.Add(-1)
 	}
 	s.front.running.Done()
+}
+
+// uncount takes the connection out of its address's count. It comes before the client sees the end, upon which it may come
+// again at once.
+func (c *Conn) uncount() {
+	if c.counted {
+		c.listener.socket.front.perIP.leave(c.peer.Addr())
+		c.counted = false
+	}
 }
 
 // open does what comes before HTTP. It reports false if there is to be no HTTP.
@@ -189,9 +210,6 @@ func (c *Conn) close() {
 	if c.cut {
 		return // Abort has closed it
 	}
-	if c.linger {
-		c.lingeringClose()
-	}
 	if c.tls != nil {
 		c.link.idle = closeTime
 		c.tls.Close() // sends close_notify
@@ -200,28 +218,39 @@ func (c *Conn) close() {
 }
 
 const (
-	closeTime  = time.Second     // to send a close_notify
-	lingerTime = 5 * time.Second // for the client to read an answer that it may not expect, and close
-	lingerIdle = time.Second     // between two reads meanwhile
+	closeTime   = time.Second     // to send a close_notify
+	lingerTime  = 5 * time.Second // for the client to read an answer that it may not expect, and close
+	lingerIdle  = time.Second     // between two reads meanwhile
+	lingerAwake = 10 * time.Millisecond
 )
 
-// lingeringClose lets the client read our answer: closing with unread bytes in the socket would
-// reset the connection, and the answer with it (RFC 9112 section 9.6).
-func (c *Conn) lingeringClose() {
-	c.raw.ForgetInterrupt() // StopBody's, if nobody was reading the body
-	c.phase.Store(lingering)
-	if c.listener.ending() || c.closeWrite() != nil {
-		return
+// lingers lets the client read our answer before the connection is closed: that would reset it, and the answer with it,
+// while there are unread bytes in the socket (RFC 9112 section 9.6). It returns true for the connection to be parked: the
+// client has not closed, and has sent nothing for lingerAwake.
+func (c *Conn) lingers() bool {
+	if !c.leaving {
+		c.raw.ForgetInterrupt() // StopBody's, if nobody was reading the body
+		c.phase.Store(lingering)
+		c.uncount()
+		if c.listener.ending() || c.closeWrite() != nil {
+			return false
+		}
+		c.leaving, c.idleUntil, c.headUntil = true, time.Now().Add(lingerTime), time.Time{}
+		c.head, c.rest = wire.RequestHead{}, nil // which may lie in a buffer that is fasthttp's
 	}
-	end := time.Now().Add(lingerTime)
+	silence := lingerAwake
+	if c.resident {
+		silence = lingerIdle
+	}
 	waste := wastePool.Get().(*[4096]byte)
 	defer wastePool.Put(waste)
-	for now := time.Now(); now.Before(end); now = time.Now() {
-		c.raw.SetReadDeadline(minTime(end, now.Add(lingerIdle)))
+	for now := time.Now(); now.Before(c.idleUntil); now = time.Now() {
+		c.raw.SetReadDeadline(minTime(c.idleUntil, now.Add(silence)))
 		if _, err := c.raw.Read(waste[:]); err != nil {
-			return
+			return isTimeout(err) && !c.resident
 		}
 	}
+	return false
 }
 
 func minTime(a, b time.Time) time.Time {

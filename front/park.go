@@ -23,7 +23,7 @@ type parking struct {
 	room   [usualHead]byte  // for takeIn
 	last   uint64           // key that was given out
 	parked map[uint64]*Conn // by Conn.space
-	slow   int              // of them: not between two requests
+	slow   int              // of them: see Conn.slow
 }
 
 const (
@@ -62,6 +62,8 @@ func (p *parking) start() (stop func(), err error) {
 func (p *parking) park(c *Conn) {
 	until := c.idleUntil
 	switch {
+	case c.leaving:
+		until = c.silentUntil()
 	case c.suspended != nil:
 		until = c.suspendedUntil()
 	case !c.headUntil.IsZero():
@@ -84,7 +86,7 @@ func (p *parking) park(c *Conn) {
 	c.listener.socket.setParked(c, true)
 	c.scan = headScan{}
 	err := p.fallAsleep(c)
-	c.resident = err != nil && !passing(err)
+	c.resident = err != nil && (c.leaving || !passing(err))
 	// Whoever makes us end sets its mark first and looks at the phase then.
 	if err != nil || c.listener.ending() {
 		p.release(c)
@@ -92,8 +94,11 @@ func (p *parking) park(c *Conn) {
 	p.mu.Unlock()
 }
 
-// slow reports whether a parked connection is in the middle of a head or a request.
-func (c *Conn) slow() bool { return c.suspended != nil || !c.headUntil.IsZero() }
+// slow reports whether a parked connection is not one between two requests.
+func (c *Conn) slow() bool { return c.suspended != nil || !c.headUntil.IsZero() || c.leaving }
+
+// silentUntil is when the client of a connection that lingers has been silent for too long.
+func (c *Conn) silentUntil() time.Time { return minTime(c.idleUntil, time.Now().Add(lingerIdle)) }
 
 // passing reports whether err says that there is something too little of at the moment.
 func passing(err error) bool {
@@ -131,11 +136,12 @@ func (p *parking) wake(c *Conn) {
 	}
 }
 
-// hurry has a connection go on if it is parked in a head. The others may stay as they are until their grace is over.
+// hurry has a connection go on if it is parked in a head, or after its end. The others may stay as they are until their
+// grace is over.
 func (p *parking) hurry(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.space != 0 && !c.headUntil.IsZero() {
+	if c.space != 0 && (c.leaving || !c.headUntil.IsZero()) {
 		p.release(c)
 	}
 }
@@ -162,6 +168,9 @@ func (p *parking) wakeKey(space uint64) {
 // takeIn keeps what has come of a head that is not whole with it: a goroutine for each piece would cost several times
 // more. It reports false if c has to go on.
 func (p *parking) takeIn(c *Conn) bool {
+	if c.leaving {
+		return p.waste(c)
+	}
 	if c.headUntil.IsZero() || c.tls != nil || len(c.rest) >= len(p.room) {
 		return false
 	}
@@ -173,6 +182,15 @@ func (p *parking) takeIn(c *Conn) bool {
 	if end, refused := c.scan.find(c.rest); end > 0 || refused != nil || len(c.rest) == len(p.room) {
 		return false
 	}
+	return p.watch.again(&c.socket, c.space) == nil
+}
+
+// waste takes what the client of a connection that lingers still sends. It reports false if that has ended.
+func (p *parking) waste(c *Conn) bool {
+	if n, nothing := receiveNow(&c.socket, p.room[:]); n <= 0 && !nothing {
+		return false
+	}
+	c.alarm.Reset(time.Until(c.silentUntil()))
 	return p.watch.again(&c.socket, c.space) == nil
 }
 
@@ -202,7 +220,7 @@ func (p *parking) release(c *Conn) {
 type Load struct {
 	Open   int // all that are served
 	Active int // of them: with a request, or that wait for one since a moment only. The others need far less memory
-	Slow   int // of the others: in the middle of a head or a request
+	Slow   int // of the others: in the middle of a head or a request, or told that the connection has ended
 }
 
 // Load returns the load of this moment.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -38,7 +39,7 @@ func (w *watcher) start() error {
 
 // run calls found with the keys of sockets on which something has come, or whose peer has left, until stop.
 func (w *watcher) run(found func(key uint64)) {
-	events := make([]unix.EpollEvent, 128)
+	events := make([]unix.EpollEvent, 32)
 	// The function never says that it is done, so Read returns when the file is closed.
 	_ = w.raw.Read(func(fd uintptr) bool {
 		// The runtime hears of an event only if there was none before: all of them have to be taken.
@@ -50,6 +51,7 @@ func (w *watcher) run(found func(key uint64)) {
 			for _, e := range events[:max(n, 0)] {
 				found(uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32)
 			}
+			runtime.Gosched()
 			if n < len(events) {
 				return false
 			}

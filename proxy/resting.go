@@ -24,6 +24,7 @@ const (
 	// restAfter is how long a client does nothing before its request rests, restLater the same from the time on when
 	// it has rested often: each time costs several times what a piece costs that somebody waits for.
 	restAfter = 50 * time.Millisecond
+	restAgain = 5 * time.Millisecond
 	restLater = time.Second
 	often     = 8
 	// pausing is how long is waited for an upload to pause.
@@ -31,8 +32,11 @@ const (
 )
 
 func (x *Exchange) restAfter() time.Duration {
-	if x.rests < often {
+	switch {
+	case x.rests == 0:
 		return restAfter
+	case x.rests < often:
+		return restAgain
 	}
 	return restLater
 }

@@ -38,14 +38,19 @@ func (e *ebb) tick(open int) bool {
 }
 
 // thrift lets less garbage pile up while there is a crowd of slow clients: what these need stays in use, so that the heap
-// would grow to twice of it. The zero value is ready.
+// would grow to twice of it. It goes on for a while, so that what is left of the crowd is found. The zero value is ready.
 type thrift struct {
 	on    bool
 	usual int // percent of what is in use that garbage may be otherwise
+	calm  int // ticks since most of the crowd has gone
 }
 
-// thrifty is that percentage meanwhile.
-const thrifty = 20
+const (
+	// thrifty is that percentage meanwhile.
+	thrifty = 20
+	// thriftTicks is for how many ticks in a row most of the crowd must have gone.
+	thriftTicks = 120
+)
 
 // tick takes the number of slow clients, about once a second.
 func (t *thrift) tick(slow int) {
@@ -55,9 +60,13 @@ func (t *thrift) tick(slow int) {
 		if t.usual < thrifty { // GOGC asks for less yet, or for no collection but by GOMEMLIMIT
 			debug.SetGCPercent(t.usual)
 		}
-	case t.on && slow < crowd/2:
-		t.on = false
-		debug.SetGCPercent(t.usual)
+	case slow >= crowd/2:
+		t.calm = 0
+	case t.on:
+		if t.calm++; t.calm >= thriftTicks {
+			t.on, t.calm = false, 0
+			debug.SetGCPercent(t.usual)
+		}
 	}
 }
 

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestThrift: the collector is in a hurry only while there is a crowd of slow clients, and what it did before is kept.
+// TestThrift: the collector is in a hurry while there is a crowd of slow clients and for a while after it, and what it did
+// before is kept.
 func TestThrift(t *testing.T) {
 	percent := func() int {
 		now := debug.SetGCPercent(-1)
@@ -14,13 +15,19 @@ func TestThrift(t *testing.T) {
 	}
 	before := percent()
 	defer debug.SetGCPercent(before)
-	for _, usual := range []int{100, 20, -1} {
+	for _, usual := range []int{100, thrifty - 5, -1} {
 		debug.SetGCPercent(usual)
+		hurry := min(usual, thrifty)
 		var th thrift
-		for i, step := range []struct{ slow, want int }{
-			{crowd - 1, usual}, {crowd, min(usual, thrifty)}, {crowd / 2, min(usual, thrifty)}, {crowd/2 - 1, usual}, {0, usual}, {crowd, min(usual, thrifty)}, {0, usual},
+		for i, step := range []struct{ slow, ticks, want int }{
+			{crowd - 1, 2, usual}, {0, thriftTicks, usual}, // no crowd
+			{crowd, 1, hurry}, {crowd / 2, 2 * thriftTicks, hurry}, {crowd/2 - 1, thriftTicks - 1, hurry}, {crowd / 2, 1, hurry},
+			{0, thriftTicks - 1, hurry}, {0, 1, usual}, {0, 2 * thriftTicks, usual},
+			{crowd, 1, hurry}, {0, thriftTicks - 1, hurry}, {0, 1, usual},
 		} {
-			th.tick(step.slow)
+			for range step.ticks {
+				th.tick(step.slow)
+			}
 			if got := percent(); got != step.want {
 				t.Errorf("usually %d, step %d: %d", usual, i, got)
 			}
