@@ -230,13 +230,18 @@ const (
 func (c *Conn) lingers() bool {
 	if !c.leaving {
 		c.raw.ForgetInterrupt() // StopBody's, if nobody was reading the body
-		c.phase.Store(lingering)
-		c.uncount()
-		if c.listener.ending() || c.closeWrite() != nil {
+	}
+	c.phase.Store(lingering)
+	c.uncount()
+	if c.listener.ending() { // whoever makes us end sets its mark first and looks at the phase then
+		return false
+	}
+	if !c.leaving {
+		if c.closeWrite() != nil {
 			return false
 		}
 		c.leaving, c.idleUntil, c.headUntil = true, time.Now().Add(lingerTime), time.Time{}
-		c.head, c.rest = wire.RequestHead{}, nil // which may lie in a buffer that is fasthttp's
+		c.head, c.rest, c.link.ahead = wire.RequestHead{}, nil, nil // which may lie in a buffer that is fasthttp's
 	}
 	silence := lingerAwake
 	if c.resident {

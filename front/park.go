@@ -80,7 +80,8 @@ func (p *parking) park(c *Conn) {
 		p.slow++
 	}
 	if !until.IsZero() {
-		c.alarm = time.AfterFunc(time.Until(until), func() { p.wake(c) })
+		space := c.space
+		c.alarm = time.AfterFunc(time.Until(until), func() { p.timeOver(space) })
 	}
 	c.phase.Store(parked)
 	c.listener.socket.setParked(c, true)
@@ -125,6 +126,15 @@ func (p *parking) fallAsleep(c *Conn) error {
 		}
 	}
 	return p.watch.add(&c.socket, c.space, room)
+}
+
+// timeOver has the one go on whose time is over, if it is still parked, or not parked anew.
+func (p *parking) timeOver(space uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.parked[space]; c != nil {
+		p.release(c)
+	}
 }
 
 // wake has a connection go on, if it is parked.

@@ -23,7 +23,7 @@ var errResting = errors.New("the request rests")
 const (
 	// restAfter is how long a client does nothing before its request rests, restLater the same from the time on when
 	// it has rested often: each time costs several times what a piece costs that somebody waits for.
-	restAfter = 50 * time.Millisecond
+	restAfter = 20 * time.Millisecond
 	restAgain = 5 * time.Millisecond
 	restLater = time.Second
 	often     = 8

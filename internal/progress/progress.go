@@ -34,7 +34,8 @@ func (interrupted) Temporary() bool { return true }
 // Conn wraps a connection. Its zero value with Conn set is ready; it must not be copied.
 //
 // A Read or Write fails with os.ErrDeadlineExceeded at the wanted time, neither earlier nor
-// later. Reads belong to one goroutine at a time, and so do writes; deadlines may be set from any.
+// later. Reads belong to one goroutine at a time, and so do writes; the first use of all comes before the two run side by
+// side. Deadlines may be set from any.
 type Conn struct {
 	net.Conn
 	raw         syscall.RawConn // of Conn; nil: not asked for yet, or there is none
