@@ -218,10 +218,10 @@ func (c *Conn) close() {
 }
 
 const (
-	closeTime   = time.Second     // to send a close_notify
-	lingerTime  = 5 * time.Second // for the client to read an answer that it may not expect, and close
-	lingerIdle  = time.Second     // between two reads meanwhile
-	lingerAwake = 10 * time.Millisecond
+	closeTime   = time.Second           // to send a close_notify
+	lingerTime  = 5 * time.Second       // for the client to read an answer that it may not expect, and close
+	lingerIdle  = time.Second           // between two reads meanwhile
+	lingerAwake = 10 * time.Millisecond // before the connection is parked for the rest of it
 )
 
 // lingers lets the client read our answer before the connection is closed: that would reset it, and the answer with it,
@@ -241,7 +241,7 @@ func (c *Conn) lingers() bool {
 			return false
 		}
 		c.leaving, c.idleUntil, c.headUntil = true, time.Now().Add(lingerTime), time.Time{}
-		c.head, c.rest, c.link.ahead = wire.RequestHead{}, nil, nil // which may lie in a buffer that is fasthttp's
+		c.head, c.rest, c.link.ahead = wire.RequestHead{}, nil, nil // so that it holds on to no buffer
 	}
 	silence := lingerAwake
 	if c.resident {

@@ -40,3 +40,25 @@ func TestLingersParked(t *testing.T) {
 		shutdown(t, f)
 	}
 }
+
+// TestLingersAwake: a connection that lingers and cannot be parked is waited for in a goroutine, which can still be told
+// that everything ends.
+func TestLingersAwake(t *testing.T) {
+	f := start(t, Options{})
+	first := dial(t, f)
+	parkedAre(t, f, 1)
+	f.parking.watch.file.Close() // from now on there is nothing to watch by
+	first.Close()
+	c := dial(t, f)
+	c.send("GET / HTTP/1.1\r\n\r\n")
+	eventually(t, func() bool {
+		lingers := false
+		f.each(func(c *Conn) { lingers = lingers || c.phase.Load() == lingering })
+		return lingers && parkings(f) == 2
+	})
+	shutdown(t, f)
+	answer, err := io.ReadAll(c.r)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) {
+		t.Errorf("%q, %v", answer, err)
+	}
+}

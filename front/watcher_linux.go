@@ -51,7 +51,7 @@ func (w *watcher) run(found func(key uint64)) {
 			for _, e := range events[:max(n, 0)] {
 				found(uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32)
 			}
-			runtime.Gosched()
+			runtime.Gosched() // so that they are done before all of a crowd have stacks and buffers
 			if n < len(events) {
 				return false
 			}

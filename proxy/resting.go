@@ -21,8 +21,9 @@ type resting struct {
 var errResting = errors.New("the request rests")
 
 const (
-	// restAfter is how long a client does nothing before its request rests, restLater the same from the time on when
-	// it has rested often: each time costs several times what a piece costs that somebody waits for.
+	// restAfter is how long a client does nothing before its request rests, restAgain the same when it has rested, as pieces
+	// of many may come at a time, and restLater from the time on when it has rested often: each time costs several times
+	// what a piece costs that somebody waits for.
 	restAfter = 20 * time.Millisecond
 	restAgain = 5 * time.Millisecond
 	restLater = time.Second

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -53,6 +54,19 @@ func TestSleepAndWake(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			c, peer := pair(t, network, address)
 			local, remote, had := c.LocalAddr().String(), c.RemoteAddr().String(), descriptors(t)
+			raw, err := c.SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			hasDescriptor := func() {
+				t.Helper()
+				var socket unix.Stat_t
+				var failed error
+				err := raw.Control(func(fd uintptr) { failed = unix.Fstat(int(fd), &socket) })
+				if err != nil || failed != nil || socket.Mode&unix.S_IFMT != unix.S_IFSOCK {
+					t.Errorf("mode %o, %v, %v", socket.Mode, err, failed)
+				}
+			}
 			if c.Wake() {
 				t.Error("it slept from the start")
 			}
@@ -60,6 +74,7 @@ func TestSleepAndWake(t *testing.T) {
 				if err := c.Sleep(); err != nil {
 					t.Fatal(err)
 				}
+				hasDescriptor()
 				if _, err := c.Read(make([]byte, 1)); err == nil {
 					t.Error("read asleep")
 				}
@@ -69,6 +84,7 @@ func TestSleepAndWake(t *testing.T) {
 				if !c.Wake() {
 					t.Error("it did not sleep")
 				}
+				hasDescriptor()
 				got := make([]byte, 4)
 				if _, err := io.ReadFull(c, got); err != nil || string(got) != "ping" {
 					t.Fatalf("%q, %v", got, err)
