@@ -92,6 +92,6 @@ func (s *socket) accepted(nc net.Conn) {
 func (c *Conn) leaveOpen() bool {
 	f := c.listener.socket.front
 	f.open.Add(-1)
-	c.away, c.resident = true, true // it is in no Load
+	c.away, c.resident = true, true // parked, it would be in Load
 	return f.away.Add(1) <= turningAway
 }

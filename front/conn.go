@@ -228,15 +228,13 @@ const (
 // while there are unread bytes in the socket (RFC 9112 section 9.6). It returns true for the connection to be parked: the
 // client has not closed, and has sent nothing for lingerAwake.
 func (c *Conn) lingers() bool {
-	if !c.leaving {
-		c.raw.ForgetInterrupt() // StopBody's, if nobody was reading the body
-	}
+	c.raw.ForgetInterrupt() // StopBody's, if nobody was reading the body
 	c.phase.Store(lingering)
-	c.uncount()
 	if c.listener.ending() { // whoever makes us end sets its mark first and looks at the phase then
 		return false
 	}
 	if !c.leaving {
+		c.uncount()
 		if c.closeWrite() != nil {
 			return false
 		}

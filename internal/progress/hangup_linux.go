@@ -2,7 +2,6 @@ package progress
 
 import (
 	"errors"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -30,16 +29,12 @@ func (c *Conn) AwaitHangup(onlyBroken bool) (broken bool, err error) {
 // Hangup reports whether by now the peer has ended its stream, and whether it has gone for good, which an ended stream
 // alone does not show. Others may read and write meanwhile.
 func (c *Conn) Hangup() (ended, broken bool) {
-	sc, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return false, false
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
+	raw := c.descriptor()
+	if raw == nil {
 		return false, false
 	}
 	var seen int16
-	err = raw.Control(func(fd uintptr) { seen = hangup(fd) })
+	err := raw.Control(func(fd uintptr) { seen = hangup(fd) })
 	return seen&unix.POLLRDHUP != 0, err != nil || seen&(unix.POLLHUP|unix.POLLERR) != 0
 }
 

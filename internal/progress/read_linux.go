@@ -53,17 +53,22 @@ func (c *Conn) bindReader() bool {
 // bindRaw finds the connection's descriptor, once. It reports false if there is none.
 func (c *Conn) bindRaw() bool {
 	if c.raw == nil {
-		sc, ok := c.Conn.(syscall.Conn)
-		if !ok {
-			return false
-		}
-		raw, err := sc.SyscallConn()
-		if err != nil {
-			return false
-		}
-		c.raw = raw
+		c.raw = c.descriptor()
 	}
-	return true
+	return c.raw != nil
+}
+
+// descriptor returns that of Conn, nil if there is none.
+func (c *Conn) descriptor() syscall.RawConn {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 // Ask writes request and then reads once into p, for a peer that answers only when asked. It is Write
