@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/hashicorp/go-hclog"
 	"github.com/valyala/fasthttp"
 
 	"lb/admin"
@@ -32,6 +34,9 @@ type Options struct {
 	// Command is the program, by its absolute path, and the arguments with which HandOver starts it
 	// anew. Empty: it cannot.
 	Command []string
+	// StandardLog is the logger that libraries print through by themselves, log.Default(): Start makes what
+	// they print warnings in the operations log. Nil leaves it alone.
+	StandardLog *log.Logger
 }
 
 // Server is one running balancer.
@@ -95,6 +100,10 @@ func (s *Server) Start() error {
 	s.logConfig = cfg.Log
 	if s.log, err = telemetry.NewLogger(telemetry.LogOptions{Level: cfg.Log.Level, Format: cfg.Log.Format, File: cfg.Log.File}); err != nil {
 		return err
+	}
+	if std := s.opt.StandardLog; std != nil {
+		std.SetFlags(0)
+		std.SetOutput(s.log.Named("library").StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}))
 	}
 	for _, d := range diags {
 		s.log.Warn(d.Summary, "at", d.Pos.String())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log"
 	"os"
 	"os/signal"
 	"strings"
@@ -88,6 +89,7 @@ func serve(opt server.Options, s streams, started func(*server.Server)) int {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	signal.Ignore(syscall.SIGPIPE) // a log's reader that leaves must not end the balancer
+	opt.StandardLog = log.Default()
 	srv := server.New(opt)
 	if err := srv.Start(); err != nil {
 		printStartError(err, s)
