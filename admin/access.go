@@ -1,43 +1,39 @@
 package admin
 
 import (
-	"crypto/hmac"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
-	"encoding/binary"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 )
 
-const (
-	sessionCookie   = "lb_admin"
-	sessionLifetime = 12 * time.Hour
-)
-
-// access decides who may ask for what.
+// access decides which requests the admin listener takes.
 type access struct {
-	token   string
-	host    string // of the address as configured
-	origins *http.CrossOriginProtection
+	token    string
+	host     string // of the address as configured
+	sessions *sessions
+	failures *failures
 }
 
 func newAccess(o Options) access {
-	a := access{token: o.Token, origins: http.NewCrossOriginProtection()}
+	a := access{token: o.Token, sessions: newSessions(), failures: newFailures(o.Log)}
 	if host, _, err := net.SplitHostPort(o.Listen); err == nil {
 		a.host = host
 	}
 	return a
 }
 
-// guard lets through what may be asked. In this order: a request that a web page elsewhere could have
-// caused by a name that it has pointed here; one without the token; a change asked for by such a page.
+// guard passes on the requests that are allowed. In this order it refuses a request that a web page elsewhere could
+// have caused through a name that it has pointed here, one without the token, and one caused by a page of another origin.
 func (a access) guard(listen net.Addr, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 		w.Header().Set("Cache-Control", "no-store")
 		probe := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
 		if a.token == "" && !probe && !a.expects(listen, r.Host) {
@@ -45,24 +41,61 @@ func (a access) guard(listen net.Addr, next http.Handler) http.Handler {
 				"the Host header names another host: use a loopback address, or set admin.token")
 			return
 		}
-		bearer := a.bears(r)
+		bearer, offered := a.bears(r)
+		session := a.sessions.find(r, time.Now())
 		open := probe || r.URL.Path == "/metrics" || r.URL.Path == "/login"
-		if a.token != "" && !open && !bearer && !a.inSession(r) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="lb"`)
-			if r.URL.Path == "/" && r.Method == http.MethodGet {
-				writeLogin(w, http.StatusUnauthorized, "")
-				return
-			}
-			fail(w, http.StatusUnauthorized, "the admin token is needed: Authorization: Bearer TOKEN")
+		if a.token != "" && !open && !bearer && session == nil {
+			a.refuse(w, r, offered)
 			return
 		}
-		// Who holds the token is no page that borrows a cookie.
-		if err := a.origins.Check(r); err != nil && !bearer {
-			fail(w, http.StatusForbidden, "changes must come from the same origin or carry the token")
+		// A page of another origin may link to the dashboard, whose requests are then its own. What it causes beyond that
+		// costs time (a profile) or takes a place (a stream of events), and changes things. It does not have the token.
+		linkable := (open || r.URL.Path == "/") && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+		if !linkable && !bearer && crossOrigin(r) {
+			fail(w, http.StatusForbidden, "a browser sent this for a page of another origin: ask from the dashboard, or with the token")
 			return
+		}
+		if !bearer && session != nil {
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(session, cancel)() // a stream does not outlive the session
+			r = r.WithContext(ctx)
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// refuse responds to a request that has neither the token nor a session. offered tells that it bears another token.
+func (a access) refuse(w http.ResponseWriter, r *http.Request, offered bool) {
+	if offered {
+		if wait := a.failures.add(r.RemoteAddr, time.Now()); wait > 0 {
+			fail(w, tooMany(w, wait), "too many wrong tokens; the right one is taken at any time")
+			return
+		}
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="lb"`)
+	if r.URL.Path == "/" && r.Method == http.MethodGet {
+		writeLogin(w, http.StatusUnauthorized, "")
+		return
+	}
+	fail(w, http.StatusUnauthorized, "the admin token is needed: Authorization: Bearer TOKEN")
+}
+
+// crossOrigin tells whether a browser sent the request for a page that is not of this origin: one of another port is not.
+// Browsers that do not send Sec-Fetch-Site send Origin with a change. Programs send neither.
+func crossOrigin(r *http.Request) bool {
+	switch site := r.Header.Get("Sec-Fetch-Site"); site {
+	case "same-origin", "none": // "none": typed, or a bookmark
+		return false
+	case "":
+		origin := r.Header.Get("Origin")
+		if origin == "" {
+			return false
+		}
+		u, err := url.Parse(origin)
+		return err != nil || u.Host != r.Host
+	}
+	return true
 }
 
 // expects tells whether a browser that sends this Host can only have meant us. A name that
@@ -89,39 +122,18 @@ func (a access) expects(listen net.Addr, host string) bool {
 	return host != "" && host == strings.ToLower(a.host)
 }
 
-func (a access) bears(r *http.Request) bool {
+// bears tells whether the request has the token, and whether it offers any.
+func (a access) bears(r *http.Request) (right, offered bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return a.token != "" && strings.EqualFold(scheme, "Bearer") && a.isToken(strings.TrimSpace(token))
+	token = strings.TrimSpace(token)
+	if a.token == "" || token == "" || !strings.EqualFold(scheme, "Bearer") {
+		return false, false
+	}
+	return a.isToken(token), true
 }
 
 // isToken compares in a time that tells nothing, the length not either.
 func (a access) isToken(s string) bool {
 	x, y := sha256.Sum256([]byte(s)), sha256.Sum256([]byte(a.token))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
-}
-
-// The cookie is the time when it ends and a MAC of that under the token: it outlives a restart,
-// ends when the token changes, and does not tell the token.
-func (a access) newSession(now time.Time) string {
-	end := binary.BigEndian.AppendUint64(nil, uint64(now.Add(sessionLifetime).Unix()))
-	return base64.RawURLEncoding.EncodeToString(append(end, a.sign(end)...))
-}
-
-func (a access) sign(end []byte) []byte {
-	mac := hmac.New(sha256.New, []byte(a.token))
-	mac.Write([]byte("lb admin session\x00"))
-	mac.Write(end)
-	return mac.Sum(nil)
-}
-
-func (a access) inSession(r *http.Request) bool {
-	cookie, err := r.Cookie(sessionCookie)
-	if err != nil {
-		return false
-	}
-	value, err := base64.RawURLEncoding.DecodeString(cookie.Value)
-	if err != nil || len(value) != 8+sha256.Size || !hmac.Equal(value[8:], a.sign(value[:8])) {
-		return false
-	}
-	return time.Now().Unix() < int64(binary.BigEndian.Uint64(value))
 }

@@ -27,11 +27,15 @@ const (
 	maxBody      = 64 << 10
 )
 
+// LeastToken is how many bytes a token has at least where other machines can try to guess it.
+const LeastToken = 16
+
 // Options are what the server shows and controls. A nil func leaves its endpoint out: it answers 404.
 type Options struct {
 	// Listen is the address as configured; requests may name its host even if it is no loopback name.
 	Listen string
-	// Token, if set, is asked for everywhere but on /metrics, /healthz and /readyz.
+	// Token, if set, is asked for everywhere but on /metrics, /healthz and /readyz. Where other machines reach the
+	// listener it has at least LeastToken characters.
 	Token string
 
 	Registry *telemetry.Registry
@@ -81,14 +85,18 @@ func New(o Options) *Server {
 }
 
 // Serve answers connections of the listener until ctx ends, and closes it. Answers under way have
-// two seconds then. The error is nil if ctx ended it. Without a token it refuses a listener that other
-// machines can reach.
+// two seconds then. The error is nil if ctx ended it. Without a token, or with a short one, it refuses a listener
+// that other machines can reach. Sessions end with it.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	local := isLocal(ln.Addr())
-	if !local && s.options.Token == "" {
+	if token := s.options.Token; len(token) < LeastToken && !isLocal(ln.Addr()) {
 		ln.Close()
-		return fmt.Errorf("cannot serve the admin API on %s without a token: other machines can reach it", ln.Addr())
+		if token == "" {
+			return fmt.Errorf("cannot serve the admin API on %s without a token: other machines can reach it", ln.Addr())
+		}
+		return fmt.Errorf("cannot serve the admin API on %s with a token of less than %d characters: other machines can guess it", ln.Addr(), LeastToken)
 	}
+	defer s.access.failures.stop()
+	defer s.access.sessions.endAll()
 	silent := newSilent()
 	server := &http.Server{
 		ConnState:         silent.note,

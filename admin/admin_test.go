@@ -267,6 +267,12 @@ func TestServeRefusesOpenListenerWithoutToken(t *testing.T) {
 		conn.Close()
 		t.Error("it still listens")
 	}
+	if ln, err = net.Listen("tcp", "0.0.0.0:0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := New(Options{Token: strings.Repeat("x", LeastToken-1)}).Serve(t.Context(), ln); err == nil || !strings.Contains(err.Error(), "16 characters") {
+		t.Errorf("with a short token: %v", err)
+	}
 }
 
 func TestServeOnUnixSocket(t *testing.T) {

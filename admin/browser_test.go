@@ -2,8 +2,13 @@ package admin
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,6 +55,39 @@ func browse(t *testing.T) (ctx context.Context, complaints func() []string) {
 		}
 		return all
 	}
+}
+
+// A page of another origin, in a real browser, reaches neither the API nor the profiler, but may link to the dashboard.
+func TestForeignPageInBrowser(t *testing.T) {
+	ctx, _ := browse(t)
+	pools, _ := twoPools()
+	events := &Events{}
+	var asked atomic.Int32
+	address := serve(t, Options{Pools: pools, Events: events, Status: func() Status { asked.Add(1); return Status{} }})
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<a id="link" href="http://%[1]s/">dashboard</a><script>
+			const tries = ["/api/v1/status", "/debug/pprof/trace?seconds=1"].map(path => fetch("http://%[1]s" + path, {mode: "no-cors"}));
+			tries.push(new Promise(done => Object.assign(new Image(), {onload: done, onerror: done, src: "http://%[1]s/api/v1/status"})));
+			tries.push(new Promise(done => new EventSource("http://%[1]s/api/v1/events").onerror = done));
+			Promise.allSettled(tries).then(() => document.body.append(Object.assign(document.createElement("p"), {id: "done"})));
+		</script>`, address)
+	}))
+	defer page.Close()
+	_, port, _ := net.SplitHostPort(page.Listener.Addr().String())
+	for _, origin := range []string{"http://localhost:" + port, "http://127.0.0.1:" + port} {
+		if err := chromedp.Do(ctx, chromedp.Navigate(origin), chromedp.WaitReady(chromedp.CSS("#done"))); err != nil {
+			t.Fatal(err)
+		}
+		if asked.Load() != 0 || readers(events) != 0 {
+			t.Errorf("%s had the status %d times, and has %d streams of events", origin, asked.Load(), readers(events))
+		}
+	}
+	err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS("#link")), chromedp.WaitVisible(chromedp.Search(`//*[contains(., "127.0.0.1:5000")]`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the dashboard's own requests", func() bool { return asked.Load() > 0 && readers(events) == 1 })
 }
 
 // The page runs under its own policy, shows the pools, and its buttons work; after a login, too.

@@ -21,15 +21,20 @@ func writeLogin(w http.ResponseWriter, status int, message string) {
 // login gives a browser that knows the token a session.
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	if !s.access.isToken(r.PostFormValue("token")) {
-		s.options.Log.Warn("login to the dashboard with a wrong token", "from", r.RemoteAddr)
+		if wait := s.access.failures.add(r.RemoteAddr, time.Now()); wait > 0 {
+			writeLogin(w, tooMany(w, wait), "That is not the token. There were too many wrong ones: wait a little.")
+			return
+		}
 		writeLogin(w, http.StatusUnauthorized, "That is not the token.")
 		return
 	}
-	http.SetCookie(w, sessionOf(r, s.access.newSession(time.Now()), sessionLifetime))
+	http.SetCookie(w, sessionOf(r, s.access.sessions.begin(time.Now()), sessionLifetime))
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
+// logout ends the session, for every copy of its cookie.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
+	s.access.sessions.end(r)
 	http.SetCookie(w, sessionOf(r, "", -time.Second))
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }

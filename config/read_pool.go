@@ -272,7 +272,7 @@ func readBackendTLS(b *block) *BackendTLS {
 	return &t
 }
 
-// leastSecret is the shortest secret that no warning is given for, in bytes.
+// leastSecret is how long a secret must be that others can try to guess, in bytes; admin.LeastToken is the same.
 const leastSecret = 16
 
 func readSticky(b *block) *Sticky {

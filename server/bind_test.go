@@ -19,7 +19,9 @@ func TestBindErrorSaysWhereAndWho(t *testing.T) {
 	_, port, _ := strings.Cut(own, ":")
 	_, adminPort, _ := strings.Cut(admin, ":")
 	site := proxyTo("", b.Addr)
-	adminAt := func(address string) string { return "admin {\n  listen = \"" + address + "\"\n  token = \"t\"\n}\n" }
+	adminAt := func(address string) string {
+		return "admin {\n  listen = \"" + address + "\"\n  token = \"0123456789abcdef\"\n}\n"
+	}
 	lb := start(t, "listen \""+own+"\" {}\n"+adminAt(admin)+site)
 	for _, tc := range []struct{ what, text, want, not string }{
 		{"wider", "# comment\nlisten \":" + port + "\" {}\n" + adminAt(admin),
