@@ -106,7 +106,7 @@ func TestConnectionsPerIP(t *testing.T) {
 	eventually(t, func() bool {
 		f.perIP.mu.Lock()
 		defer f.perIP.mu.Unlock()
-		return len(f.perIP.count) == 0
+		return len(f.perIP.addresses) == 0
 	})
 }
 

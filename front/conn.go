@@ -1,6 +1,7 @@
 package front
 
 import (
+	"container/list"
 	"crypto/tls"
 	"net"
 	"net/netip"
@@ -49,12 +50,14 @@ type Conn struct {
 
 	serverName string
 	tlsVersion uint16
-	opened     bool // HTTP has begun
-	counted    bool // in the front's per-address count
-	away       bool // turned away: see Front.away
-	ended      bool // nothing more is read
-	linger     bool // the client may still be sending when we close
-	leaving    bool // it lingers; see lingers
+	opened     bool          // HTTP has begun
+	counted    bool          // it was let in by the front's per-address count
+	away       bool          // turned away: see Front.away
+	ended      bool          // nothing more is read
+	linger     bool          // the client may still be sending when we close
+	leaving    bool          // it lingers; see lingers
+	crowdedOut atomic.Bool   // too many linger
+	lingerer   *list.Element // under lingerers.mu; nil: it does not linger
 	phase      atomic.Int32
 	requests   int // heads that were read
 
@@ -166,7 +169,12 @@ func (c *Conn) serve() bool {
 // finish is the end of every connection.
 func (c *Conn) finish() {
 	s := c.listener.socket
-	c.uncount()
+	if c.counted { // before the client sees the end, upon which it may come again at once
+		s.front.perIP.leave(c)
+	}
+	if c.leaving {
+		s.front.lingerers.remove(c)
+	}
 	c.close()
 	s.remove(c)
 	if c.away {
@@ -177,15 +185,6 @@ func (c *Conn) finish() {
 	s.front.running.Done()
 }
 
-// uncount takes the connection out of its address's count. It comes before the client sees the end, upon which it may come
-// again at once.
-func (c *Conn) uncount() {
-	if c.counted {
-		c.listener.socket.front.perIP.leave(c.peer.Addr())
-		c.counted = false
-	}
-}
-
 // open does what comes before HTTP. It reports false if there is to be no HTTP.
 func (c *Conn) open() bool {
 	l, f := c.listener, c.listener.socket.front
@@ -193,7 +192,7 @@ func (c *Conn) open() bool {
 		return false
 	}
 	if n := l.limits.ConnectionsPerIP; n > 0 && c.peer.IsValid() {
-		if !f.perIP.enter(c.peer.Addr(), n) {
+		if !f.perIP.enter(c, n) {
 			f.metrics.rejected(reasonPerIP)
 			if c.leaveOpen() {
 				c.turnAway(tooManyFromAddress)
@@ -217,62 +216,7 @@ func (c *Conn) close() {
 	c.raw.Close()
 }
 
-const (
-	closeTime   = time.Second           // to send a close_notify
-	lingerTime  = 5 * time.Second       // for the client to read an answer that it may not expect, and close
-	lingerIdle  = time.Second           // between two reads meanwhile
-	lingerAwake = 10 * time.Millisecond // before the connection is parked for the rest of it
-)
-
-// lingers lets the client read our answer before the connection is closed: that would reset it, and the answer with it,
-// while there are unread bytes in the socket (RFC 9112 section 9.6). It returns true for the connection to be parked: the
-// client has not closed, and has sent nothing for lingerAwake.
-func (c *Conn) lingers() bool {
-	c.raw.ForgetInterrupt() // StopBody's, if nobody was reading the body
-	c.phase.Store(lingering)
-	if c.listener.ending() { // whoever makes us end sets its mark first and looks at the phase then
-		return false
-	}
-	if !c.leaving {
-		c.uncount()
-		if c.closeWrite() != nil {
-			return false
-		}
-		c.leaving, c.idleUntil, c.headUntil = true, time.Now().Add(lingerTime), time.Time{}
-		c.head, c.rest, c.link.ahead = wire.RequestHead{}, nil, nil // so that it holds on to no buffer
-	}
-	silence := lingerAwake
-	if c.resident {
-		silence = lingerIdle
-	}
-	waste := wastePool.Get().(*[4096]byte)
-	defer wastePool.Put(waste)
-	for now := time.Now(); now.Before(c.idleUntil); now = time.Now() {
-		c.raw.SetReadDeadline(minTime(c.idleUntil, now.Add(silence)))
-		if _, err := c.raw.Read(waste[:]); err != nil {
-			return isTimeout(err) && !c.resident
-		}
-	}
-	return false
-}
-
-func minTime(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
-// closeWrite tells the client that nothing more comes.
-func (c *Conn) closeWrite() error {
-	if c.tls != nil {
-		c.link.idle = closeTime
-		if err := c.tls.CloseWrite(); err != nil {
-			return err
-		}
-	}
-	return c.socket.CloseWrite()
-}
+const closeTime = time.Second // to send a close_notify
 
 // hurry makes a connection without a whole request see that it must end.
 func (c *Conn) hurry() {

@@ -28,6 +28,8 @@ type Front struct {
 	rounds   *rounds
 	parking  parking
 
+	lingerers lingerers
+
 	mu      sync.Mutex // held to change what follows
 	options Options
 	sockets map[string]*socket // by address

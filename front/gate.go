@@ -5,31 +5,83 @@ import (
 	"sync"
 )
 
-// ipCounter counts connections by client address. It is touched when a connection comes or goes.
+// ipCounter counts connections by client address. It is touched when a connection comes, begins to linger or goes.
 type ipCounter struct {
-	mu    sync.Mutex
-	count map[netip.Addr]int
+	mu        sync.Mutex
+	addresses map[netip.Addr]*addressConns
 }
 
-// enter counts one more, unless there are limit already.
-func (i *ipCounter) enter(a netip.Addr, limit int) bool {
+// addressConns are the connections of one address.
+type addressConns struct {
+	open      int
+	lingering map[*Conn]struct{} // of them
+}
+
+// mostLooks is how many lingering connections of an address are looked at for each that it may not have any more.
+const mostLooks = 32
+
+// enter counts c, unless its address has limit connections already. Those that linger and that the client has closed do
+// not stand in its way, even if lb has not come to close them.
+func (i *ipCounter) enter(c *Conn, limit int) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.count[a] >= limit {
+	a := i.addresses[c.peer.Addr()]
+	if a == nil {
+		if i.addresses == nil {
+			i.addresses = map[netip.Addr]*addressConns{}
+		}
+		a = &addressConns{}
+		i.addresses[c.peer.Addr()] = a
+	}
+	if a.open >= limit {
+		a.dropClosed()
+	}
+	if a.open >= limit {
 		return false
 	}
-	if i.count == nil {
-		i.count = map[netip.Addr]int{}
-	}
-	i.count[a]++
+	a.open++
 	return true
 }
 
-func (i *ipCounter) leave(a netip.Addr) {
+// dropClosed stops counting lingering connections that their client has closed.
+func (a *addressConns) dropClosed() {
+	looks := 0
+	for c := range a.lingering {
+		if looks++; looks > mostLooks {
+			return
+		}
+		if c.hungUp() {
+			delete(a.lingering, c)
+			a.open--
+		}
+	}
+}
+
+// linger marks a connection that was counted as one that lingers. It counts until it leaves.
+func (i *ipCounter) linger(c *Conn) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.count[a]--; i.count[a] <= 0 {
-		delete(i.count, a)
+	a := i.addresses[c.peer.Addr()]
+	if a.lingering == nil {
+		a.lingering = map[*Conn]struct{}{}
+	}
+	a.lingering[c] = struct{}{}
+}
+
+// leave ends what enter began.
+func (i *ipCounter) leave(c *Conn) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	a := i.addresses[c.peer.Addr()]
+	if a == nil {
+		return // see dropClosed
+	}
+	if _, lingers := a.lingering[c]; lingers || !c.leaving {
+		delete(a.lingering, c)
+		a.open--
+	}
+	if a.open <= 0 {
+		delete(i.addresses, c.peer.Addr())
 	}
 }
 

@@ -89,7 +89,7 @@ func (p *parking) park(c *Conn) {
 	err := p.fallAsleep(c)
 	c.resident = err != nil && (c.leaving || !passing(err))
 	// Whoever makes us end sets its mark first and looks at the phase then.
-	if err != nil || c.listener.ending() {
+	if err != nil || c.mustLeave() {
 		p.release(c)
 	}
 	p.mu.Unlock()
