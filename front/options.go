@@ -69,7 +69,8 @@ type ListenerOptions struct {
 
 // TLSOptions says how a listener speaks TLS. A value is not changed once it was given away.
 type TLSOptions struct {
-	// Certificates are picked by the client's server name: exact, then wildcard, then the first.
+	// Certificates are picked by the client's server name: exact, then wildcard, then any; of several, the first whose
+	// kind of key the client can use.
 	Certificates []tls.Certificate
 	// GetCertificate, if set, is asked first; nil, nil sends the choice on to Certificates.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)

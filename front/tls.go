@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -43,46 +44,48 @@ func (s *tlsSource) use(o *TLSOptions) {
 // chooser finds the certificate for a server name.
 type chooser struct {
 	first  func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	all    []tls.Certificate
+	all    []*tls.Certificate
 	byName map[string][]*tls.Certificate // wildcards as "*.example.org"
 }
 
 func newChooser(o *TLSOptions) *chooser {
-	ch := &chooser{first: o.GetCertificate, all: o.Certificates, byName: map[string][]*tls.Certificate{}}
-	for i := range ch.all {
-		for _, name := range certificateNames(&ch.all[i]) {
-			ch.byName[name] = append(ch.byName[name], &ch.all[i])
+	ch := &chooser{first: o.GetCertificate, byName: map[string][]*tls.Certificate{}}
+	for i := range o.Certificates {
+		cert := &o.Certificates[i]
+		ch.all = append(ch.all, cert)
+		for _, name := range certificateNames(cert) {
+			ch.byName[name] = append(ch.byName[name], cert)
 		}
 	}
 	return ch
 }
 
-// choose prefers, among certificates for one name, the first whose key the client can use.
+// choose returns the first certificate that the client can use: of those for the name that it asks for, exact ones before
+// wildcards, or else of all. Where the client can use none, the handshake fails with the first of them.
 func (ch *chooser) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if ch.first != nil {
 		if cert, err := ch.first(hello); cert != nil || err != nil {
 			return cert, err
 		}
 	}
-	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	found := ch.byName[name]
-	if len(found) == 0 {
-		if _, parent, ok := strings.Cut(name, "."); ok {
-			found = ch.byName["*."+parent]
-		}
-	}
-	for _, cert := range found {
-		if hello.SupportsCertificate(cert) == nil {
-			return cert, nil
-		}
-	}
-	if len(found) > 0 {
-		return found[0], nil
-	}
 	if len(ch.all) == 0 {
 		return nil, errors.New("no certificate for that name")
 	}
-	return &ch.all[0], nil
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	exact, wildcards := ch.byName[name], []*tls.Certificate(nil)
+	if _, parent, ok := strings.Cut(name, "."); ok {
+		wildcards = ch.byName["*."+parent]
+	}
+	usable := *hello
+	usable.ServerName = "" // names were compared above; what is left is the kind of the key
+	for _, certs := range [...][]*tls.Certificate{exact, wildcards, ch.all} {
+		for _, cert := range certs {
+			if usable.SupportsCertificate(cert) == nil {
+				return cert, nil
+			}
+		}
+	}
+	return slices.Concat(exact, wildcards, ch.all)[0], nil
 }
 
 func certificateNames(cert *tls.Certificate) []string {
