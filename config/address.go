@@ -13,7 +13,7 @@ import (
 func parsePrefix(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "/") {
 		p, err := netip.ParsePrefix(s)
-		return p.Masked(), err
+		return p, err
 	}
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {
@@ -105,7 +105,7 @@ func addressWithoutPort(s, port string, listen bool) (problem, remedy string) {
 	}
 	bare := strings.Trim(s, "[]")
 	if _, err := netip.ParseAddr(bare); err != nil && !validName(bare) {
-		return fmt.Sprintf("%q is no address", s), `Write a host and a port: "127.0.0.1:5000", "[::1]:5000", or a socket: "unix:/run/app.sock"`
+		return fmt.Sprintf("%q is not an address", s), `Write a host and a port: "127.0.0.1:5000", "[::1]:5000", or a socket: "unix:/run/app.sock"`
 	}
 	return fmt.Sprintf("%q has no port", s), fmt.Sprintf("Write the port too: %q", net.JoinHostPort(bare, port))
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/big"
@@ -26,6 +27,7 @@ func (b *block) value(name string) (v cty.Value, at hcl.Range, ok bool) {
 	if a == nil {
 		return cty.NilVal, b.at, false
 	}
+	b.reading = name
 	v, ok = b.evaluate(a.Expr)
 	at = a.Expr.Range()
 	if !ok || v.IsNull() {
@@ -75,7 +77,7 @@ func sort(v cty.Value) string {
 	case v.IsNull():
 		return "null"
 	case t == cty.String:
-		return "a text"
+		return "a string"
 	case t == cty.Number:
 		return "a number"
 	case t == cty.Bool:
@@ -93,7 +95,7 @@ func (b *block) text(name string, to *string, checks ...textCheck) {
 		return
 	}
 	if v.Type() != cty.String {
-		b.wrongType(at, name, v, fmt.Sprintf("Write a text in quotes: %s = %q", name, exampleText(plain(v))))
+		b.wrongType(at, name, v, fmt.Sprintf("Write a string in quotes: %s = %q", name, b.asString(v, at)))
 		return
 	}
 	if s := v.AsString(); b.passes(name, s, at, checks) {
@@ -101,11 +103,23 @@ func (b *block) text(name string, to *string, checks ...textCheck) {
 	}
 }
 
-func exampleText(s string) string {
-	if s == "" {
-		return "…"
+// asString returns what was probably meant by something else than a string: 200-399 as it is written, which
+// is a number to the language, and of a list what its entries say.
+func (b *block) asString(v cty.Value, at hcl.Range) string {
+	if plain(v) != "" {
+		return b.reader.text(at)
 	}
-	return s
+	if v.Type().IsTupleType() && v.LengthInt() > 0 {
+		var entries []string
+		for _, e := range v.AsValueSlice() {
+			if plain(e) == "" {
+				return "…"
+			}
+			entries = append(entries, plain(e))
+		}
+		return strings.Join(entries, ",")
+	}
+	return "…"
 }
 
 func (b *block) passes(name, s string, at hcl.Range, checks []textCheck) bool {
@@ -132,6 +146,9 @@ func (b *block) attributeIsEmptyText(name string) bool {
 
 // secret reads a text without the line feed that files end with.
 func (b *block) secret(name string, to *Secret, checks ...textCheck) {
+	if b.learn != nil {
+		b.learn.secrets[name] = true
+	}
 	s := string(*to)
 	for i, check := range checks {
 		checks[i] = func(s string) (string, string) { return check(strings.TrimRight(s, "\r\n")) }
@@ -157,6 +174,9 @@ func noNUL(s string) (problem, remedy string) {
 
 // flag reads true or false.
 func (b *block) flag(name string, to *bool) {
+	if b.learn != nil {
+		b.learn.flags[name] = true
+	}
 	v, at, ok := b.value(name)
 	if !ok {
 		return
@@ -239,7 +259,7 @@ func (b *block) duration(name string, to *time.Duration, least time.Duration) {
 	}
 	d, err := parseDuration(plain(v))
 	if err != nil {
-		b.fail(at, fmt.Sprintf("%s is no duration: %v", name, err), fmt.Sprintf("Write a number with ms, s, m or h: %s = %q", name, suggestDuration(plain(v))))
+		b.fail(at, fmt.Sprintf("%s is not a duration: %v", name, err), fmt.Sprintf("Write a number with ms, s, m or h: %s = %q", name, suggestDuration(plain(v))))
 		return
 	}
 	if d < least {
@@ -251,6 +271,9 @@ func (b *block) duration(name string, to *time.Duration, least time.Duration) {
 
 // size reads a number of bytes, or "16KiB", "8MiB" and the like.
 func (b *block) size(name string, to *int64, lo, hi int64) {
+	if b.learn != nil {
+		b.learn.sizes[name] = true
+	}
 	v, at, ok := b.value(name)
 	if !ok {
 		return
@@ -262,7 +285,7 @@ func (b *block) size(name string, to *int64, lo, hi int64) {
 	n, err := parseSize(plain(v))
 	switch {
 	case err != nil:
-		b.fail(at, fmt.Sprintf("%s is no size: %v", name, err), fmt.Sprintf("Write a number with KiB, MiB or GiB: %s = \"16KiB\"", name))
+		b.fail(at, fmt.Sprintf("%s is not a size: %v", name, err), fmt.Sprintf("Write a number with KiB, MiB or GiB: %s = %q", name, cmp.Or(suggestSize(plain(v)), "16KiB")))
 	case n < lo || n > hi:
 		b.fail(at, fmt.Sprintf("%s = %q is out of range", name, plain(v)), fmt.Sprintf("Write a size from %s to %s.", formatSize(lo), formatSize(hi)))
 	default:

@@ -21,7 +21,7 @@ var gaps = [...]gap{
 	{path: "listen.tls.http2", value: "true", effect: "clients are served HTTP/1.1", remedy: "Leave the attribute out, or write: http2 = false"},
 	{path: "site.route.basic_auth", remedy: "Remove the block, and restrict the route with allow = [\"10.0.0.0/8\"], or let the backend ask for the password."},
 	{path: "site.route.rate_limit", remedy: "Remove the block, and bound clients with limits { connections_per_ip }, or backends with max_conns."},
-	{path: "site.route.static.browse", value: "true", remedy: "Write browse = false, and put an index.html into each folder."},
+	{path: "site.route.static.browse", value: "true", remedy: "Write browse = false, and put an index.html into each directory."},
 	{path: "site.route.static.compress", value: "true", effect: "files are sent as they are", remedy: "Leave the attribute out, or write: compress = false"},
 }
 

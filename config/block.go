@@ -9,6 +9,7 @@ import (
 	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // block is one block while it is read. Every attribute and sub-block that a
@@ -60,6 +61,9 @@ func (b *block) one(kind string) *block {
 // one label, without none.
 func (b *block) all(kind, label string) []*block {
 	var list []*block
+	if b.learn != nil && label != "" {
+		b.learn.labelled[kind] = true
+	}
 	for _, hb := range b.find(kind) {
 		if sub := b.enter(hb, label); sub != nil {
 			list = append(list, sub)
@@ -117,6 +121,9 @@ func labelExample(kind string) string {
 
 // end reports what the block has and nothing asked for.
 func (b *block) end() {
+	if b.learn != nil {
+		b.learn.add(b)
+	}
 	for _, name := range slices.Sorted(maps.Keys(b.attributes)) {
 		if !slices.Contains(b.knownAttributes, name) {
 			b.unknownAttribute(b.attributes[name])
@@ -131,10 +138,19 @@ func (b *block) end() {
 
 func (b *block) unknownAttribute(a *hclsyntax.Attribute) {
 	if slices.Contains(b.knownBlocks, a.Name) {
-		b.fail(a.NameRange, fmt.Sprintf("%s is a block, not an attribute", a.Name), fmt.Sprintf("Write it without the equals sign: %s { … }", a.Name))
+		b.fail(a.NameRange, fmt.Sprintf("%s is a block, not an attribute", a.Name), b.asBlock(a))
 		return
 	}
 	b.unknown(a.NameRange, "attribute", a.Name, b.knownAttributes, b.knownBlocks)
+}
+
+// asBlock returns how to write a block that is written as an attribute.
+func (b *block) asBlock(a *hclsyntax.Attribute) string {
+	v, diags := a.Expr.Value(b.contexts[a.NameRange.Filename])
+	if _, literal := a.Expr.(*hclsyntax.TemplateExpr); literal && !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
+		return fmt.Sprintf("Write it without the equals sign: %s %q {}", a.Name, v.AsString())
+	}
+	return fmt.Sprintf("Write it without the equals sign: %s { … }", a.Name)
 }
 
 func (b *block) unknownBlock(hb *hclsyntax.Block) {
@@ -156,7 +172,15 @@ func (b *block) where() string {
 // its sort, or failing that of the other sort.
 func (b *block) unknown(at hcl.Range, sort, name string, same, other []string) {
 	if near := nearest(name, slices.Concat(same, other)); near != "" {
-		b.fail(at, fmt.Sprintf("unknown %s %q; did you mean %q?", sort, name, near), fmt.Sprintf("Write %s, or take the %s out.", near, sort))
+		remedy := fmt.Sprintf("Write %s, or take the %s out.", near, sort)
+		switch {
+		case b.learn != nil: // language waits for this
+		case sort == "attribute" && !slices.Contains(same, near) && language().labelled[near]:
+			remedy = fmt.Sprintf("It is a block, one for each: %s %s {}", near, labelExample(near))
+		case sort == "attribute" && !slices.Contains(same, near):
+			remedy = fmt.Sprintf("It is a block: %s { … }", near)
+		}
+		b.fail(at, fmt.Sprintf("unknown %s %q; did you mean %q?", sort, name, near), remedy)
 		return
 	}
 	if len(same) == 0 {

@@ -210,7 +210,7 @@ listen ":443" {
     http2       = false
   }
 }
-trusted_proxies = ["10.1.2.3/8", "192.0.2.7"]
+trusted_proxies = ["10.0.0.0/8", "192.0.2.7"]
 admin {
   listen = "off"
 }

@@ -31,7 +31,7 @@ func fileRemedy(err error) string {
 	case errors.Is(err, os.ErrPermission):
 		return "Let the user that lb runs as read it."
 	case errors.Is(err, os.ErrNotExist):
-		return "Create it, or write the path of one that is there; a relative path begins at the configuration's folder."
+		return "Create it, or write the path of one that is there; a relative path begins at the configuration's directory."
 	}
 	return "Write the path of a file."
 }
@@ -42,7 +42,7 @@ func openRegular(path string) error {
 	case err != nil:
 		return err
 	case info.IsDir():
-		return errors.New("it is a folder")
+		return errors.New("it is a directory")
 	case !info.Mode().IsRegular():
 		return errors.New("it is not a regular file")
 	}
@@ -60,11 +60,11 @@ func (b *block) checkFolder(name, path string) {
 	}
 	info, err := os.Stat(path)
 	if err == nil && !info.IsDir() {
-		err = errors.New("it is not a folder")
+		err = errors.New("it is not a directory")
 	}
 	if err != nil {
-		b.fail(b.place(name), fmt.Sprintf("cannot use the folder of %s, %q: %v", name, path, bare(err)),
-			"Create the folder, or write the path of one that is there; a relative path begins at the configuration's folder.")
+		b.fail(b.place(name), fmt.Sprintf("cannot use the directory of %s, %q: %v", name, path, bare(err)),
+			"Create the directory, or write the path of one that is there; a relative path begins at the configuration's directory.")
 	}
 }
 
@@ -74,7 +74,7 @@ func (b *block) checkNoFolder(name, path string) {
 		return
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		b.fail(b.place(name), fmt.Sprintf("cannot write %s %q: it is a folder", name, path), "Write the path of a file in it, or \"-\" for the terminal.")
+		b.fail(b.place(name), fmt.Sprintf("cannot write %s %q: it is a directory", name, path), "Write the path of a file in it, or \"-\" for the terminal.")
 	}
 }
 
@@ -87,11 +87,11 @@ func (b *block) checkSocketPlace(at hcl.Range, address string) {
 	}
 	folder, err := os.Stat(filepath.Dir(path))
 	if err == nil && !folder.IsDir() {
-		err = errors.New("it is not a folder")
+		err = errors.New("it is not a directory")
 	}
 	if err != nil {
-		b.fail(at, fmt.Sprintf("cannot use the folder of the socket, %q: %v", filepath.Dir(path), bare(err)),
-			"Create the folder, or write a path in one that is there.")
+		b.fail(at, fmt.Sprintf("cannot use the directory of the socket, %q: %v", filepath.Dir(path), bare(err)),
+			"Create the directory, or write a path in one that is there.")
 		return
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {

@@ -63,7 +63,7 @@ func fileFunction(folder string) function.Function {
 			}
 			if err != nil {
 				return cty.NilVal, &callError{fmt.Sprintf("cannot read file %q: %v", path, bare(err)),
-					"Name a text file that this user may read; a relative path begins at the configuration's folder."}
+					"Name a text file that this user may read; a relative path begins at the configuration's directory."}
 			}
 			return cty.StringVal(string(text)), nil
 		},

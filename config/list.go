@@ -17,6 +17,11 @@ func (b *block) elements(name, example string) (values []cty.Value, places []hcl
 		return nil, nil, false
 	}
 	if t := v.Type(); !t.IsTupleType() && !t.IsListType() && !t.IsSetType() {
+		if t == cty.String {
+			if words := strings.FieldsFunc(v.AsString(), func(c rune) bool { return c == ',' || c == ' ' }); len(words) > 0 {
+				example = quoteAll(words)
+			}
+		}
 		b.wrongType(at, name, v, fmt.Sprintf("Write a list in brackets: %s = [%s]", name, example))
 		return nil, nil, false
 	}
@@ -41,7 +46,7 @@ func (b *block) texts(name, example string, to *[]string, checks ...textCheck) {
 	list := make([]string, 0, len(values))
 	for i, v := range values {
 		if v.IsNull() || v.Type() != cty.String {
-			b.wrongType(places[i], "an entry of "+name, v, fmt.Sprintf("Write texts in quotes: %s = [%q]", name, example))
+			b.wrongType(places[i], "an entry of "+name, v, fmt.Sprintf("Write strings in quotes: %s = [%q]", name, example))
 			continue
 		}
 		if s := v.AsString(); b.passes("an entry of "+name, s, places[i], checks) {
@@ -55,8 +60,13 @@ func (b *block) texts(name, example string, to *[]string, checks ...textCheck) {
 func (b *block) prefixes(name string, to *[]netip.Prefix) {
 	var list []string
 	b.texts(name, "10.0.0.0/8", &list, func(s string) (string, string) {
-		if _, err := parsePrefix(s); err != nil {
-			return fmt.Sprintf("is no network: %q", s), "Write it as address/bits: \"10.0.0.0/8\", \"2001:db8::/32\", or one address: \"192.0.2.7\""
+		p, err := parsePrefix(s)
+		if err == nil && p != p.Masked() {
+			return fmt.Sprintf("is not a network: %q has bits behind its first %d", s, p.Bits()),
+				fmt.Sprintf("Write %q for the network, or %q for the one address.", p.Masked(), p.Addr())
+		}
+		if err != nil {
+			return fmt.Sprintf("is not a network: %q", s), "Write it as address/bits: \"10.0.0.0/8\", \"2001:db8::/32\", or one address: \"192.0.2.7\""
 		}
 		return "", ""
 	})

@@ -83,7 +83,7 @@ func sourceNames(path string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, errors.New("the folder has no *.hcl file")
+		return nil, errors.New("the directory has no *.hcl file")
 	}
 	return names, nil
 }
@@ -91,7 +91,7 @@ func sourceNames(path string) ([]string, error) {
 func unreadable(name string, err error) Diagnostic {
 	return Diagnostic{
 		Summary: fmt.Sprintf("cannot read the configuration: %v", bare(err)),
-		Detail:  "Name a file, or a folder with *.hcl files, that this user may read: lb -config /etc/lb/lb.hcl",
+		Detail:  "Name a file, or a directory with *.hcl files, that this user may read: lb -config /etc/lb/lb.hcl",
 		Pos:     Pos{File: name},
 	}
 }

@@ -256,7 +256,7 @@ func readBackendTLS(b *block) *BackendTLS {
 	b.file("key", &t.Key)
 	b.text("server_name", &t.ServerName, optional(func(s string) (string, string) {
 		if !validHost(s) {
-			return fmt.Sprintf("is no host name: %q", s), `Write a name without a port: "app.internal"`
+			return fmt.Sprintf("is not a host name: %q", s), `Write a name without a port: "app.internal"`
 		}
 		return "", ""
 	}))

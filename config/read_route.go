@@ -103,7 +103,7 @@ func (b *block) headers(name string, check textCheck) []Header {
 			continue
 		}
 		if e.value.IsNull() || e.value.Type() != cty.String {
-			b.wrongType(e.valueAt, e.name, e.value, fmt.Sprintf("Write a text in quotes: %q = \"value\"", e.name))
+			b.wrongType(e.valueAt, e.name, e.value, fmt.Sprintf("Write a string in quotes: %q = \"value\"", e.name))
 			continue
 		}
 		if v := e.value.AsString(); b.passes(e.name, v, e.valueAt, []textCheck{headerValue}) {
@@ -116,7 +116,7 @@ func (b *block) headers(name string, check textCheck) []Header {
 // matchedHeader wants any field name.
 func matchedHeader(s string) (problem, remedy string) {
 	if !isToken(s) {
-		return fmt.Sprintf("is no header name: %q", s), `Write letters, digits and hyphens: "X-Version"`
+		return fmt.Sprintf("is not a header name: %q", s), `Write letters, digits and hyphens: "X-Version"`
 	}
 	return "", ""
 }
@@ -150,7 +150,7 @@ func readRateLimit(b *block) *RateLimit {
 	rate := "100/s"
 	b.text("rate", &rate, func(s string) (string, string) {
 		if _, ok := parseRate(s); !ok {
-			return fmt.Sprintf("is no rate: %q", s), `Write a whole number a second, minute or hour: "100/s", "60/m", "1000/h"`
+			return fmt.Sprintf("is not a rate: %q", s), `Write a whole number a second, minute or hour: "100/s", "60/m", "1000/h"`
 		}
 		return "", ""
 	})
@@ -204,7 +204,7 @@ func readStatic(b *block) *Static {
 // fileName wants a name without folders.
 func fileName(s string) (problem, remedy string) {
 	if s == "" || s == "." || s == ".." || strings.ContainsAny(s, "/\x00") {
-		return fmt.Sprintf("is no file name: %q", s), `Write a name without folders: "index.html"`
+		return fmt.Sprintf("is not a file name: %q", s), `Write a name without directories: "index.html"`
 	}
 	return "", ""
 }
@@ -221,7 +221,7 @@ func tryFile(s string) (problem, remedy string) {
 		return fmt.Sprintf("does not begin with a slash or {path}: %q", s), fmt.Sprintf("Write: %q", "/"+s)
 	}
 	if slices.Contains(strings.Split(s, "/"), "..") {
-		return fmt.Sprintf("leaves its folder: %q", s), "Write a path below root."
+		return fmt.Sprintf("leaves its directory: %q", s), "Write a path below root."
 	}
 	return noNUL(s)
 }
@@ -266,7 +266,7 @@ func hostField(s string) (problem, remedy string) {
 	if problem, _ := peerAddress(s); problem == "" && !strings.HasPrefix(s, "unix:") || validHost(strings.Trim(s, "[]")) {
 		return "", ""
 	}
-	return fmt.Sprintf("is no host: %q", s), `Write a name, with a port or without: "app.internal"`
+	return fmt.Sprintf("is not a host: %q", s), `Write a name, with a port or without: "app.internal"`
 }
 
 func readSplit(b *block) []Share {
@@ -306,7 +306,7 @@ func readRedirect(b *block, exact bool) *Redirect {
 	b.require("to", t.To, "/new/{rest}")
 	b.number("status", &t.Status, 300, 399)
 	if !slices.Contains([]int{301, 302, 303, 307, 308}, t.Status) {
-		b.fail(b.place("status"), fmt.Sprintf("status = %d is no redirect", t.Status), "Write 301, 302, 303, 307 or 308.")
+		b.fail(b.place("status"), fmt.Sprintf("status = %d is not a redirect", t.Status), "Write 301, 302, 303, 307 or 308.")
 	}
 	b.end()
 	if exact && strings.Contains(t.To, "{rest}") {

@@ -50,8 +50,8 @@ func readHosts(b *block, s *Site, claimed *names) {
 		delete(b.attributes, "hosts") // an empty list makes a default site, too
 	}
 	for i, v := range values {
-		if v.IsNull() || sort(v) != "a text" {
-			b.wrongType(places[i], "an entry of hosts", v, `Write texts in quotes: hosts = ["clock.example.com"]`)
+		if v.IsNull() || sort(v) != "a string" {
+			b.wrongType(places[i], "an entry of hosts", v, `Write strings in quotes: hosts = ["clock.example.com"]`)
 			continue
 		}
 		host := v.AsString()
@@ -74,7 +74,7 @@ func hostName(s string) (problem, remedy string) {
 	if validName(name) {
 		return "", ""
 	}
-	problem = fmt.Sprintf("is no host name: %q", s)
+	problem = fmt.Sprintf("is not a host name: %q", s)
 	if s == "*" || s == "" {
 		return problem, "For the site of all other hosts leave hosts out."
 	}

@@ -30,6 +30,8 @@ type reader struct {
 	contexts map[string]*hcl.EvalContext // the functions, by file
 	found    Diagnostics
 	uses     []use // of pools, checked when all pools are known
+	learn    *vocabulary
+	reading  string // the attribute that is evaluated
 }
 
 // use is a place that names something.
@@ -66,12 +68,18 @@ func (r *reader) root(sources []Source) (*block, bool) {
 			continue
 		}
 		file, diags := hclsyntax.ParseConfig(s.Text, s.Name, hcl.InitialPos)
-		for _, d := range diags {
-			r.adopt(d)
-		}
 		if diags.HasErrors() {
 			whole = false
+			first := r.explain(s)
+			for _, d := range diags {
+				if first == 0 || d.Subject != nil && d.Subject.Start.Line < first {
+					r.adopt(plainly(d))
+				}
+			}
 			continue
+		}
+		for _, d := range diags {
+			r.adopt(d)
 		}
 		root.join(file.Body.(*hclsyntax.Body))
 	}
@@ -83,7 +91,7 @@ func (r *reader) bounded(s Source) bool {
 	at := hcl.Range{Filename: s.Name}
 	if len(s.Text) > maxSource {
 		r.fail(at, "the file is too large for a configuration",
-			fmt.Sprintf("Keep each file under %d MiB: put the parts into a folder of *.hcl files.", maxSource>>20))
+			fmt.Sprintf("Keep each file under %d MiB: put the parts into a directory of *.hcl files.", maxSource>>20))
 		return false
 	}
 	tokens, _ := hclsyntax.LexConfig(s.Text, s.Name, hcl.InitialPos) // the parser reports what is wrong
@@ -109,7 +117,7 @@ func (r *reader) bounded(s Source) bool {
 			operators++
 		}
 		if depth > maxNesting || operators > maxOperators {
-			r.fail(t.Range, "the expression is nested too deeply", "Write the value plainly, as a text, a number or a list.")
+			r.fail(t.Range, "the expression is nested too deeply", "Write the value plainly, as a string, a number or a list.")
 			return false
 		}
 	}
@@ -131,9 +139,8 @@ func (r *reader) adopt(d *hcl.Diagnostic) {
 			return
 		}
 	}
-	if _, ok := d.Expression.(*hclsyntax.ScopeTraversalExpr); ok {
-		word := r.text(at)
-		r.fail(at, fmt.Sprintf("%s is no value", word), fmt.Sprintf("There are no variables. Write a text in quotes: %q", word))
+	if e, ok := d.Expression.(*hclsyntax.ScopeTraversalExpr); ok {
+		r.unquotedWord(e.Range())
 		return
 	}
 	severity := Error
@@ -141,6 +148,28 @@ func (r *reader) adopt(d *hcl.Diagnostic) {
 		severity = Warning
 	}
 	r.report(severity, at, strings.TrimSuffix(d.Summary, "."), d.Detail)
+}
+
+// unquotedWord reports a word that the language takes for a variable. There are none.
+func (r *reader) unquotedWord(at hcl.Range) {
+	word := r.text(at)
+	shown := word
+	if language().secrets[r.reading] {
+		shown = "…"
+	}
+	flag := switches[strings.ToLower(word)]
+	if lower := strings.ToLower(word); lower == "true" || lower == "false" {
+		flag = lower
+	}
+	src := r.sources[at.Filename]
+	switch {
+	case strings.HasSuffix(string(src[:min(at.Start.Byte, len(src))]), "${"):
+		r.fail(at, fmt.Sprintf("%s is not a value", word), fmt.Sprintf("There are no variables but those of the environment: ${env(%q)}. For the characters themselves write $${", word))
+	case flag != "" && language().flags[r.reading]:
+		r.fail(at, fmt.Sprintf("%s is neither true nor false", word), fmt.Sprintf("Write: %s = %s", r.reading, flag))
+	default:
+		r.fail(at, fmt.Sprintf("%s is not a value", shown), fmt.Sprintf("There are no variables. Write a string in quotes: \"%s\"", shown))
+	}
 }
 
 // fail reports an error, with what to write instead.

@@ -81,6 +81,24 @@ func parseSize(s string) (int64, error) {
 	return 0, fmt.Errorf("%q", s)
 }
 
+// suggestSize makes a size of what was probably meant as one, or returns "".
+func suggestSize(s string) string {
+	s = strings.ReplaceAll(s, " ", "")
+	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	if digits == "" || strings.Trim(digits, "0123456789.") != "" {
+		return ""
+	}
+	switch unit := strings.ToLower(s[len(digits):]); unit {
+	case "":
+		return digits
+	case "k", "kb", "ki", "kib", "m", "mb", "mi", "mib", "g", "gb", "gi", "gib", "t", "tb", "ti", "tib":
+		return digits + strings.ToUpper(unit[:1]) + "iB"
+	case "megs", "megabytes", "meg":
+		return digits + "MiB"
+	}
+	return ""
+}
+
 // formatSize is the inverse of parseSize, with the largest unit that divides.
 func formatSize(n int64) string {
 	if n == 0 {

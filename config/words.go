@@ -54,7 +54,7 @@ func isToken(s string) bool {
 
 func method(s string) (problem, remedy string) {
 	if !isToken(s) {
-		return fmt.Sprintf("is no method: %q", s), `Write a method: "GET"`
+		return fmt.Sprintf("is not a method: %q", s), `Write a method: "GET"`
 	}
 	if upper := strings.ToUpper(s); upper != s {
 		return fmt.Sprintf("is in lower case: %q", s), fmt.Sprintf("Methods are case-sensitive. Write: %q", upper)
@@ -65,7 +65,7 @@ func method(s string) (problem, remedy string) {
 // ownHeader wants the name of a header field that a configuration may change.
 func ownHeader(s string) (problem, remedy string) {
 	if !isToken(s) {
-		return fmt.Sprintf("is no header name: %q", s), `Write letters, digits and hyphens: "X-Frame-Options"`
+		return fmt.Sprintf("is not a header name: %q", s), `Write letters, digits and hyphens: "X-Frame-Options"`
 	}
 	switch strings.ToLower(s) {
 	case "connection", "content-length", "transfer-encoding", "keep-alive", "te", "trailer", "upgrade", "proxy-connection":
@@ -120,7 +120,7 @@ func placeholders(names ...string) textCheck {
 func emailAddress(s string) (problem, remedy string) {
 	user, host, ok := strings.Cut(s, "@")
 	if s != "" && (!ok || user == "" || !validName(host)) {
-		return fmt.Sprintf("%q is no mail address", s), `Write: "ops@example.com"`
+		return fmt.Sprintf("%q is not a mail address", s), `Write: "ops@example.com"`
 	}
 	return "", ""
 }

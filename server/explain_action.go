@@ -46,13 +46,13 @@ func (f *files) explain(e *admin.Explanation, method string) {
 	case result == staticcache.Answered && file != "":
 		e.Files.Found = "there is such a file"
 	case result == staticcache.Answered:
-		e.Files.Found = "there is such a folder, asked for without the slash at its end"
+		e.Files.Found = "there is such a directory, asked for without the slash at its end"
 		answer.Status, answer.Reason = 301, "to the same path with a slash"
 	case result == staticcache.MethodNotAllowed:
 		e.Files.Found = "files can only be read"
 		answer.Allow = staticcache.Allow
 	case result == staticcache.Forbidden:
-		e.Files.Found = "the file cannot be read: its permissions, or those of a folder above it, do not let lb in"
+		e.Files.Found = "the file cannot be read: its permissions, or those of a directory above it, do not let lb in"
 	case result == staticcache.NotFound:
 		e.Files.Found = "there is no such file"
 	default:

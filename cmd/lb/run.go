@@ -19,7 +19,7 @@ import (
 var configPaths = []string{"lb.hcl", "/etc/lb/lb.hcl"}
 
 func configFlag(flags *flag.FlagSet) *string {
-	return flags.String("config", "", "the configuration, a file or a folder of *.hcl files (default ./lb.hcl, then /etc/lb/lb.hcl)")
+	return flags.String("config", "", "the configuration, a file or a directory of *.hcl files (default ./lb.hcl, then /etc/lb/lb.hcl)")
 }
 
 // findConfig returns the path to read, and an error that helps if there is none.
@@ -42,7 +42,7 @@ func runCommand(args []string, s streams) int {
 	path := configFlag(flags)
 	listen := flags.String("listen", "", "without a file: the address to listen on, as \":8080\"")
 	to := flags.String("to", "", "without a file: the backends, as \"127.0.0.1:5000,127.0.0.1:5001\"")
-	static := flags.String("static", "", "without a file: a folder that is served under /static/")
+	static := flags.String("static", "", "without a file: a directory that is served under /static/")
 	balance := flags.String("balance", "", "without a file: round_robin, least_conn, p2c, peak_ewma, random, hash or first")
 	if _, status, ok := parse(flags, args, 0); !ok {
 		return status

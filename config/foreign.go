@@ -1,0 +1,342 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"path"
+	"strings"
+)
+
+// dialect is the configuration language of another server, of which lines are pasted into ours.
+type dialect struct {
+	name  string
+	words map[string]func(args []string) string // a directive's arguments to what to write here
+	// shape tells whether a line looks like the language's, so that a word which both have is not taken for its.
+	shape func(pieces []piece) bool
+}
+
+// dialectOf returns the language of which a source has lines that are none of ours, or nil.
+func dialectOf(lines [][]piece) *dialect {
+	for _, d := range []*dialect{&nginx, &caddy, &haproxy} {
+		for _, pieces := range lines {
+			if _, ok := d.translate(pieces); ok {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
+// translate returns what to write instead of a line of the language.
+func (d *dialect) translate(pieces []piece) (string, bool) {
+	if len(pieces) == 0 || pieces[0].kind != plainWord || !d.shape(pieces) {
+		return "", false
+	}
+	word := pieces[0].unquoted()
+	write := d.words[word]
+	var args []string
+	for _, p := range pieces[1:] {
+		if p.kind != mark || p.is("=") {
+			args = append(args, p.unquoted())
+		}
+	}
+	if write == nil && d.words[""] != nil {
+		write, args = d.words[""], append([]string{word}, args...)
+	}
+	if write == nil {
+		return "", false
+	}
+	return write(args), true
+}
+
+// argument returns the nth argument, or what stands for one that is missing.
+func argument(args []string, n int, instead string) string {
+	if n < len(args) {
+		return args[n]
+	}
+	return instead
+}
+
+func quoteAll(words []string) string {
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = fmt.Sprintf("%q", w)
+	}
+	return strings.Join(list, ", ")
+}
+
+func remove(why string) func([]string) string {
+	return func([]string) string { return "Remove it: " + why }
+}
+
+func writeText(text string) func([]string) string {
+	return func([]string) string { return "Write: " + text }
+}
+
+// toPool is what all of them say in one line, and we in two blocks.
+func toPool(args []string) string {
+	var backends strings.Builder
+	for _, a := range args {
+		_, address, found := strings.Cut(a, "://")
+		if !found {
+			address = a
+		}
+		address, _, _ = strings.Cut(address, "/")
+		if len(args) == 1 && isName(address) && address != "localhost" { // a pool that is named elsewhere
+			return fmt.Sprintf("Write, in the route: proxy { pool = %q }", address)
+		}
+		backends.WriteString(fmt.Sprintf("\n      backend %q {}", withPort(address)))
+	}
+	return "Write, in the route, and outside of the site:\n    proxy { pool = \"app\" }\n\n    pool \"app\" {" + backends.String() + "\n    }"
+}
+
+func withPort(address string) string {
+	if _, _, err := net.SplitHostPort(address); err != nil && !strings.HasPrefix(address, "unix") {
+		return address + ":80"
+	}
+	return address
+}
+
+func listenLine(args []string) string {
+	address := strings.TrimPrefix(argument(args, 0, "80"), "*")
+	if !strings.Contains(address, ":") {
+		address = ":" + address
+	}
+	for _, a := range args {
+		if a == "ssl" || a == "crt" {
+			return fmt.Sprintf("Write, outside of any site:\n    listen %q {\n      tls {\n        certificate {\n          cert = \"/etc/lb/site.pem\"\n          key  = \"/etc/lb/site.key\"\n        }\n      }\n    }", address)
+		}
+	}
+	return fmt.Sprintf("Write, outside of any site: listen %q {}", address)
+}
+
+func routeLine(args []string) string {
+	p := argument(args, 0, "/")
+	switch {
+	case p == "=" && len(args) > 1:
+		return fmt.Sprintf("Write: route \"= %s\" {", args[1])
+	case strings.HasPrefix(p, "~") || strings.HasPrefix(p, "^"):
+		return "Write a prefix, as in: route \"/images/\" {\n  There are no regular expressions."
+	}
+	return fmt.Sprintf("Write: route %q {", strings.TrimSuffix(p, "*"))
+}
+
+func serverLine(address string, rest []string) string {
+	for _, a := range rest {
+		switch {
+		case a == "backup":
+			return fmt.Sprintf("Write: backend %q { backup = true }", withPort(address))
+		case strings.HasPrefix(a, "weight=") && isDigits(a[len("weight="):]):
+			return fmt.Sprintf("Write: backend %q { weight = %s }", withPort(address), a[len("weight="):])
+		}
+	}
+	return fmt.Sprintf("Write: backend %q {}", withPort(address))
+}
+
+func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+func balanceLine(args []string) string {
+	word := argument(args, 0, "round_robin")
+	known := map[string]string{"roundrobin": "round_robin", "static-rr": "round_robin", "leastconn": "least_conn", "source": "hash", "uri": "hash", "rand": "random", "ip_hash": "hash"}
+	if k := known[word]; k != "" {
+		word = k
+	}
+	return fmt.Sprintf("Write: balance = %q", word)
+}
+
+const siteBlock = "Write: site \"app\" {\n  What it listens on is a block of its own, outside of it: listen \":80\" {}"
+
+func redirectLine(args []string) string {
+	if len(args) == 2 && strings.HasPrefix(args[0], "30") {
+		return fmt.Sprintf("Write, in a route:\n    redirect {\n      to     = %q\n      status = %s\n    }\n  A whole listener goes to https by: redirect_https = true", strings.ReplaceAll(args[1], "$request_uri", "{path}"), args[0])
+	}
+	return fmt.Sprintf("Write, in a route: respond { status = %s }", argument(args, 0, "200"))
+}
+
+func ourHeader(what string) func(args []string) string {
+	return func(args []string) string {
+		return fmt.Sprintf("Write, in the route:\n    %s {\n      set = { %q = \"…\" }\n    }", what, argument(args, 0, "X-Name"))
+	}
+}
+
+var tlsFiles = writeText("tls { … } in the listen block, and in it:\n    certificate {\n      cert = \"/etc/lb/site.pem\"\n      key  = \"/etc/lb/site.key\"\n    }")
+
+var nginx = dialect{
+	name: "nginx",
+	shape: func(pieces []piece) bool {
+		last := pieces[len(pieces)-1]
+		if len(pieces) > 1 && pieces[1].kind == quoted && !last.is(";") {
+			return false // a label of ours
+		}
+		switch pieces[0].text {
+		case "server", "events", "http", "location", "upstream", "stream":
+			return last.is("{") || last.is(";") || last.is("}")
+		}
+		return last.is(";") && (len(pieces) < 2 || !pieces[1].is("="))
+	},
+	words: map[string]func([]string) string{
+		"http":   remove("sites and pools stand side by side, in no block around them, and neither has its closing brace."),
+		"stream": remove("lb balances HTTP, not plain TCP."),
+		"events": remove("there is nothing to set."),
+		"server": func(args []string) string {
+			if len(args) > 0 {
+				return serverLine(args[0], args[1:])
+			}
+			return siteBlock
+		},
+		"listen":      listenLine,
+		"server_name": func(args []string) string { return "Write: hosts = [" + quoteAll(args) + "]" },
+		"location":    routeLine,
+		"upstream": func(args []string) string {
+			return fmt.Sprintf("Write, outside of any site: pool %q {", argument(args, 0, "app"))
+		},
+		"proxy_pass": toPool, "fastcgi_pass": remove("lb speaks HTTP to its backends."), "uwsgi_pass": remove("lb speaks HTTP to its backends."),
+		"root": func(args []string) string {
+			return fmt.Sprintf("Write, in a route: static { root = %q }", argument(args, 0, "/var/www/html"))
+		},
+		"alias": func(args []string) string {
+			return fmt.Sprintf("Write, in the route:\n    static {\n      root         = %q\n      strip_prefix = true\n    }", argument(args, 0, "/var/www/html"))
+		},
+		"index":      func(args []string) string { return "Write, in static: index = [" + quoteAll(args) + "]" },
+		"try_files":  writeText(`try_files = ["{path}", "{path}/", "=404"], in static`),
+		"return":     redirectLine,
+		"rewrite":    writeText(`rewrite = "/new{path}", in proxy`),
+		"least_conn": func([]string) string { return balanceLine([]string{"least_conn"}) },
+		"ip_hash":    func([]string) string { return balanceLine([]string{"ip_hash"}) },
+		"random":     func([]string) string { return balanceLine([]string{"random"}) },
+		"keepalive": func(args []string) string {
+			return fmt.Sprintf("Write: keepalive { max_idle = %s }", argument(args, 0, "256"))
+		},
+		"ssl_certificate": tlsFiles, "ssl_certificate_key": tlsFiles,
+		"add_header":         ourHeader("response_headers"),
+		"proxy_set_header":   remove("the client's Host is kept, and X-Forwarded-For, -Proto and -Host are sent. Others: request_headers { set = { … } }"),
+		"proxy_http_version": remove("HTTP/1.1 and kept connections are the default."), "proxy_buffering": remove("responses are streamed."),
+		"proxy_connect_timeout": writeText(`timeouts { connect = "3s" }, in the pool`), "proxy_read_timeout": writeText(`timeouts { response = "60s" }, in the pool`),
+		"keepalive_timeout": writeText(`limits { idle_timeout = "75s" }`), "client_max_body_size": writeText(`limits { body_size = "8MiB" }`),
+		"error_page": writeText("error_page { … } in the site, and in it:\n    status = [404]\n    file   = \"/var/www/404.html\""),
+		"access_log": writeText(`access_log { file = "/var/log/lb/access.log" }`), "error_log": writeText(`log { file = "/var/log/lb/lb.log" }`),
+		"allow": func(args []string) string { return fmt.Sprintf("Write: allow = [%s]", quoteAll(args)) },
+		"deny": func(args []string) string {
+			if argument(args, 0, "") == "all" {
+				return "Remove it: with allow set, everything else is refused."
+			}
+			return fmt.Sprintf("Write: deny = [%s]", quoteAll(args))
+		},
+		"worker_processes": remove("one process uses all processors."), "user": remove("the service manager sets the user."),
+		"pid": remove("there is no such file."), "include": remove("a directory of *.hcl files is read as one configuration."),
+		"sendfile": remove("there is nothing to set."), "tcp_nopush": remove("there is nothing to set."), "gzip": remove("lb does not compress."),
+		"worker_connections": writeText("limits { max_connections = 10000 }, if it must be limited"),
+	},
+}
+
+var caddy = dialect{
+	name: "Caddy",
+	shape: func(pieces []piece) bool {
+		last := pieces[len(pieces)-1]
+		if pieces[0].kind != plainWord || last.is(";") || len(pieces) > 1 && pieces[1].is("=") {
+			return false
+		}
+		switch pieces[0].text {
+		case "reverse_proxy", "file_server", "handle", "handle_path", "redir", "encode", "lb_policy", "health_uri":
+			return true
+		case "root", "respond", "tls": // ours too, but not with a word behind
+			return len(pieces) > 1 && pieces[1].kind == plainWord
+		}
+		// An address, alone before a brace.
+		return len(pieces) == 2 && last.is("{") && !isName(pieces[0].text) && strings.ContainsAny(pieces[0].text, ".:")
+	},
+	words: map[string]func([]string) string{
+		"": func(args []string) string {
+			_, host, found := strings.Cut(args[0], "://")
+			if !found {
+				host = args[0]
+			}
+			name, port, err := net.SplitHostPort(host)
+			if err != nil {
+				name, port = host, "80"
+			}
+			text := fmt.Sprintf("Write, with the listener outside of the site:\n    listen %q {}\n\n    site \"app\" {", ":"+port)
+			if name != "" {
+				text += fmt.Sprintf("\n      hosts = [%q]\n  Certificates are files, named in the listener's tls block; lb fetches none.", name)
+			}
+			return text
+		},
+		"reverse_proxy": toPool,
+		"file_server":   remove("static serves files."),
+		"root": func(args []string) string {
+			return fmt.Sprintf("Write, in a route: static { root = %q }", argument(args, len(args)-1, "/var/www/html"))
+		},
+		"handle": routeLine,
+		"handle_path": func(args []string) string {
+			return routeLine(args) + "\n  and in its proxy or static block: strip_prefix = true"
+		},
+		"redir": func(args []string) string {
+			return fmt.Sprintf("Write, in a route: redirect { to = %q }", argument(args, len(args)-1, "/new/{rest}"))
+		},
+		"encode":    remove("lb does not compress."),
+		"lb_policy": balanceLine,
+		"health_uri": func(args []string) string {
+			return fmt.Sprintf("Write, in the pool: health { path = %q }", path.Clean("/"+argument(args, 0, "/")))
+		},
+		"tls": tlsFiles,
+		"respond": func(args []string) string {
+			return fmt.Sprintf("Write: respond { body = %q }", argument(args, 0, "pong"))
+		},
+	},
+}
+
+var haproxy = dialect{
+	name: "HAProxy",
+	shape: func(pieces []piece) bool {
+		for _, p := range pieces {
+			if p.kind == mark && !p.is(",") && !p.is("(") && !p.is(")") {
+				return false
+			}
+		}
+		switch pieces[0].text {
+		case "global", "defaults":
+			return len(pieces) == 1
+		case "backend", "listen": // ours have a label in quotes, or one that is an address
+			return len(pieces) == 2 && pieces[1].kind == plainWord && isName(pieces[1].text)
+		case "balance":
+			return len(pieces) > 1 && pieces[1].kind == plainWord && balanceLine([]string{pieces[1].text}) != fmt.Sprintf("Write: balance = %q", pieces[1].text)
+		case "server":
+			return len(pieces) > 2
+		}
+		return len(pieces) > 1 && pieces[1].kind == plainWord
+	},
+	words: map[string]func([]string) string{
+		"global": remove("limits, log and others are blocks of their own."), "defaults": remove("each setting has a default."),
+		"frontend": writeText("site \"app\" {\n  What it listens on is a block of its own, outside of it: listen \":80\" {}"),
+		"bind":     listenLine,
+		"backend": func(args []string) string {
+			return fmt.Sprintf("Write, outside of any site: pool %q {", argument(args, 0, "app"))
+		},
+		"listen": func(args []string) string { return siteBlock },
+		"default_backend": func(args []string) string {
+			return fmt.Sprintf("Write:\n    route \"/\" {\n      proxy { pool = %q }\n    }", argument(args, 0, "app"))
+		},
+		"use_backend": func(args []string) string {
+			return fmt.Sprintf("Write a route of its own:\n    route \"/prefix/\" {\n      proxy { pool = %q }\n    }", argument(args, 0, "app"))
+		},
+		"server": func(args []string) string {
+			return serverLine(argument(args, 1, "127.0.0.1:5000"), args[min(2, len(args)):])
+		},
+		"balance": balanceLine,
+		"mode":    remove("lb balances HTTP alone."),
+		"option":  remove("active checks are: health { path = \"/healthz\" }, in the pool. The other options have no counterpart."),
+		"acl":     remove("a route matches by path, methods and headers."),
+		"maxconn": func(args []string) string {
+			return fmt.Sprintf("Write: limits { max_connections = %s }", argument(args, 0, "10000"))
+		},
+		"timeout": func(args []string) string {
+			switch argument(args, 0, "") {
+			case "connect", "check":
+				return `Write, in the pool: timeouts { connect = "3s" }`
+			case "server":
+				return `Write, in the pool: timeouts { response = "60s" }`
+			}
+			return `Write: limits { idle_timeout = "75s" }`
+		},
+	},
+}

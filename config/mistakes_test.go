@@ -1,0 +1,174 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// around puts a mistake where its heading says.
+func around(where, text string) string {
+	parts := map[string]string{where: text + "\n"}
+	if where == "whole" {
+		return text + "\n"
+	}
+	return "listen \":8080\" {}\n" +
+		"site \"clock\" {\n" + parts["site"] +
+		"  route \"/\" {\n" + parts["route"] + "    proxy { pool = \"app\" }\n  }\n}\n" +
+		"pool \"app\" {\n  backend \"127.0.0.1:5000\" {}\n" + parts["pool"] + "}\n" + parts["top"]
+}
+
+// section is one mistake of testdata/mistakes.txt.
+type section struct{ where, title, text, says string }
+
+func mistakeSections(t *testing.T) []section {
+	t.Helper()
+	file, err := os.ReadFile("testdata/mistakes.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []section
+	for part := range strings.SplitSeq("\n"+string(file), "\n=== ") {
+		head, body, _ := strings.Cut(part, "\n")
+		where, title, ok := strings.Cut(head, ": ")
+		if !ok {
+			continue
+		}
+		text, says, _ := strings.Cut(body, "\n--- lb check:\n")
+		list = append(list, section{where, title, strings.TrimRight(text, "\n"), says})
+	}
+	if len(list) < 60 {
+		t.Fatalf("only %d mistakes in testdata/mistakes.txt", len(list))
+	}
+	return list
+}
+
+// TestMistakes: what people write who do not know the language yet, or know another one, and everything that
+// lb check says to it. testdata/mistakes.txt has both; go test -update writes the second part.
+func TestMistakes(t *testing.T) {
+	t.Setenv("LB_TOKEN", "a token of some length")
+	var file strings.Builder
+	for _, m := range mistakeSections(t) {
+		_, found := Parse([]Source{{Name: "lb.hcl", Text: []byte(around(m.where, m.text))}}, WithoutFileChecks())
+		says := strings.TrimRight(found.String(), "\n")
+		if *update {
+			fmt.Fprintf(&file, "=== %s: %s\n%s\n--- lb check:\n%s\n\n", m.where, m.title, m.text, says)
+			continue
+		}
+		if says != strings.TrimRight(m.says, "\n") {
+			t.Errorf("%s: says\n%s\nwant\n%s", m.title, says, m.says)
+		}
+		if !found.HasErrors() {
+			t.Errorf("%s: is no mistake", m.title)
+		}
+		for _, d := range found {
+			if d.Pos.Line == 0 || d.Source == "" || d.Detail == "" {
+				t.Errorf("%s: no place, no line or no remedy: %+v", m.title, d)
+			}
+			if theirs.MatchString(d.Summary + d.Detail) {
+				t.Errorf("%s: in the words of the HCL library: %s. %s", m.title, d.Summary, d.Detail)
+			}
+		}
+	}
+	if *update {
+		if err := os.WriteFile("testdata/mistakes.txt", []byte(file.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// theirs are words of the library's messages that say nothing to people who have never read of HCL.
+var theirs = regexp.MustCompile(`argument definition|block definition|[Ii]nvalid |single-line|template|heredoc|interpolation|a text\b|folder`)
+
+// TestRemediesAreRight: a mistake's line replaced by the one that is recommended is none any more.
+func TestRemediesAreRight(t *testing.T) {
+	tried := 0
+	for _, m := range mistakeSections(t) {
+		text := around(m.where, m.text)
+		if m.where == "whole" {
+			continue
+		}
+		for range 10 {
+			r := newReader([]Source{{Name: "lb.hcl", Text: []byte(text)}})
+			_, diags := hclsyntax.ParseConfig([]byte(text), "lb.hcl", hcl.InitialPos)
+			if !diags.HasErrors() || r.explain(Source{Name: "lb.hcl", Text: []byte(text)}) == 0 {
+				break
+			}
+			d := r.found[0]
+			instead, ok := strings.CutPrefix(d.Detail, "Write:")
+			if !ok || strings.Contains(d.Summary, "'s language") || strings.Contains(d.Detail, "…") {
+				break
+			}
+			lines := strings.Split(text, "\n")
+			if d.Summary == "the opening brace is on the next line" {
+				lines[d.Pos.Line] = ""
+			}
+			if strings.HasPrefix(strings.TrimSpace(instead), `"`) { // an entry of a list
+				break
+			}
+			lines[d.Pos.Line-1] = instead
+			text = strings.Join(lines, "\n")
+			tried++
+		}
+		if _, diags := hclsyntax.ParseConfig([]byte(text), "lb.hcl", hcl.InitialPos); diags.HasErrors() && strings.Contains(m.says, "Write") &&
+			!strings.Contains(m.says, "'s language") && !strings.Contains(m.says, "…") && !strings.Contains(m.says, "  Write: \"") {
+			t.Errorf("%s: corrected as it says, it is wrong still:\n%s\n%v", m.title, text, diags)
+		}
+	}
+	if tried < 30 {
+		t.Errorf("only %d corrections were tried", tried)
+	}
+}
+
+// TestNoMistakes: no line of a configuration that is right is called a mistake.
+func TestNoMistakes(t *testing.T) {
+	var names []string
+	for _, pattern := range []string{"../configs/*.hcl", "../cmd/lb/*.hcl", "testdata/faulty/*.hcl", "../docs/*.md", "../README.md"} {
+		more, err := filepath.Glob(pattern)
+		if err != nil || len(more) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		names = append(names, more...)
+	}
+	fence := regexp.MustCompile("(?ms)^```hcl[a-z ]*\n(.*?)^```$")
+	checked := 0
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts := []string{string(text)}
+		if strings.HasSuffix(name, ".md") {
+			texts = nil
+			for _, block := range fence.FindAllStringSubmatch(string(text), -1) {
+				texts = append(texts, block[1])
+			}
+		}
+		for _, text := range texts {
+			if _, diags := hclsyntax.ParseConfig([]byte(text), name, hcl.InitialPos); diags.HasErrors() {
+				continue
+			}
+			r := newReader([]Source{{Name: name, Text: []byte(text)}})
+			r.explain(Source{Name: name, Text: []byte(text)})
+			for _, d := range r.found {
+				// These are mistakes that parse.
+				switch filepath.Base(name) + " " + d.Summary {
+				case "block_as_attribute.hcl an equals sign before the brace of a block", "attribute_as_block.hcl an equals sign before the brace of a block",
+					"unquoted.hcl a string without quotes":
+				default:
+					t.Errorf("%s", Diagnostics{d})
+				}
+			}
+			checked++
+		}
+	}
+	if checked < 60 {
+		t.Errorf("only %d configurations were checked", checked)
+	}
+}

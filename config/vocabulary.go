@@ -1,0 +1,146 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// vocabulary is what the reading functions ask for. Diagnostics of a broken syntax go by it, where nothing
+// can be read: whether a word was meant as an attribute or as a block, and what must not be shown.
+type vocabulary struct {
+	attributes map[string][]string // by the kind of the block around; "" is the whole configuration
+	blocks     map[string][]string
+	labelled   map[string]bool // kinds of blocks that have a label
+	flags      map[string]bool // attributes that are true or false
+	sizes      map[string]bool // attributes that are a number of bytes
+	secrets    map[string]bool
+}
+
+// language returns the vocabulary. It is learned from the reading functions themselves, once, by having
+// them read a configuration that has each block.
+func language() *vocabulary {
+	learning.Do(func() { learned = learnVocabulary() })
+	return learned
+}
+
+// These hold what language returns: as constant as the reading functions that it comes from.
+var (
+	learning sync.Once
+	learned  *vocabulary
+)
+
+func learnVocabulary() *vocabulary {
+	v := &vocabulary{map[string][]string{}, map[string][]string{}, map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}}
+	for known := -1; known < len(v.blocks); { // each round reaches the blocks in those of the round before
+		known = len(v.blocks)
+		sources := []Source{{Name: "all.hcl", Text: []byte(v.sample("", 0))}}
+		r := newReader(sources)
+		r.withoutFiles, r.everything, r.learn = true, true, v
+		file, diags := hclsyntax.ParseConfig(sources[0].Text, sources[0].Name, hcl.InitialPos)
+		if diags.HasErrors() {
+			panic(diags) // only if sample is broken
+		}
+		root := &block{reader: r, attributes: map[string]*hclsyntax.Attribute{}}
+		root.at.Filename = sources[0].Name
+		root.join(file.Body.(*hclsyntax.Body))
+		readConfig(root)
+	}
+	return v
+}
+
+// sample returns the text of all known blocks that stand in a block of that kind.
+func (v *vocabulary) sample(kind string, depth int) string {
+	var text strings.Builder
+	if depth > 8 { // no block stands in itself
+		return ""
+	}
+	for _, inner := range v.blocks[kind] {
+		labels := []string{""}
+		switch {
+		case inner == "discover":
+			labels = []string{`"dns"`, `"file"`, `"docker"`, `"consul"`}
+		case v.labelled[inner]:
+			labels = []string{labelExample(inner)}
+		}
+		for _, label := range labels {
+			text.WriteString(inner + " " + label + " {\n" + v.sample(inner, depth+1) + "}\n")
+		}
+	}
+	return text.String()
+}
+
+// add learns what a block asked for.
+func (v *vocabulary) add(b *block) {
+	kind := b.kind()
+	for _, name := range b.knownAttributes {
+		if !slices.Contains(v.attributes[kind], name) {
+			v.attributes[kind] = append(v.attributes[kind], name)
+		}
+	}
+	if v.blocks[kind] == nil {
+		v.blocks[kind] = []string{}
+	}
+	for _, name := range b.knownBlocks {
+		if !slices.Contains(v.blocks[kind], name) {
+			v.blocks[kind] = append(v.blocks[kind], name)
+		}
+	}
+}
+
+func (r *repairer) kind() string {
+	if len(r.within) == 0 {
+		return ""
+	}
+	return r.within[len(r.within)-1]
+}
+
+// isAttribute tells whether an attribute has that name, in this block if the block knows the name at all.
+func (r *repairer) isAttribute(name string) bool {
+	v := language()
+	if slices.Contains(v.attributes[r.kind()], name) {
+		return true
+	}
+	return !slices.Contains(v.blocks[r.kind()], name) && anywhere(v.attributes, name)
+}
+
+// isBlock is isAttribute for blocks.
+func (r *repairer) isBlock(name string) bool {
+	v := language()
+	if slices.Contains(v.blocks[r.kind()], name) {
+		return true
+	}
+	return !slices.Contains(v.attributes[r.kind()], name) && anywhere(v.blocks, name)
+}
+
+func (r *repairer) isFlag(name string) bool { return language().flags[name] }
+
+func anywhere(names map[string][]string, name string) bool {
+	for _, list := range names {
+		if slices.Contains(list, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// conceal returns the string as it may be shown: secrets, and what stands in an attribute that is not
+// known and may be one misspelt, are not.
+func (r *repairer) conceal(name, text string) string {
+	if !concealed(name) {
+		return text
+	}
+	return `"…"`
+}
+
+func concealed(name string) bool {
+	v := language()
+	return v.secrets[name] || !anywhere(v.attributes, name) || secretField.MatchString(name)
+}
+
+// secretField matches names of header fields whose values are secrets.
+var secretField = regexp.MustCompile(`(?i)auth|token|secret|passw|cookie$|api.?key`)
