@@ -83,7 +83,7 @@ func (x *exchange) ask(deadline time.Time, l *loop) verdict {
 		return failed(deadline, err, s)
 	}
 	x.response = response
-	x.fit = keep && !response.Close
+	x.fit = keep && !response.Close && !mayTrail(response, s.Method)
 	v := verdict{status: response.StatusCode}
 	switch {
 	case !s.passes(v.status):
@@ -110,6 +110,16 @@ func (x *exchange) readResponse(method string) (*http.Response, error) {
 		}
 	}
 	return nil, errInterim
+}
+
+// mayTrail tells whether the backend may send a body where there must be none, late as some do: the next probe on the
+// connection would take it for its response.
+func mayTrail(response *http.Response, method string) bool {
+	switch response.StatusCode {
+	case http.StatusNoContent, http.StatusNotModified:
+		return true
+	}
+	return method == http.MethodHead && response.ContentLength != 0
 }
 
 // contains tells whether text occurs in the first maxBody bytes of the answer's body. It reads no

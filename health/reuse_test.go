@@ -75,8 +75,12 @@ func ok(conn net.Conn, _, _ int) (last bool) {
 
 // probeMany probes the backend and so many that refuse, for so long, and returns the connections that were served.
 func probeMany(t *testing.T, k *keeping, refusing int, during time.Duration) (served, closings []int, r *recorder) {
+	return probeManyBy(t, Config{}, k, refusing, during)
+}
+
+func probeManyBy(t *testing.T, config Config, k *keeping, refusing int, during time.Duration) (served, closings []int, r *recorder) {
 	r = &recorder{}
-	checker := New(Options{Config: Config{}, Pool: r, Dial: k.dial, Random: func() float64 { return k.random }})
+	checker := New(Options{Config: config, Pool: r, Dial: k.dial, Random: func() float64 { return k.random }})
 	b := backend("a:1")
 	for i := range refusing {
 		checker.Join(backend("b:" + strconv.Itoa(i+1)))
@@ -214,4 +218,41 @@ func TestDoubtsNeedNewConnections(t *testing.T) {
 			t.Errorf("flips %v, want one", flips)
 		}
 	})
+}
+
+// TestLateBytesAreNoResult: where there must be no body, a backend that sends one all the same, and late, does not decide
+// what comes of the next probe.
+func TestLateBytesAreNoResult(t *testing.T) {
+	for _, tc := range []struct {
+		name, method, head string
+		uses               int // of a connection
+	}{
+		{"HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", 1},
+		{"HEAD in chunks", "HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 1},
+		{"HEAD of nothing", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", maxUses},
+		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n", 1},
+		{"304", "GET", "HTTP/1.1 304 Not Modified\r\n\r\n", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := &keeping{answer: func(conn net.Conn, _, _ int) bool {
+					_, _ = io.WriteString(conn, tc.head)
+					if tc.uses == 1 {
+						time.Sleep(50 * time.Millisecond)
+						_, _ = io.WriteString(conn, "HTTP/1.1 503 Foreign\r\nContent-Length: 0\r\n\r\n")
+					}
+					return false
+				}}
+				served, _, r := probeManyBy(t, Config{Method: tc.method}, k, keepFrom, 21*time.Second)
+				if most := slices.Max(served); most != tc.uses {
+					t.Errorf("a connection served %d probes, want %d", most, tc.uses)
+				}
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				if r.passed != 11 {
+					t.Errorf("%d probes passed, want all 11", r.passed)
+				}
+			})
+		})
+	}
 }

@@ -14,7 +14,10 @@ needs=(
   varnishtest:varnish slowhttptest:slowhttptest openssl:openssl
   /usr/share/nodejs/ws:node-ws
 )
-python_modules=(flask:python3-flask websockets:python3-websockets)
+python_modules=(
+  flask:python3-flask websockets:python3-websockets
+  gunicorn:python3-gunicorn waitress:python3-waitress cheroot:python3-cheroot
+)
 
 missing() {
   local entry

@@ -125,7 +125,8 @@ func connector(c *config.Pool, tlsConfig *tls.Config) func(*pool.Backend) pool.C
 		opt := transport.Options{
 			Address: b.Address(), Connect: c.Timeouts.Connect, Response: c.Timeouts.Response, Idle: c.Timeouts.Idle,
 			MaxIdle: c.KeepAlive.MaxIdle, IdleTimeout: c.KeepAlive.IdleTimeout, MaxRequests: c.KeepAlive.MaxRequests,
-			Opened: b.Metrics.Opened, Reused: b.Metrics.Reused, Failed: b.Metrics.Failed,
+			MaxConns: b.MaxConns,
+			Opened:   b.Metrics.Opened, Reused: b.Metrics.Reused, Failed: b.Metrics.Failed,
 			ConnectTime: b.Pool().Metrics().Connect,
 		}
 		if tlsConfig != nil {

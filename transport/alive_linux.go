@@ -30,6 +30,9 @@ func (l *liveness) init(nc net.Conn) {
 	l.peek = func(fd uintptr) { l.result = receive(fd, l.byte[:], syscall.MSG_PEEK) }
 }
 
+// sees reports whether alive can tell anything.
+func (l *liveness) sees() bool { return l.secure != nil || l.raw != nil }
+
 // alive reports whether the connection can carry another request: the peer has neither ended
 // it nor sent anything unasked. Under TLS what came is read, since it may be a session
 // ticket, which means nothing, as well as the end of the stream or the beginning of an answer.

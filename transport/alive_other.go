@@ -9,6 +9,8 @@ type liveness struct{}
 
 func (l *liveness) init(net.Conn) {}
 
+func (l *liveness) sees() bool { return false }
+
 func (c *Conn) alive() bool { return true }
 
 func (s *socket) read(p []byte) (int, error) { return s.Conn.Read(p) }

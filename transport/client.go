@@ -24,6 +24,8 @@ type Options struct {
 	MaxIdle     int           // connections kept; 0: none
 	IdleTimeout time.Duration // how long a connection is kept unused; 0: without limit
 	MaxRequests int           // on one connection; 0: any number
+	// MaxConns says how many requests at a time the backend takes; 0, and a nil func: any number.
+	MaxConns func() int
 
 	TLS *tls.Config // nil: plain
 
@@ -41,6 +43,7 @@ type Client struct {
 	dialer  net.Dialer
 
 	idle   *idleStack
+	aside  atomic.Pointer[idleStack] // see setAside
 	active atomic.Int64
 	closed atomic.Bool
 	start  time.Time
@@ -62,16 +65,19 @@ func New(opt Options) *Client {
 	return c
 }
 
-// Counts returns the connections in use and those kept for the next request.
+// Counts returns the connections in use and those kept for requests to come, which may be set aside for now.
 func (c *Client) Counts() (active, idle int) {
-	return int(c.active.Load()), int(c.idle.count.Load())
+	return int(c.active.Load()), int(c.idle.count.Load() + c.asideCount())
 }
 
 // Get returns a kept connection that is still alive or, if there is none or fresh
 // is set, a new one. Every error is an *Error of phase Dial.
 func (c *Client) Get(ctx context.Context, fresh bool) (*Conn, error) {
 	for !fresh {
-		conn := c.idle.pop()
+		conn, aside := c.idle.pop(), false
+		if conn == nil {
+			conn, aside = c.takeSilent(), true
+		}
 		if conn == nil {
 			break
 		}
@@ -80,7 +86,9 @@ func (c *Client) Get(ctx context.Context, fresh bool) (*Conn, error) {
 			continue
 		}
 		if !conn.alive() {
-			c.noteDeath()
+			if !aside { // what came on one that was set aside is most likely a body
+				c.noteDeath()
+			}
 			conn.nc.Close()
 			continue
 		}
@@ -89,6 +97,7 @@ func (c *Client) Get(ctx context.Context, fresh bool) (*Conn, error) {
 		count(c.opt.Reused)
 		return conn, nil
 	}
+	c.makeRoom()
 	begin := time.Now()
 	nc, err := c.dial(ctx, func(nc net.Conn) net.Conn { return &socket{Conn: nc} })
 	if err != nil {
@@ -152,19 +161,28 @@ func dialError(ctx context.Context, err error) *Error {
 // Sweep closes the connections that have been idle for longer than IdleTimeout. Call it
 // about once a second.
 func (c *Client) Sweep() {
-	c.idle.sweep(func(conn *Conn) bool { return c.expired(conn) }, func(conn *Conn) { conn.nc.Close() })
+	c.idle.sweep(c.expired, func(conn *Conn) { conn.nc.Close() })
+	c.sweepAside(c.expired)
 }
 
 // Close closes the idle connections; those in use are closed when they are given back.
 func (c *Client) Close() error {
 	c.closed.Store(true)
-	c.idle.sweep(func(*Conn) bool { return true }, func(conn *Conn) { conn.nc.Close() })
+	all := func(*Conn) bool { return true }
+	c.idle.sweep(all, func(conn *Conn) { conn.nc.Close() })
+	c.sweepAside(all)
 	return nil
 }
 
-// keep takes back a connection that is fit for another request.
-func (c *Client) keep(conn *Conn) {
-	conn.idleSince.Store(int64(time.Since(c.start)))
+// keep takes back a connection that is fit for another request, at once or, if silence is not 0, when it has been silent
+// for so long.
+func (c *Client) keep(conn *Conn, silence time.Duration) {
+	now := time.Since(c.start)
+	conn.idleSince.Store(int64(now))
+	if silence > 0 {
+		c.setAside(conn, now+silence)
+		return
+	}
 	if c.closed.Load() || !c.idle.push(conn) {
 		conn.nc.Close()
 		return

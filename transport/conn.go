@@ -35,6 +35,7 @@ type Conn struct {
 	look   liveness
 
 	idleSince atomic.Int64 // since the client's start
+	silentAt  atomic.Int64 // the same: until when it is set aside
 	uses      int
 	reused    bool
 	sent      bool
@@ -395,16 +396,17 @@ func (c *Conn) fail(phase Phase, cause Cause, err error) *Error {
 }
 
 // Done ends the exchange: the connection is kept for another if the whole response was
-// read, nothing stands behind it and both sides want to go on; else it is closed.
-// complete says that the whole request was sent.
+// read, nothing stands behind it and both sides want to go on; else it is closed. After a response without a body it is
+// not used at once, see silence. complete says that the whole request was sent.
 func (c *Conn) Done(complete bool) {
 	client := c.client
 	client.active.Add(-1)
 	fit := complete && c.clean && !c.broken && !c.Head.Close && c.r == c.w && !c.interrupted.Load() &&
 		(client.opt.MaxRequests == 0 || c.uses < client.opt.MaxRequests)
+	silence := c.silence()
 	c.release()
 	if fit {
-		client.keep(c)
+		client.keep(c, silence)
 		return
 	}
 	c.nc.Close()

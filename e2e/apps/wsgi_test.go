@@ -1,0 +1,96 @@
+//go:build e2e
+
+package apps
+
+import (
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"lb/internal/lbtest"
+)
+
+// TestBodiesWhereThereAreNone: servers that pass on what a WSGI application returns for HEAD, 204 and 304 send it a moment
+// after the head. It reaches no client, while some ask for such responses and others for their own.
+func TestBodiesWhereThereAreNone(t *testing.T) {
+	for _, server := range []string{"gunicorn", "waitress", "cheroot"} {
+		t.Run(server, func(t *testing.T) {
+			if exec.Command(python, "-c", "import "+server).Run() != nil {
+				t.Skipf("python3-%s is not installed for %s", server, python)
+			}
+			address := freePorts(t, 1)[0]
+			host, number, _ := net.SplitHostPort(address)
+			dir := filepath.Join(root, "e2e/apps/testdata/wsgi")
+			launch(t, []string{"PYTHONPATH=" + dir, "PYTHONDONTWRITEBYTECODE=1"}, python, filepath.Join(dir, "bodies.py"), server, host, number)
+			eventually(t, server+" answers", func() bool { status, _ := get("http://" + address + "/"); return status == 200 })
+			lb := startLB(t, t.TempDir(), fmt.Sprintf(bodiesConfig, address))
+			var clients sync.WaitGroup
+			for i := range 4 {
+				clients.Go(func() { askForNoBodies(t, lb) })
+				clients.Go(func() { askForOwn(t, lb, i) })
+			}
+			clients.Wait()
+		})
+	}
+}
+
+// A backend that sends what is no response must not be ejected for it here: the other clients want theirs.
+const bodiesConfig = `listen "LISTEN" {}
+admin {
+  listen = "ADMIN"
+}
+access_log {
+  format = "off"
+}
+site "s" {
+  route "/" {
+    proxy {
+      pool = "app"
+    }
+  }
+}
+pool "app" {
+  backend "%s" {}
+  eject {
+    failures = 0
+  }
+}
+`
+
+const bodiesRequests = 600
+
+func askForNoBodies(t *testing.T, lb *balancer) {
+	c := lbtest.Dial(t, strings.TrimPrefix(lb.url, "http://"))
+	requests := []struct {
+		method, target string
+		status         int
+	}{{"HEAD", "/200", 200}, {"HEAD", "/chunked", 200}, {"GET", "/304", 304}, {"GET", "/204", 204}, {"HEAD", "/304", 304}}
+	for i := range bodiesRequests {
+		r := requests[i%len(requests)]
+		c.Send(r.method + " " + r.target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		got := c.ReadResponse(r.method)
+		if got.Status() == 502 { // a 204 with a length is one
+			continue
+		}
+		if got.Status() != r.status || got.Field("Content-Length") == "7" {
+			t.Errorf("%s %s: %q, %v", r.method, r.target, got.Head, got.Err)
+			return
+		}
+	}
+}
+
+func askForOwn(t *testing.T, lb *balancer, number int) {
+	c := lbtest.Dial(t, strings.TrimPrefix(lb.url, "http://"))
+	for i := range bodiesRequests {
+		target := fmt.Sprintf("/own-%d-%d", number, i)
+		c.Send("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		if r := c.ReadResponse("GET"); r.Status() != 200 || r.Body != target {
+			t.Errorf("%s: %q %q, %v", target, r.Head, r.Body, r.Err)
+			return
+		}
+	}
+}
