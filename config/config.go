@@ -103,6 +103,7 @@ type Limits struct {
 	MaxConnections   int           // 0: what the descriptor limit allows, with a reserve
 	ConnectionsPerIP int           // 0: no limit
 	HeaderSize       int64         // bytes of a request head; over it: 431
+	HeaderFields     int           // of a request head, and of its trailer section; over it: 431
 	HeaderTimeout    time.Duration // for the whole head, and for the TLS handshake: 408
 	BodySize         int64         // bytes; 0: no limit; over it: 413
 	BodyIdleTimeout  time.Duration // between two reads of a body

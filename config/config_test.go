@@ -136,7 +136,7 @@ pool "app" {
 	same(t, "trusted_proxies", len(c.TrustedProxies), 0)
 	same(t, "log", c.Log, Log{Level: "info", Format: "text", File: "-"})
 	same(t, "access_log", c.AccessLog, AccessLog{Format: "json", File: "-", Sample: 1})
-	same(t, "limits", c.Limits, Limits{HeaderSize: 16384, HeaderTimeout: 10 * time.Second,
+	same(t, "limits", c.Limits, Limits{HeaderSize: 16384, HeaderFields: 100, HeaderTimeout: 10 * time.Second,
 		BodyIdleTimeout: time.Minute, BodyMinRate: 128, IdleTimeout: 75 * time.Second})
 	same(t, "static_cache", c.StaticCache, StaticCache{Memory: 268435456, MaxFile: 8388608})
 	same(t, "shutdown", c.Shutdown, Shutdown{Grace: 30 * time.Second})

@@ -22,6 +22,7 @@ func defaultConfig() *Config {
 func defaultLimits() Limits {
 	return Limits{
 		HeaderSize:      16 << 10,
+		HeaderFields:    100,
 		HeaderTimeout:   10 * time.Second,
 		BodyIdleTimeout: 60 * time.Second,
 		BodyMinRate:     128,

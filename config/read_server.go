@@ -242,6 +242,7 @@ func readLimits(b *block, l *Limits) {
 	b.number("max_connections", &l.MaxConnections, 0, unlimited)
 	b.number("connections_per_ip", &l.ConnectionsPerIP, 0, unlimited)
 	b.size("header_size", &l.HeaderSize, 1<<10, 1<<20)
+	b.number("header_fields", &l.HeaderFields, 1, 10_000)
 	b.duration("header_timeout", &l.HeaderTimeout, leastTimeout)
 	b.size("body_size", &l.BodySize, 0, math.MaxInt64)
 	b.duration("body_idle_timeout", &l.BodyIdleTimeout, leastTimeout)

@@ -62,6 +62,7 @@ limits {
   max_connections    = 0       # 0: what the descriptor limit allows, with a reserve
   connections_per_ip = 0       # 0: no limit; over it: 429
   header_size        = "16KiB" # over it: 431
+  header_fields      = 100     # of a head, and of a trailer section; more: 431
   header_timeout     = "10s"   # for the whole head, and the TLS handshake: 408
   body_size          = 0       # 0: no limit; over it: 413
   body_idle_timeout  = "60s"   # between two reads of a body

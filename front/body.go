@@ -19,6 +19,7 @@ var (
 	ErrBodyTooLarge  = errors.New("request body over the limit")                   // answer 413
 	ErrBodyTimeout   = errors.New("request body stalled")                          // answer 408
 	ErrBodyMalformed = errors.New("request body is not validly chunked")           // answer 400
+	ErrTrailerFields = errors.New("request trailer section has too many fields")   // answer 431
 	ErrBodyShort     = errors.New("request body ended early")                      // the client still reads: answer 400
 	ErrClientGone    = errors.New("client closed the connection within a request") // nobody is left to answer
 	ErrBodyStopped   = errors.New("request body is not wanted any more")           // after StopBody
@@ -56,7 +57,7 @@ func (b *requestBody) begin(h *wire.RequestHead, limit int64) {
 	}
 	b.pace.Begin()
 	if b.chunked {
-		b.chunks.Reset()
+		b.chunks.Reset(b.c.listener.limits.HeaderFields)
 	}
 }
 
@@ -107,6 +108,9 @@ func (b *requestBody) readChunks(p []byte) (int, error) {
 		n, err := b.receive(p)
 		payload, read, malformed := b.chunks.Decode(p[:n])
 		b.framing += int64(read - payload)
+		if malformed == wire.ErrTrailerFields {
+			return payload, ErrTrailerFields
+		}
 		if malformed != nil || b.framing > framingAllowed+framingShare*(b.payload+int64(payload)) {
 			return payload, ErrBodyMalformed
 		}

@@ -167,7 +167,7 @@ func (c *Conn) acceptHead(p []byte, end, n int) int {
 		blank += 2
 	}
 	head := p[:copy(p, p[blank:end])]
-	if err := c.head.Check(head); err != nil {
+	if err := c.head.Check(head, c.listener.limits.HeaderFields); err != nil {
 		c.refuseHead(err, head)
 		return 0
 	}

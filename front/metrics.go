@@ -25,7 +25,7 @@ func newFrontMetrics(r *telemetry.Registry) *frontMetrics {
 		m.scope = r.NewScope()
 		m.panics = m.scope.Counter("lb_handler_panics_total")
 	}
-	for _, reason := range [...]string{reasonBadRequest, reasonHeaderSize, reasonHeaderTimeout, reasonConnections, reasonPerIP} {
+	for _, reason := range [...]string{reasonBadRequest, reasonHeaderSize, reasonHeaderFields, reasonHeaderTimeout, reasonConnections, reasonPerIP} {
 		m.reasons[reason] = new(telemetry.Counter)
 		if r != nil {
 			m.reasons[reason] = m.scope.Counter("lb_rejected_requests_total", "reason", reason)

@@ -83,6 +83,7 @@ type Limits struct {
 	MaxConnections   int           // 0: what the descriptor limit allows, with a reserve
 	ConnectionsPerIP int           // over it: 429
 	HeaderSize       int           // bytes of a request head; 0: 16 KiB; over it: 431
+	HeaderFields     int           // fields of a request head, and of a trailer section; 0: 100; over it: 431
 	HeaderTimeout    time.Duration // PROXY header, TLS handshake and request head, each; 0: 10 s
 	BodySize         int64         // bytes of a request body; over it: 413
 	BodyIdleTimeout  time.Duration // between two reads or two writes that move bytes; 0: 60 s
@@ -98,6 +99,9 @@ func (o Options) withDefaults() Options {
 	}
 	if l.HeaderSize <= 0 {
 		l.HeaderSize = 16 << 10
+	}
+	if l.HeaderFields <= 0 {
+		l.HeaderFields = 100
 	}
 	if l.HeaderTimeout <= 0 {
 		l.HeaderTimeout = 10 * time.Second

@@ -24,6 +24,7 @@ type refusal struct {
 const (
 	reasonBadRequest    = "bad_request"
 	reasonHeaderSize    = "header_size"
+	reasonHeaderFields  = "header_fields"
 	reasonHeaderTimeout = "header_timeout"
 	reasonConnections   = "max_connections"
 	reasonPerIP         = "connections_per_ip"
@@ -41,7 +42,10 @@ var (
 
 func (c *Conn) refuseHead(err *wire.RequestError, head []byte) {
 	r := refusal{err.Status, reasonBadRequest, err.Reason, ""}
-	if err.Status == 405 {
+	switch err.Status {
+	case 431:
+		r.label = reasonHeaderFields
+	case 405:
 		r.fields = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 	}
 	c.refuse(&r, skim(head))

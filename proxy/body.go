@@ -36,6 +36,7 @@ var (
 	errBodyTooLarge  = errors.New("the request body is larger than the limit")
 	errBodyTimeout   = errors.New("the request body made no progress in time")
 	errBodyMalformed = errors.New("the request body is malformed or ends early")
+	errTrailer       = errors.New("the trailer section has more fields than allowed")
 	errBodyShort     = errors.New("the client went away in the middle of its request body")
 )
 
@@ -142,7 +143,7 @@ func (b *requestBody) keep(piece []byte) {
 }
 
 // append appends as much of the body as is kept, framed as the client framed it.
-func (b *requestBody) append(dst []byte, client Client) []byte {
+func (b *requestBody) append(dst []byte, x *Exchange) []byte {
 	switch {
 	case b.expected:
 		return dst // the backend is asked first
@@ -154,7 +155,7 @@ func (b *requestBody) append(dst []byte, client Client) []byte {
 		dst = append(append(dst, b.kept...), '\r', '\n')
 	}
 	if !b.streamed {
-		dst = appendLastChunk(dst, client.Trailer())
+		dst = appendLastChunk(dst, x.client.Trailer(), x.Fields)
 	}
 	return dst
 }
@@ -194,6 +195,9 @@ func (x *Exchange) refuseBody(err error) {
 	case http.StatusRequestTimeout:
 		r.BodyTimeout.Inc()
 		err = errBodyTimeout
+	case http.StatusRequestHeaderFieldsTooLarge:
+		r.HeaderFields.Inc()
+		err = errTrailer
 	case http.StatusBadRequest:
 		r.BadRequest.Inc()
 		err = errBodyMalformed

@@ -53,7 +53,7 @@ type Way struct {
 // Explain goes the way of a request as Serve does, but counts, logs and answers nothing.
 func (s *State) Explain(q Question) Explained {
 	var head wire.RequestHead
-	if err := head.Check(q.Head); err != nil {
+	if err := head.Check(q.Head, 0); err != nil {
 		return Explained{Status: err.Status, Reason: err.Reason}
 	}
 	x := &Exchange{state: s, in: q.In}

@@ -54,7 +54,7 @@ func TestChunk(t *testing.T) {
 			buf[room+i] = 'x'
 		}
 		var d wire.ChunkDecoder
-		d.Reset()
+		d.Reset(0)
 		framed := append(chunk(buf, room, n), "0\r\n\r\n"...)
 		payload, read, err := d.Decode(framed)
 		if payload != n || read != len(framed) || err != nil || !d.Done() {

@@ -23,7 +23,7 @@ type Handler struct {
 }
 
 // NewHandler returns a handler; Swap must be called before the first request. bodyStatus says
-// with which status a failure to read a request's body is answered: 400, 408, 413, or
+// with which status a failure to read a request's body is answered: 400, 408, 413, 431, or
 // 0 where the client is gone.
 func NewHandler(rejections Rejections, bodyStatus func(error) int) *Handler {
 	h := &Handler{rejections: rejections, bodyStatus: bodyStatus}

@@ -92,6 +92,8 @@ var dateField = wire.Field{Name: []byte("Date"), Kind: wire.Date}
 // Date is among them.
 func (x *Exchange) originFields(conn *transport.Conn, b []byte) (_ []byte, dated bool) {
 	h := &conn.Head
+	var options wire.ConnectionOptions
+	options.Read(h.Fields)
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		if f.Kind != wire.Other {
@@ -101,7 +103,7 @@ func (x *Exchange) originFields(conn *transport.Conn, b []byte) (_ []byte, dated
 				continue
 			}
 		}
-		if h.Nominated && wire.NominatedBy(h.Fields, f) || x.route.Response.Drops(f) {
+		if options.Name(f) || x.route.Response.Drops(f) {
 			continue
 		}
 		if f.Kind == wire.Trailer {
@@ -175,7 +177,7 @@ func (x *Exchange) relayChunks(conn *transport.Conn, up *upload) pool.Outcome {
 			b = append(b, '\r', '\n')
 		}
 		if err == io.EOF {
-			b = appendLastChunk(b, conn.Trailer())
+			b = appendLastChunk(b, conn.Trailer(), conn.Head.Fields)
 			x.client.MidChunks(false)
 			x.giveBack(conn, up, true)
 		}

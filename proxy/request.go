@@ -28,7 +28,7 @@ func (f *Forward) request(x *Exchange, dst []byte) []byte {
 	}
 	dst = x.askUpgrade(dst)
 	dst = append(dst, '\r', '\n')
-	return x.body.append(dst, x.client)
+	return x.body.append(dst, x)
 }
 
 // chunked reports whether the body is sent in chunks, behind which trailers may stand.
@@ -85,7 +85,8 @@ func (f *Forward) hostField(x *Exchange, dst []byte) []byte {
 
 // fields appends the client's fields that go on to the backend, in their order.
 func (f *Forward) fields(x *Exchange, dst []byte) []byte {
-	nominated := wire.Lookup(x.Fields, wire.Connection) != nil
+	var options wire.ConnectionOptions
+	options.Read(x.Fields)
 	for i := range x.Fields {
 		field := &x.Fields[i]
 		switch kind := field.Kind; {
@@ -97,7 +98,7 @@ func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Trailer && !x.body.chunked(), (kind == wire.Forwarded || kind == wire.XForwarded) && !x.trusted:
 			continue
 		}
-		if nominated && wire.NominatedBy(x.Fields, field) || x.route.Request.Drops(field) {
+		if options.Name(field) || x.route.Request.Drops(field) {
 			continue
 		}
 		if field.Kind == wire.Trailer {

@@ -76,14 +76,14 @@ func NewSiteMetrics(s *telemetry.Scope, site string) SiteMetrics {
 
 // Rejections count the requests that the proxy refuses, by reason.
 type Rejections struct {
-	ACL, BadRequest, BodySize, BodyTimeout, NoRoute, NoSite, Method, Misdirected, Maintenance *telemetry.Counter
+	ACL, BadRequest, BodySize, BodyTimeout, HeaderFields, NoRoute, NoSite, Method, Misdirected, Maintenance *telemetry.Counter
 }
 
 // NewRejections resolves the counters.
 func NewRejections(s *telemetry.Scope) Rejections {
 	reason := func(r string) *telemetry.Counter { return s.Counter("lb_rejected_requests_total", "reason", r) }
 	return Rejections{
-		ACL: reason("acl"), BadRequest: reason("bad_request"), BodySize: reason("body_size"), BodyTimeout: reason("body_timeout"),
+		ACL: reason("acl"), BadRequest: reason("bad_request"), BodySize: reason("body_size"), BodyTimeout: reason("body_timeout"), HeaderFields: reason("header_fields"),
 		NoRoute: reason("no_route"), NoSite: reason("no_site"), Method: reason("method"), Misdirected: reason("misdirected"), Maintenance: reason("maintenance"),
 	}
 }

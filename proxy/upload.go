@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lb/internal/dormant"
+	"lb/internal/wire"
 	"lb/transport"
 )
 
@@ -15,6 +16,7 @@ import (
 type upload struct {
 	conn     *transport.Conn
 	client   Client
+	head     []wire.Field // of the request
 	done     chan struct{}
 	complete atomic.Bool
 	failed   atomic.Bool  // the client's side did; see requestBody.err after done
@@ -25,7 +27,7 @@ type upload struct {
 
 // startUpload sends the body on conn, or what of it has not been sent when the upload was paused.
 func (x *Exchange) startUpload(conn *transport.Conn) *upload {
-	up := &upload{conn: conn, client: x.client, done: make(chan struct{})}
+	up := &upload{conn: conn, client: x.client, head: x.Fields, done: make(chan struct{})}
 	up.progress.Store(time.Now().UnixNano())
 	body := &x.body
 	if !body.spent {
@@ -81,7 +83,7 @@ func (up *upload) run(body *requestBody) error {
 	}
 	if length < 0 {
 		body.whole = !body.passed
-		if _, err := up.conn.Write(appendLastChunk((*buf)[:0], up.client.Trailer())); err != nil {
+		if _, err := up.conn.Write(appendLastChunk((*buf)[:0], up.client.Trailer(), up.head)); err != nil {
 			return nil
 		}
 	} else if body.sent < length {

@@ -23,7 +23,7 @@ func (s *Server) buildFront(cfg *config.Config, g *generation) error {
 			s.handler.Refused(c.Peer().Addr(), r.Status, r.Reason, r.RequestID, r.BytesOut)
 		},
 		Limits: front.Limits{
-			MaxConnections: l.MaxConnections, ConnectionsPerIP: l.ConnectionsPerIP, HeaderSize: int(l.HeaderSize),
+			MaxConnections: l.MaxConnections, ConnectionsPerIP: l.ConnectionsPerIP, HeaderSize: int(l.HeaderSize), HeaderFields: l.HeaderFields,
 			HeaderTimeout: l.HeaderTimeout, BodySize: l.BodySize, BodyIdleTimeout: l.BodyIdleTimeout, IdleTimeout: l.IdleTimeout,
 			BodyMinRate: l.BodyMinRate,
 		},

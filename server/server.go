@@ -210,6 +210,8 @@ func bodyStatus(err error) int {
 		return fasthttp.StatusRequestEntityTooLarge
 	case errors.Is(err, front.ErrBodyTimeout):
 		return fasthttp.StatusRequestTimeout
+	case errors.Is(err, front.ErrTrailerFields):
+		return fasthttp.StatusRequestHeaderFieldsTooLarge
 	case errors.Is(err, front.ErrBodyMalformed), errors.Is(err, front.ErrBodyShort):
 		return fasthttp.StatusBadRequest
 	}

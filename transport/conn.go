@@ -281,7 +281,7 @@ func (c *Conn) frame(head bool) error {
 		c.framing = noBody
 	case h.Chunked:
 		c.framing = byChunks
-		c.chunks.Reset()
+		c.chunks.Reset(wire.MaxResponseFields)
 	case h.ContentLength >= 0:
 		c.framing, c.left = byLength, h.ContentLength
 	default:

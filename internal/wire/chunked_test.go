@@ -74,11 +74,11 @@ func TestChunksAgain(t *testing.T) {
 		if p, n, err := d.Decode([]byte("1\r\na\r\n0\r\nA: b\r\n\r\n")); p != 1 || n != 17 || err != nil || !d.Done() || string(d.Trailer()) != "A: b\r\n" {
 			t.Fatalf("%d %d %v %q", p, n, err, d.Trailer())
 		}
-		d.Reset()
+		d.Reset(0)
 		if _, _, err := d.Decode([]byte("5\r\nab")); d.Done() || len(d.Trailer()) != 0 || err != nil {
 			t.Fatal("not reset")
 		}
-		d.Reset()
+		d.Reset(0)
 	}
 }
 
@@ -87,7 +87,7 @@ func TestChunkDecoderAllocatesNothing(t *testing.T) {
 	buf := make([]byte, len(body))
 	var d ChunkDecoder
 	if n := testing.AllocsPerRun(100, func() {
-		d.Reset()
+		d.Reset(0)
 		copy(buf, body)
 		if p, _, err := d.Decode(buf); p != 8 || err != nil || !d.Done() {
 			t.Fatal("not decoded")

@@ -1,6 +1,9 @@
 package wire
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestRequestHeadCheck(t *testing.T) {
 	const ok = "GET / HTTP/1.1\r\nHost: a\r\n"
@@ -107,7 +110,7 @@ func TestRequestHeadCheck(t *testing.T) {
 		{"nothing", "", ErrBareLineEnd},
 	} {
 		var h RequestHead
-		if got := h.Check([]byte(tc.head)); got != tc.want {
+		if got := h.Check([]byte(tc.head), 0); got != tc.want {
 			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
 		}
 	}
@@ -116,17 +119,17 @@ func TestRequestHeadCheck(t *testing.T) {
 func TestRequestHeadFacts(t *testing.T) {
 	var h RequestHead
 	head := []byte("POST /a%2Fb?c HTTP/1.1\r\nhost: A:80 \r\nAccept: text/html\r\nexpect: 100-continue\r\nCONTENT-LENGTH:\t7 \r\n\r\n")
-	if err := h.Check(head); err != nil {
+	if err := h.Check(head, 0); err != nil {
 		t.Fatal(err)
 	}
 	if string(h.Method) != "POST" || string(h.Target) != "/a%2Fb?c" || string(h.Host) != "A:80" || string(h.Version) != "HTTP/1.1" ||
 		h.Minor != 1 || h.ContentLength != 7 || h.Chunked || !h.Continue || !h.HasBody() {
 		t.Errorf("%+v", h)
 	}
-	if err := h.Check([]byte("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n")); err != nil || h.Continue || h.HasBody() || h.ContentLength != -1 {
+	if err := h.Check([]byte("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n"), 0); err != nil || h.Continue || h.HasBody() || h.ContentLength != -1 {
 		t.Errorf("no body to wait for: %+v, %v", h, err)
 	}
-	if err := h.Check([]byte("GET / HTTP/1.9\r\nHost: a\r\n\r\n")); err != nil || h.Minor != 1 || string(h.Version) != "HTTP/1.9" {
+	if err := h.Check([]byte("GET / HTTP/1.9\r\nHost: a\r\n\r\n"), 0); err != nil || h.Minor != 1 || string(h.Version) != "HTTP/1.9" {
 		t.Errorf("a higher minor version: %+v, %v", h, err)
 	}
 }
@@ -135,10 +138,36 @@ func TestRequestHeadCheckAllocatesNothing(t *testing.T) {
 	head := []byte("GET http://a/ HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nContent-Length: 5\r\nCookie: a=b\r\n\r\n")
 	var h RequestHead
 	if n := testing.AllocsPerRun(100, func() {
-		if err := h.Check(head); err != nil {
+		if err := h.Check(head, 0); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestRequestHeadLimits: fields, options in Connection and the bytes of a host are counted.
+func TestRequestHeadLimits(t *testing.T) {
+	long := strings.Repeat("a", MaxHost)
+	for _, tc := range []struct {
+		name, head string
+		want       *RequestError
+	}{
+		{"five fields", "Host: a\r\n" + strings.Repeat("A: b\r\n", 4), nil},
+		{"six fields", "Host: a\r\n" + strings.Repeat("A: b\r\n", 5), ErrFields},
+		{"16 options", "Host: a\r\nConnection: close" + strings.Repeat(",,a", 14) + "\r\nConnection: ,b\r\n", nil},
+		{"17 options", "Host: a\r\nConnection: close" + strings.Repeat(",,a", 14) + "\r\nConnection: ,b,b\r\n", ErrConnection},
+		{"a host of 255 bytes", "Host: " + long + ":80\r\n", nil},
+		{"a host of 256 bytes", "Host: a" + long + "\r\n", ErrHost},
+		{"an address of 256 bytes", "Host: [" + strings.Repeat(":", 256) + "]\r\n", ErrHost},
+	} {
+		var h RequestHead
+		if err := h.Check([]byte("GET / HTTP/1.1\r\n"+tc.head+"\r\n"), 5); err != tc.want {
+			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
+		}
+	}
+	var h RequestHead
+	if err := h.Check([]byte("GET http://a"+long+"/ HTTP/1.1\r\nHost: a"+long+"\r\n\r\n"), 5); err == nil {
+		t.Error("a target with a host of 256 bytes passes")
 	}
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -67,10 +68,11 @@ func TestResponseHeadFacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if h.Status != 418 || h.Minor != 0 || string(h.Reason) != "I'm a teapot" || len(h.Fields) != 4 || string(h.Fields[0].Value) != "b c" ||
-		string(h.Fields[0].Line) != "A:  b c\t\r\n" || h.ContentLength != 7 || h.Chunked || !h.Close || !h.Nominated {
+		string(h.Fields[0].Line) != "A:  b c\t\r\n" || h.ContentLength != 7 || h.Chunked || !h.Close {
 		t.Errorf("%+v", h)
 	}
-	if !NominatedBy(h.Fields, &h.Fields[0]) || NominatedBy(h.Fields, &h.Fields[1]) {
+	var options ConnectionOptions
+	if options.Read(h.Fields); !options.Name(&h.Fields[0]) || options.Name(&h.Fields[1]) {
 		t.Error("Connection names A and not Content-Length")
 	}
 	for head, close := range map[string]bool{
@@ -104,11 +106,47 @@ func TestHeadEnd(t *testing.T) {
 func TestResponseHeadAllocatesNothing(t *testing.T) {
 	head := []byte("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nServer: x\r\nConnection: keep-alive, x-hop\r\nX-Hop: 1\r\nCache-Control: no-store\r\n\r\n")
 	var h ResponseHead
+	var options ConnectionOptions
 	if n := testing.AllocsPerRun(100, func() {
-		if HeadEnd(head, 0) != len(head) || h.Parse(head) != nil || !NominatedBy(h.Fields, &h.Fields[3]) || Lookup(h.Fields, Host) != nil {
+		if HeadEnd(head, 0) != len(head) || h.Parse(head) != nil {
+			t.Fatal("not parsed")
+		}
+		if options.Read(h.Fields); !options.Name(&h.Fields[3]) || Lookup(h.Fields, Host) != nil {
 			t.Fatal("not parsed")
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestConnectionOptions: the names are those of all Connection fields, the usual options and empty items do not count,
+// and what frames a message cannot be named.
+func TestConnectionOptions(t *testing.T) {
+	var h ResponseHead
+	head := "HTTP/1.1 200 OK\r\nConnection: ,, close,X-One , \r\nX-One: 1\r\nx-two: 2\r\nContent-Length: 0\r\nConnection: keep-alive,X-TWO,content-length,Upgrade\r\nX-Three: 3\r\nClose: 4\r\n\r\n"
+	if err := h.Parse([]byte(head)); err != nil {
+		t.Fatal(err)
+	}
+	var options ConnectionOptions
+	options.Read(h.Fields)
+	var named []string
+	for i := range h.Fields {
+		if options.Name(&h.Fields[i]) {
+			named = append(named, string(h.Fields[i].Name))
+		}
+	}
+	if got := strings.Join(named, " "); got != "X-One x-two" {
+		t.Errorf("Connection names %q", got)
+	}
+	options.Read(nil)
+	if options.Name(&h.Fields[1]) {
+		t.Error("the names are those of the head before")
+	}
+	many := strings.Repeat("Connection: a, b\r\n", MaxConnectionOptions/2)
+	if err := h.Parse([]byte("HTTP/1.1 200 OK\r\n" + many + "\r\n")); err != nil {
+		t.Errorf("%d options: %v", MaxConnectionOptions, err)
+	}
+	if err := h.Parse([]byte("HTTP/1.1 200 OK\r\n" + many + "Connection: close\r\n\r\n")); err != ErrOptions {
+		t.Errorf("one option more: %v", err)
 	}
 }
