@@ -27,9 +27,11 @@ type Config struct {
 // Listener is one address that clients connect to.
 type Listener struct {
 	Pos Pos
-	// Address is "host:port" as net.Listen takes it (an empty host: all
-	// addresses of both families), or "unix:PATH" with an absolute path.
+	// Address is "host:port", or "unix:PATH" with an absolute path. "0.0.0.0" is all addresses of IPv4; an empty host,
+	// and "[::]" unless IPv6Only, are those of IPv6 too.
 	Address string
+	// IPv6Only leaves IPv4 out of "[::]".
+	IPv6Only bool
 	// TLS is nil on a plain listener.
 	TLS *TLS
 	// ProxyProtocol requires a PROXY header, version 1 or 2, from trusted proxies.

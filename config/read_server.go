@@ -4,11 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"math"
-	"net"
-	"net/netip"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -46,13 +42,13 @@ func readListeners(root *block, c *Config) []Listener {
 					fmt.Sprintf("The first is at %v. Keep one of them, or choose another port.", places[earlier.Address]))
 				break
 			}
-			if sameSocket(l.Address, earlier.Address) {
+			if sameSocket(l, earlier) {
 				b.fail(b.labelAt, fmt.Sprintf("listen %q and listen %q take the same address", l.Address, earlier.Address),
-					fmt.Sprintf("The other is at %v. Keep one of them, or choose another port; without a host, as \":8080\", all addresses of this machine are served.", places[earlier.Address]))
+					fmt.Sprintf("The other is at %v. Keep one of them, or choose another port; %s.", places[earlier.Address], widest(l, earlier)))
 				break
 			}
 		}
-		if c.Admin.Listen != "" && sameSocket(l.Address, c.Admin.Listen) {
+		if c.Admin.Listen != "" && sameSocket(l, Listener{Address: c.Admin.Listen}) {
 			b.fail(b.labelAt, fmt.Sprintf("listen %q takes the admin listener's address, %q", l.Address, c.Admin.Listen),
 				`Choose another port, or move the admin listener: admin { listen = "127.0.0.1:9901" }`)
 		}
@@ -68,6 +64,7 @@ func readListeners(root *block, c *Config) []Listener {
 
 func readListener(b *block, anyTrusted bool) Listener {
 	l := Listener{Pos: b.pos(b.at), Address: b.label}
+	b.flag("ipv6_only", &l.IPv6Only)
 	b.flag("proxy_protocol", &l.ProxyProtocol)
 	b.flag("redirect_https", &l.RedirectHTTPS)
 	hasTLS := len(b.find("tls")) > 0
@@ -75,6 +72,10 @@ func readListener(b *block, anyTrusted bool) Listener {
 		l.TLS = readTLS(t)
 	}
 	b.end()
+	if l.IPv6Only && !takesIPv6Only(l.Address) {
+		b.fail(b.place("ipv6_only"), fmt.Sprintf("ipv6_only on %q, which is not an IPv6 address", l.Address),
+			`It is for all addresses of IPv6: listen "[::]:80". Those of IPv4 alone are "0.0.0.0:80".`)
+	}
 	if l.RedirectHTTPS && hasTLS {
 		b.fail(b.place("redirect_https"), "redirect_https on a listener that has tls",
 			`Move it to the plain listener: listen ":80" { redirect_https = true }`)
@@ -84,41 +85,6 @@ func readListener(b *block, anyTrusted bool) Listener {
 			`Name the proxies' networks: trusted_proxies = ["10.0.0.0/8"]`)
 	}
 	return l
-}
-
-// sameSocket tells whether two addresses cannot be bound side by side: they are the same, or one takes all
-// addresses of the machine, IPv4 and IPv6, as an empty host does and 0.0.0.0 and [::] too. Port 0 is a new socket each
-// time.
-func sameSocket(a, b string) bool {
-	if strings.HasPrefix(a, "unix:") || strings.HasPrefix(b, "unix:") {
-		return filepath.Clean(a) == filepath.Clean(b)
-	}
-	hostA, portA, errA := net.SplitHostPort(a)
-	hostB, portB, errB := net.SplitHostPort(b)
-	if errA != nil || errB != nil {
-		return a == b
-	}
-	numberA, _ := strconv.ParseUint(portA, 10, 16)
-	numberB, _ := strconv.ParseUint(portB, 10, 16)
-	if numberA != numberB || numberA == 0 {
-		return false
-	}
-	return canonicalHost(hostA) == canonicalHost(hostB) || wildcard(hostA) || wildcard(hostB)
-}
-
-func canonicalHost(host string) string {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return a.Unmap().String()
-	}
-	if strings.EqualFold(host, "localhost") {
-		return "127.0.0.1" // of its addresses the one that is bound
-	}
-	return strings.ToLower(host)
-}
-
-func wildcard(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "" || err == nil && a.Unmap().IsUnspecified()
 }
 
 func readTLS(b *block) *TLS {

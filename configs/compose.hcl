@@ -7,7 +7,7 @@ listen ":8080" {}
 # dashboard's published port and Prometheus reach it; without one it stays
 # inside, where the health check finds it.
 admin {
-  listen = env("LB_ADMIN_TOKEN", "") == "" ? "127.0.0.1:9900" : "0.0.0.0:9900"
+  listen = env("LB_ADMIN_TOKEN", "") == "" ? "127.0.0.1:9900" : ":9900"
   token  = env("LB_ADMIN_TOKEN", "")
 }
 

@@ -6,9 +6,10 @@
 # begin at this file's folder. What is commented out as "not available in this
 # version" is read, and refused with its place.
 
-# An address for clients; repeatable. ":8080" is every address of this machine,
-# "0.0.0.0:80" all of IPv4, "[::]:80" all of IPv6, "unix:/run/lb.sock" a socket.
+# An address for clients; repeatable. ":8080" is every address of this machine, and so
+# is "[::]:8080"; "0.0.0.0:80" is all of IPv4, "unix:/run/lb.sock" a socket.
 listen ":8080" {
+  ipv6_only      = false # true: "[::]:8080" is IPv6 alone
   proxy_protocol = false # true: a PROXY header, v1 or v2, is required from trusted_proxies
   redirect_https = false # true, on a plain listener: 308 to https
 }

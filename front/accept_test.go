@@ -230,27 +230,6 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
-func TestDualStack(t *testing.T) {
-	for _, address := range []string{":0", "[::]:0"} {
-		f := start(t, Options{Handler: tellPeer, Listeners: []ListenerOptions{{Address: address}}})
-		_, port, _ := net.SplitHostPort(f.Listeners()[0].Addr().String())
-		for _, host := range []string{"127.0.0.1", "::1"} {
-			nc, err := net.Dial("tcp", net.JoinHostPort(host, port))
-			if err != nil {
-				if host == "::1" {
-					t.Skip("no IPv6 here")
-				}
-				t.Fatal(err)
-			}
-			c := newClient(t, nc)
-			c.send("GET / HTTP/1.0\r\n\r\n")
-			if _, body := c.answer("GET"); body != nc.LocalAddr().String() {
-				t.Errorf("%s through %s: peer %q, want %q", host, address, body, nc.LocalAddr())
-			}
-		}
-	}
-}
-
 // A client that sits in its handshake, or reads nothing, holds nobody else up.
 func TestAcceptDoesNotWaitForClients(t *testing.T) {
 	f := start(t, Options{Listeners: oneListener(t, true)})

@@ -37,8 +37,9 @@ func (e *BindError) Error() string {
 
 func (e *BindError) Unwrap() error { return e.Err }
 
-// Bind opens a listening socket on "host:port" or "unix:/path". Its error is a *BindError.
-func Bind(address string) (net.Listener, error) {
+// Bind opens a listening socket on "host:port" or "unix:/path": "0.0.0.0:80" serves IPv4 alone, ":80" IPv4 and IPv6, and
+// "[::]:80" both unless ipv6Only. Its error is a *BindError.
+func Bind(address string, ipv6Only bool) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		ln, err := bindUnix(path)
 		if err != nil {
@@ -50,7 +51,7 @@ func Bind(address string) (net.Listener, error) {
 	// system calls for each.
 	lc := net.ListenConfig{KeepAlive: -1, Control: tuneListener}
 	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(context.Background(), "tcp", address)
+	ln, err := lc.Listen(context.Background(), Network(address, ipv6Only), address)
 	if err == nil {
 		return ln, nil
 	}
@@ -62,6 +63,8 @@ func Bind(address string) (net.Listener, error) {
 		reason = "ports under 1024 need the capability CAP_NET_BIND_SERVICE (or root)"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		reason = "no interface of this machine has that address"
+	case errors.Is(err, syscall.EAFNOSUPPORT):
+		reason = "this machine has no IPv6: choose an IPv4 address, or write the port alone, such as \":80\""
 	}
 	return nil, &BindError{Address: address, Reason: reason, Err: err}
 }

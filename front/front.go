@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -112,6 +113,7 @@ func (f *Front) Apply(o Options) error {
 			continue
 		}
 		s := newSocket(f, bound[lo.Address], lo.Address)
+		s.ipv6Only = lo.IPv6Only
 		s.ownsFile = o.Inherited[lo.Address] == nil
 		s.configure(lo, o.Limits, f.servers)
 		f.sockets[lo.Address] = s
@@ -143,15 +145,22 @@ func (f *Front) bindNew(o Options) (map[string]net.Listener, error) {
 			continue
 		}
 		seen[lo.Address] = true
-		if f.sockets[lo.Address] != nil {
+		if s := f.sockets[lo.Address]; s != nil {
+			if s.ipv6Only != lo.IPv6Only {
+				failed = append(failed, &BindError{Address: lo.Address, Reason: "ipv6_only changes with a restart alone", Err: syscall.EADDRINUSE})
+			}
 			continue
 		}
 		if inherited := o.Inherited[lo.Address]; inherited != nil {
+			if err := CheckFamilies(inherited, lo.Address, lo.IPv6Only); err != nil {
+				failed = append(failed, &BindError{Address: lo.Address, Reason: "stop lb and start it again, or change the unit of the socket", Err: err})
+				continue
+			}
 			adopt(inherited)
 			bound[lo.Address] = inherited
 			continue
 		}
-		ln, err := Bind(lo.Address)
+		ln, err := Bind(lo.Address, lo.IPv6Only)
 		if err != nil {
 			failed = append(failed, err)
 			continue

@@ -32,13 +32,14 @@ func (l *Listener) Addr() net.Addr { return l.socket.ln.Addr() }
 // socket is an open listening socket and the connections that came by it. It outlives its
 // Listeners.
 type socket struct {
-	front   *Front
-	address string
-	ln      net.Listener
-	metrics *socketMetrics
-	current atomic.Pointer[Listener]
-	gone    atomic.Bool   // stopped for good
-	stopped chan struct{} // closed by stop
+	front    *Front
+	address  string
+	ipv6Only bool
+	ln       net.Listener
+	metrics  *socketMetrics
+	current  atomic.Pointer[Listener]
+	gone     atomic.Bool   // stopped for good
+	stopped  chan struct{} // closed by stop
 	// ownsFile says that the file of a Unix socket goes with it; under Front.mu.
 	ownsFile bool
 

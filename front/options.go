@@ -55,8 +55,10 @@ type Refusal struct {
 
 // ListenerOptions describes one listening socket; Address is its identity across reloads.
 type ListenerOptions struct {
-	// Address is "host:port", "[::]:80" or ":80" (IPv6 and IPv4 both), or "unix:/path".
+	// Address is "host:port", "0.0.0.0:80" (IPv4 alone), "[::]:80" or ":80" (IPv6 and IPv4 both), or "unix:/path".
 	Address string
+	// IPv6Only has "[::]:80" serve no IPv4. An open socket cannot change it: Apply fails then.
+	IPv6Only bool
 	// TLS is nil for plain HTTP.
 	TLS *TLSOptions
 	// ProxyProtocol demands a PROXY header, version 1 or 2, and a peer in TrustedProxies.

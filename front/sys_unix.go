@@ -37,6 +37,31 @@ func readable(nc net.Conn) bool {
 	return found
 }
 
+// isIPv6Only reports whether a listener on [::] leaves IPv4 to others.
+func isIPv6Only(ln net.Listener) bool {
+	sc, ok := ln.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	only := 0
+	raw.Control(func(fd uintptr) { only, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY) })
+	return err == nil && only != 0
+}
+
+// canIPv6 reports whether the kernel has IPv6 sockets.
+func canIPv6() bool {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err != unix.EAFNOSUPPORT
+	}
+	unix.Close(fd)
+	return true
+}
+
 // receiveNow reads what is there without waiting; nothing says that there is nothing, and no end or error.
 func receiveNow(nc net.Conn, p []byte) (n int, nothing bool) {
 	sc, ok := nc.(syscall.Conn)

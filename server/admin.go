@@ -59,12 +59,15 @@ func (s *Server) bindAdmin(address string) (net.Listener, error) {
 		return net.FileListener(file) // whose close leaves the file of a Unix socket: see startAdmin
 	}
 	if ln, err := s.taken.takeAdmin(address); ln != nil || err != nil {
+		if err == nil {
+			err = front.CheckFamilies(ln, address, false)
+		}
 		return ln, err
 	}
 	if strings.HasPrefix(address, "unix:") {
-		return front.Bind(address)
+		return front.Bind(address, false)
 	}
-	return net.Listen("tcp", address)
+	return net.Listen(front.Network(address, false), address)
 }
 
 // startAdmin serves the generation's admin listener and ends the one before, if it is another.

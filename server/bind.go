@@ -55,15 +55,44 @@ func (s *Server) inOwnWay(address string, err error) string {
 	if s.admin != nil && overlap(s.admin.listener.Addr(), want) {
 		holder = fmt.Sprintf("admin listener %q", s.admin.config.Listen)
 	}
-	if holder == "" {
+	if holder == "" && !s.ready.Load() {
+		return s.taken.inTheWay(want)
+	} else if holder == "" {
 		return ""
 	}
 	return fmt.Sprintf("this lb itself holds the port, as %s, and keeps it until a reload has succeeded: leave the address as it is, or restart lb", holder)
 }
 
-// overlap tells whether one socket is in the other's way.
+// inTheWay says which listener of the process before holds the port of an address that could not be bound; "" if none does.
+func (h *handover) inTheWay(want *net.TCPAddr) string {
+	if h == nil {
+		return ""
+	}
+	for held := range h.Listeners {
+		if bound, err := net.ResolveTCPAddr("tcp", held); err == nil && overlap(bound, want) {
+			return fmt.Sprintf("the process that this one takes over from holds the port, as listen %q: leave the address as it is, or stop lb and start it again", held)
+		}
+	}
+	return ""
+}
+
+// overlap tells whether one socket is in the other's way. Any that is bound to [::] may serve IPv4 too.
 func overlap(bound net.Addr, want *net.TCPAddr) bool {
 	a, ok := bound.(*net.TCPAddr)
-	return ok && a.Port == want.Port &&
-		(want.IP == nil || want.IP.IsUnspecified() || a.IP.IsUnspecified() || a.IP.Equal(want.IP))
+	if !ok || a.Port != want.Port {
+		return false
+	}
+	switch {
+	case isAny(a.IP) && isAny(want.IP):
+		return true
+	case isAny(a.IP):
+		return !isIPv4(a.IP) || isIPv4(want.IP)
+	case isAny(want.IP):
+		return !isIPv4(want.IP) || isIPv4(a.IP)
+	}
+	return a.IP.Equal(want.IP)
 }
+
+func isAny(ip net.IP) bool { return ip == nil || ip.IsUnspecified() }
+
+func isIPv4(ip net.IP) bool { return ip.To4() != nil }

@@ -35,7 +35,7 @@ func (s *Server) buildFront(cfg *config.Config, g *generation) error {
 			return err
 		}
 		g.front.Listeners = append(g.front.Listeners, front.ListenerOptions{
-			Address: c.Address, TLS: secure, ProxyProtocol: c.ProxyProtocol,
+			Address: c.Address, IPv6Only: c.IPv6Only, TLS: secure, ProxyProtocol: c.ProxyProtocol,
 			TrustedProxies: cfg.TrustedProxies, RedirectHTTPS: c.RedirectHTTPS,
 		})
 	}
@@ -79,29 +79,43 @@ func inheritedListeners(wanted []front.ListenerOptions) (map[string]net.Listener
 		if socket == nil {
 			continue
 		}
-		address := matching(socket.Addr(), wanted)
-		if address == "" {
-			return nil, fmt.Errorf("the service manager passed a socket for %s, which no listen block has", socket.Addr())
+		address, err := matching(socket, wanted)
+		if err != nil {
+			return nil, err
 		}
 		inherited[address] = socket
 	}
 	return inherited, nil
 }
 
-// matching returns the configured address that a socket is bound to, "" if there is none.
-func matching(bound net.Addr, wanted []front.ListenerOptions) string {
+// matching returns the configured address that a socket is bound to.
+func matching(socket net.Listener, wanted []front.ListenerOptions) (string, error) {
+	bound := socket.Addr()
+	var misfit error
 	for _, w := range wanted {
 		if path, ok := strings.CutPrefix(w.Address, "unix:"); ok {
 			if bound.Network() == "unix" && bound.String() == path {
-				return w.Address
+				return w.Address, nil
 			}
 			continue
 		}
 		tcp, ok := bound.(*net.TCPAddr)
 		want, err := net.ResolveTCPAddr("tcp", w.Address)
-		if ok && err == nil && tcp.Port == want.Port && (want.IP == nil && tcp.IP.IsUnspecified() || want.IP.Equal(tcp.IP)) {
-			return w.Address
+		if !ok || err != nil || tcp.Port != want.Port {
+			continue
 		}
+		anyHost := want.IP == nil || want.IP.IsUnspecified()
+		if !want.IP.Equal(tcp.IP) && !(anyHost && tcp.IP.IsUnspecified()) {
+			continue
+		}
+		if err := front.CheckFamilies(socket, w.Address, w.IPv6Only); err != nil {
+			misfit = fmt.Errorf("%w: see BindIPv6Only and ListenStream in systemd.socket(5)", err)
+			continue
+		}
+		return w.Address, nil
 	}
-	return ""
+	if misfit != nil {
+		return "", misfit
+	}
+	return "", fmt.Errorf("the service manager passed a socket for %s, which no listen block has", bound)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,6 +89,52 @@ func TestSocketActivation(t *testing.T) {
 	_ = p.Process.Signal(syscall.SIGTERM)
 	if status := p.exits(t); status != 0 {
 		t.Errorf("exit %d", status)
+	}
+}
+
+// TestSocketActivationFamilies: the parent's sockets go to the listeners that are for the same versions of IP, and one that
+// serves others is refused.
+func TestSocketActivationFamilies(t *testing.T) {
+	dual, err := net.Listen("tcp", "[::]:0")
+	if err != nil {
+		t.Skip("no IPv6 here")
+	}
+	_, port, _ := net.SplitHostPort(dual.Addr().String())
+	dir := t.TempDir()
+	run := func(listeners string, sockets ...net.Listener) *process {
+		t.Helper()
+		text := strings.Replace(okSite, "listen \"LISTEN\" {}", listeners, 1)
+		write(t, dir, "lb.hcl", strings.NewReplacer("PORT", port, "ADMIN", freePorts(t, 1)[0], "DIR", dir).Replace(text))
+		var files []*os.File
+		for _, ln := range sockets {
+			file, err := ln.(*net.TCPListener).File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			ln.Close()
+			files = append(files, file)
+		}
+		return launchWith(t, []string{"LISTEN_FDS=" + strconv.Itoa(len(files))}, files,
+			"/bin/sh", "-c", "LISTEN_PID=$$ exec "+binary+" -config "+dir+"/lb.hcl")
+	}
+	refused := run("listen \"0.0.0.0:PORT\" {}", dual)
+	if status := refused.exits(t); status != 1 || !strings.Contains(refused.out.String(), "serves IPv4 and IPv6") || !strings.Contains(refused.out.String(), "BindIPv6Only") {
+		t.Errorf("exit %d\n%s", status, refused.out.String())
+	}
+	four, err := net.Listen("tcp4", "0.0.0.0:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	six, err := net.Listen("tcp6", "[::]:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run("listen \"[::]:PORT\" {\n  ipv6_only = true\n}\nlisten \"0.0.0.0:PORT\" {}\n", four, six)
+	for _, host := range []string{"127.0.0.1", "[::1]"} {
+		if status, body := get("http://" + host + ":" + port + "/"); status != 200 || body != "fine" {
+			t.Errorf("%s: %d %s", host, status, body)
+		}
 	}
 }
 
