@@ -145,7 +145,7 @@ pool "app" {
 		TryFiles: []string{"{path}", "{path}/"}, Compress: true})
 	same(t, "redirect", routes[1].Redirect, &Redirect{To: "/new/{rest}", Status: 308})
 	same(t, "respond", routes[2].Respond, &Respond{Status: 200, ContentType: "text/plain"})
-	same(t, "route", routes[3], Route{Pattern: "/", Path: "/", Proxy: &Proxy{Pool: "app"},
+	same(t, "route", routes[3], Route{Pattern: "/", Path: "/", AmbiguousPaths: "reject", Proxy: &Proxy{Pool: "app"},
 		RateLimit: &RateLimit{Key: "client_ip", Rate: 100, Burst: 200}})
 	same(t, "pool", c.Pools[0], Pool{
 		Name: "app", Balance: "round_robin", HashKey: "client_ip",
@@ -264,7 +264,7 @@ pool "other" {
 	same(t, "hosts", s.Hosts, []string{"b.example", "*.b.example"})
 	same(t, "error_page", s.ErrorPages, []ErrorPage{{Status: []int{404, 410}, File: "404.html"}})
 	same(t, "route", s.Routes[0], Route{
-		Pattern: "=   /exact", Path: "/exact", Exact: true, Methods: []string{"GET"},
+		Pattern: "=   /exact", Path: "/exact", Exact: true, AmbiguousPaths: "reject", Methods: []string{"GET"},
 		Headers:        []Header{{"X-B", "2"}, {"X-A", "1"}}, // in the order of the file
 		Allow:          []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		RequestHeaders: HeaderRules{Set: []Header{{"X-Z", "1"}, {"X-Y", "2"}}},

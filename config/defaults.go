@@ -34,6 +34,8 @@ func defaultTLS() TLS { return TLS{MinVersion: tls.VersionTLS12, HTTP2: true} }
 
 func defaultACME() ACME { return ACME{Storage: "/var/lib/lb/acme"} }
 
+func defaultRoute() Route { return Route{AmbiguousPaths: "reject"} }
+
 func defaultStatic() Static {
 	return Static{
 		Index:    []string{"index.html"},

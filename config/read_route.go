@@ -13,7 +13,8 @@ import (
 )
 
 func readRoute(b *block) Route {
-	t := Route{Pos: b.pos(b.at), Pattern: b.label, Path: b.label}
+	t := defaultRoute()
+	t.Pos, t.Pattern, t.Path = b.pos(b.at), b.label, b.label
 	if p, exact := strings.CutPrefix(b.label, "="); exact {
 		t.Exact, t.Path = true, strings.TrimLeft(p, " ")
 	}
@@ -22,6 +23,7 @@ func readRoute(b *block) Route {
 	t.Headers = b.headers("headers", matchedHeader)
 	b.prefixes("allow", &t.Allow)
 	b.prefixes("deny", &t.Deny)
+	readAmbiguousPaths(b, &t)
 	readHeaderRules(b.one("request_headers"), &t.RequestHeaders, requestHeader)
 	readHeaderRules(b.one("response_headers"), &t.ResponseHeaders, ownHeader)
 	t.RateLimit = readRateLimit(b.one("rate_limit"))
@@ -33,6 +35,16 @@ func readRoute(b *block) Route {
 	b.end()
 	b.checkAction()
 	return t
+}
+
+// readAmbiguousPaths wants no allow or deny beside "allow": a path that is read in another way than lb does would go
+// around them.
+func readAmbiguousPaths(b *block, t *Route) {
+	b.text("ambiguous_paths", &t.AmbiguousPaths, oneOf("reject", "allow"))
+	if t.AmbiguousPaths == "allow" && len(t.Allow)+len(t.Deny) > 0 {
+		b.fail(b.place("ambiguous_paths"), `ambiguous_paths = "allow" lets clients go around allow and deny`,
+			"Remove either, or put the route into a site of its own: paths of other sites are not confused with it.")
+	}
 }
 
 // checkPattern reports a path that no request can have: paths are compared

@@ -43,6 +43,10 @@ type Route struct {
 	Methods []string // upper case; empty: all
 	Headers []Header // all must match; empty: no condition
 
+	// AmbiguousPaths is "reject", or "allow" for paths that a backend could read as those of
+	// another route that has "allow" too.
+	AmbiguousPaths string
+
 	Allow []netip.Prefix // if not empty, all other clients get 403
 	Deny  []netip.Prefix
 

@@ -125,6 +125,10 @@ site "clock" {
     #   redis = "" # "redis://…": one limit for a whole fleet
     # }
 
+    # "allow": paths too that a backend could read as those of another route that
+    # has "allow" as well; not beside allow or deny.
+    ambiguous_paths = "reject"
+
     allow = [] # networks; if there are any, all else is 403
     deny  = []
 

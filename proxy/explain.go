@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/netip"
 
@@ -83,6 +84,9 @@ func (s *State) Explain(q Question) Explained {
 	}
 	if o != noObstacle {
 		e.refuse(o)
+		if o == ambiguousPath {
+			e.Reason += ": " + x.ambiguity()
+		}
 		return e
 	}
 	e.follow(x, x.route.Action)
@@ -90,6 +94,19 @@ func (s *State) Explain(q Question) Explained {
 }
 
 func (e *Explained) refuse(o obstacle) { e.Status, e.Reason = o.status(), o.words() }
+
+// ambiguity names another reading of the path, and the rule that it meets.
+func (x *Exchange) ambiguity() string {
+	const remedy = `; ambiguous_paths = "allow" on both routes lets it pass`
+	a, _ := x.ambiguous()
+	switch {
+	case len(a.Path) == 0:
+		return `it mixes what backends resolve in different orders; ambiguous_paths = "allow" on every route of the site lets it pass`
+	case a.Rule == nil:
+		return fmt.Sprintf("a backend may read it as %q, which no route takes", a.Path)
+	}
+	return fmt.Sprintf("a backend may read it as %q, which is route %q's", a.Path, a.Rule.Pattern) + remedy
+}
 
 // follow tells what the actions of this package would do.
 func (e *Explained) follow(x *Exchange, action Action) {

@@ -19,6 +19,7 @@ const (
 	noRoute                   // no rule matches the path and the fields
 	wrongMethod               // the rules that do refuse the method
 	deniedClient              // the rule refuses the client's address
+	ambiguousPath             // a backend could read it as another rule's; see route.Paths.Ambiguous
 )
 
 // status is what the client is answered with.
@@ -30,7 +31,7 @@ func (o obstacle) status() int {
 		return http.StatusPermanentRedirect
 	case underMaintenance:
 		return http.StatusServiceUnavailable
-	case badPath:
+	case badPath, ambiguousPath:
 		return http.StatusBadRequest
 	case wrongMethod:
 		return http.StatusMethodNotAllowed
@@ -57,6 +58,8 @@ func (o obstacle) words() string {
 		return "this route does not take the method"
 	case deniedClient:
 		return "this address may not use the route"
+	case ambiguousPath:
+		return "the path can be read in more than one way"
 	}
 	return "no route matches this path"
 }
@@ -95,5 +98,17 @@ func (x *Exchange) find() (o obstacle, allow string) {
 	if !rule.Access.Permits(x.clientIP) {
 		return deniedClient, ""
 	}
+	if _, ambiguous := x.ambiguous(); ambiguous {
+		return ambiguousPath, ""
+	}
 	return noObstacle, ""
+}
+
+// ambiguous reports whether a backend could read the path as one for which another rule stands.
+func (x *Exchange) ambiguous() (a route.Ambiguity[*Route], ambiguous bool) {
+	if x.route.Local || route.Plain(x.path, x.clean) {
+		return a, false
+	}
+	a, x.out, ambiguous = x.site.Paths.Ambiguous(x.out, x.path, x.clean, x.Method, x.Fields, x.rule)
+	return a, ambiguous
 }

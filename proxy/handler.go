@@ -106,6 +106,8 @@ func (h *Handler) stop(x *Exchange, o obstacle, allow string) {
 		h.rejections.NoRoute.Inc()
 	case deniedClient:
 		h.rejections.ACL.Inc()
+	case ambiguousPath:
+		h.rejections.AmbiguousPath.Inc()
 	}
 	x.Refuse(o.status(), o.words())
 }

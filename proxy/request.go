@@ -56,6 +56,9 @@ func (f *Forward) target(x *Exchange, dst []byte) []byte {
 		if len(path) == 0 || path[0] != '/' {
 			path = append([]byte{'/'}, path...)
 		}
+		for len(path) > 1 && path[1] == '/' { // some would take what follows for a host
+			path = path[1:]
+		}
 	}
 	if f.Rewrite.IsZero() {
 		dst = append(dst, path...)

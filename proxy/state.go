@@ -40,6 +40,7 @@ type Maintenance struct {
 type Route struct {
 	Prefix   string // the rule's path, for strip_prefix and {rest}
 	Action   Action
+	Local    bool              // the action goes by the clean path alone: no backend gets the one that the client wrote
 	Request  route.HeaderRules // towards the backend
 	Response route.HeaderRules // towards the client
 }
@@ -76,14 +77,14 @@ func NewSiteMetrics(s *telemetry.Scope, site string) SiteMetrics {
 
 // Rejections count the requests that the proxy refuses, by reason.
 type Rejections struct {
-	ACL, BadRequest, BodySize, BodyTimeout, HeaderFields, NoRoute, NoSite, Method, Misdirected, Maintenance *telemetry.Counter
+	ACL, AmbiguousPath, BadRequest, BodySize, BodyTimeout, HeaderFields, NoRoute, NoSite, Method, Misdirected, Maintenance *telemetry.Counter
 }
 
 // NewRejections resolves the counters.
 func NewRejections(s *telemetry.Scope) Rejections {
 	reason := func(r string) *telemetry.Counter { return s.Counter("lb_rejected_requests_total", "reason", r) }
 	return Rejections{
-		ACL: reason("acl"), BadRequest: reason("bad_request"), BodySize: reason("body_size"), BodyTimeout: reason("body_timeout"), HeaderFields: reason("header_fields"),
+		ACL: reason("acl"), AmbiguousPath: reason("ambiguous_path"), BadRequest: reason("bad_request"), BodySize: reason("body_size"), BodyTimeout: reason("body_timeout"), HeaderFields: reason("header_fields"),
 		NoRoute: reason("no_route"), NoSite: reason("no_site"), Method: reason("method"), Misdirected: reason("misdirected"), Maintenance: reason("maintenance"),
 	}
 }

@@ -17,6 +17,16 @@ type Rule[A any] struct {
 	Headers []Header // all must be there with that value
 	Access  Access
 	Action  A
+
+	// CutOff says that the backend gets what follows Path. A prefix then ends where a segment of the path
+	// ends: "/img" is one of "/img" and "/img/a", not of "/imga".
+	CutOff bool
+	// Class is the same for rules that treat a request in the same way; 0: no other rule does.
+	Class int
+	// Lenient allows paths that a backend could read as another lenient rule's; see Paths.Ambiguous.
+	Lenient bool
+	// Rewrites says that the path is not passed on as written.
+	Rewrites bool
 }
 
 // Header is a field by name, in any case, and value.
@@ -26,10 +36,18 @@ type Header struct{ Name, Value string }
 type Paths[A any] struct {
 	exact    map[string][]*Rule[A]
 	prefixes []*Rule[A] // the longest first
+
+	rules   int
+	class   int  // of the first rule
+	mixed   bool // there are others
+	methods int  // rules that name some
+	strict  int  // rules that are not lenient
+	all     bool // a prefix rule takes every path
 }
 
 // Add puts a rule in; among rules with the same path the one added first is asked first.
 func (p *Paths[A]) Add(rule *Rule[A]) {
+	p.note(rule)
 	if rule.Exact {
 		if p.exact == nil {
 			p.exact = map[string][]*Rule[A]{}
@@ -39,6 +57,22 @@ func (p *Paths[A]) Add(rule *Rule[A]) {
 	}
 	p.prefixes = append(p.prefixes, rule)
 	slices.SortStableFunc(p.prefixes, func(a, b *Rule[A]) int { return len(b.Path) - len(a.Path) })
+}
+
+// note keeps what Ambiguous wants to know of all the rules.
+func (p *Paths[A]) note(rule *Rule[A]) {
+	if p.rules == 0 {
+		p.class = rule.Class
+	}
+	p.rules++
+	p.mixed = p.mixed || rule.Class == 0 || rule.Class != p.class
+	if len(rule.Methods) > 0 {
+		p.methods++
+	}
+	if !rule.Lenient {
+		p.strict++
+	}
+	p.all = p.all || rule.Path == "/" && !rule.Exact && len(rule.Headers) == 0
 }
 
 // Match returns the rule for a clean path: an exact one before the longest prefix. A rule whose
@@ -81,7 +115,9 @@ func (r *Rule[A]) covers(path []byte) bool {
 	if r.Exact {
 		return string(path) == r.Path
 	}
-	return len(path) >= len(r.Path) && string(path[:len(r.Path)]) == r.Path
+	n := len(r.Path)
+	return len(path) >= n && string(path[:n]) == r.Path &&
+		(!r.CutOff || len(path) == n || path[n] == '/' || n > 0 && path[n-1] == '/')
 }
 
 func (r *Rule[A]) allows(method []byte) bool {

@@ -124,8 +124,14 @@ func (s *Server) buildSite(c *config.Site, g *generation) error {
 			site.ErrorPages[status] = page
 		}
 	}
+	classes := map[string]int{} // by what the routes do
 	for i := range c.Routes {
-		if err := s.buildRoute(&c.Routes[i], site, g); err != nil {
+		r := &c.Routes[i]
+		treatment := r.Treatment()
+		if classes[treatment] == 0 {
+			classes[treatment] = 1 + i
+		}
+		if err := s.buildRoute(r, classes[treatment], site, g); err != nil {
 			return err
 		}
 	}
@@ -138,13 +144,13 @@ func (s *Server) buildSite(c *config.Site, g *generation) error {
 	return nil
 }
 
-func (s *Server) buildRoute(c *config.Route, site *proxy.Site, g *generation) error {
+func (s *Server) buildRoute(c *config.Route, class int, site *proxy.Site, g *generation) error {
 	action, err := s.buildAction(c, g)
 	if err != nil {
 		return err
 	}
 	target := &proxy.Route{
-		Prefix: c.Path, Action: action,
+		Prefix: c.Path, Action: action, Local: c.Proxy == nil,
 		Request:  headerRules(&c.RequestHeaders),
 		Response: headerRules(&c.ResponseHeaders),
 	}
@@ -152,6 +158,9 @@ func (s *Server) buildRoute(c *config.Route, site *proxy.Site, g *generation) er
 	site.Paths.Add(&route.Rule[*proxy.Route]{
 		Pattern: c.Pattern, Path: c.Path, Exact: c.Exact, Methods: c.Methods, Headers: headers(c.Headers),
 		Access: route.Access{Allow: c.Allow, Deny: c.Deny}, Action: target,
+		CutOff: c.CutsPrefix(),
+		Class:  class, Lenient: c.AmbiguousPaths == "allow",
+		Rewrites: c.Proxy != nil && (c.Proxy.StripPrefix || c.Proxy.Rewrite != ""),
 	})
 	return nil
 }

@@ -1,0 +1,49 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Treatment returns the same text for routes that do the same with a request once it is theirs. They differ at most
+// in what they match. The text may hold secrets.
+func (t *Route) Treatment() string {
+	r := *t
+	r.Pattern, r.Methods, r.Headers = "", nil, nil
+	if !t.CutsPrefix() && r.Redirect == nil {
+		r.Path, r.Exact = "", false
+	}
+	var b strings.Builder
+	treatment(&b, reflect.ValueOf(r))
+	return b.String()
+}
+
+// CutsPrefix tells whether the route's path is cut from the request's.
+func (t *Route) CutsPrefix() bool {
+	return t.Static != nil && t.Static.StripPrefix ||
+		t.Proxy != nil && (t.Proxy.StripPrefix || strings.Contains(t.Proxy.Rewrite, "{rest}"))
+}
+
+// treatment writes all of a value but the places in files.
+func treatment(b *strings.Builder, v reflect.Value) {
+	switch {
+	case v.Type() == reflect.TypeFor[Pos]():
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		treatment(b, v.Elem())
+	case v.Kind() == reflect.Slice:
+		fmt.Fprintf(b, "%d[", v.Len())
+		for i := range v.Len() {
+			treatment(b, v.Index(i))
+		}
+	case v.Kind() == reflect.Struct && v.Type().PkgPath() == reflect.TypeFor[Pos]().PkgPath():
+		for i := range v.NumField() {
+			treatment(b, v.Field(i))
+		}
+		b.WriteByte('\n')
+	case v.Kind() == reflect.String: // a Secret too
+		fmt.Fprintf(b, "%q ", v.String())
+	default:
+		fmt.Fprintf(b, "%v ", v.Interface())
+	}
+}
