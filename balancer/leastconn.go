@@ -12,7 +12,7 @@ const (
 )
 
 // leastConn takes the backend with the fewest requests in flight for its weight, and among
-// equals one at random by weight.
+// equals one at random by weight. Failures of late count as requests in flight.
 //
 // Up to 32 backends it looks at all: an idle backend is never passed over for a busy one. To read 1,000
 // counters that other processors write to would cost microseconds, so in a larger set it looks at eight: one at
@@ -86,6 +86,7 @@ func (c *choice) consider(l *leastConn, i int) {
 	if !room {
 		return
 	}
+	load += l.backends[i].Burden()
 	weight := l.weights[i]
 	if c.count > 0 {
 		mine, theirs := load*c.weight, c.load*weight

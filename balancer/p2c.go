@@ -2,7 +2,8 @@ package balancer
 
 import "lb/pool"
 
-// p2c draws two different backends and takes the one with fewer requests in flight for its weight.
+// p2c draws two different backends and takes the one with fewer requests in flight for its weight. Failures of late count
+// as requests in flight.
 // That keeps clear of the busy ones at the cost of looking at two, however many there are.
 //
 // The first is drawn by weight and wins a tie, so that an idle pool is used by weight.
@@ -24,6 +25,7 @@ func (p *p2c) Pick(uint64) *pool.Backend {
 	one, other := p.backends[i], p.backends[j]
 	a, roomA := one.Load()
 	b, roomB := other.Load()
+	a, b = a+one.Burden(), b+other.Burden()
 	if !roomA || roomB && b*int64(p.weights[i]) < a*int64(p.weights[j]) {
 		one, other = other, one
 	}

@@ -245,19 +245,19 @@ pool "app" {
   eject {
     failures    = 5     # in a row: connect, reset, timeout, 502, 503, 504; 0: never
     duration    = "10s" # times the number of ejections in a row
-    max_percent = 50    # of the pool's backends at a time
+    max_percent = 50    # of the pool's backends, by status or timeout; by refused or reset connections all but the last
   }
 
   # Only requests that can be sent again without harm.
   retry {
-    attempts = 2                           # after the first try
+    attempts = 2                           # after the first try; a refused connection is none, as nothing was sent
     budget   = 0.1                         # of the pool's requests, and never under 3 a second
     on       = ["connect", "reset", "503"] # also "timeout", "502", "504"
     body     = "64KiB"                     # a larger body is sent once
   }
 
   slow_start      = "0s" # in which a backend that comes back gets its share, step by step; 0s: at once
-  panic_threshold = 0.5  # fewer usable than this share, but at least one: use all; 0: never
+  panic_threshold = 0    # fewer usable than this share, but at least one: use all that do not refuse connections; 0: never
 
   # Waiting while every backend is at max_conns.
   queue {

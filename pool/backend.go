@@ -39,8 +39,10 @@ type Backend struct {
 	state                  atomic.Pointer[state] // stored under Pool.mu only
 	lastCheck              atomic.Pointer[Check]
 	stickyKey, stickyValue string // of Options.Sticky; under Pool.mu
+	failed                 atomic.Uint64
 	budgeted               uint64 // of counters.asked, as far as the retry budget has seen it
 	closing                sync.Once
+	look                   look // under Pool.mu
 
 	// What requests write stands on a cache line of its own, so that requests
 	// to different backends do not slow each other down.
@@ -54,8 +56,8 @@ type counters struct {
 	limit    atomic.Int64 // of inFlight; or noLimit, onTrial, gone
 	inFlight atomic.Int64
 	asked    atomic.Uint64 // requests that were sent here first; a retry is none
-	failed   atomic.Uint64
 	ewma     atomic.Uint64 // bits of a float64, nanoseconds
+	burden   burden
 	peak     peak
 	waiting  waiting
 	inARow   atomic.Int32  // failures since the last success
@@ -224,8 +226,9 @@ func (b *Backend) Report(o Outcome) {
 	default:
 		b.failed.Add(1)
 		b.peak.fail(b.clock())
+		b.burden.add(b.clock())
 		if n := b.inARow.Add(1); b.pool != nil {
-			b.pool.countFailure(b, int(n))
+			b.pool.countFailure(b, int(n), o)
 		}
 	}
 }

@@ -11,6 +11,14 @@ func (b *Backend) ReportDeath() {
 	b.failed.Add(1)
 }
 
+// ReportExhausted counts that no connection could be made for want of something on this host. It says nothing of the backend.
+func (b *Backend) ReportExhausted() {
+	if c := b.Metrics.errors[Connect]; c != nil {
+		c.Inc()
+	}
+	b.failed.Add(1)
+}
+
 // Others reports whether a backend that is not in tried can be used, be it full at the moment.
 func (p *Pool) Others(tried []*Backend) bool {
 	untried := func(b *Backend) bool { return !contains(tried, b) }

@@ -12,13 +12,13 @@ const maxEjections = 10
 const farAway = 24 * time.Hour
 
 // countFailure ejects a backend whose failures in a row are too many, or that failed its trial.
-func (p *Pool) countFailure(b *Backend, inARow int) {
+func (p *Pool) countFailure(b *Backend, inARow int, o Outcome) {
 	e := p.snapshot.Load().eject
 	if e.Failures <= 0 {
 		return
 	}
 	switch b.state.Load().passive {
-	case PassiveEject: // late reports, or a pool in panic
+	case PassiveEject, PassiveRefuse: // late reports, or a pool in panic
 		return
 	case PassiveOK:
 		if inARow < e.Failures {
@@ -29,12 +29,13 @@ func (p *Pool) countFailure(b *Backend, inARow int) {
 	if inARow >= e.Failures {
 		reason = strconv.Itoa(inARow) + " failures in a row"
 	}
+	reason += ", the last: " + failures[o]
 	p.change(b, reason, func(s *state) (from, to string) {
-		if s.passive == PassiveEject || s.passive == PassiveOK && b.inARow.Load() < int32(e.Failures) {
+		if s.passive.out() || s.passive == PassiveOK && b.inARow.Load() < int32(e.Failures) {
 			return "", ""
 		}
 		b.inARow.Store(0)
-		if !p.mayEject(b) {
+		if !p.mayEject(b, o == Connect || o == Reset) {
 			return "", ""
 		}
 		from = s.passive.String()
@@ -46,10 +47,15 @@ func (p *Pool) countFailure(b *Backend, inARow int) {
 	})
 }
 
-// mayEject tells whether one more ejection keeps within max_percent. Below 100 the last usable backend is
-// never ejected: a backend that sometimes fails is better than none. The last usable primary may go in any case
-// if a backup takes over, or a small pool could not come to its backups. The caller holds p.mu.
-func (p *Pool) mayEject(b *Backend) bool {
+// failures are the outcomes in words.
+var failures = [...]string{
+	Connect: "no connection", Reset: "connection reset", Timeout: "no response in time", Protocol: "no valid HTTP", Status: "status 502, 503 or 504",
+}
+
+// mayEject tells whether one more ejection keeps within max_percent, which does not bound those by failed connections. Below
+// 100 the last usable backend is never ejected: a backend that sometimes fails is better than none. The last usable
+// primary may go in any case if a backup takes over, or a small pool could not come to its backups. The caller holds p.mu.
+func (p *Pool) mayEject(b *Backend, connection bool) bool {
 	percent := p.options.Eject.MaxPercent
 	ejected, usable := 1, 0
 	primaries, backups := 0, 0 // that are left
@@ -73,6 +79,9 @@ func (p *Pool) mayEject(b *Backend) bool {
 		}
 	}
 	if !b.state.Load().backup && primaries == 0 && backups > 0 && percent > 0 {
+		return true
+	}
+	if connection && usable > 0 {
 		return true
 	}
 	return ejected*100 <= percent*len(p.members) && (usable > 0 || percent >= 100)
@@ -119,16 +128,21 @@ func (p *Pool) endEjections(now time.Time) time.Duration {
 			next = min(next, wait)
 			continue
 		}
-		p.change(b, "ejection time is up", func(s *state) (from, to string) {
-			if s.passive != PassiveEject || s.until.After(now) {
-				return "", ""
-			}
-			from = s.passive.String()
-			s.passive = PassiveTrial
-			b.inARow.Store(0)
-			b.trial.Store(0)
-			return from, s.passive.String()
-		})
+		p.putOnTrial(b, "ejection time is up", now)
 	}
 	return next
+}
+
+// putOnTrial puts an ejected backend on trial, unless its ejection lasts longer than until a time that is not zero.
+func (p *Pool) putOnTrial(b *Backend, reason string, now time.Time) {
+	p.change(b, reason, func(s *state) (from, to string) {
+		if s.passive != PassiveEject || !now.IsZero() && s.until.After(now) {
+			return "", ""
+		}
+		from = s.passive.String()
+		s.passive = PassiveTrial
+		b.inARow.Store(0)
+		b.trial.Store(0)
+		return from, s.passive.String()
+	})
 }

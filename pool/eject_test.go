@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
+// fail reports failures of the kind that max_percent bounds.
 func fail(b *Backend, times int) {
 	for range times {
-		b.Report(Reset)
+		b.Report(Status)
 	}
 }
 
@@ -41,7 +42,7 @@ func TestEjectionNeedsFailuresInARow(t *testing.T) {
 		}
 		a.Report(Success) // of a request from before
 		expectPassive(t, a, PassiveEject)
-		if s := a.Status(); s.Errors != 5 || s.Usable || s.LastChange.Reason != "3 failures in a row" {
+		if s := a.Status(); s.Errors != 5 || s.Usable || s.LastChange.Reason != "3 failures in a row, the last: status 502, 503 or 504" {
 			t.Errorf("%+v, %+v", s, s.LastChange)
 		}
 	})

@@ -164,6 +164,8 @@ func (s *state) objection() (why, event string) {
 		return "down: its health checks fail", "down"
 	case s.passive == PassiveEject:
 		return "ejected: requests to it failed", "ejected"
+	case s.passive == PassiveRefuse:
+		return "ejected: it refuses connections", "refusing"
 	case s.active == ActiveUnknown:
 		return "unknown: no health check has looked at it yet", "unknown"
 	}

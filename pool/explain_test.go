@@ -65,7 +65,7 @@ func TestProspects(t *testing.T) {
 		t.Errorf("full with a queue: %s", why)
 	}
 	b.Report(Reset)
-	if got := want("b failed", "backup", "b:1", false, "ejected: requests to it failed (1 failures in a row)"); got.Until == nil || time.Until(*got.Until) < 50*time.Minute {
+	if got := want("b failed", "backup", "b:1", false, "ejected: requests to it failed (1 failures in a row, the last: connection reset)"); got.Until == nil || time.Until(*got.Until) < 50*time.Minute {
 		t.Errorf("until %v", got.Until)
 	}
 	want("b failed", "backup", "d:1", true, "")

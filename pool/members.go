@@ -86,7 +86,7 @@ func (p *Pool) update(b *Backend, m Member) {
 		s.active = ActiveUp
 		p.announce(b, s.change, true)
 	}
-	if p.options.Eject.Failures <= 0 && s.passive != PassiveOK {
+	if p.options.Eject.Failures <= 0 && s.passive != PassiveOK && s.passive != PassiveRefuse {
 		s.change = Change{Time: time.Now(), From: s.passive.String(), To: "ok", Reason: "no ejection any more"}
 		b.endEjection(&s)
 		p.announce(b, s.change, true)
@@ -140,7 +140,7 @@ func (p *Pool) announce(b *Backend, c Change, logged bool) {
 		switch e.To {
 		case "none":
 			level = hclog.Error
-		case "down", "ejected", "panic", "backup", "flapping":
+		case "down", "ejected", "refusing", "panic", "backup", "flapping":
 			level = hclog.Warn
 		}
 		if logged {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,6 +32,10 @@ type Options struct {
 	// Connect makes the transport's side of a backend that joins. It must not block and must
 	// not call the pool's setters. nil: Backend.Conns is nil.
 	Connect func(*Backend) Connections
+
+	// Dial connects to a backend as a request would, TLS included, and closes the connection; it must give up when the
+	// context ends. With it a backend that refuses a connection is out until it accepts one. nil: that is a failure like others.
+	Dial func(context.Context, *Backend) error
 
 	// TransportKey stands for every setting that Connect builds on. If it differs in Apply, all backends that
 	// stay are connected anew; what is under way finishes as it began.
@@ -64,9 +69,12 @@ type Options struct {
 
 // Eject says when a backend is taken out because of the requests it failed.
 type Eject struct {
-	Failures   int           // in a row; 0: never
-	Duration   time.Duration // times the number of ejections in a row, at most ten times
-	MaxPercent int           // of the pool's members, rounded down: 50 of one backend is none, of two one
+	Failures int           // in a row; 0: never
+	Duration time.Duration // times the number of ejections in a row, at most ten times
+	// MaxPercent bounds the ejections by status, timeout or invalid responses, which may be the requests' own fault: at most so
+	// many of the pool's members, rounded down, may be out then: 50 of one backend is none, of two one. Connections
+	// that cannot be made, or are reset, eject all but the last usable one.
+	MaxPercent int
 }
 
 // Member is one backend as configured or discovered. In one pool the address is the identity.

@@ -53,8 +53,10 @@ type Pool struct {
 	departed departed
 	leaving  map[*Backend]struct{} // out of the snapshot, their last requests not ended yet
 	grown    time.Time             // when shares last grew: see growShares
-	started  bool
 	closed   bool
+
+	started atomic.Bool    // Start was called
+	looks   sync.WaitGroup // under way
 }
 
 // source is what the configuration or one discoverer says the members are.
@@ -104,29 +106,27 @@ func (p *Pool) Backend(address string) *Backend {
 // Start runs the pool's timers and hooks in one goroutine until ctx ends or, after Close,
 // the last backend has finished. Call it at most once.
 func (p *Pool) Start(ctx context.Context) {
-	p.mu.Lock()
-	p.started = true
-	p.mu.Unlock()
+	p.started.Store(true)
 	go p.run(ctx)
 }
 
 // Wait returns when the goroutine of Start has ended; at once if there was none.
 func (p *Pool) Wait() {
-	p.mu.Lock()
-	started := p.started
-	p.mu.Unlock()
-	if started {
+	if p.started.Load() {
 		<-p.done
 	}
 }
 
 func (p *Pool) run(ctx context.Context) {
 	defer close(p.done)
+	ctx, cancel := context.WithCancel(ctx)
+	defer p.looks.Wait()
+	defer cancel()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		wait := min(p.endEjections(now), p.growShares(now), p.renewTrials())
+		wait := min(p.endEjections(now), p.growShares(now), p.renewTrials(), p.lookAfter(ctx, now))
 		p.outbox.deliver()
 		if ctx.Err() != nil || p.finished() {
 			p.closeAll()
@@ -175,9 +175,8 @@ func (p *Pool) Close() {
 	p.updateMembers("pool removed", false)
 	p.publish()
 	p.scope.Close() // now, so that a new pool of that name can have the series
-	started := p.started
 	p.mu.Unlock()
-	if started {
+	if p.started.Load() {
 		p.outbox.nudge()
 	} else {
 		p.closeAll()

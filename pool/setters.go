@@ -24,7 +24,7 @@ func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to str
 	p.warm(b, &s)
 	b.state.Store(&s) // first, as what is announced wakes those who look at it
 	p.announce(b, s.change, !s.flapping || s.active == was.active)
-	if s.passive == PassiveEject && was.passive == PassiveTrial {
+	if s.passive.out() && was.passive == PassiveTrial {
 		// The limit goes last, or as long as requests see the old snapshot any number of them could have a
 		// backend that has just failed its trial.
 		p.publish()
@@ -36,6 +36,9 @@ func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to str
 // SetActive is called with the first result of a backend's health checks, and at each flip.
 // Up ends an ejection.
 func (p *Pool) SetActive(b *Backend, up bool, reason string) {
+	if !up {
+		defer p.recall()
+	}
 	p.change(b, reason, func(s *state) (from, to string) {
 		from = s.active.String()
 		if s.active == ActiveUnknown {
@@ -96,6 +99,9 @@ func (p *Pool) ProbePassed(b *Backend) {
 // SetAdmin sets the administrator's state of a backend. It survives a reload. A backend with health
 // checks that comes back from Maint is unknown until its next probe, as nobody looked at it meanwhile.
 func (p *Pool) SetAdmin(b *Backend, a Admin, reason string) {
+	if a != Ready {
+		defer p.recall()
+	}
 	p.change(b, reason, func(s *state) (from, to string) {
 		from = s.admin.String()
 		if s.admin == Maint && a != Maint && p.options.HealthChecks {

@@ -17,6 +17,7 @@ type snapshot struct {
 	tier    tier
 	trials  bool                 // all that are usable are on trial
 	warming bool                 // some member is in its slow start
+	refuse  int                  // members that refuse connections
 	sticky  map[string]*Backend  // members by the value that their clients bring; nil: not sticky
 	counts  [len(stateNames)]int // members by state, in the order of stateNames
 
@@ -63,18 +64,19 @@ type choice struct {
 	spare   []*Backend // for retries that have met all of used
 }
 
-// choose goes by these rules, in order: primaries that are usable, or all whose state is known if those are
-// fewer than the threshold's share, with the usable backups to spare; backups that are usable, beside the
+// choose goes by these rules, in order: primaries that are usable, or all that do not refuse connections and whose state
+// is known if those are fewer than the threshold's share, with the usable backups to spare; backups that are usable, beside the
 // primaries if these are no more than on trial; members that no probe has looked at yet; nobody.
 func choose(members []*Backend, threshold float64) choice {
 	var primaries, onTrial, backups, unknown, unknownBackups, all []*Backend
+	known := 0 // primaries, those that refuse connections included
 	for _, b := range members {
 		s := b.state.Load()
 		if s.admin != Ready {
 			continue
 		}
 		switch {
-		case s.active == ActiveUnknown && s.passive == PassiveEject:
+		case s.active == ActiveUnknown && s.passive.out():
 		case s.active == ActiveUnknown && s.backup:
 			unknownBackups = append(unknownBackups, b)
 		case s.active == ActiveUnknown:
@@ -84,7 +86,10 @@ func choose(members []*Backend, threshold float64) choice {
 				backups = append(backups, b)
 			}
 		default:
-			all = append(all, b)
+			known++
+			if s.passive != PassiveRefuse {
+				all = append(all, b)
+			}
 			if s.usable() {
 				primaries = append(primaries, b)
 				if s.passive == PassiveTrial {
@@ -96,7 +101,7 @@ func choose(members []*Backend, threshold float64) choice {
 	switch {
 	case len(backups) > 0 && len(primaries) == len(onTrial):
 		return choice{tier: tierBackup, onTrial: onTrial, used: slices.Concat(onTrial, backups)}
-	case len(primaries) > 0 && float64(len(primaries)) < threshold*float64(len(all)):
+	case len(primaries) > 0 && len(primaries) < len(all) && float64(len(primaries)) < threshold*float64(known):
 		return choice{tier: tierPanic, used: all, spare: backups}
 	case len(primaries) > 0:
 		return choice{tier: tierPrimary, used: primaries, spare: backups}
@@ -135,6 +140,9 @@ func (p *Pool) publish() {
 	for _, b := range p.members {
 		s := b.state.Load()
 		next.warming = next.warming || s.tenths != 0
+		if s.passive == PassiveRefuse {
+			next.refuse++
+		}
 		name := s.name()
 		for i := range stateNames {
 			if stateNames[i] == name {

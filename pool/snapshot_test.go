@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A member is written as its address and its axes: u(p), d(own), ?; e(jected), t(rial);
+// A member is written as its address and its axes: u(p), d(own), ?; e(jected), t(rial), r(efusing);
 // D(rain), M(aint); b(ackup).
 func parse(spec string) []*Backend {
 	var members []*Backend
@@ -21,6 +21,8 @@ func parse(spec string) []*Backend {
 				s.passive = PassiveEject
 			case 't':
 				s.passive = PassiveTrial
+			case 'r':
+				s.passive = PassiveRefuse
 			case 'D':
 				s.admin = Drain
 			case 'M':
@@ -60,6 +62,11 @@ func TestWhomToPickFrom(t *testing.T) {
 		{"panic leaves out what the administrator did", "Au Bd Cd DD EM", .5, "A B C", tierPanic},
 		{"drained do not count for the share", "Au BD CM DD", .5, "A", tierPrimary},
 		{"backups do not count for the share", "Au Bdb Cdb Ddb", .5, "A", tierPrimary},
+		{"panic leaves out what refuses connections", "Au Br Cd Ddr Ee", .5, "A C E", tierPanic},
+		{"with the others refusing there is nothing to panic to", "Au Br Cr", 1, "A", tierPrimary},
+		{"refusing goes for a backup", "Ar Bub", .5, "B", tierBackup},
+		{"refusing before its first probe", "A?r B?", .5, "B", tierUnknown},
+		{"all refuse", "Ar Br", .5, "", tierNone},
 		{"none usable is no panic", "Ad Bd Ce", 1, "", tierNone},
 		{"no members", "", .5, "", tierNone},
 	} {
@@ -72,7 +79,7 @@ func TestWhomToPickFrom(t *testing.T) {
 
 func TestStateNames(t *testing.T) {
 	for spec, want := range map[string]string{
-		"Au": "up", "Ad": "down", "A?": "unknown", "Ae": "ejected", "At": "up",
+		"Au": "up", "Ad": "down", "A?": "unknown", "Ae": "ejected", "Ar": "ejected", "At": "up",
 		"AdD": "drain", "AeM": "maint", "Ade": "down",
 	} {
 		if got := parse(spec)[0].state.Load().name(); got != want {

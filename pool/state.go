@@ -31,9 +31,10 @@ type Passive uint8
 
 // The passive states.
 const (
-	PassiveOK    Passive = iota
-	PassiveEject         // not used until its time is up
-	PassiveTrial         // its time was up: one request at a time until one succeeds
+	PassiveOK     Passive = iota
+	PassiveEject          // not used until its time is up
+	PassiveTrial          // its time was up: one request at a time until one succeeds
+	PassiveRefuse         // not used until it accepts a connection: see Backend.Refused
 )
 
 // String returns the name used in the status.
@@ -43,9 +44,14 @@ func (s Passive) String() string {
 		return "ejected"
 	case PassiveTrial:
 		return "trial"
+	case PassiveRefuse:
+		return "refusing"
 	}
 	return "ok"
 }
+
+// out tells whether no request goes to a backend in that state.
+func (s Passive) out() bool { return s == PassiveEject || s == PassiveRefuse }
 
 // Admin is what the administrator wants.
 type Admin uint8
@@ -127,7 +133,7 @@ func (s *state) weight() int {
 
 // usable is the AND of the three axes.
 func (s *state) usable() bool {
-	return s.active == ActiveUp && s.passive != PassiveEject && s.admin == Ready
+	return s.active == ActiveUp && !s.passive.out() && s.admin == Ready
 }
 
 // name is the one state that matters most: what the administrator said comes before what the probes
@@ -138,7 +144,7 @@ func (s *state) name() string {
 		return s.admin.String()
 	case s.active != ActiveUp:
 		return s.active.String()
-	case s.passive == PassiveEject:
+	case s.passive.out():
 		return "ejected"
 	}
 	return "up"

@@ -30,7 +30,7 @@ func (p *Pool) stickyMembers() map[string]*Backend {
 // returning reports whether clients that belong to a backend in that state still go there: new ones
 // do not come while it drains, but those it has are served to their end.
 func (s *state) returning() bool {
-	return s.active == ActiveUp && s.passive != PassiveEject && s.admin != Maint
+	return s.active == ActiveUp && !s.passive.out() && s.admin != Maint
 }
 
 // returning is the state's, and false for a backend that has left its pool.

@@ -58,6 +58,7 @@ type Exchange struct {
 	body      requestBody
 	key       uint64          // the hash of what the pool's hash_key names
 	tried     []*pool.Backend // a backend for each try
+	unmet     int             // of the tries, those to which no connection could be made
 	upstream  time.Duration
 	poolName  string
 
@@ -206,8 +207,11 @@ func (x *Exchange) Query() []byte { return x.query }
 // Lookup returns the value of the request's first field of that kind.
 func (x *Exchange) Lookup(kind wire.Kind) []byte { return wire.Lookup(x.Fields, kind) }
 
-// tries returns how many backends have been asked.
+// tries returns how many backends have been asked, be it that no connection could be made.
 func (x *Exchange) tries() int { return len(x.tried) }
+
+// retries returns how many tries there were after the first that may have come to a backend.
+func (x *Exchange) retries() int { return len(x.tried) - x.unmet - 1 }
 
 // Head reports whether the answer must not have a body because the method is HEAD.
 func (x *Exchange) Head() bool { return string(x.Method) == "HEAD" }

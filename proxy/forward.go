@@ -168,7 +168,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	status := conn.Head.Status
 	b.Metrics.Requests.Inc(status)
 	failure := isFailure(status)
-	if failure && f.Retry.onStatus(status) && x.idempotent() && !x.informed && x.tries() <= f.Retry.Attempts && f.repeatable(x, up) {
+	if failure && f.Retry.onStatus(status) && x.idempotent() && !x.informed && x.retries() < f.Retry.Attempts && f.repeatable(x, up) {
 		if next := f.another(x); next != nil {
 			b.Report(pool.Status)
 			f.Pool.Metrics().Retried(pool.Status, status)
@@ -178,7 +178,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 		}
 	}
 	if failure {
-		f.Pool.RetriesFailed(x.tries() - 1)
+		f.Pool.RetriesFailed(x.retries())
 	} else {
 		b.HeadArrived()
 	}
@@ -245,6 +245,9 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 	if x.body.err != nil || left {
 		outcome = pool.Aborted
 	}
+	if outcome == pool.Connect {
+		return f.unconnected(x, b, err)
+	}
 	death := outcome == pool.Reset && died(err)
 	if death {
 		b.ReportDeath()
@@ -252,7 +255,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 	} else {
 		b.Report(outcome)
 	}
-	again := outcome != pool.Aborted && x.tries() <= f.Retry.Attempts && f.Retry.onOutcome(outcome) && x.mayResend(err)
+	again := outcome != pool.Aborted && x.retries() < f.Retry.Attempts && f.Retry.onOutcome(outcome) && x.mayResend(err)
 	if again && death {
 		// It needs no budget: a request meets one at most, and each needs a connection on which another request was
 		// answered, so that the attempts are never more than twice the answers. Nor does it wait while b has room.
@@ -287,10 +290,46 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		}
 		err = fmt.Errorf("%w; not tried again: %w", err, pickErr)
 	}
-	f.Pool.RetriesFailed(x.tries() - 1)
+	f.Pool.RetriesFailed(x.retries())
 	x.tell(err, outcome)
 	return nil
 }
+
+// unconnected goes on after no connection to b could be made. Nothing was sent, so that another try multiplies nothing: each
+// backend is met once, whatever the budget and retry.attempts say.
+func (f *Forward) unconnected(x *Exchange, b *pool.Backend, err error) *pool.Backend {
+	x.unmet++
+	cause := causeOf(err)
+	if cause == transport.Exhausted {
+		b.ReportExhausted()
+	} else {
+		b.Report(pool.Connect)
+	}
+	if cause == transport.Refused {
+		b.Refused(brief(err))
+	}
+	b.Release()
+	if !f.Retry.Connect || !x.mayResend(err) || !f.Pool.Others(x.tried) || x.unmet > triesAtMost+len(f.Pool.Backends()) {
+		f.Pool.RetriesFailed(x.retries())
+		x.tell(err, pool.Connect)
+		return nil
+	}
+	next, pickErr := f.Pool.Pick(x.departure, x.key, x.tried)
+	switch {
+	case pickErr == nil:
+		f.Pool.Metrics().Retried(pool.Connect, 0)
+		return next
+	case x.departure.happened():
+		x.abandon()
+	default:
+		x.tell(fmt.Errorf("%w; not tried again: %w", err, pickErr), pool.Connect)
+	}
+	return nil
+}
+
+// triesAtMost bounds, beyond one for each backend, the connections that one request may fail to make where backends accept and
+// refuse by turns.
+const triesAtMost = 8
 
 // staysWith reports whether a request whose kept connection died is for b again, on a new one: it is the client's own
 // backend, or there is no other.
@@ -318,6 +357,20 @@ func (x *Exchange) tell(err error, outcome pool.Outcome) {
 	x.Fail(status, words, err)
 }
 
+// causeOf returns the cause of a transport.Error.
+func causeOf(err error) transport.Cause {
+	var e *transport.Error
+	errors.As(err, &e)
+	return e.Cause
+}
+
+// brief is the reason of a transport.Error, for the status of the backend.
+func brief(err error) string {
+	var e *transport.Error
+	errors.As(err, &e)
+	return e.Brief()
+}
+
 func outcomeOf(err error) pool.Outcome {
 	var e *transport.Error
 	if !errors.As(err, &e) {
@@ -336,8 +389,6 @@ func outcomeOf(err error) pool.Outcome {
 
 func (r *Retry) onOutcome(o pool.Outcome) bool {
 	switch o {
-	case pool.Connect:
-		return r.Connect
 	case pool.Reset:
 		return r.Reset
 	case pool.Timeout:

@@ -129,7 +129,7 @@ func TestPanic(t *testing.T) {
 		a := apply(t, fine)
 		all, addresses = append(all, a), append(addresses, a.Addr)
 	}
-	lb := start(t, proxyTo(quickly, addresses...))
+	lb := start(t, proxyTo(quickly+"  panic_threshold = 0.5\n", addresses...))
 	lb.wantMetric(`lb_pool_backends{pool="app",state="up"}`, "4")
 	for _, a := range all[:3] {
 		a.healthy.Store(false)

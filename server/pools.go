@@ -65,6 +65,7 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 	plan := &poolPlan{config: c, fresh: fresh, tls: fingerprint, options: pool.Options{
 		Name: c.Name, Balance: c.Balance, NewPicker: picker,
 		Connect:      connector(c, tlsConfig),
+		Dial:         look,
 		TransportKey: transportKey(c, fingerprint),
 		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold, SlowStart: c.SlowStart,
 		Eject:      pool.Eject{Failures: c.Eject.Failures, Duration: c.Eject.Duration, MaxPercent: c.Eject.MaxPercent},
@@ -233,6 +234,15 @@ func (run *poolRun) applyHealth(s *Server, plan *poolPlan) {
 
 func dial(ctx context.Context, b *pool.Backend) (net.Conn, error) {
 	return b.Conns().(*transport.Client).Dial(ctx)
+}
+
+// look tells whether a backend accepts a connection.
+func look(ctx context.Context, b *pool.Backend) error {
+	conn, err := dial(ctx, b)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 func healthConfig(c *config.Health) health.Config {

@@ -152,8 +152,11 @@ func (c *Client) dial(ctx context.Context, under func(net.Conn) net.Conn) (net.C
 
 func dialError(ctx context.Context, err error) *Error {
 	cause := Refused
-	if ctx.Err() == context.DeadlineExceeded || causeOf(err) == TimedOut {
+	switch {
+	case ctx.Err() == context.DeadlineExceeded || causeOf(err) == TimedOut:
 		cause = TimedOut
+	case exhausted(err):
+		cause = Exhausted
 	}
 	return &Error{Phase: Dial, Cause: cause, Err: err}
 }

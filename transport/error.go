@@ -29,10 +29,11 @@ type Cause uint8
 
 // The causes of a failure.
 const (
-	Refused  Cause = iota // no connection could be made: refused, unreachable, name unknown, TLS failed
-	Reset                 // the connection ended too early
-	TimedOut              // no progress in time
-	Protocol              // what came is no valid HTTP
+	Refused   Cause = iota // no connection could be made: refused, unreachable, name unknown, TLS failed
+	Reset                  // the connection ended too early
+	TimedOut               // no progress in time
+	Protocol               // what came is no valid HTTP
+	Exhausted              // no connection could be made for want of descriptors, ports or memory here
 )
 
 // Error is a failure on the backend's side. Whoever decides on a retry, a status
@@ -64,6 +65,32 @@ var (
 	ErrHeadTooLarge = errors.New("the response head is larger than 32 KiB")
 	ErrTruncated    = errors.New("the response ended before its body did")
 )
+
+// exhausted reports whether a connection failed for want of something on this host, which says nothing of the backend.
+func exhausted(err error) bool {
+	for _, errno := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// Brief is the cause in words without addresses and ports, to be the reason of a change of state.
+func (e *Error) Brief() string {
+	var errno syscall.Errno
+	var dns *net.DNSError
+	switch {
+	case errors.As(e.Err, &dns):
+		return "cannot resolve " + dns.Name
+	case errors.As(e.Err, &errno):
+		if errno == syscall.ENOENT {
+			return "no such socket"
+		}
+		return errno.Error()
+	}
+	return e.Err.Error()
+}
 
 // causeOf sorts an I/O error.
 func causeOf(err error) Cause {

@@ -31,11 +31,32 @@ func (c *Client) dialPlain(ctx context.Context) (nc net.Conn, ok bool, err error
 	if err == syscall.EALREADY {
 		err = conn.await(ctx, to, c.opt.Connect)
 	}
+	if err == nil && selfConnected(fd, to) {
+		err = syscall.ECONNREFUSED
+	}
 	if err != nil {
 		_ = conn.Close()
 		return nil, true, os.NewSyscallError("connect", err)
 	}
 	return conn, true, nil
+}
+
+// selfConnected reports whether a socket was connected to itself, which TCP allows: the system may give a socket the very port
+// that it is to connect to, if nobody listens there and it is one of those that the system gives.
+func selfConnected(fd int, to syscall.Sockaddr) bool {
+	own, err := syscall.Getsockname(fd)
+	if err != nil {
+		return false
+	}
+	switch to := to.(type) {
+	case *syscall.SockaddrInet4:
+		own, ok := own.(*syscall.SockaddrInet4)
+		return ok && own.Port == to.Port && own.Addr == to.Addr
+	case *syscall.SockaddrInet6:
+		own, ok := own.(*syscall.SockaddrInet6)
+		return ok && own.Port == to.Port && own.Addr == to.Addr
+	}
+	return false
 }
 
 // sockaddr returns a nil address for one with a name, a zone or an abstract socket.
