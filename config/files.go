@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -123,16 +124,20 @@ func (b *block) checkRoots(name, path string) {
 	}
 }
 
-// checkPair wants a certificate and the key that belongs to it.
-func (b *block) checkPair(cert, key string) {
+// checkPair wants a certificate and the key that belongs to it. It returns the certificate, nil if that was not to be had.
+func (b *block) checkPair(cert, key string) *x509.Certificate {
 	certGood, keyGood := b.checkReadable("cert", cert), b.checkReadable("key", key)
 	if !certGood || !keyGood {
-		return
+		return nil
 	}
-	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
 		b.fail(b.place("key"), fmt.Sprintf("cert %q and key %q do not fit each other: %v", cert, key, bare(err)),
 			"Write the PEM file of the certificate, followed by its chain, and that of its own key.")
+		return nil
 	}
+	b.checkTimes(cert, pair, time.Now())
+	return pair.Leaf
 }
 
 // broken tells whether an attribute is written; a value that is empty all the

@@ -23,6 +23,7 @@ func readConfig(b *block) *Config {
 	readStaticCache(b.one("static_cache"), &c.StaticCache)
 	readShutdown(b.one("shutdown"), &c.Shutdown)
 	c.Sites = readSites(b)
+	b.checkNames(c.Sites)
 	c.Pools = readPools(b)
 	b.end()
 	return c
@@ -97,7 +98,9 @@ func readTLS(b *block) *TLS {
 		cb.require("cert", c.Cert, "/etc/lb/site.pem")
 		cb.require("key", c.Key, "/etc/lb/site.key")
 		cb.end()
-		cb.checkPair(c.Cert, c.Key)
+		if leaf := cb.checkPair(c.Cert, c.Key); leaf != nil {
+			b.served = append(b.served, servedLeaf{leaf, c.Cert, cb.place("cert")})
+		}
 		t.Certificates = append(t.Certificates, c)
 	}
 	version := "1.2"

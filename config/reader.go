@@ -29,7 +29,8 @@ type reader struct {
 	order    map[string]int
 	contexts map[string]*hcl.EvalContext // the functions, by file
 	found    Diagnostics
-	uses     []use // of pools, checked when all pools are known
+	uses     []use        // of pools, checked when all pools are known
+	served   []servedLeaf // checked when all sites are known
 	learn    *vocabulary
 	reading  string // the attribute that is evaluated
 }

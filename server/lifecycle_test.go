@@ -22,13 +22,19 @@ import (
 // writeCertificate writes a self-signed pair for names as PATH.pem and PATH.key.
 func writeCertificate(t testing.TB, path string, serial int64, names ...string) {
 	t.Helper()
+	writeCertificateUntil(t, path, serial, time.Now().Add(time.Hour), names...)
+}
+
+// writeCertificateUntil is writeCertificate for one that was valid an hour ago, and is until then.
+func writeCertificateUntil(t testing.TB, path string, serial int64, until time.Time, names ...string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -263,5 +269,30 @@ func TestStopEndsUpgrades(t *testing.T) {
 	}
 	if rest, _ := c.Ended(); rest != "" {
 		t.Errorf("read %q", rest)
+	}
+}
+
+// TestCertificateTimesAreLogged: at the start and at each reload a certificate that has expired is one line of the log, and
+// a good one is none.
+func TestCertificateTimesAreLogged(t *testing.T) {
+	dir := t.TempDir()
+	expired := func() {
+		writeCertificateUntil(t, dir+"/c", 1, time.Now().Add(-time.Minute), "shop.example")
+	}
+	expired()
+	text := "listen \"127.0.0.1:0\" {\n  tls {\n    certificate {\n      cert = \"" + dir + "/c.pem\"\n      key = \"" + dir + "/c.key\"\n    }\n  }\n}\n" + sitesOK
+	lb := start(t, text)
+	for i, prepare := range []func(){
+		func() {}, expired, func() { writeCertificate(t, dir+"/c", 2, "shop.example") },
+	} {
+		prepare()
+		if i > 0 {
+			if err := lb.reload(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if log, want := lb.read("lb.log"), min(i+1, 2); strings.Count(log, "the certificate of shop.example in") != want || strings.Count(log, "c.pem\" expired ") != want {
+			t.Errorf("step %d: want %d warnings:\n%s", i, want, log)
+		}
 	}
 }

@@ -37,6 +37,7 @@ func (s *Server) Reload(context.Context) (string, error) {
 		return strings.TrimPrefix(diags.String()+"\n"+err.Error(), "\n"), err
 	}
 	diags = append(diags, s.fixed(cfg)...)
+	s.logWarnings(diags)
 	s.log.Info("configuration reloaded")
 	s.reloaded(nil)
 	s.reloads.succeeded.Inc()
@@ -61,17 +62,22 @@ func (s *Server) apply(cfg *config.Config) error {
 	return nil
 }
 
-// fixed tells what a reload cannot change, in the log too.
+// logWarnings logs what is hardly meant in a configuration that is used.
+func (s *Server) logWarnings(diags config.Diagnostics) {
+	for _, d := range diags {
+		s.log.Warn(d.Summary, "at", d.Pos.String())
+	}
+}
+
+// fixed tells what a reload cannot change.
 func (s *Server) fixed(cfg *config.Config) config.Diagnostics {
 	if cfg.Log.Format == s.logConfig.Format && cfg.Log.File == s.logConfig.File {
 		return nil
 	}
-	d := config.Diagnostic{
+	return config.Diagnostics{{
 		Severity: config.Warning, Pos: cfg.Log.Pos,
 		Summary: "the log's format and file stay as they are until the next start", Detail: "Restart lb, or take the change back.",
-	}
-	s.log.Warn(d.Summary, "at", d.Pos.String())
-	return config.Diagnostics{d}
+	}}
 }
 
 // reloaded notes how a reload, or the start, ended.

@@ -105,9 +105,7 @@ func (s *Server) Start() error {
 		std.SetFlags(0)
 		std.SetOutput(s.log.Named("library").StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}))
 	}
-	for _, d := range diags {
-		s.log.Warn(d.Summary, "at", d.Pos.String())
-	}
+	s.logWarnings(diags)
 	s.background, s.stopAll = context.WithCancel(context.Background())
 	s.stopping, s.beginStop = context.WithCancel(s.background)
 	s.registry = telemetry.NewRegistry()
