@@ -83,5 +83,7 @@ type Stream = interface {
 type Inbound struct {
 	Secure        bool   // TLS ends here
 	RedirectHTTPS bool   // every request is sent to https
+	HTTPSPort     string // then: of the listener with TLS, as ":8443"; "": 443, or none
+	OnPort80      bool   // then: the client came by port 80
 	ServerName    string // of the TLS handshake; "" if none was named
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 
@@ -64,10 +65,21 @@ func (x *Exchange) redirectHTTPS() {
 	x.redirect(http.StatusPermanentRedirect, x.httpsLocation())
 }
 
+// httpsLocation returns where redirectHTTPS leads to. A client that names no port has connected to port 80 (RFC 9110
+// section 4.2.1). Where the listener is on another one, something in front, such as the port mapping of a container, has
+// other ports than lb, and 443 is assumed.
 func (x *Exchange) httpsLocation() []byte {
 	location := append([]byte("https://"), x.host...)
+	if namesPort(x.authority()) || x.in.OnPort80 {
+		location = append(location, x.in.HTTPSPort...)
+	}
 	location = append(location, x.path...)
 	return append(location, x.query...)
+}
+
+func namesPort(authority []byte) bool {
+	colon := bytes.LastIndexByte(authority, ':')
+	return colon > bytes.LastIndexByte(authority, ']') && colon+1 < len(authority)
 }
 
 // Fixed answers with the same body each time.

@@ -151,7 +151,14 @@ func (a *asked) explain(g *generation, listeners []admin.ExplainedListener) *adm
 	e.Listeners = a.takers(listeners)
 	in := proxy.Inbound{Secure: a.url.Scheme == "https"}
 	if len(e.Listeners) > 0 {
-		in.RedirectHTTPS = e.Listeners[0].RedirectHTTPS
+		in.RedirectHTTPS, in.OnPort80 = e.Listeners[0].RedirectHTTPS, portOf(e.Listeners[0].Address) == "80"
+		var secure []string
+		for _, l := range listeners {
+			if l.TLS {
+				secure = append(secure, l.Address)
+			}
+		}
+		in.HTTPSPort = httpsPort(secure)
 	}
 	if in.Secure {
 		in.ServerName = strings.ToLower(a.url.Hostname())

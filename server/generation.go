@@ -257,6 +257,7 @@ func (s *Server) commit(g *generation) {
 	}
 	s.startAccessLog(g)
 	s.watchMaintenance(g)
+	s.findHTTPSPort()
 	s.handler.Swap(g.state)
 	s.current.Store(g)
 	s.startAdmin(g)

@@ -51,6 +51,7 @@ type Server struct {
 	started   time.Time
 
 	handler    *proxy.Handler
+	httpsPort  atomic.Pointer[string] // see httpsPort
 	cache      *staticcache.Cache
 	front      *front.Front
 	rejections proxy.Rejections
@@ -193,7 +194,11 @@ func (s *Server) closeFront() error {
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	c := ctx.Conn().(*front.Conn)
 	l := c.Listener()
-	s.handler.Serve(ctx, client{c}, proxy.Inbound{Secure: l.TLS, RedirectHTTPS: l.RedirectHTTPS, ServerName: c.ServerName()})
+	in := proxy.Inbound{Secure: l.TLS, RedirectHTTPS: l.RedirectHTTPS, ServerName: c.ServerName()}
+	if l.RedirectHTTPS {
+		in.HTTPSPort, in.OnPort80 = *s.httpsPort.Load(), portOf(l.Addr().String()) == "80"
+	}
+	s.handler.Serve(ctx, client{c}, in)
 }
 
 // client is a front.Conn as the proxy wants it.

@@ -3,6 +3,7 @@ package server_test
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -177,6 +178,41 @@ func TestRedirectHTTPS(t *testing.T) {
 	if r.Status() != 308 || r.Field("Location") != "https://shop.example/a%2Fb?c=d" {
 		t.Errorf("%q", r.Head)
 	}
+}
+
+// TestRedirectHTTPSPort: the redirect leads to the port of the listener with TLS, also after a reload that changes it; if
+// something in front maps ports, it names none.
+func TestRedirectHTTPSPort(t *testing.T) {
+	dir := t.TempDir()
+	writeCertificate(t, dir+"/c", 1, "shop.example")
+	secure := func(address string) string {
+		return "listen \"" + address + "\" {\n  tls {\n    certificate {\n      cert = \"" + dir + "/c.pem\"\n      key = \"" + dir + "/c.key\"\n    }\n  }\n}\n"
+	}
+	const plain = "listen \"127.0.0.1:0\" {\n  redirect_https = true\n}\n"
+	lb := start(t, plain+secure(freeAddresses(t, 1)[0])+sitesOK)
+	expect := func(host, want string) {
+		t.Helper()
+		if r := lb.get("/a?b", "Host: "+host); r.Status() != 308 || r.Field("Location") != want {
+			t.Errorf("Host %s: %q, want %s", host, r.Head, want)
+		}
+	}
+	port := func(i int) string {
+		_, port, _ := net.SplitHostPort(lb.Addrs()[i].String())
+		return port
+	}
+	for range 2 {
+		expect("shop.example:"+port(0), "https://shop.example:"+port(1)+"/a?b")
+		expect("[::1]:"+port(0), "https://[::1]:"+port(1)+"/a?b")
+		expect("shop.example", "https://shop.example/a?b")
+		expect("[::1]", "https://[::1]/a?b")
+		if err := lb.reload(plain + secure(freeAddresses(t, 1)[0]) + sitesOK); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := lb.reload(plain + sitesOK); err != nil {
+		t.Fatal(err)
+	}
+	expect("shop.example:"+port(0), "https://shop.example/a?b")
 }
 
 const sitesOK = "site \"s\" {\n  route \"/\" {\n    respond {\n      status = 200\n      body = \"ok\"\n    }\n  }\n}\n"
