@@ -46,7 +46,7 @@ const queueBytes = 32 << 20
 type AccessLogOptions struct {
 	Format  string       // json or combined; "" is json
 	File    string       // "-" or "" is stdout
-	Sample  float64      // share of the lines kept, 0 to 1; those with a status of 500 or more always are
+	Sample  float64      // share of the lines kept, 0 to 1; those with a status of 500 or more, or with an error, always are
 	Dropped *Counter     // counts lines lost, lb_access_log_dropped_total; nil: nobody asks
 	Log     hclog.Logger // told when writing fails; nil: nobody is
 }
@@ -120,7 +120,7 @@ func (l *AccessLog) Write(e *Entry) {
 	if l == nil {
 		return
 	}
-	if e.Status < 500 && l.share != math.MaxUint64 && (l.share == 0 || rand.Uint64() > l.share) {
+	if e.Status < 500 && e.Error == "" && l.share != math.MaxUint64 && (l.share == 0 || rand.Uint64() > l.share) {
 		return
 	}
 	if l.queued.Load() > queueBytes {

@@ -98,11 +98,18 @@ func TestAccessLogSample(t *testing.T) {
 	l, stop := started(t, AccessLogOptions{Sample: 0})
 	for status := 100; status < 600; status += 100 {
 		e := exampleEntry()
-		e.Status = status
+		e.Status, e.Error = status, ""
 		l.Write(e)
 	}
 	if got := stop(); len(got) != 1 || !strings.Contains(got[0], `"status":500`) {
 		t.Errorf("share 0: %q", got)
+	}
+	l, stop = started(t, AccessLogOptions{Sample: 0})
+	e := exampleEntry()
+	e.Status, e.Error = 200, "the backend broke off"
+	l.Write(e)
+	if got := stop(); len(got) != 1 || !strings.Contains(got[0], "broke off") {
+		t.Errorf("share 0, with an error: %q", got)
 	}
 
 	dropped := new(Counter)
