@@ -25,6 +25,15 @@ var gaps = [...]gap{
 	{path: "site.route.static.compress", value: "true", effect: "files are sent as they are", remedy: "Leave the attribute out, or write: compress = false"},
 }
 
+// flagNotServed reads a flag of a gap that is a warning. It is false in this version whatever is written: the
+// configuration in force must not claim what lb does not do.
+func (b *block) flagNotServed(name string, to *bool) {
+	b.flag(name, to)
+	if !b.everything {
+		*to = false
+	}
+}
+
 // available reports a block or attribute that this version does not serve. It
 // is false if reading on makes no sense.
 func (r *reader) available(path, value string, at hcl.Range) bool {

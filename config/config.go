@@ -51,7 +51,7 @@ type TLS struct {
 	// ClientCA is a PEM file; if it is not empty, a client certificate signed
 	// by one of its authorities is required.
 	ClientCA string
-	// HTTP2 offers h2 by ALPN. The default is true.
+	// HTTP2 offers h2 by ALPN. This version cannot: it is false.
 	HTTP2 bool
 	// ACME is nil if certificates come from files alone.
 	ACME *ACME
@@ -96,7 +96,7 @@ type AccessLog struct {
 	Pos    Pos
 	Format string  // json, combined or off
 	File   string  // a path, or "-" for the standard output stream
-	Sample float64 // the share that is logged, 0 to 1; 5xx always are
+	Sample float64 // the share that is logged, 0 to 1; 5xx and those with an error always are
 }
 
 // Limits protect the balancer from its clients.

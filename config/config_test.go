@@ -378,3 +378,28 @@ site "b" {
 		t.Error("the token prints itself")
 	}
 }
+
+// TestViewClaimsNothing: what this version does not serve is not on in the configuration that the admin API shows, whether
+// it is written or the default of the versions that do.
+func TestViewClaimsNothing(t *testing.T) {
+	text := func(more string) string {
+		return "listen \":8443\" {\n  tls {\n    certificate {\n      cert = \"c.pem\"\n      key = \"c.key\"\n    }\n" + strings.ReplaceAll(more, "NAME", "http2") +
+			"  }\n}\nsite \"s\" {\n  route \"/\" {\n    static {\n      root = \"/\"\n" + strings.ReplaceAll(more, "NAME", "compress") + "    }\n  }\n}\n"
+	}
+	for _, more := range []string{"", "NAME = true\n", "NAME = false\n"} {
+		c, found := Parse([]Source{{Name: "lb.hcl", Text: []byte(text(more))}}, WithoutFileChecks())
+		if c == nil {
+			t.Fatal(found)
+		}
+		shown, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range gaps {
+			name := g.path[strings.LastIndexByte(g.path, '.')+1:]
+			if g.value == "true" && strings.Contains(string(shown), `"`+name+`":true`) {
+				t.Errorf("%q: %s is claimed in %s", more, g.path, shown)
+			}
+		}
+	}
+}

@@ -198,7 +198,7 @@ func readStatic(b *block) *Static {
 	b.texts("index", "index.html", &s.Index, fileName)
 	b.texts("try_files", "{path}", &s.TryFiles, placeholders("path"), tryFile)
 	b.text("cache_control", &s.CacheControl, headerValue)
-	b.flag("compress", &s.Compress)
+	b.flagNotServed("compress", &s.Compress)
 	b.flag("browse", &s.Browse)
 	b.flag("dotfiles", &s.DotFiles)
 	b.end()

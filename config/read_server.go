@@ -110,7 +110,7 @@ func readTLS(b *block) *TLS {
 	}
 	b.file("client_ca", &t.ClientCA)
 	b.checkRoots("client_ca", t.ClientCA)
-	b.flag("http2", &t.HTTP2)
+	b.flagNotServed("http2", &t.HTTP2)
 	hasACME := len(b.find("acme")) > 0
 	if ab := b.one("acme"); ab != nil {
 		t.ACME = readACME(ab)

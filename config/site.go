@@ -100,7 +100,7 @@ type Static struct {
 	Index        []string // files that stand for their folder
 	TryFiles     []string // templates with {path}; the last may be "=404" or "/fallback.html"
 	CacheControl string   // empty: no such field
-	Compress     bool     // zstd, br, gzip
+	Compress     bool     // zstd, br, gzip; this version cannot: it is false
 	Browse       bool     // list folders
 	DotFiles     bool     // serve names that begin with a dot
 }

@@ -56,7 +56,7 @@ log {
 access_log {
   format = "json" # json, combined, off
   file   = "-"    # "-" is the standard output stream
-  sample = 1.0    # the share that is logged; 5xx always are
+  sample = 1.0    # the share that is logged; 5xx and those with an error always are
 }
 
 limits {

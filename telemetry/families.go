@@ -48,7 +48,7 @@ var families = map[string]family{
 	"lb_pool_panic":                   {gauge, "1 while the pool uses all backends because too few are usable."},
 
 	"lb_static_requests_total":  {counter, "Requests for static files, by result."},
-	"lb_static_cache_bytes":     {gauge, "Bytes of file bodies held in memory, compressed variants included."},
+	"lb_static_cache_bytes":     {gauge, "Bytes of file bodies held in memory."},
 	"lb_static_cache_files":     {gauge, "Files held in memory."},
 	"lb_static_evictions_total": {counter, "Files put out of memory to make room."},
 

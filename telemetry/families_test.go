@@ -9,6 +9,15 @@ import (
 	"testing"
 )
 
+// No HELP line promises what lb does not have.
+func TestHelpPromisesNothing(t *testing.T) {
+	for name, f := range families {
+		if strings.Contains(f.help, "compress") {
+			t.Errorf("%s: %q, and lb compresses nothing", name, f.help)
+		}
+	}
+}
+
 // Every family that the code makes is in the table and in the documentation, and every one of the
 // table is made somewhere.
 func TestFamiliesAreComplete(t *testing.T) {
