@@ -23,13 +23,16 @@ import (
 // handoverVariable tells a new process which descriptors it takes over from the one that started it.
 const handoverVariable = "LB_HANDOVER"
 
-// handover is what stands in that variable: descriptor numbers.
+// handover is what stands in that variable: descriptor numbers and nothing else, since other programs can read a process's
+// environment (/proc/PID/environ).
 type handover struct {
 	Listeners map[string]int `json:"listeners"` // by the address as configured
 	Admin     map[string]int `json:"admin"`     // none, or one
-	Secret    []byte         `json:"secret"`    // Server.stickySecret
+	Secret    int            `json:"secret"`    // where to read Server.stickySecret; 0: nowhere
 	Orders    int            `json:"orders"`    // where to read, after ordersWanted, by pool what pool.Pool.Orders returns; 0: nowhere
 	Ready     int            `json:"ready"`     // where a byte is written once the new process serves
+
+	stickySecret []byte // what was read from Secret
 }
 
 const (
@@ -96,7 +99,7 @@ func (s *Server) HandOver(ctx context.Context) error {
 func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 	cmd := exec.Command(s.opt.Command[0], s.opt.Command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	given := handover{Secret: s.stickySecret}
+	var given handover
 	give := func(f *os.File) int {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		return 2 + len(cmd.ExtraFiles)
@@ -133,6 +136,11 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 	}
 	defer ordersWriter.Close()
 	given.Orders = give(orders)
+	secret, err := filledPipe(s.stickySecret)
+	if err != nil {
+		return 0, err
+	}
+	given.Secret = give(secret)
 	if cmd.Env, err = environment(given); err != nil {
 		return 0, err
 	}
@@ -147,6 +155,20 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 	}
 	pid = cmd.Process.Pid
 	return pid, cmd.Process.Release() // it outlives us
+}
+
+// filledPipe returns a pipe to read content from, which must be short: a pipe holds at least a page.
+func filledPipe(content []byte) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	if _, err := w.Write(content); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
 }
 
 // ending tells how a process ended.
@@ -214,6 +236,14 @@ func takenOver() (*handover, error) {
 	if err := json.Unmarshal([]byte(text), h); err != nil {
 		return nil, fmt.Errorf("cannot take over: %s: %w", handoverVariable, err)
 	}
+	if h.Secret != 0 {
+		r := os.NewFile(uintptr(h.Secret), "secret")
+		defer r.Close()
+		var err error
+		if h.stickySecret, err = io.ReadAll(r); err != nil {
+			return nil, fmt.Errorf("cannot take over the secret of sticky cookies: %w", err)
+		}
+	}
 	unix.CloseOnExec(h.Ready)
 	if h.Orders != 0 {
 		unix.CloseOnExec(h.Orders)
@@ -223,8 +253,8 @@ func takenOver() (*handover, error) {
 
 // secret is what signs cookies: that of the process before, so that they stay good, or a new one.
 func (h *handover) secret() []byte {
-	if h != nil && len(h.Secret) > 0 {
-		return h.Secret
+	if h != nil && len(h.stickySecret) > 0 {
+		return h.stickySecret
 	}
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails

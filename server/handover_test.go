@@ -152,6 +152,86 @@ func TestHandOverOnce(t *testing.T) {
 	}
 }
 
+// TestHandOverKeepsTheSecret: the secret of sticky cookies reaches the new process, and is not in its environment, which
+// other programs can read: there are numbers of descriptors alone.
+func TestHandOverKeepsTheSecret(t *testing.T) {
+	dir := t.TempDir()
+	command := []string{"/bin/sh", "-c", `tr '\0' '\n' < /proc/$$/environ > "$0/environ"
+secret=${LB_HANDOVER##*secret\":}
+eval "cat <&${secret%%[!0-9]*}" > "$0/secret"
+ready=${LB_HANDOVER##*ready\":}
+eval "echo >&${ready%?}"
+`, dir}
+	lb := startCommand(t, proxyTo("", "127.0.0.1:1"), command...)
+	if err := lb.HandOver(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := os.ReadFile(filepath.Join(dir, "secret"))
+	if err != nil || len(secret) != 32 {
+		t.Errorf("a secret of %d bytes, %v", len(secret), err)
+	}
+	environ, err := os.ReadFile(filepath.Join(dir, "environ"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var given map[string]any
+	for line := range strings.SplitSeq(string(environ), "\n") {
+		if text, ok := strings.CutPrefix(line, "LB_HANDOVER="); ok {
+			if err := json.Unmarshal([]byte(text), &given); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(given) == 0 {
+		t.Fatalf("no LB_HANDOVER in\n%s", environ)
+	}
+	var numbers func(name string, value any)
+	numbers = func(name string, value any) {
+		switch v := value.(type) {
+		case float64, nil:
+		case map[string]any:
+			for key, value := range v {
+				numbers(name+"."+key, value)
+			}
+		default:
+			t.Errorf("%s is %v, no number", name, value)
+		}
+	}
+	numbers("LB_HANDOVER", given)
+}
+
+// TestTakenSecretSigns: cookies that were signed by the process before stay good.
+func TestTakenSecretSigns(t *testing.T) {
+	b := record(t, lbtest.OK("x"))
+	text := proxyTo("  sticky {\n  }\n", b.Addr) // without a secret of its own
+	cookies := map[string]bool{}
+	for range 2 {
+		ready, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ready.Close()
+		secret, secretWriter, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer secret.Close()
+		if _, err := secretWriter.WriteString(strings.Repeat("s", 32)); err != nil {
+			t.Fatal(err)
+		}
+		secretWriter.Close()
+		given, _ := json.Marshal(map[string]any{"ready": highDescriptor(t, writer), "secret": highDescriptor(t, secret)})
+		writer.Close()
+		t.Setenv("LB_HANDOVER", string(given))
+		lb := start(t, text)
+		cookie, _, _ := strings.Cut(lb.get("/").Field("Set-Cookie"), ";")
+		cookies[cookie] = true
+	}
+	if len(cookies) != 1 || cookies[""] {
+		t.Errorf("cookies by one secret: %v", cookies)
+	}
+}
+
 // TestStopDuringHandOver: whoever stops the balancer while a new process starts wants no balancer.
 func TestStopDuringHandOver(t *testing.T) {
 	dir := t.TempDir()
