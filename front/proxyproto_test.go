@@ -49,6 +49,9 @@ var proxyHeaders = []struct {
 	{"v2 local with addresses", proxyV2(0, 0x11, 0, "192.0.2.1:4567", "192.0.2.2:80"), "self"},
 	{"v2 unspecified", proxyV2(1, 0x00, 0, "", ""), "self"},
 	{"v2 unix", proxyV2(1, 0x31, 216, "", ""), "self"},
+	{"v2 unix datagrams", proxyV2(1, 0x32, 216, "", ""), "self"},
+	{"v2 UDP", proxyV2(1, 0x12, 0, "192.0.2.1:4567", "192.0.2.2:80"), "self"},
+	{"v2 UDP over IPv6", proxyV2(1, 0x22, 0, "[2001:db8::1]:4567", "[2001:db8::2]:80"), "self"},
 
 	{"none", "", ""},
 	{"v1 without CR", "PROXY TCP4 192.0.2.1 192.0.2.2 4567 80\n", ""},
@@ -64,6 +67,9 @@ var proxyHeaders = []struct {
 	{"v2 other version", strings.Replace(proxyV2(0, 0, 0, "", ""), "\x20", "\x10", 1), ""},
 	{"v2 other command", proxyV2(2, 0x00, 0, "", ""), ""},
 	{"v2 unknown family", proxyV2(1, 0x44, 0, "", ""), ""},
+	{"v2 unknown family over TCP", proxyV2(1, 0x41, 12, "", ""), ""},
+	{"v2 unknown protocol", proxyV2(1, 0x13, 0, "192.0.2.1:4567", "192.0.2.2:80"), ""},
+	{"v2 unspecified family over TCP", proxyV2(1, 0x01, 12, "", ""), ""},
 	{"v2 huge", proxyV2(1, 0x00, 9000, "", ""), ""},
 }
 
