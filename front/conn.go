@@ -51,7 +51,7 @@ type Conn struct {
 	serverName string
 	tlsVersion uint16
 	opened     bool          // HTTP has begun
-	counted    bool          // it was let in by the front's per-address count
+	counted    bool          // in the front's per-address count
 	away       bool          // turned away: see Front.away
 	ended      bool          // nothing more is read
 	linger     bool          // the client may still be sending when we close
@@ -192,14 +192,15 @@ func (c *Conn) open() bool {
 		return false
 	}
 	if n := l.limits.ConnectionsPerIP; n > 0 && c.peer.IsValid() {
-		if !f.perIP.enter(c, n) {
+		in, tell := f.perIP.enter(c, n)
+		c.counted = in || tell
+		if !in {
 			f.metrics.rejected(reasonPerIP)
-			if c.leaveOpen() {
+			if c.leaveOpen() && tell {
 				c.turnAway(tooManyFromAddress)
 			}
 			return false
 		}
-		c.counted = true
 	}
 	return !l.TLS || c.handshake()
 }

@@ -13,16 +13,21 @@ type ipCounter struct {
 
 // addressConns are the connections of one address.
 type addressConns struct {
-	open      int
+	away      int                // that are being turned away, and are told so
+	open      int                // the others
 	lingering map[*Conn]struct{} // of them
 }
+
+// turningAwayEach is how many of one address are told so at a time; more are closed, so that there is room for others.
+const turningAwayEach = turningAway / 4
 
 // mostLooks is how many lingering connections of an address are looked at for each that it may not have any more.
 const mostLooks = 32
 
-// enter counts c, unless its address has limit connections already. Those that linger and that the client has closed do
-// not stand in its way, even if lb has not come to close them.
-func (i *ipCounter) enter(c *Conn, limit int) bool {
+// enter counts c, unless its address has limit connections already; then tell says whether there is room to tell the
+// client so, in which case c is counted as one that is turned away. Those that linger and that the client has closed do not
+// stand in its way, even if lb has not come to close them.
+func (i *ipCounter) enter(c *Conn, limit int) (in, tell bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	a := i.addresses[c.peer.Addr()]
@@ -36,11 +41,15 @@ func (i *ipCounter) enter(c *Conn, limit int) bool {
 	if a.open >= limit {
 		a.dropClosed()
 	}
-	if a.open >= limit {
-		return false
+	switch {
+	case a.open < limit:
+		a.open++
+		return true, false
+	case a.away < turningAwayEach:
+		a.away++
+		return false, true
 	}
-	a.open++
-	return true
+	return false, false
 }
 
 // dropClosed stops counting lingering connections that their client has closed.
@@ -76,11 +85,13 @@ func (i *ipCounter) leave(c *Conn) {
 	if a == nil {
 		return // see dropClosed
 	}
-	if _, lingers := a.lingering[c]; lingers || !c.leaving {
+	if c.away {
+		a.away--
+	} else if _, lingers := a.lingering[c]; lingers || !c.leaving {
 		delete(a.lingering, c)
 		a.open--
 	}
-	if a.open <= 0 {
+	if a.open <= 0 && a.away <= 0 {
 		delete(i.addresses, c.peer.Addr())
 	}
 }

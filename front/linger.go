@@ -30,7 +30,8 @@ func (c *Conn) lingers() bool {
 	if !c.leaving {
 		c.leaving, c.idleUntil, c.headUntil = true, time.Now().Add(lingerTime), time.Time{}
 		c.head, c.rest, c.link.ahead = wire.RequestHead{}, nil, nil // so that it holds on to no buffer
-		if c.counted {                                              // before the client sees the end, upon which it may close and connect again at once
+		// Before the client sees the end, upon which it may close and connect again at once.
+		if c.counted && !c.away {
 			f.perIP.linger(c)
 		}
 		if c.closeWrite() != nil {

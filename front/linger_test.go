@@ -30,6 +30,16 @@ func statusOf(c *client, request string) int {
 	return resp.StatusCode
 }
 
+// turnedAway returns how many connections of single addresses are being turned away.
+func turnedAway(f *Front) (n int) {
+	f.perIP.mu.Lock()
+	defer f.perIP.mu.Unlock()
+	for _, a := range f.perIP.addresses {
+		n += a.away
+	}
+	return n
+}
+
 // TestLingeringCountsPerIP: connections that were refused and that the client does not close count until lb has closed
 // them, so that one address cannot hold more than it may.
 func TestLingeringCountsPerIP(t *testing.T) {
@@ -43,6 +53,9 @@ func TestLingeringCountsPerIP(t *testing.T) {
 		}
 		if open := f.Load().Open; open > limit {
 			t.Fatalf("the address holds %d connections, %d are allowed", open, limit)
+		}
+		if away := turnedAway(f); away > turningAwayEach {
+			t.Fatalf("%d connections of the address are being turned away", away)
 		}
 	}
 	if status := statusOf(dialFrom(t, f, 2), ok+"\r\n"); status != 200 {
