@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 needs=(
   nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client
   chromium:chromium promtool:prometheus node:nodejs curl:curl dnsmasq:dnsmasq-base
-  varnishtest:varnish slowhttptest:slowhttptest openssl:openssl openssl:openssl
+  varnishtest:varnish slowhttptest:slowhttptest openssl:openssl
   /usr/share/nodejs/ws:node-ws
 )
 python_modules=(

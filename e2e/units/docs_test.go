@@ -38,22 +38,27 @@ func pages(t *testing.T) map[string]string {
 // documentation ("```hcl"; a part is marked "```hcl fragment"), and the one of
 // the compose stack with and without its token.
 func TestDocumentedConfigurations(t *testing.T) {
-	block := regexp.MustCompile("(?ms)^```hcl\n(.*?)^```$")
+	blocks := []*regexp.Regexp{
+		regexp.MustCompile("(?ms)^```hcl\n(.*?)^```$"),
+		regexp.MustCompile("(?ms)^[^\n]*<<'EOF'\n(listen.*?)^EOF$"), // a page of commands has them in here-documents
+	}
 	found := 0
 	for name, text := range pages(t) {
-		for _, match := range block.FindAllStringSubmatch(text, -1) {
-			found++
-			checkConfiguration(t, name, match[1])
+		for _, block := range blocks {
+			for _, match := range block.FindAllStringSubmatch(text, -1) {
+				found++
+				checkConfiguration(t, name, match[1])
+			}
 		}
 	}
-	if found < 2 {
+	if found < 3 {
 		t.Errorf("only %d configurations found", found)
 	}
 	compose, err := os.ReadFile(root + "/configs/compose.hcl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for token, listen := range map[string]string{"": "127.0.0.1:9900", "secret": "0.0.0.0:9900"} {
+	for token, listen := range map[string]string{"": "127.0.0.1:9900", "a secret of some length": ":9900"} {
 		t.Setenv("LB_ADMIN_TOKEN", token)
 		cfg := checkConfiguration(t, "compose.hcl", string(compose))
 		if cfg != nil && (cfg.Admin.Listen != listen || string(cfg.Admin.Token) != token) {
