@@ -38,7 +38,7 @@ type Retry struct {
 // Serve implements Action.
 func (f *Forward) Serve(x *Exchange) {
 	x.poolName = f.Pool.Name()
-	if !x.readBody(f.Retry.Body) {
+	if x.refuseLoop() || !x.readBody(f.Retry.Body) {
 		return
 	}
 	x.out = f.request(x, x.out[:0])

@@ -17,6 +17,7 @@ import (
 type Handler struct {
 	state      atomic.Pointer[State]
 	rejections Rejections
+	mark       loopMark
 	bodyStatus func(error) int
 	exchanges  sync.Pool
 	entries    sync.Pool
@@ -26,7 +27,7 @@ type Handler struct {
 // with which status a failure to read a request's body is answered: 400, 408, 413, 431, or
 // 0 where the client is gone.
 func NewHandler(rejections Rejections, bodyStatus func(error) int) *Handler {
-	h := &Handler{rejections: rejections, bodyStatus: bodyStatus}
+	h := &Handler{rejections: rejections, mark: newLoopMark(), bodyStatus: bodyStatus}
 	h.entries.New = func() any { return &telemetry.Entry{} }
 	h.exchanges.New = func() any {
 		x := &Exchange{handler: h}

@@ -22,6 +22,7 @@ func (f *Forward) request(x *Exchange, dst []byte) []byte {
 	}
 	dst = f.fields(x, dst)
 	dst = x.forwarded(dst)
+	dst = x.appendMark(dst)
 	dst = x.route.Request.Append(dst)
 	if x.body.framed {
 		dst = x.body.frame(dst)
@@ -96,6 +97,11 @@ func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 		case kind == wire.Other: // most of them
 		case kind == wire.Host:
 			dst = f.hostField(x, dst)
+			continue
+		case kind == wire.CDNLoop: // no Connection field can take it away (RFC 8586 section 2)
+			if !x.route.Request.Drops(field) {
+				dst = append(dst, field.Line...)
+			}
 			continue
 		case kind.HopByHop(), kind >= wire.XForwardedFor && kind <= wire.XRequestID,
 			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Trailer && !x.body.chunked(), (kind == wire.Forwarded || kind == wire.XForwarded) && !x.trusted:

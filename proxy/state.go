@@ -77,7 +77,7 @@ func NewSiteMetrics(s *telemetry.Scope, site string) SiteMetrics {
 
 // Rejections count the requests that the proxy refuses, by reason.
 type Rejections struct {
-	ACL, AmbiguousPath, BadRequest, BodySize, BodyTimeout, HeaderFields, NoRoute, NoSite, Method, Misdirected, Maintenance *telemetry.Counter
+	ACL, AmbiguousPath, BadRequest, BodySize, BodyTimeout, HeaderFields, NoRoute, NoSite, Method, Misdirected, Maintenance, Loop *telemetry.Counter
 }
 
 // NewRejections resolves the counters.
@@ -85,6 +85,6 @@ func NewRejections(s *telemetry.Scope) Rejections {
 	reason := func(r string) *telemetry.Counter { return s.Counter("lb_rejected_requests_total", "reason", r) }
 	return Rejections{
 		ACL: reason("acl"), AmbiguousPath: reason("ambiguous_path"), BadRequest: reason("bad_request"), BodySize: reason("body_size"), BodyTimeout: reason("body_timeout"), HeaderFields: reason("header_fields"),
-		NoRoute: reason("no_route"), NoSite: reason("no_site"), Method: reason("method"), Misdirected: reason("misdirected"), Maintenance: reason("maintenance"),
+		NoRoute: reason("no_route"), NoSite: reason("no_site"), Method: reason("method"), Misdirected: reason("misdirected"), Maintenance: reason("maintenance"), Loop: reason("loop"),
 	}
 }

@@ -12,7 +12,7 @@ func TestKindOf(t *testing.T) {
 		"Host": Host, "Content-Length": ContentLengthField, "Transfer-Encoding": TransferEncoding, "Connection": Connection,
 		"Keep-Alive": KeepAlive, "Proxy-Connection": ProxyConnection, "Proxy-Authenticate": ProxyAuthenticate,
 		"Proxy-Authorization": ProxyAuthorization, "TE": TE, "Trailer": Trailer, "Upgrade": Upgrade, "HTTP2-Settings": HTTP2Settings,
-		"Expect": Expect, "Forwarded": Forwarded, "X-Forwarded-For": XForwardedFor, "X-Forwarded-Proto": XForwardedProto,
+		"Expect": Expect, "CDN-Loop": CDNLoop, "Proxy": Proxy, "Forwarded": Forwarded, "X-Forwarded-For": XForwardedFor, "X-Forwarded-Proto": XForwardedProto,
 		"X-Forwarded-Host": XForwardedHost, "X-Real-IP": XRealIP, "X-Request-Id": XRequestID, "Accept": Accept,
 		"Accept-Encoding": AcceptEncoding, "Date": Date, "Idempotency-Key": IdempotencyKey, "If-Match": IfMatch,
 		"If-Modified-Since": IfModifiedSince, "If-None-Match": IfNoneMatch, "If-Range": IfRange,

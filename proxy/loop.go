@@ -1,0 +1,67 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+
+	"lb/internal/wire"
+)
+
+// maxPasses is how often a request may pass through this process. Some do so more than once on purpose: an application
+// may be a proxy that comes back to another site.
+const maxPasses = 5
+
+// loopMark is what this process puts on each request that it forwards, by which it knows it when it comes back: a
+// CDN-Loop field (RFC 8586), which other proxies must pass on, beside those of others. Via would do as well, but has some
+// servers not compress. Only backends see the mark. A client that learns it can have its own requests refused.
+type loopMark struct {
+	name []byte // as an item of the field
+	line []byte
+}
+
+// newLoopMark makes a mark that no other process has.
+func newLoopMark() loopMark {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // it never fails
+	name := "lb-" + hex.EncodeToString(id[:])
+	return loopMark{[]byte(name), []byte("CDN-Loop: " + name + "\r\n")}
+}
+
+// passes returns how often a request with those fields has been forwarded by this process.
+func (m *loopMark) passes(fields []wire.Field) (n int) {
+	for i := range fields {
+		if fields[i].Kind != wire.CDNLoop {
+			continue
+		}
+		for list := fields[i].Value; len(list) > 0; {
+			var item []byte
+			if item, list = wire.NextListItem(list); bytes.Equal(item, m.name) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// cdnLoopField is for rules to look at.
+var cdnLoopField = wire.Field{Name: []byte("CDN-Loop"), Kind: wire.CDNLoop}
+
+// appendMark appends the mark, unless the route takes such fields out. Then loops through it are not found.
+func (x *Exchange) appendMark(dst []byte) []byte {
+	if x.route.Request.Drops(&cdnLoopField) {
+		return dst
+	}
+	return append(dst, x.handler.mark.line...)
+}
+
+// refuseLoop answers a request that has passed too often, and reports whether it was one.
+func (x *Exchange) refuseLoop() bool {
+	if x.handler.mark.passes(x.Fields) < maxPasses {
+		return false
+	}
+	x.handler.rejections.Loop.Inc()
+	x.Refuse(http.StatusLoopDetected, "the request has come back to this balancer more than a few times")
+	return true
+}
