@@ -103,7 +103,7 @@ func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 				dst = append(dst, field.Line...)
 			}
 			continue
-		case kind.HopByHop(), kind >= wire.XForwardedFor && kind <= wire.XRequestID,
+		case kind.HopByHop(), kind == wire.Proxy, kind >= wire.XForwardedFor && kind <= wire.XRequestID,
 			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Trailer && !x.body.chunked(), (kind == wire.Forwarded || kind == wire.XForwarded) && !x.trusted:
 			continue
 		}

@@ -38,7 +38,7 @@ func TestRequestHead(t *testing.T) {
 		"Connection: keep-alive, X-Hop\r\nX-Hop: secret\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: p\r\nProxy-Connection: x\r\n" +
 		"X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nx-real-ip: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\n" +
 		"X-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /e\r\nX-Forwarded-Server: e\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\n" +
-		"X-Forwarded-User: root\r\nX-FORWARDED-ANYTHING: e\r\nX_Forwarded_Port: 1\r\nX-Forwarded_User: root\r\n" +
+		"Proxy: http://evil\r\nX-Forwarded-User: root\r\nX-FORWARDED-ANYTHING: e\r\nX_Forwarded_Port: 1\r\nX-Forwarded_User: root\r\n" +
 		"X-Request-Id: mine\r\nX_Request_Id: mine\r\nX-Request_Id: mine\r\n\r\n")
 	r := c.ReadResponse("GET")
 	head, _ := b.last()
