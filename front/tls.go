@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"lb/internal/ciphers"
 )
 
 // tlsSource gives each handshake the configuration in force. The outer one stays while
@@ -28,6 +30,7 @@ func newTLSSource(o *TLSOptions) *tlsSource {
 func (s *tlsSource) use(o *TLSOptions) {
 	config := &tls.Config{
 		MinVersion:     max(o.MinVersion, tls.VersionTLS12),
+		CipherSuites:   ciphers.Suites(),
 		NextProtos:     []string{"http/1.1"},
 		GetCertificate: newChooser(o).choose,
 	}

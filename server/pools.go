@@ -14,6 +14,7 @@ import (
 	"lb/balancer"
 	"lb/config"
 	"lb/health"
+	"lb/internal/ciphers"
 	"lb/pool"
 	"lb/proxy"
 	"lb/transport"
@@ -158,7 +159,7 @@ func backendTLS(c *config.BackendTLS) (*tls.Config, string, error) {
 	if c == nil {
 		return nil, "", nil
 	}
-	conf := &tls.Config{ServerName: c.ServerName, InsecureSkipVerify: !c.Verify, MinVersion: tls.VersionTLS12}
+	conf := &tls.Config{ServerName: c.ServerName, InsecureSkipVerify: !c.Verify, MinVersion: tls.VersionTLS12, CipherSuites: ciphers.Suites()}
 	plain := *c
 	plain.Pos = config.Pos{}
 	fingerprint := fmt.Sprint(plain)
