@@ -51,15 +51,26 @@ func NewBackendOn(t testing.TB, address string, script func(c *Conn)) *Backend {
 // does not if that fails.
 func NewTLSBackend(t testing.TB, conf *tls.Config, script func(c *Conn)) *Backend {
 	t.Helper()
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", conf)
+	return NewTLSBackendOn(t, "127.0.0.1:0", conf, script)
+}
+
+// NewTLSBackendOn is NewTLSBackend on a given address, as for NewBackendOn.
+func NewTLSBackendOn(t testing.TB, address string, conf *tls.Config, script func(c *Conn)) *Backend {
+	t.Helper()
+	network, rest := network(address)
+	ln, err := tls.Listen(network, rest, conf)
 	if err != nil {
 		t.Fatalf("cannot start a backend: %v", err)
 	}
-	return serve(t, ln, func(c *Conn) {
+	b := serve(t, ln, func(c *Conn) {
 		if c.Conn.(*tls.Conn).Handshake() == nil {
 			script(c)
 		}
 	})
+	if network == "unix" {
+		b.Addr = address
+	}
+	return b
 }
 
 func network(address string) (network, rest string) {
