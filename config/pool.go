@@ -24,6 +24,9 @@ type Pool struct {
 	// one, all are used. 0: never.
 	PanicThreshold float64
 
+	// ResponseHeaderSize is the most bytes of a response head.
+	ResponseHeaderSize int64
+
 	Timeouts  Timeouts
 	KeepAlive KeepAlive
 

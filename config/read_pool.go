@@ -40,6 +40,7 @@ func readPool(b *block) Pool {
 	readQueue(b.one("queue"), &p.Queue)
 	b.duration("slow_start", &p.SlowStart, 0)
 	b.share("panic_threshold", &p.PanicThreshold)
+	b.size("response_header_size", &p.ResponseHeaderSize, 1<<10, 1<<20)
 	readTimeouts(b.one("timeouts"), &p.Timeouts)
 	readKeepAlive(b.one("keepalive"), &p.KeepAlive)
 	p.TLS = readBackendTLS(b.one("tls"))

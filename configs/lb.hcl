@@ -256,8 +256,9 @@ pool "app" {
     body     = "64KiB"                     # a larger body is sent once
   }
 
-  slow_start      = "0s" # in which a backend that comes back gets its share, step by step; 0s: at once
-  panic_threshold = 0    # fewer usable than this share, but at least one: use all that do not refuse connections; 0: never
+  response_header_size = "32KiB" # of a backend's response; over it: 502
+  slow_start           = "0s"    # in which a backend that comes back gets its share, step by step; 0s: at once
+  panic_threshold      = 0       # fewer usable than this share, but at least one: use all that do not refuse connections; 0: never
 
   # Waiting while every backend is at max_conns.
   queue {

@@ -19,6 +19,15 @@ func (b *Backend) ReportExhausted() {
 	b.failed.Add(1)
 }
 
+// ReportUnfit counts a response that was refused for what an application, or the request, put into its head. As the next
+// request may get a good one, and a client could have backends ejected otherwise, it is no failure in a row.
+func (b *Backend) ReportUnfit() {
+	if c := b.Metrics.errors[Protocol]; c != nil {
+		c.Inc()
+	}
+	b.failed.Add(1)
+}
+
 // Others reports whether a backend that is not in tried can be used, be it full at the moment.
 func (p *Pool) Others(tried []*Backend) bool {
 	untried := func(b *Backend) bool { return !contains(tried, b) }

@@ -249,10 +249,13 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		return f.unconnected(x, b, err)
 	}
 	death := outcome == pool.Reset && died(err)
-	if death {
+	switch {
+	case death:
 		b.ReportDeath()
 		x.fresh = true // another kept connection may be as dead
-	} else {
+	case outcome == pool.Protocol && unfit(err):
+		b.ReportUnfit()
+	default:
 		b.Report(outcome)
 	}
 	again := outcome != pool.Aborted && x.retries() < f.Retry.Attempts && f.Retry.onOutcome(outcome) && x.mayResend(err)
@@ -353,8 +356,17 @@ func (x *Exchange) tell(err error, outcome pool.Outcome) {
 		words = "the backend ended the connection without an answer"
 	case pool.Protocol:
 		words = "the backend's answer is no valid HTTP"
+		if unfit(err) {
+			words = "the head of the backend's response is too large or holds a byte that must not be there"
+		}
 	}
 	x.Fail(status, words, err)
+}
+
+// unfit reports whether err says that a response was refused for what is in its head, see transport.Error.Unfit.
+func unfit(err error) bool {
+	var e *transport.Error
+	return errors.As(err, &e) && e.Unfit()
 }
 
 // causeOf returns the cause of a transport.Error.

@@ -118,7 +118,7 @@ func transportKey(c *config.Pool, tlsFingerprint string) string {
 	timeouts, keepAlive := c.Timeouts, c.KeepAlive
 	timeouts.Pos, keepAlive.Pos = config.Pos{}, config.Pos{}
 	timeouts.Tunnel = 0 // the proxy's
-	return fmt.Sprint(timeouts, keepAlive, tlsFingerprint)
+	return fmt.Sprint(timeouts, keepAlive, c.ResponseHeaderSize, tlsFingerprint)
 }
 
 // connector returns what makes the transport of a backend.
@@ -127,8 +127,8 @@ func connector(c *config.Pool, tlsConfig *tls.Config) func(*pool.Backend) pool.C
 		opt := transport.Options{
 			Address: b.Address(), Connect: c.Timeouts.Connect, Response: c.Timeouts.Response, Idle: c.Timeouts.Idle,
 			MaxIdle: c.KeepAlive.MaxIdle, IdleTimeout: c.KeepAlive.IdleTimeout, MaxRequests: c.KeepAlive.MaxRequests,
-			MaxConns: b.MaxConns,
-			Opened:   b.Metrics.Opened, Reused: b.Metrics.Reused, Failed: b.Metrics.Failed,
+			MaxConns: b.MaxConns, HeadSize: int(c.ResponseHeaderSize),
+			Opened: b.Metrics.Opened, Reused: b.Metrics.Reused, Failed: b.Metrics.Failed,
 			ConnectTime: b.Pool().Metrics().Connect,
 		}
 		if tlsConfig != nil {

@@ -21,6 +21,8 @@ type Options struct {
 	Response time.Duration // from the end of the request to the response head; 0: no limit
 	Idle     time.Duration // between two reads or writes of a body; 0: no limit
 
+	HeadSize int // bytes of a response head, each interim one too; 0: 32 KiB
+
 	MaxIdle     int           // connections kept; 0: none
 	IdleTimeout time.Duration // how long a connection is kept unused; 0: without limit
 	MaxRequests int           // on one connection; 0: any number
@@ -58,6 +60,9 @@ func New(opt Options) *Client {
 		dialer: net.Dialer{Timeout: opt.Connect, KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1},
 		idle:   newIdleStack(opt.MaxIdle),
 		start:  time.Now(),
+	}
+	if c.opt.HeadSize == 0 {
+		c.opt.HeadSize = 32 << 10
 	}
 	if path, ok := strings.CutPrefix(opt.Address, "unix:"); ok {
 		c.network, c.address = "unix", path

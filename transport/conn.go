@@ -17,7 +17,7 @@ import (
 
 const (
 	smallBuffer = 8 << 10  // for a head and a small body
-	largeBuffer = 32 << 10 // for long heads and bodies; the limit of a head too
+	largeBuffer = 32 << 10 // for long heads and bodies
 )
 
 var (
@@ -199,6 +199,9 @@ func (c *Conn) readHead(head bool) error {
 	scanned := 0
 	for {
 		if end := wire.HeadEnd((*c.buf)[c.r:c.w], scanned); end >= 0 {
+			if end > c.client.opt.HeadSize {
+				return c.fail(Head, Protocol, ErrHeadTooLarge)
+			}
 			if err := c.Head.Parse((*c.buf)[c.r : c.r+end]); err != nil {
 				return c.fail(Head, Protocol, err)
 			}
@@ -206,12 +209,13 @@ func (c *Conn) readHead(head bool) error {
 			return c.frame(head)
 		}
 		scanned = c.w - c.r
-		if scanned > 0 && !plausible((*c.buf)[c.r:c.w]) {
-			return c.fail(Head, Protocol, wire.ErrStatusLine)
-		}
-		if err := c.room(); err != nil {
+		if err := implausible((*c.buf)[c.r:c.w]); err != nil {
 			return c.fail(Head, Protocol, err)
 		}
+		if scanned >= c.client.opt.HeadSize {
+			return c.fail(Head, Protocol, ErrHeadTooLarge)
+		}
+		c.room()
 		n, err := c.nc.Read((*c.buf)[c.w:])
 		c.w += n
 		if n > 0 {
@@ -222,50 +226,60 @@ func (c *Conn) readHead(head bool) error {
 	}
 }
 
-// plausible reports whether b may be the start of a response head, so that a backend which speaks
+// implausible says why b cannot be the start of a response head, so that a backend which speaks
 // something else, or ends its lines otherwise, is found out at once and not after the timeout.
-func plausible(b []byte) bool {
+func implausible(b []byte) error {
 	const start = "HTTP/1."
 	n := min(len(b), len(start))
 	if string(b[:n]) != start[:n] {
-		return false
+		return wire.StatusLineError(b)
 	}
 	for at := 0; ; at++ {
 		i := bytes.IndexByte(b[at:], '\n')
 		if i < 0 {
-			return true
+			return nil
 		}
 		if at += i; b[at-1] != '\r' {
-			return false
+			return wire.ErrStatusLine
 		}
 	}
 }
 
 // room makes space for at least one more byte behind c.w.
-func (c *Conn) room() error {
-	if c.w < len(*c.buf) {
-		return nil
-	}
-	if c.r > 0 {
+func (c *Conn) room() {
+	switch {
+	case c.w < len(*c.buf):
+	case c.r > 0:
 		c.w = copy(*c.buf, (*c.buf)[c.r:c.w])
 		c.r = 0
-		return nil
+	default:
+		c.enlarge()
 	}
-	if len(*c.buf) >= largeBuffer {
-		return ErrHeadTooLarge
-	}
-	c.enlarge()
-	return nil
 }
 
-// enlarge moves what is unread to a large buffer.
+// enlarge moves what is unread to a large buffer, from there to one of twice the size.
 func (c *Conn) enlarge() {
-	large := largeBuffers.Get().(*[]byte)
-	c.w = copy(*large, (*c.buf)[c.r:c.w])
-	c.r = 0
-	poison.Fill(*c.buf)
-	smallBuffers.Put(c.buf)
-	c.buf = large
+	var larger *[]byte
+	if len(*c.buf) < largeBuffer {
+		larger = largeBuffers.Get().(*[]byte)
+	} else {
+		b := make([]byte, 2*len(*c.buf))
+		larger = &b
+	}
+	n := copy(*larger, (*c.buf)[c.r:c.w])
+	giveBack(c.buf)
+	c.buf, c.r, c.w = larger, 0, n
+}
+
+// giveBack puts a buffer back to its pool. Of those that are larger than both kinds there is none: few heads need one.
+func giveBack(buf *[]byte) {
+	poison.Fill(*buf)
+	switch len(*buf) {
+	case smallBuffer:
+		smallBuffers.Put(buf)
+	case largeBuffer:
+		largeBuffers.Put(buf)
+	}
 }
 
 // frame decides how the body ends (RFC 9112 section 6.3).
@@ -417,12 +431,7 @@ func (c *Conn) release() {
 	if c.buf == nil {
 		return
 	}
-	poison.Fill(*c.buf)
-	if len(*c.buf) == smallBuffer {
-		smallBuffers.Put(c.buf)
-	} else {
-		largeBuffers.Put(c.buf)
-	}
+	giveBack(c.buf)
 	c.buf, c.r, c.w = nil, 0, 0
 	clear(c.Head.Fields)
 	c.Head = wire.ResponseHead{Fields: c.Head.Fields[:0]} // an idle connection holds on to no buffer

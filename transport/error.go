@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"syscall"
+
+	"lb/internal/wire"
 )
 
 // Phase is how far an exchange with a backend had come when it failed.
@@ -62,9 +64,20 @@ func (e *Error) Died() bool {
 
 // The reasons why a response is refused beside those of package wire.
 var (
-	ErrHeadTooLarge = errors.New("the response head is larger than 32 KiB")
+	ErrHeadTooLarge = errors.New("the response head is larger than the pool's response_header_size")
 	ErrTruncated    = errors.New("the response ended before its body did")
 )
+
+// Unfit reports whether a response was refused for what an application, or the request, put into its fields. It says
+// nothing of the backend's health.
+func (e *Error) Unfit() bool {
+	for _, reason := range [...]error{ErrHeadTooLarge, wire.ErrManyFields, wire.ErrFieldValue} {
+		if errors.Is(e.Err, reason) {
+			return true
+		}
+	}
+	return false
+}
 
 // exhausted reports whether a connection failed for want of something on this host, which says nothing of the backend.
 func exhausted(err error) bool {

@@ -56,6 +56,8 @@ func TestRequestHeadCheck(t *testing.T) {
 		{"Host with a port twice", "GET / HTTP/1.1\r\nHost: a:1:2\r\n\r\n", ErrHost},
 		{"Host with a port alone", "GET / HTTP/1.1\r\nHost: :80\r\n\r\n", ErrHost},
 		{"Host with half an escape", "GET / HTTP/1.1\r\nHost: a%2\r\n\r\n", ErrHost},
+		{"Host of an address form to come", "GET / HTTP/1.1\r\nHost: [v1.a:b]\r\n\r\n", ErrHost},
+		{"target of an address form to come", "GET http://[v1.a:b]/ HTTP/1.1\r\nHost: [v1.a:b]\r\n\r\n", ErrHost},
 		{"Host that is no IPv6", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", ErrHost},
 		{"Host with text after IPv6", "GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n", ErrHost},
 		{"other host in the target", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", ErrHostMismatch},

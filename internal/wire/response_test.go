@@ -33,7 +33,7 @@ func TestResponseHead(t *testing.T) {
 		{"CR in the reason", "HTTP/1.1 200 a\rb\r\n\r\n", ErrStatusLine},
 		{"LF ends the status line", "HTTP/1.1 200 OK\nA: b\r\n\r\n", ErrStatusLine},
 		{"nothing", "", ErrStatusLine},
-		{"blank line alone", "\r\n\r\n", ErrStatusLine},
+		{"blank line alone", "\r\n\r\n", ErrEmptyLine},
 		{"LF ends a field", ok + "A: b\nC: d\r\n\r\n", ErrLineEnd},
 		{"fold", ok + "A: b\r\n c\r\n\r\n", ErrFold},
 		{"fold at the start", ok + "\tA: b\r\n\r\n", ErrFold},
