@@ -81,7 +81,7 @@ type balancer struct {
 	http          *http.Client
 }
 
-func startBalancer(t *testing.T, text func(b *balancer) string) *balancer {
+func startBalancer(t *testing.T, binary string, text func(b *balancer) string) *balancer {
 	t.Helper()
 	b := &balancer{listen: freePort(t), admin: freePort(t), dir: t.TempDir(), done: make(chan struct{})}
 	b.http = &http.Client{Timeout: patience, Transport: &http.Transport{}}
@@ -102,6 +102,9 @@ func startBalancer(t *testing.T, text func(b *balancer) string) *balancer {
 			t.Error("lb does not end")
 			_ = b.Process.Kill()
 			<-b.done
+		}
+		if code := b.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("lb ends with %d", code)
 		}
 		if t.Failed() {
 			said := b.out.String()

@@ -100,7 +100,7 @@ func TestChaos(t *testing.T) {
 		defer o.close()
 		w.origins = append(w.origins, o)
 	}
-	w.lb = startBalancer(t, func(b *balancer) string { return w.text(b, initial) })
+	w.lb = startBalancer(t, binary, func(b *balancer) string { return w.text(b, initial) })
 	w.publish(w.origins[w.fixed:], nil)
 	allUp := func() bool { return w.lb.usable() == len(w.origins) }
 	eventually(t, "all backends are up", allUp)
