@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -20,6 +21,7 @@ func TestFlappingIsLoggedOnce(t *testing.T) {
 		b := p.Backend("a:1")
 		p.SetActive(p.Backend("b:1"), true, "test")
 		p.SetActive(b, true, "test")
+		time.Sleep(digestTime) // the log holds first results back for so long
 		synctest.Wait()
 		e.take()
 		log.Reset()

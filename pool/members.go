@@ -125,17 +125,11 @@ func (p *Pool) forget(b *Backend) {
 // A nil backend means the pool itself. What is not to be logged is an event nonetheless.
 func (p *Pool) announce(b *Backend, c Change, logged bool) {
 	e := Event{Time: c.Time, Pool: p.name, From: c.From, To: c.To, Reason: c.Reason}
-	what := "pool"
 	if b != nil {
-		what = "backend"
 		e.Backend = b.address
 	}
 	log, hook := p.options.Log, p.options.OnEvent
 	p.outbox.add(func() {
-		fields := []any{"pool", e.Pool, "backend", e.Backend, "from", e.From, "to", e.To, "reason", e.Reason}
-		if b == nil {
-			fields = append(fields[:2], fields[4:]...)
-		}
 		level := hclog.Info
 		switch e.To {
 		case "none":
@@ -143,8 +137,12 @@ func (p *Pool) announce(b *Backend, c Change, logged bool) {
 		case "down", "ejected", "refusing", "panic", "backup", "flapping":
 			level = hclog.Warn
 		}
-		if logged {
-			log.Log(level, what+" changed", fields...)
+		switch {
+		case !logged:
+		case b == nil:
+			log.Log(level, "pool changed", "pool", e.Pool, "from", e.From, "to", e.To, "reason", e.Reason)
+		default:
+			p.digest.add(backendLine{log, level, e.Pool, e.Backend, e.From, e.To, e.Reason}, time.Now())
 		}
 		if hook != nil {
 			hook(e)

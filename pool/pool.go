@@ -42,6 +42,7 @@ type Pool struct {
 	scope    *telemetry.Scope
 	registry *telemetry.Registry
 	outbox   outbox
+	digest   digest
 	done     chan struct{} // closed when the goroutine of Start has ended
 
 	// mu is taken before the queue's lock and the outbox's, never after.
@@ -128,7 +129,9 @@ func (p *Pool) run(ctx context.Context) {
 		now := time.Now()
 		wait := min(p.endEjections(now), p.growShares(now), p.renewTrials(), p.lookAfter(ctx, now))
 		p.outbox.deliver()
+		wait = min(wait, p.digest.wait(time.Now()))
 		if ctx.Err() != nil || p.finished() {
+			p.digest.flush()
 			p.closeAll()
 			return
 		}

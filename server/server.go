@@ -3,11 +3,13 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,6 +108,7 @@ func (s *Server) Start() error {
 		std.SetFlags(0)
 		std.SetOutput(s.log.Named("library").StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}))
 	}
+	s.log.Info("starting", "version", s.opt.Version, "configuration", cmp.Or(s.opt.Source, "flags"), "pid", os.Getpid())
 	s.logWarnings(diags)
 	s.background, s.stopAll = context.WithCancel(context.Background())
 	s.stopping, s.beginStop = context.WithCancel(s.background)

@@ -165,7 +165,7 @@ func TestBackendComesBack(t *testing.T) {
 	// What is told follows what is counted.
 	lbtest.Eventually(t, "the last change in the log", func() bool { return strings.Contains(lb.read("lb.log"), "from=up to=down") })
 	log := lb.read("lb.log")
-	for _, line := range []string{"from=unknown to=down", "from=down to=up", "from=up to=down"} {
+	for _, line := range []string{"from=absent to=down", "from=down to=up", "from=up to=down"} {
 		if strings.Count(log, line) != 1 {
 			t.Errorf("%q is told %d times, want once:\n%s", line, strings.Count(log, line), log)
 		}

@@ -110,17 +110,21 @@ site "s" {
 		t.Skipf("this user may not mount: %v", err)
 	}
 	defer func() { _ = cmd.Process.Kill() }()
-	complained := false
+	complained, first := false, true
 	lines := bufio.NewScanner(said)
 	for lines.Scan() {
 		var line struct {
-			Message string `json:"@message"`
-			Address string
+			Message                         string `json:"@message"`
+			Address, Version, Configuration string
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			t.Errorf("%v: %s", err, lines.Bytes())
 			continue
 		}
+		if first && (line.Message != "starting" || line.Version != versionText() || line.Configuration != file) {
+			t.Errorf("the first line does not say which version reads which file: %s", lines.Bytes())
+		}
+		first = false
 		complained = complained || strings.Contains(line.Message, "/proc/self/stat")
 		if line.Message == "admin listening" {
 			resp, err := http.Get("http://" + line.Address + "/metrics")
