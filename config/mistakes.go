@@ -13,7 +13,7 @@ import (
 // mostly a consequence.
 func (r *reader) explain(s Source) (first int) {
 	e := explainer{reader: r, name: s.Name, src: string(s.Text)}
-	scan := scanner{src: e.src}
+	scan := lineScanner{src: e.src}
 	for {
 		pieces, ok := scan.line()
 		if !ok {

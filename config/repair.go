@@ -14,14 +14,14 @@ type flaw struct {
 	crowded bool // a block on one line holds too much
 }
 
-// statement is an attribute or a block as somebody meant it.
-type statement struct {
+// meant is an attribute or a block as somebody meant it.
+type meant struct {
 	name   string
 	labels []string
 	value  string // of an attribute, as it is to be written
 	block  bool
 	open   bool // a block whose closing brace is not on this line
-	body   []statement
+	body   []meant
 }
 
 // repairer reads one line leniently: it takes what people write who know another language, or this one
@@ -54,8 +54,8 @@ func (r *repairer) note(at piece, summary string) {
 }
 
 // statements reads up to a closing brace, which it leaves, or to the end.
-func (r *repairer) statements() []statement {
-	var list []statement
+func (r *repairer) statements() []meant {
+	var list []meant
 	var last piece
 	for !r.end() && !r.failed && r.openValue == 0 {
 		p := r.peek(0)
@@ -89,14 +89,14 @@ func (r *repairer) statements() []statement {
 }
 
 // statement reads one attribute or block.
-func (r *repairer) statement() statement {
+func (r *repairer) statement() meant {
 	head := r.peek(0)
 	name := strings.TrimSuffix(head.unquoted(), ":")
 	if !isName(name) {
 		r.failed = true
-		return statement{}
+		return meant{}
 	}
-	s := statement{name: name}
+	s := meant{name: name}
 	r.at++
 	switch {
 	case head.kind != plainWord:
@@ -148,7 +148,7 @@ func (r *repairer) statement() statement {
 }
 
 // labels reads a block's labels, and what may be the value of an attribute without an equals sign.
-func (r *repairer) labels(s *statement) []piece {
+func (r *repairer) labels(s *meant) []piece {
 	var labels []piece
 	for p := r.peek(0); p.kind != mark; p = r.peek(0) {
 		if len(labels) > 0 && p.kind == plainWord && (r.peek(1).is("=") || r.isBlock(p.text)) {
@@ -200,7 +200,7 @@ func (r *repairer) reinsert(p piece) {
 }
 
 // body reads what stands between braces on the line.
-func (r *repairer) body(s *statement, head piece, labels []piece) {
+func (r *repairer) body(s *meant, head piece, labels []piece) {
 	s.block = true
 	r.at++
 	if r.depth++; r.depth > maxNesting {
@@ -366,7 +366,7 @@ func isName(s string) bool { return nameForm.MatchString(s) }
 func isOperator(s string) bool { return s != "" && strings.Trim(s, "+-*/%<>!&|?:.") == "" }
 
 // lines returns the statements in canonical style, in lines.
-func lines(list []statement, indent string) []string {
+func lines(list []meant, indent string) []string {
 	var out []string
 	for _, s := range list {
 		if !s.block {

@@ -5,20 +5,20 @@ import (
 	"unicode/utf8"
 )
 
-// kind is what a piece of a line looks like to somebody who reads it.
-type kind uint8
+// pieceKind is what a piece of a line looks like to somebody who reads it.
+type pieceKind uint8
 
 const (
-	plainWord kind = iota // a word without quotes: a name, a number, an address
-	quoted                // "…"
-	halfOpen              // a quote that nothing closes on its line
-	foreignly             // “…” or '…'
-	mark                  // one of = { } [ ] ( ) , ;
+	plainWord pieceKind = iota // a word without quotes: a name, a number, an address
+	quoted                     // "…"
+	halfOpen                   // a quote that nothing closes on its line
+	foreignly                  // “…” or '…'
+	mark                       // one of = { } [ ] ( ) , ;
 )
 
 // piece is one word or mark of a line.
 type piece struct {
-	kind       kind
+	kind       pieceKind
 	text       string
 	start, end int // bytes in the source
 }
@@ -34,9 +34,9 @@ func (p piece) unquoted() string {
 	return strings.Trim(p.text, "\"'“”„‟‘’‚‛«»")
 }
 
-// scanner cuts a source into lines of pieces, without comments and without the texts of heredocs. Unlike
+// lineScanner cuts a source into lines of pieces, without comments and without the texts of heredocs. Unlike
 // the parser's own lexer it never loses its way: a quote ends with its line.
-type scanner struct {
+type lineScanner struct {
 	src     string
 	offset  int
 	comment bool   // inside /* … */
@@ -44,7 +44,7 @@ type scanner struct {
 }
 
 // line returns the pieces of the next line; ok is false at the end of the source.
-func (s *scanner) line() (pieces []piece, ok bool) {
+func (s *lineScanner) line() (pieces []piece, ok bool) {
 	if s.offset >= len(s.src) {
 		return nil, false
 	}
