@@ -253,3 +253,38 @@ func (c *Conn) dropBody() bool {
 	}
 	return false
 }
+
+const (
+	// smallBody is the most of a body that DropArrivedBody reads.
+	smallBody = 64 << 10
+	// recordTime is how long it waits for the rest of a TLS record that has begun to come.
+	recordTime = 100 * time.Millisecond
+)
+
+// DropArrivedBody reads what has come of the request's body, if that is small, and drops it, so that the connection can go on
+// after a response that does not depend on it. It does not wait for more of it, nor ask the client for it by a 100.
+// Nobody else may be reading the body.
+func (c *Conn) DropArrivedBody() {
+	b := &c.body
+	if !b.pending() || b.owes100 || b.left > smallBody {
+		return
+	}
+	waste := wastePool.Get().(*[4096]byte)
+	defer wastePool.Put(waste)
+	defer c.HurryBody(time.Time{})
+	for dropped := 0; b.pending() && dropped <= smallBody; {
+		until := time.Now()
+		switch {
+		case len(c.rest) > 0: // which is read without a wait
+		case readable(&c.socket):
+			until = until.Add(recordTime)
+		case c.tls == nil:
+			return
+		}
+		c.HurryBody(until)
+		n, err := b.Read(waste[:])
+		if dropped += n; err != nil {
+			return
+		}
+	}
+}

@@ -50,6 +50,9 @@ func appendDate(dst []byte, now time.Time) []byte {
 // head starts the answer's head in x.res: the status line, header lines, and what every answer of
 // the balancer's own bears.
 func (x *Exchange) head(status int, header []byte) []byte {
+	if !x.close {
+		x.client.DropArrivedBody() // or the connection would have to end
+	}
 	b := appendStatusLine(x.res[:0], status)
 	b = append(b, header...)
 	b = append(b, x.Extra...)

@@ -37,6 +37,8 @@ type Client interface {
 	// HurryBody makes reads of the request's body that would wait beyond t fail with os.ErrDeadlineExceeded, and for
 	// no longer than until it is called with the zero time.
 	HurryBody(t time.Time)
+	// DropArrivedBody drops the request's body if it is small and has come.
+	DropArrivedBody()
 	// StopBody makes a read of the request's body that waits in another goroutine fail.
 	StopBody()
 	// Await calls gone, from another goroutine, if the client leaves before EndAwait.
