@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"time"
 
 	"lb/internal/wire"
@@ -23,6 +24,9 @@ func (f *Forward) request(x *Exchange, dst []byte) []byte {
 	dst = f.fields(x, dst)
 	dst = x.forwarded(dst)
 	dst = x.appendMark(dst)
+	if f.StripPrefix {
+		dst = x.forwardedPrefix(dst)
+	}
 	dst = x.route.Request.Append(dst)
 	if x.body.framed {
 		dst = x.body.frame(dst)
@@ -107,7 +111,7 @@ func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Trailer && !x.body.chunked(), (kind == wire.Forwarded || kind == wire.XForwarded) && !x.trusted:
 			continue
 		}
-		if options.Name(field) || x.route.Request.Drops(field) {
+		if options.Name(field) || x.route.Request.Drops(field) || f.StripPrefix && isPrefixField(field) {
 			continue
 		}
 		if field.Kind == wire.Trailer {
@@ -117,6 +121,32 @@ func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 		dst = append(dst, field.Line...)
 	}
 	return dst
+}
+
+// isPrefixField reports whether a field is X-Forwarded-Prefix.
+func isPrefixField(f *wire.Field) bool {
+	return f.Kind == wire.XForwarded && wire.EqualFold(f.Name, "x-forwarded-prefix")
+}
+
+// forwardedPrefix appends the prefix that was cut from the path, without the slash at its end, so that the backend can make
+// links that lead back here. It follows the one that a trusted proxy has cut before. Nothing is cut by the route "/".
+func (x *Exchange) forwardedPrefix(dst []byte) []byte {
+	before := len(dst)
+	dst = append(dst, "X-Forwarded-Prefix: "...)
+	start := len(dst)
+	if x.trusted {
+		for i := range x.Fields {
+			if field := &x.Fields[i]; isPrefixField(field) {
+				dst = append(dst, bytes.TrimRight(field.Value, "/")...)
+				break
+			}
+		}
+	}
+	dst = appendEscaped(dst, []byte(strings.TrimRight(x.route.Prefix, "/")))
+	if len(dst) == start {
+		return dst[:before]
+	}
+	return append(dst, '\r', '\n')
 }
 
 // forwarded appends what the backend is told of the client. What a peer that is not trusted
