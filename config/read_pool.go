@@ -22,6 +22,7 @@ func readPools(root *block) []Pool {
 		list = append(list, readPool(b))
 	}
 	root.checkPools(pools)
+	root.checkStreaming(list)
 	return list
 }
 

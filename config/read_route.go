@@ -251,6 +251,8 @@ func readProxy(b *block) *Proxy {
 	b.flag("strip_prefix", &p.StripPrefix)
 	b.text("rewrite", &p.Rewrite, optional(rewriteTarget))
 	b.text("host", &p.Host, optional(hostField))
+	readBuffering(b, p)
+	p.Timeouts = readRouteTimeouts(b.one("timeouts"))
 	b.end()
 	switch hasPool, hasSplit := b.written("pool"), b.written("split"); {
 	case p.Pool != "" && len(p.Split) > 0:

@@ -30,6 +30,7 @@ type reader struct {
 	contexts map[string]*hcl.EvalContext // the functions, by file
 	found    Diagnostics
 	uses     []use        // of pools, checked when all pools are known
+	streams  []use        // of pools, by routes that do not say what they buffer
 	served   []servedLeaf // checked when all sites are known
 	learn    *vocabulary
 	reading  string // the attribute that is evaluated

@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Site is what is served for a set of host names.
 type Site struct {
@@ -113,6 +116,23 @@ type Proxy struct {
 	StripPrefix bool    // cut the route's path from the request's
 	Rewrite     string  // a template for the path, as "/v2{path}"; empty: unchanged
 	Host        string  // the Host field for the backend; empty: the client's is kept
+
+	// BufferRequest is the size in bytes up to which a request body is read whole before a backend is asked.
+	// 0: bodies are streamed.
+	BufferRequest int64
+	// BufferResponse is how many bytes of a response are taken from the backend ahead of the client. 0: none.
+	BufferResponse int64
+	// BufferDir is the directory for what of a buffered body exceeds 64 KiB. Empty: that stays in memory.
+	BufferDir string
+
+	Timeouts *RouteTimeouts // nil: the pool's
+}
+
+// RouteTimeouts override those of the pool, where they are not 0.
+type RouteTimeouts struct {
+	Pos      Pos
+	Response time.Duration // from the request sent to the response head
+	Idle     time.Duration // between two reads or writes of a body
 }
 
 // Share is a pool's part of a split.

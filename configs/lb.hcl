@@ -153,9 +153,20 @@ site "clock" {
 
     proxy {
       pool         = "app"
-      strip_prefix = false # true: the route's prefix is cut
+      strip_prefix = false # true: the route's prefix is cut, and sent as X-Forwarded-Prefix
       rewrite      = ""    # "/v2{path}"; {rest} is what follows the route's prefix
       host         = ""    # default: the client's Host is kept
+
+      # For backends with few workers, which slow clients would hold.
+      buffer_request  = 0  # "1MiB": a body up to this is whole before a backend is asked; 0: it is streamed
+      buffer_response = 0  # "1MiB": so much is taken from the backend ahead of the client
+      buffer_dir      = "" # what of a body exceeds 64 KiB is in files here; "": in memory
+
+      # Over the pool's.
+      timeouts {
+        response = ""
+        idle     = ""
+      }
     }
   }
 

@@ -158,7 +158,7 @@ func (b *requestBody) receive(p []byte) (int, error) {
 		b.since = time.Now()
 	}
 	n, err := b.await(p)
-	if err != dormant.ErrPaused {
+	if err != dormant.ErrPaused && err != os.ErrDeadlineExceeded {
 		b.since = time.Time{}
 	}
 	return n, err
@@ -171,16 +171,14 @@ func (b *requestBody) await(p []byte) (int, error) {
 		if b.stopped.Load() {
 			return 0, ErrBodyStopped
 		}
-		switch {
-		case !b.hurry.IsZero():
-			c.raw.SetReadDeadline(b.hurry)
-		case !b.until.IsZero():
-			c.raw.SetReadDeadline(b.until)
-		case c.listener.limits.BodyIdleTimeout > 0:
-			c.raw.SetReadDeadline(b.since.Add(c.listener.limits.BodyIdleTimeout))
-		default:
-			c.raw.RenewRead(0)
+		until, hurried := b.until, false
+		if idle := c.listener.limits.BodyIdleTimeout; until.IsZero() && idle > 0 {
+			until = b.since.Add(idle)
 		}
+		if !b.hurry.IsZero() && (until.IsZero() || b.hurry.Before(until)) {
+			until, hurried = b.hurry, true
+		}
+		c.raw.SetReadDeadline(until)
 		n, err := c.receive(p)
 		switch {
 		case n > 0 && !b.pace.Moved(n, time.Since(b.since)):
@@ -191,7 +189,7 @@ func (b *requestBody) await(p []byte) (int, error) {
 			if b.paused.CompareAndSwap(true, false) {
 				return 0, dormant.ErrPaused
 			}
-		case isTimeout(err) && !b.hurry.IsZero():
+		case isTimeout(err) && hurried:
 			return 0, os.ErrDeadlineExceeded
 		case isTimeout(err):
 			return 0, ErrBodyTimeout
@@ -229,7 +227,7 @@ func (c *Conn) TakeBackPause() bool { return c.body.paused.CompareAndSwap(true, 
 func (c *Conn) BodyTooLarge() bool { return c.body.err == ErrBodyTooLarge }
 
 // HurryBody makes a Read of the body that would wait beyond t fail with os.ErrDeadlineExceeded, after which it can be
-// read on; from the zero time on reads wait as long as the limits allow.
+// read on and the limits of time count as if nothing had been; from the zero time on reads wait as long as the limits allow.
 func (c *Conn) HurryBody(t time.Time) { c.body.hurry = t }
 
 // BodyPending reports whether bytes of the request's body have not been read yet. An answer given

@@ -92,6 +92,51 @@ func TestTrickledBody(t *testing.T) {
 	}
 }
 
+// TestLimitsOfAHurriedBody: the limits of time of a body hold for one whose reader never waits for long.
+func TestLimitsOfAHurriedBody(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"stalled":  {BodyIdleTimeout: 200 * time.Millisecond},
+		"trickled": {BodyMinRate: 100_000, RateWindow: 200 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make(chan error, 1)
+			f := start(t, Options{Limits: limits, Handler: func(ctx *fasthttp.RequestCtx) {
+				c := ctx.Conn().(*Conn)
+				piece := make([]byte, 100)
+				for {
+					c.HurryBody(time.Now().Add(2 * time.Millisecond))
+					if _, err := ctx.RequestBodyStream().Read(piece); err != nil && err != os.ErrDeadlineExceeded {
+						got <- err
+						c.Abort()
+						return
+					}
+				}
+			}})
+			c := dial(t, f)
+			c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			late := time.After(20 * time.Second)
+			for {
+				select {
+				case <-tick.C:
+					if name == "trickled" {
+						_, _ = io.WriteString(c, "x")
+					}
+					continue
+				case err := <-got:
+					if !errors.Is(err, ErrBodyTimeout) {
+						t.Errorf("the body ended with %v", err)
+					}
+				case <-late:
+					t.Error("the body does not end")
+				}
+				break
+			}
+		})
+	}
+}
+
 // TestShortBodiesOverALongWay: each body of a connection is measured by itself. Short ones that each come a little after
 // their head, as over a long way, are not slow together.
 func TestShortBodiesOverALongWay(t *testing.T) {

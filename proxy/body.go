@@ -27,6 +27,7 @@ type requestBody struct {
 	err      error   // the client's side failed
 	sent     int64   // of a streamed one: bytes that the backend has got
 	buf      *[]byte // behind kept
+	held     *held   // what lb holds beyond kept; nil: nothing
 }
 
 // withheld reports whether a body was announced to a backend and not even begun, since the answer came before.
@@ -49,28 +50,32 @@ const promptly = 20 * time.Millisecond
 // backend wants it. Without a body there is nothing to wait with (RFC 9110 section 10.1.1), and one of no bytes is whole.
 // false says that the client has been answered.
 func (x *Exchange) readBody(limit int64) bool {
-	x.body = requestBody{}
-	stream := x.ctx.RequestBodyStream()
-	length := int64(x.ctx.Request.Header.ContentLength())
-	if length < -1 || length == 0 {
-		x.body.framed = wire.Lookup(x.Fields, wire.ContentLengthField) != nil
-		return true
-	}
-	expected := stream != nil && !x.http10 && wire.EqualFold(x.Lookup(wire.Expect), "100-continue")
-	x.body = requestBody{framed: true, length: length, stream: stream, expected: expected, streamed: true, limit: limit}
-	if length > limit || limit <= 0 {
-		x.body.passed = true
-	}
-	if expected || x.body.passed {
+	if !x.beginBody(limit) || x.body.expected || x.body.passed {
 		return true
 	}
 	x.client.HurryBody(x.start.Add(promptly))
-	err := x.collect(stream)
+	err := x.collect(x.body.stream)
 	x.client.HurryBody(time.Time{})
 	if err != nil {
 		x.refuseBody(err)
 		return false
 	}
+	return true
+}
+
+// beginBody takes note of what the head says of the body, of which up to limit bytes are to be kept. It reports whether
+// there is one, be it of no bytes if it is chunked.
+func (x *Exchange) beginBody(limit int64) bool {
+	x.body = requestBody{}
+	stream := x.ctx.RequestBodyStream()
+	length := int64(x.ctx.Request.Header.ContentLength())
+	if length < -1 || length == 0 {
+		x.body.framed = wire.Lookup(x.Fields, wire.ContentLengthField) != nil
+		return false
+	}
+	expected := stream != nil && !x.http10 && wire.EqualFold(x.Lookup(wire.Expect), "100-continue")
+	x.body = requestBody{framed: true, length: length, stream: stream, expected: expected, streamed: true, limit: limit}
+	x.body.passed = length > limit || limit <= 0
 	return true
 }
 
@@ -107,7 +112,7 @@ func (b *requestBody) room() []byte {
 	}
 	most := int(b.limit)
 	if b.length >= 0 {
-		most = int(b.length)
+		most = int(min(b.length, b.limit))
 	}
 	if n := len(b.kept); n == cap(b.kept) && n < most {
 		if n < largeBuffer {
@@ -164,7 +169,7 @@ func (b *requestBody) append(dst []byte, x *Exchange) []byte {
 // whole. It reports whether the request can be sent again.
 func (f *Forward) regain(x *Exchange) bool {
 	b := &x.body
-	if b.spent && b.whole {
+	if b.spent && !b.again() && b.whole {
 		b.streamed, b.spent, b.expected = false, false, false // what a 100 would ask for is here
 		x.out = f.request(x, x.out[:0])
 	}
@@ -173,14 +178,27 @@ func (f *Forward) regain(x *Exchange) bool {
 
 // releaseBody gives back what the body was kept in.
 func (x *Exchange) releaseBody() {
-	if x.body.buf != nil {
-		giveBack(x.body.buf)
-	}
+	x.body.free()
 	x.body = requestBody{}
+}
+
+// free gives back what the body is kept in, of which nothing is to be sent any more.
+func (b *requestBody) free() {
+	if b.buf != nil {
+		giveBack(b.buf)
+	}
+	if b.held != nil {
+		b.held.spool.close()
+	}
+	b.buf, b.kept, b.held = nil, nil, nil
 }
 
 // refuseBody answers for a request body that could not be read.
 func (x *Exchange) refuseBody(err error) {
+	if errors.Is(err, errSpool) {
+		x.Fail(http.StatusInternalServerError, errSpool.Error(), err)
+		return
+	}
 	status, r := x.handler.bodyStatus(err), &x.handler.rejections
 	switch status {
 	case 0:

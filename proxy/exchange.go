@@ -63,6 +63,7 @@ type Exchange struct {
 	poolName  string
 
 	left    *leftover
+	ahead   *ahead // set: the response is taken from its backend ahead of the client
 	copied  ownHead
 	resting *resting // set: it waits without a goroutine
 	rests   int      // so far
@@ -235,6 +236,9 @@ func (x *Exchange) end() {
 	}
 	if x.left != nil && x.left.file != nil { // what was to send it has panicked
 		x.left.file.Close()
+	}
+	if x.ahead != nil { // likewise
+		x.ahead.stop()
 	}
 	x.releaseBody()
 	x.reset()

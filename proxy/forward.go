@@ -20,10 +20,12 @@ type Forward struct {
 	Rewrite     route.Template // zero: the path as it is
 	Host        string         // "": the client's
 	Retry       Retry
-	TunnelIdle  time.Duration // after which an upgraded connection without traffic is ended; 0: never
-	HashKey     HashKey       // zero: the pool does not hash
-	Sticky      *Sticky       // nil: clients need not return to their backend
-	Timed       bool          // the pool's algorithm goes by how long backends take to answer
+	TunnelIdle  time.Duration       // after which an upgraded connection without traffic is ended; 0: never
+	HashKey     HashKey             // zero: the pool does not hash
+	Sticky      *Sticky             // nil: clients need not return to their backend
+	Timed       bool                // the pool's algorithm goes by how long backends take to answer
+	Buffer      Buffering           // zero: bodies are streamed
+	Timeouts    *transport.Timeouts // nil: the backend's own
 }
 
 // Retry says what is tried again.
@@ -38,9 +40,13 @@ type Retry struct {
 // Serve implements Action.
 func (f *Forward) Serve(x *Exchange) {
 	x.poolName = f.Pool.Name()
-	if x.refuseLoop() || !x.readBody(f.Retry.Body) {
-		return
+	if !x.refuseLoop() && !f.holdBody(x) && x.readBody(f.Retry.Body) {
+		f.forward(x)
 	}
+}
+
+// forward passes on a request whose body has been read as far as it is waited for.
+func (f *Forward) forward(x *Exchange) {
 	x.out = f.request(x, x.out[:0])
 	x.key = f.HashKey.of(x)
 	x.client.Await(x.onLeaving)
@@ -88,13 +94,16 @@ func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 	client := b.Conns().(*transport.Client)
 	for fresh := x.avoidsKept(client); ; fresh = true {
 		var wait pool.Waiting
-		if f.Timed && !x.body.streamed { // else the client's own pace would count as the backend's
+		if f.Timed && !x.body.live() { // else the client's own pace would count as the backend's
 			wait = b.Await()
 		}
 		conn, err := client.Get(x.departure, fresh)
 		if err != nil {
 			b.Settle(wait, 0)
 			return f.failed(x, b, err)
+		}
+		if f.Timeouts != nil {
+			conn.Override(f.Timeouts)
 		}
 		x.departure.ends(conn)
 		begin := time.Now()
@@ -133,7 +142,7 @@ func (f *Forward) asked(x *Exchange, b *pool.Backend, conn *transport.Conn, up *
 // avoidsKept reports whether the request wants a new connection because it could not be sent again if a kept one
 // died under it.
 func (x *Exchange) avoidsKept(client *transport.Client) bool {
-	return x.fresh || x.body.streamed || !x.idempotent() && client.EndsKept()
+	return x.fresh || x.body.live() || !x.idempotent() && client.EndsKept()
 }
 
 // died reports whether err says that a kept connection ended without a whole answer.
@@ -190,6 +199,11 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 		b.Release()
 		return nil
 	}
+	if f.buffersResponse(conn) && up.sentWhole(x, overtaken) {
+		up.stop(x)
+		f.relayAhead(x, b, conn)
+		return nil
+	}
 	f.relayed(x, b, conn, up, x.relay(conn, up))
 	return nil
 }
@@ -212,7 +226,7 @@ func (f *Forward) relayed(x *Exchange, b *pool.Backend, conn *transport.Conn, up
 
 // repeatable reports whether there is a whole request to be sent again.
 func (f *Forward) repeatable(x *Exchange, up *upload) bool {
-	if !up.sentWhole(x) {
+	if !x.body.replayable() && !up.sentWhole(x, lastWrite) {
 		return false
 	}
 	up.stop(x)

@@ -19,6 +19,12 @@ func (x *Exchange) chunks(conn *transport.Conn) bool { return conn.Length() < 0 
 
 // relay passes a response on as it comes; see Forward.relayed.
 func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
+	x.relayHead(conn)
+	return x.relayBody(conn, up, x.chunks(conn))
+}
+
+// relayHead makes the head of a response that is passed on, in x.res.
+func (x *Exchange) relayHead(conn *transport.Conn) {
 	x.status = conn.Head.Status
 	length := conn.Length()
 	chunked := x.chunks(conn)
@@ -38,7 +44,6 @@ func (x *Exchange) relay(conn *transport.Conn, up *upload) pool.Outcome {
 		x.close = true // only the end of the connection tells an HTTP/1.0 client
 	}
 	x.res = x.endHead(b)
-	return x.relayBody(conn, up, chunked)
 }
 
 // relayBody sends the head in x.res, if it is not empty, and the body, or what has not been read of it.

@@ -228,7 +228,7 @@ func (f *Forward) ask(x *Exchange, b *pool.Backend, conn *transport.Conn, begin 
 // awaitHead waits for a head while the body is on its way, or until the request may rest.
 func (x *Exchange) awaitHead(conn *transport.Conn, up *upload) error {
 	rest := x.restAfter()
-	if conn.Plain() == nil { // it cannot
+	if conn.Plain() == nil || !x.body.live() { // it cannot
 		rest = conn.ResponseTimeout()
 	}
 	return conn.AwaitHead(x.Head(), up.patience(conn.ResponseTimeout(), rest))

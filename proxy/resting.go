@@ -88,7 +88,7 @@ func (x *Exchange) keepHead() {
 
 // rest has the request rest while its body is on its way, if that can be: nothing comes from either side.
 func (f *Forward) rest(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload, begin time.Time) bool {
-	quiet := up.quiet(x.restAfter())
+	quiet := x.body.live() && up.quiet(x.restAfter())
 	x.rests++ // counted even if it cannot be, so that few look for it
 	if !quiet || !x.client.CanSuspend() {
 		return false

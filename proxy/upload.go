@@ -157,12 +157,12 @@ func (up *upload) ended() bool { return up == nil || up.complete.Load() }
 // lastWrite is how long an answer that has overtaken the last write of a body waits for that to return.
 const lastWrite = 50 * time.Millisecond
 
-// sentWhole is ended, but waits a moment if all of the body has been read and only its last write may be on its way.
-func (up *upload) sentWhole(x *Exchange) bool {
+// sentWhole is ended, but waits for so long if all of the body has been read and only its last write may be on its way.
+func (up *upload) sentWhole(x *Exchange, wait time.Duration) bool {
 	if !up.ended() && !x.client.BodyPending() {
 		select {
 		case <-up.done:
-		case <-time.After(lastWrite):
+		case <-time.After(wait):
 		}
 	}
 	return up.ended()

@@ -26,7 +26,12 @@ func TestAllocations(t *testing.T) {
 			}
 		}
 	})
-	lb := start(t, strings.Replace(proxyTo("", b.Addr), "site \"s\" {",
+	t.Run("streamed", func(t *testing.T) { noAllocations(t, proxyTo("", b.Addr)) })
+	t.Run("buffered", func(t *testing.T) { noAllocations(t, buffered(bufferings["directory"], "", b.Addr)) })
+}
+
+func noAllocations(t *testing.T, text string) {
+	lb := start(t, strings.Replace(text, "site \"s\" {",
 		"site \"s\" {\n  route \"/files/\" {\n    static {\n      root = \"$DIR\"\n      strip_prefix = true\n    }\n  }", 1))
 	lb.write("a.txt", strings.Repeat("y", 1000))
 	for _, target := range []string{"GET /", "GET /files/a.txt", "POST /length", "POST /chunks"} {

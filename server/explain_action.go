@@ -116,6 +116,20 @@ func rulesOf(c *config.Route, found *proxy.Explained) []admin.ExplainedRule {
 	if c.BasicAuth != nil {
 		add("basic_auth", "users of "+c.BasicAuth.UsersFile)
 	}
+	if p := c.Proxy; p != nil {
+		if p.BufferRequest > 0 {
+			add("buffer_request", fmt.Sprintf("a body of up to %d bytes is whole before a backend is asked", p.BufferRequest))
+		}
+		if p.BufferResponse > 0 {
+			add("buffer_response", fmt.Sprintf("%d bytes are taken from the backend ahead of the client", p.BufferResponse))
+		}
+		if t := p.Timeouts; t != nil && t.Response > 0 {
+			add("timeouts", "response "+t.Response.String())
+		}
+		if t := p.Timeouts; t != nil && t.Idle > 0 {
+			add("timeouts", "idle "+t.Idle.String())
+		}
+	}
 	headerChanges("request_headers", &c.RequestHeaders, add)
 	headerChanges("response_headers", &c.ResponseHeaders, add)
 	return list

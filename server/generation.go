@@ -1,9 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"lb/config"
 	"lb/front"
@@ -12,6 +15,7 @@ import (
 	"lb/route"
 	"lb/staticcache"
 	"lb/telemetry"
+	"lb/transport"
 )
 
 // generation is all that was made from one configuration. Making it changes nothing that
@@ -170,7 +174,7 @@ func (s *Server) buildAction(c *config.Route, g *generation) (proxy.Action, erro
 	case c.Static != nil:
 		return s.buildFiles(c, g)
 	case c.Proxy != nil:
-		return buildForward(c.Proxy, g), nil
+		return s.buildForward(c.Proxy, g), nil
 	case c.Redirect != nil:
 		return &proxy.Redirect{To: route.NewTemplate(c.Redirect.To), Status: c.Redirect.Status}, nil
 	case c.Respond != nil:
@@ -196,18 +200,42 @@ func (s *Server) buildFiles(c *config.Route, g *generation) (proxy.Action, error
 	return f, nil
 }
 
-func buildForward(c *config.Proxy, g *generation) proxy.Action {
+func (s *Server) buildForward(c *config.Proxy, g *generation) proxy.Action {
+	buffer := proxy.Buffering{Request: c.BufferRequest, Response: c.BufferResponse, Dir: c.BufferDir}
+	if c.BufferDir != "" {
+		buffer.Failed = s.bufferFailed()
+	}
 	if len(c.Split) > 0 {
 		split := &proxy.Split{}
 		for _, share := range c.Split {
-			split.Add(share.Weight, forwardTo(c, share.Pool, g))
+			split.Add(share.Weight, forwardTo(c, share.Pool, buffer, g))
 		}
 		return split
 	}
-	return forwardTo(c, c.Pool, g)
+	return forwardTo(c, c.Pool, buffer, g)
 }
 
-func forwardTo(c *config.Proxy, name string, g *generation) *proxy.Forward {
+// bufferFailed returns what logs, once a minute at most, that bodies cannot be buffered.
+func (s *Server) bufferFailed() func(error) {
+	var next atomic.Int64 // when the next line may be written, in Unix seconds
+	log := s.log.Named("proxy")
+	return func(err error) {
+		now := time.Now().Unix()
+		if at := next.Load(); now >= at && next.CompareAndSwap(at, now+60) {
+			log.Warn("bodies are streamed, since they cannot be buffered", "error", err)
+		}
+	}
+}
+
+// routeTimeouts returns the timeouts of a route where they are not those of its pool.
+func routeTimeouts(c *config.RouteTimeouts, pool *config.Timeouts) *transport.Timeouts {
+	if c == nil {
+		return nil
+	}
+	return &transport.Timeouts{Response: cmp.Or(c.Response, pool.Response), Idle: cmp.Or(c.Idle, pool.Idle)}
+}
+
+func forwardTo(c *config.Proxy, name string, buffer proxy.Buffering, g *generation) *proxy.Forward {
 	plan := g.poolPlans[name]
 	retry := &plan.config.Retry
 	on := func(word string) bool { return slices.Contains(retry.On, word) }
@@ -215,6 +243,7 @@ func forwardTo(c *config.Proxy, name string, g *generation) *proxy.Forward {
 		TunnelIdle: plan.config.Timeouts.Tunnel,
 		Pool:       g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: route.NewTemplate(c.Rewrite), Host: c.Host,
 		HashKey: plan.hashKey(), Sticky: plan.sticky, Timed: plan.config.Balance == "peak_ewma",
+		Buffer: buffer, Timeouts: routeTimeouts(c.Timeouts, &plan.config.Timeouts),
 		Retry: proxy.Retry{
 			Attempts: retry.Attempts, Body: retry.Body,
 			Connect: on("connect"), Reset: on("reset"), Timeout: on("timeout"),

@@ -125,7 +125,7 @@ func transportKey(c *config.Pool, tlsFingerprint string) string {
 func connector(c *config.Pool, tlsConfig *tls.Config) func(*pool.Backend) pool.Connections {
 	return func(b *pool.Backend) pool.Connections {
 		opt := transport.Options{
-			Address: b.Address(), Connect: c.Timeouts.Connect, Response: c.Timeouts.Response, Idle: c.Timeouts.Idle,
+			Address: b.Address(), Connect: c.Timeouts.Connect, Timeouts: transport.Timeouts{Response: c.Timeouts.Response, Idle: c.Timeouts.Idle},
 			MaxIdle: c.KeepAlive.MaxIdle, IdleTimeout: c.KeepAlive.IdleTimeout, MaxRequests: c.KeepAlive.MaxRequests,
 			MaxConns: b.MaxConns, HeadSize: int(c.ResponseHeaderSize),
 			Opened: b.Metrics.Opened, Reused: b.Metrics.Reused, Failed: b.Metrics.Failed,

@@ -17,9 +17,8 @@ import (
 type Options struct {
 	Address string // "host:port" or "unix:/path"
 
-	Connect  time.Duration // to connect, TLS handshake included; 0: no limit
-	Response time.Duration // from the end of the request to the response head; 0: no limit
-	Idle     time.Duration // between two reads or writes of a body; 0: no limit
+	Connect time.Duration // to connect, TLS handshake included; 0: no limit
+	Timeouts
 
 	HeadSize int // bytes of a response head, each interim one too; 0: 32 KiB
 
@@ -35,6 +34,12 @@ type Options struct {
 	Opened, Reused, Failed *telemetry.Counter
 	// ConnectTime takes the time that a successful dial needed. May be nil.
 	ConnectTime *telemetry.Histogram
+}
+
+// Timeouts bound the waits of an exchange.
+type Timeouts struct {
+	Response time.Duration // from the end of the request to the response head; 0: no limit
+	Idle     time.Duration // between two reads or writes of a body; 0: no limit
 }
 
 // Client holds the connections to one backend. It is safe for concurrent use.

@@ -29,6 +29,7 @@ var (
 // Write…, ReadHead (NextHead after each 1xx), ReadBody until io.EOF, then Done.
 type Conn struct {
 	client *Client
+	limits *Timeouts    // of this exchange
 	socket dormant.Conn // on a plain connection
 	nc     progress.Conn
 	under  *socket // TLS; nil: there is none
@@ -81,7 +82,7 @@ func newConn(c *Client, nc net.Conn) *Conn {
 
 // begin makes the connection ready for one more exchange.
 func (c *Conn) begin(reused bool) {
-	c.reused = reused
+	c.reused, c.limits = reused, &c.client.opt.Timeouts
 	c.uses++
 	c.sent, c.answered, c.clean = false, false, false
 	c.framing, c.left = noBody, 0
@@ -96,6 +97,9 @@ func (c *Conn) taken() int64 {
 	return c.wrote
 }
 
+// Override has t, which must not change, bound the waits of this exchange, and not the client's own timeouts.
+func (c *Conn) Override(t *Timeouts) { c.limits = t }
+
 // Reused reports whether the connection has served an exchange before this one.
 func (c *Conn) Reused() bool { return c.reused }
 
@@ -105,7 +109,7 @@ func (c *Conn) Answered() bool { return c.answered }
 // Write sends part of a request. Each write must make progress within the Idle timeout.
 // Every error is an *Error of phase Write.
 func (c *Conn) Write(p []byte) (int, error) {
-	written, err := c.nc.WriteParts(p, nil, c.client.opt.Idle)
+	written, err := c.nc.WriteParts(p, nil, c.limits.Idle)
 	c.noteWritten(written)
 	if err != nil {
 		return int(written), c.writeFailed(err)
@@ -139,8 +143,8 @@ func (c *Conn) noteDeath(e *Error) *Error {
 // an answer all the same.
 func (c *Conn) Ask(request []byte, head bool) (sendErr, err error) {
 	c.takeBuffer()
-	c.renewRead(c.client.opt.Response)
-	written, n, err := c.nc.Ask(request, *c.buf, c.client.opt.Idle)
+	c.renewRead(c.limits.Response)
+	written, n, err := c.nc.Ask(request, *c.buf, c.limits.Idle)
 	c.noteWritten(written)
 	c.w = n
 	switch {
@@ -150,7 +154,7 @@ func (c *Conn) Ask(request []byte, head bool) (sendErr, err error) {
 		return nil, c.headFailed(err)
 	}
 	if c.answered = n > 0; !c.answered && sendErr == nil {
-		c.renewRead(c.client.opt.Response) // the request took its time
+		c.renewRead(c.limits.Response) // the request took its time
 	}
 	return sendErr, c.readHead(head)
 }
@@ -159,13 +163,13 @@ func (c *Conn) Ask(request []byte, head bool) (sendErr, err error) {
 // HEAD, whose response has no body whatever its fields say. Every error is an *Error.
 func (c *Conn) ReadHead(head bool) error {
 	c.takeBuffer()
-	c.renewRead(c.client.opt.Response)
+	c.renewRead(c.limits.Response)
 	return c.readHead(head)
 }
 
 // AwaitHead is ReadHead with a shorter wait. After a timeout it or ReadHead may be called again.
 func (c *Conn) AwaitHead(head bool, wait time.Duration) error {
-	if limit := c.client.opt.Response; limit > 0 && limit < wait {
+	if limit := c.limits.Response; limit > 0 && limit < wait {
 		wait = limit
 	}
 	c.takeBuffer()
@@ -374,7 +378,7 @@ func (c *Conn) fill() error {
 		c.enlarge()
 	}
 	c.r, c.w = 0, 0
-	c.renewRead(c.client.opt.Idle)
+	c.renewRead(c.limits.Idle)
 	n, err := c.nc.Read(*c.buf)
 	c.w = n
 	if n > 0 || err == nil {
@@ -440,8 +444,13 @@ func (c *Conn) release() {
 // Buffered reports whether ReadBody has something to return without waiting.
 func (c *Conn) Buffered() bool { return c.clean || c.r < c.w }
 
+// BufferedWhole reports whether ReadBody returns all of the body without waiting, which it knows of one with a length.
+func (c *Conn) BufferedWhole() bool {
+	return c.clean || c.framing == byLength && c.left <= int64(c.w-c.r)
+}
+
 // ResponseTimeout is how long ReadHead waits.
-func (c *Conn) ResponseTimeout() time.Duration { return c.client.opt.Response }
+func (c *Conn) ResponseTimeout() time.Duration { return c.limits.Response }
 
 // Doze returns what can sleep while nothing comes from the backend; Rouse must be called after it has woken. Nil says that
 // there is something to be read, or that the connection cannot sleep: TLS may hold bytes that nobody could see.

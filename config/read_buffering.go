@@ -1,0 +1,106 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// The bounds of what is buffered of a body. A smaller buffer than the least helps nobody.
+const (
+	leastBuffer = 4 << 10
+	mostBuffer  = 1 << 30
+)
+
+// readBuffering reads how much of bodies is buffered.
+func readBuffering(b *block, p *Proxy) {
+	b.buffer("buffer_request", &p.BufferRequest)
+	b.buffer("buffer_response", &p.BufferResponse)
+	b.file("buffer_dir", &p.BufferDir)
+	b.checkWritable("buffer_dir", p.BufferDir)
+	if b.written("buffer_request") || b.written("buffer_response") {
+		return
+	}
+	if p.BufferDir != "" {
+		b.warn(b.place("buffer_dir"), "buffer_dir has no effect, since nothing is buffered", `Write: buffer_request = "1MiB"`)
+	}
+	if p.Pool != "" {
+		b.streams = append(b.streams, use{p.Pool, b.at})
+	}
+	for _, share := range p.Split {
+		b.streams = append(b.streams, use{share.Pool, b.at})
+	}
+}
+
+// buffer reads a size that is 0 or large enough to be of use.
+func (b *block) buffer(name string, to *int64) {
+	b.size(name, to, 0, mostBuffer)
+	if n := *to; n > 0 && n < leastBuffer {
+		b.fail(b.place(name), fmt.Sprintf("%s = %q is too small", name, formatSize(n)),
+			fmt.Sprintf("Write 0 to buffer nothing, or a size from %s to %s.", formatSize(leastBuffer), formatSize(mostBuffer)))
+	}
+}
+
+// readRouteTimeouts reads what overrides the pool's timeouts; an empty string leaves them as they are.
+func readRouteTimeouts(b *block) *RouteTimeouts {
+	if b == nil {
+		return nil
+	}
+	t := &RouteTimeouts{Pos: b.pos(b.at)}
+	if !b.written("response") || !b.attributeIsEmptyText("response") {
+		b.duration("response", &t.Response, leastTimeout)
+	}
+	if !b.written("idle") || !b.attributeIsEmptyText("idle") {
+		b.duration("idle", &t.Idle, leastTimeout)
+	}
+	b.knownAttributes = append(b.knownAttributes, "response", "idle")
+	b.end()
+	return t
+}
+
+// checkWritable wants a directory in which files can be made.
+func (b *block) checkWritable(name, path string) {
+	if b.withoutFiles || path == "" || !b.written(name) {
+		return
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is not a directory")
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(path, ".lb-check-*"); err == nil {
+			f.Close()
+			err = os.Remove(f.Name())
+		}
+	}
+	if err != nil {
+		b.fail(b.place(name), fmt.Sprintf("cannot write to %s %q: %v", name, path, bare(err)),
+			"Create the directory and let the user that lb runs as write to it; a relative path begins at the configuration's directory.")
+	}
+}
+
+// fewConns is how many requests at a time of a backend are so few that as many slow clients hold it.
+const fewConns = 16
+
+// checkStreaming warns of routes that stream to backends that take few requests at a time, unless the route says itself
+// what it buffers.
+func (r *reader) checkStreaming(pools []Pool) {
+	for _, u := range r.streams {
+		for i := range pools {
+			if p := &pools[i]; p.Name == u.name {
+				r.warnOfStreaming(u, p)
+			}
+		}
+	}
+}
+
+func (r *reader) warnOfStreaming(u use, p *Pool) {
+	for i := range p.Backends {
+		if b := &p.Backends[i]; b.MaxConns > 0 && b.MaxConns <= fewConns {
+			r.warn(u.at, fmt.Sprintf("slow clients can hold backend %q of pool %q: it takes %d requests at a time, and bodies are streamed", b.Address, p.Name, b.MaxConns),
+				`Write in the proxy block: buffer_request = "1MiB" and buffer_response = "1MiB"; or buffer_request = 0 if its clients are fast.`)
+			return
+		}
+	}
+}
