@@ -301,7 +301,7 @@ func (s *Server) Stop(hurry context.Context) error {
 	s.stopAll()
 	s.wait()
 	if err != nil {
-		return fmt.Errorf("cannot stop cleanly: %w", err)
+		return errors.Join(fmt.Errorf("cannot stop cleanly: %w", err), s.log.Close())
 	}
 	s.log.Info("stopped")
 	return s.log.Close()
