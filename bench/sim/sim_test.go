@@ -35,16 +35,15 @@ func TestSlowNowAndThen(t *testing.T) {
 	}
 }
 
-// TestFailingFast: a backend that fails at once attracts those who count requests in flight, and must not
-// attract those who measure time.
+// TestFailingFast: a backend that fails at once has few requests in flight and must not attract more for it. Taking
+// turns is the measure: it would lose a twentieth of the requests.
 func TestFailingFast(t *testing.T) {
 	s := flapping()
 	s.length = 20 * time.Second
-	if got := success(t, s, "least_conn"); got > 90 {
-		t.Errorf("least_conn: %.2f %%; the scenario is no test any more", got)
-	}
-	if got := success(t, s, "peak_ewma"); got < 99.8 {
-		t.Errorf("peak_ewma: %.2f %%", got)
+	for _, algorithm := range []string{"least_conn", "p2c", "peak_ewma"} {
+		if got := success(t, s, algorithm); got < 99.5 {
+			t.Errorf("%s: %.2f %%", algorithm, got)
+		}
 	}
 }
 
