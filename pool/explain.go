@@ -165,7 +165,7 @@ func (s *state) objection() (why, event string) {
 	case s.passive == PassiveEject:
 		return "ejected: requests to it failed", "ejected"
 	case s.passive == PassiveRefuse:
-		return "ejected: it refuses connections", "refusing"
+		return "ejected: it refuses connections", "ejected"
 	case s.active == ActiveUnknown:
 		return "unknown: no health check has looked at it yet", "unknown"
 	}

@@ -134,7 +134,7 @@ func (p *Pool) announce(b *Backend, c Change, logged bool) {
 		switch e.To {
 		case "none":
 			level = hclog.Error
-		case "down", "ejected", "refusing", "panic", "backup", "flapping":
+		case "down", "ejected", "panic", "backup", "flapping":
 			level = hclog.Warn
 		}
 		switch {

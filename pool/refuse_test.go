@@ -57,13 +57,13 @@ func TestRefusedIsOutUntilItAccepts(t *testing.T) {
 				a.Refused("connection refused")
 			}
 			expectPassive(t, a, PassiveRefuse)
-			expect(t, "events", seen.take(), []string{"a ok>refusing: connection refused"})
+			expect(t, "events", seen.take(), []string{"a ok>ejected: connection refused"})
 			for range 4 {
 				if got := mustPick(t, p); got != b {
 					t.Fatal("picked one that refuses connections")
 				}
 			}
-			if s := a.Status(); s.Usable || s.State != "ejected" || s.Passive != "refusing" {
+			if s := a.Status(); s.Usable || s.State != "ejected" || s.Passive != "ejected" {
 				t.Errorf("%+v", s)
 			}
 			time.Sleep(time.Minute)
@@ -74,7 +74,7 @@ func TestRefusedIsOutUntilItAccepts(t *testing.T) {
 			d.open("a")
 			time.Sleep(lastLook)
 			expectPassive(t, a, PassiveOK)
-			expect(t, "events", seen.take(), []string{"a refusing>ok: accepts connections"})
+			expect(t, "events", seen.take(), []string{"a ejected>ok: accepts connections"})
 		})
 	}
 }

@@ -37,15 +37,14 @@ const (
 	PassiveRefuse         // not used until it accepts a connection: see Backend.Refused
 )
 
-// String returns the name used in the status.
+// String returns the name used in the status. A backend that refuses connections is ejected too; the reason of the change
+// says why.
 func (s Passive) String() string {
 	switch s {
-	case PassiveEject:
+	case PassiveEject, PassiveRefuse:
 		return "ejected"
 	case PassiveTrial:
 		return "trial"
-	case PassiveRefuse:
-		return "refusing"
 	}
 	return "ok"
 }

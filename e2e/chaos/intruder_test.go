@@ -107,7 +107,8 @@ func (c *intruder) round() {
 
 // make returns a request and its bytes.
 func (c *intruder) make() (sent, []byte) {
-	s := sent{token: tokenOf(c.tokens.Add(1)), do: misdeeds[c.random.IntN(len(misdeeds))]}
+	misdeed := c.random.IntN(len(misdeeds))
+	s := sent{token: tokenOf(misdeed, c.tokens.Add(1)), do: misdeeds[misdeed]}
 	s.method = []string{"GET", "GET", "GET", "HEAD", "HEAD", "POST", "PUT", "DELETE"}[c.random.IntN(8)]
 	route := []string{"/", "/", "/sticky/", "/buffered/", "/own/", "/files/", "/nothing/"}[c.random.IntN(7)]
 	var b bytes.Buffer
@@ -170,11 +171,10 @@ func (c *intruder) receive(all []sent, leaves bool) bool {
 	for _, s := range all {
 		response, err := c.read(&s)
 		if err != nil {
-			var malformed *http.ProtocolError
 			switch {
 			case leaves:
 				c.tally.left.Add(1)
-			case errors.As(err, &malformed) || strings.Contains(err.Error(), "malformed"):
+			case err == errUpgraded || strings.Contains(err.Error(), "malformed"):
 				c.tally.complain("%s %s %s: %v", s.method, s.do, s.token, err)
 			default:
 				c.tally.cut.Add(1)
@@ -190,6 +190,8 @@ func (c *intruder) receive(all []sent, leaves bool) bool {
 	return true
 }
 
+var errUpgraded = errors.New("an upgrade that was not asked for")
+
 // read returns the final response; interim ones before it must be for the same request.
 func (c *intruder) read(s *sent) (*http.Response, error) {
 	for {
@@ -198,7 +200,7 @@ func (c *intruder) read(s *sent) (*http.Response, error) {
 			return response, err
 		}
 		if response.StatusCode == http.StatusSwitchingProtocols {
-			return nil, &http.ProtocolError{ErrorString: "malformed: an upgrade that was not asked for"}
+			return nil, errUpgraded
 		}
 		c.check(s, response, nil)
 	}
@@ -209,7 +211,7 @@ func (c *intruder) check(s *sent, response *http.Response, body []byte) {
 	foreign := func(where, text string) {
 		for _, found := range tokenPattern.FindAllString(text, -1) {
 			if found != s.token {
-				c.tally.complain("%s %s %s got %s of %s", s.method, s.do, s.token, where, found)
+				c.tally.complain("%s %s %s got %s of %s %s", s.method, s.do, s.token, where, misdeedOf(found), found)
 			}
 		}
 	}

@@ -159,9 +159,9 @@ site "torture" {
   route "/buffered/" {
     proxy {
       pool            = "app"
-
-
-
+      buffer_request  = "128KiB"
+      buffer_response = "128KiB"
+      buffer_dir      = %q
     }
   }
   route "/sticky/" {
@@ -187,7 +187,7 @@ site "torture" {
     }
   }
 }
-`, b.listen, secure, cert, key, b.admin, b.dir+"/access.log", b.dir) +
+`, b.listen, secure, cert, key, b.admin, b.dir+"/access.log", b.dir, b.dir) +
 		pool("app", "") + pool("sticky", "  sticky {\n    secret = \"a secret of the torture test\"\n  }\n")
 }
 
