@@ -159,7 +159,7 @@ pool "app" {
 			FastInterval: 500 * time.Millisecond, Timeout: time.Second, Jitter: 0.1, Rise: 2, Fall: 3},
 		Eject:              Eject{Failures: 5, Duration: 10 * time.Second, MaxPercent: 50},
 		Retry:              Retry{Attempts: 2, Budget: 0.1, On: []string{"connect", "reset", "503"}, Body: 65536},
-		Queue:              Queue{Limit: 1024, Timeout: 5 * time.Second},
+		Queue:              Queue{Limit: 1024, Timeout: 5 * time.Second, WhileDown: time.Second},
 		ResponseHeaderSize: 32 << 10,
 		Timeouts:           Timeouts{Connect: 3 * time.Second, Response: time.Minute, Idle: time.Minute, Tunnel: time.Hour},
 		KeepAlive:          KeepAlive{MaxIdle: 256, IdleTimeout: 4 * time.Second},

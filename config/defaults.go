@@ -61,7 +61,7 @@ func defaultPool() Pool {
 			On:       []string{"connect", "reset", "503"},
 			Body:     64 << 10,
 		},
-		Queue:              Queue{Limit: 1024, Timeout: 5 * time.Second},
+		Queue:              Queue{Limit: 1024, Timeout: 5 * time.Second, WhileDown: time.Second},
 		ResponseHeaderSize: 32 << 10,
 		Timeouts:           Timeouts{Connect: 3 * time.Second, Response: 60 * time.Second, Idle: 60 * time.Second, Tunnel: time.Hour},
 		// Below the five seconds after which Node closes: a POST on a

@@ -118,8 +118,10 @@ type Retry struct {
 // Queue holds requests while every backend is at its MaxConns.
 type Queue struct {
 	Pos     Pos
-	Limit   int // 0: nobody waits
+	Limit   int // 0: none waits
 	Timeout time.Duration
+	// WhileDown is how long a pool may be without a usable backend while requests still wait for one. 0: none does.
+	WhileDown time.Duration
 }
 
 // Timeouts bound the backends' side. Each is renewed by progress.

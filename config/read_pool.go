@@ -220,6 +220,7 @@ func readQueue(b *block, q *Queue) {
 	q.Pos = b.pos(b.at)
 	b.number("limit", &q.Limit, 0, unlimited)
 	b.duration("timeout", &q.Timeout, leastTimeout)
+	b.duration("while_down", &q.WhileDown, 0)
 	b.end()
 }
 

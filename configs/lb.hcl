@@ -271,10 +271,11 @@ pool "app" {
   slow_start           = "0s"    # in which a backend that comes back gets its share, step by step; 0s: at once
   panic_threshold      = 0       # fewer usable than this share, but at least one: use all that do not refuse connections; 0: never
 
-  # Waiting while every backend is at max_conns.
+  # Waiting while every backend is at max_conns, or none is usable.
   queue {
-    limit   = 1024
-    timeout = "5s"
+    limit      = 1024
+    timeout    = "5s"
+    while_down = "1s" # without a usable backend for longer: 503 at once
   }
 
   timeouts {

@@ -184,6 +184,16 @@ func (c *Checker) Restart() {
 	}
 }
 
+// Hurry has a backend looked at at once, and a pass decide alone, as requests wait for any backend that can be used.
+func (c *Checker) Hurry(b *pool.Backend) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.members[b]; m != nil && m.loop != nil {
+		m.loop.hurry.Store(true)
+		m.loop.nudge()
+	}
+}
+
 // begin starts a backend's loop if it is time to. The caller holds c.mu.
 func (c *Checker) begin(b *pool.Backend, m *member) {
 	if c.ctx == nil || c.stopped || b.AdminState() == pool.Maint {

@@ -18,9 +18,11 @@ type loop struct {
 	cancel  context.CancelFunc
 	changed chan struct{} // holds one token: the settings are new, or anew is set
 	anew    atomic.Bool   // the next probe is due, and is to be like the first
+	hurry   atomic.Bool   // the next probe is due, and a pass decides alone
 	told    atomic.Bool   // the pool knows of the first result
 	running running
 
+	alone      bool // a pass of the probe under way is enough
 	state      state
 	flapping   flapping
 	unresolved int // probes in a row whose name did not resolve
@@ -117,6 +119,7 @@ func (l *loop) run(ctx context.Context) {
 			l.forget()
 		}
 		start := time.Now()
+		l.alone = l.hurry.Swap(false)
 		if !l.check(ctx, start) || !l.wait(ctx, start, timer) {
 			return
 		}
@@ -180,10 +183,15 @@ func (l *loop) report(check pool.Check) {
 	c := l.checker
 	l.backend.RecordCheck(check)
 	reason, first, rise := check.Error, !l.state.known, l.flapping.rise(l.settings.Rise)
+	if l.alone {
+		rise = 1
+	}
 	if check.OK {
 		c.pool.ProbePassed(l.backend)
 		reason = "first check passed"
-		if !first {
+		if !first && l.alone {
+			reason = "a check passed while requests wait for the pool"
+		} else if !first {
 			reason = fmt.Sprintf("%d checks passed in a row", rise)
 		}
 	}
@@ -211,7 +219,7 @@ func (l *loop) wait(ctx context.Context, start time.Time, timer *time.Timer) boo
 		case <-timer.C:
 			return true
 		case <-l.changed:
-			if l.anew.Load() {
+			if l.anew.Load() || l.hurry.Load() && l.unresolved == 0 { // a resolver must not be hammered
 				return true
 			}
 			l.configure()

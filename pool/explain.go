@@ -50,6 +50,9 @@ func (p *Pool) Explain(key uint64, keyed bool, value []byte) Prospects {
 	if _, ok := s.picker.(*trialPicker); ok {
 		out.Why = "no other backend is usable but for those on trial, so the backups are used too"
 	}
+	if time.Now().Before(s.downUntil) {
+		out.Why = "no backend is usable: requests wait until one is, but not for long"
+	}
 	room := len(s.usable) == 0
 	for i, b := range s.members {
 		out.Backends[i] = b.prospect(s.tier, slices.Contains(s.usable, b))

@@ -132,7 +132,7 @@ func (m *model) collect() {
 					m.t.Errorf("request %d timed out after %v", r.number, waited)
 				}
 			case r.err == ErrQueueFull:
-				if len(m.waiting) < m.pool.options.QueueLimit {
+				if least := m.pool.options.QueueLimit; q.own == nil && len(m.waiting) < least || len(m.waiting) < least/len(m.pool.Backends()) {
 					m.t.Errorf("the queue was full with %d waiting", len(m.waiting))
 				}
 			case r.err == ErrNoBackend:
@@ -162,11 +162,21 @@ func (m *model) check() {
 	}
 	m.pool.queue.mu.Lock()
 	listed := m.pool.queue.list.Len()
+	for own, list := range m.pool.queue.owned {
+		listed += list.Len()
+		if list.Len() > m.pool.options.QueueLimit/len(m.pool.Backends()) {
+			m.t.Errorf("%d wait for %s alone", list.Len(), own.Address())
+		}
+	}
+	rationed := m.pool.queue.ration.spent()
 	m.pool.queue.mu.Unlock()
 	if n := m.pool.queue.waiting.Load(); int(n) != len(m.waiting) || int(n) != listed {
 		m.t.Errorf("the queue counts %d, %d wait", n, len(m.waiting))
 	}
 	s := m.pool.snapshot.Load()
+	if rationed {
+		return // they are let in by and by
+	}
 	for number, r := range m.waiting {
 		if r.own != nil && r.own.returning() {
 			if r.own.hasRoom() {
@@ -176,7 +186,7 @@ func (m *model) check() {
 				continue
 			}
 		}
-		if len(s.usable) == 0 {
+		if len(s.usable) == 0 && !time.Now().Before(s.downUntil) {
 			m.t.Errorf("request %d waits though no backend is usable", number)
 		}
 		for _, b := range s.mayHave(r.tried) {

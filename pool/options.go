@@ -53,7 +53,12 @@ type Options struct {
 	SlowStart      time.Duration // in which a backend that comes back gets its share, step by step; 0: at once
 	QueueLimit     int           // waiting requests at most; 0: none waits, Pick fails with ErrFull
 	QueueTimeout   time.Duration // longest wait; 0: only the context bounds it
+	WhileDown      time.Duration // requests wait for a pool without a usable backend until it has been so for this long; 0: none waits
 	RetryBudget    float64       // share of requests that may be retried; 0: the floor of 3 a second only
+
+	// Hurry, if set, is called every few milliseconds for each backend that failed its checks while requests wait for the pool: one
+	// check that passes is then to be enough. It must not block.
+	Hurry func(*Backend)
 
 	Clock Clock // of backends that join; nil: Monotonic
 

@@ -1,6 +1,9 @@
 package pool
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Pick reserves a backend that is not in tried, unless only tried ones are left. The key is what the
 // pool's picker is given: see Picker. The caller must Release it. The context bounds the wait in the queue only.
@@ -21,11 +24,12 @@ func (p *Pool) Pick(ctx context.Context, key uint64, tried []*Backend) (*Backend
 // pickOrWait picks any backend. While it waits, own will do as well, should it become usable; nil: there is none.
 func (p *Pool) pickOrWait(ctx context.Context, key uint64, tried []*Backend, own *Backend) (*Backend, error) {
 	s := p.snapshot.Load()
-	if len(s.usable) == 0 {
+	isDown := len(s.usable) == 0
+	if isDown && !time.Now().Before(s.downUntil) {
 		return nil, ErrNoBackend
 	}
-	// Who comes while others wait stands behind them.
-	if p.queue.waiting.Load() == 0 {
+	// What comes while others wait goes behind them.
+	if !isDown && p.queue.waiting.Load() == 0 {
 		b := s.pick(key, tried)
 		if len(tried) != 0 && p.queue.waiting.Load() != 0 {
 			p.serveQueue() // pick may have held a tried one while somebody looked for room

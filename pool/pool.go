@@ -25,8 +25,8 @@ type Picker interface {
 var (
 	ErrNoBackend    = errors.New("no usable backend")
 	ErrFull         = errors.New("every usable backend is at max_conns")
-	ErrQueueFull    = errors.New("every usable backend is at max_conns and the queue is full")
-	ErrQueueTimeout = errors.New("every usable backend stayed at max_conns until the queue timeout")
+	ErrQueueFull    = errors.New("the queue is full and no backend is free")
+	ErrQueueTimeout = errors.New("the queue timeout passed before a backend was free")
 )
 
 // Pool is a named set of backends. One Pool object lives as long as its name stays in the configuration.
@@ -55,7 +55,9 @@ type Pool struct {
 	leaving  map[*Backend]struct{} // out of the snapshot, their last requests not ended yet
 	grown    time.Time             // when shares last grew: see growShares
 	closed   bool
+	down     down
 
+	hurried time.Time      // when backends were last checked in a hurry; the goroutine's own
 	started atomic.Bool    // Start was called
 	looks   sync.WaitGroup // under way
 }
@@ -127,7 +129,7 @@ func (p *Pool) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		wait := min(p.endEjections(now), p.growShares(now), p.renewTrials(), p.lookAfter(ctx, now))
+		wait := min(p.endEjections(now), p.growShares(now), p.renewTrials(), p.lookAfter(ctx, now), p.tend(now))
 		p.outbox.deliver()
 		wait = min(wait, p.digest.wait(time.Now()))
 		if ctx.Err() != nil || p.finished() {

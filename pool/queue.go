@@ -8,21 +8,27 @@ import (
 	"time"
 )
 
-// queue holds the requests that wait for room, first come first served. Requests that find
-// room look at waiting only; nobody takes the lock while nobody waits.
+// queue holds the requests that wait for room, or for a backend that can be used, first come first served. Requests that find
+// room look at waiting only; nothing takes the lock while none waits.
 type queue struct {
-	waiting atomic.Int64 // the length of list, changed under mu
+	waiting atomic.Int64 // the length of all lists, changed under mu
 	mu      sync.Mutex
-	list    list.List // of *waiter
-	choosy  int       // waiters in it for whom not the same will do as for the others
+	list    list.List               // of *waiter: those for which several backends will do
+	choosy  int                     // waiters in it for which not the same will do as for the others
+	owned   map[*Backend]*list.List // of *waiter: those that wait for their own backend
+	arrived uint64                  // waiters so far
+	ration  ration
 }
 
-// waiter is one request in the queue. Whoever takes it out of the list, under the queue's
+// waiter is one request in the queue. Whatever takes it out of its list, under the queue's
 // lock, sets the result and closes done.
 type waiter struct {
-	own     *Backend // the only one that will do, while it can be used and is not on trial; nil: any
+	own     *Backend // goes before all others while it can be used; nil: there is none
+	insists bool     // and no other will do, while own can be used and is not on trial
 	key     uint64
 	tried   []*Backend
+	number  uint64        // in the order of arrival
+	list    *list.List    // that it is in
 	place   *list.Element // nil once out of the list
 	done    chan struct{}
 	backend *Backend
@@ -32,16 +38,34 @@ type waiter struct {
 // plain tells whether any backend that first tries go to will do.
 func (w *waiter) plain() bool { return w.own == nil && len(w.tried) == 0 }
 
-// enter puts w at the end, unless limit are waiting already.
-func (q *queue) enter(w *waiter, limit int) bool {
+// enter puts w at the end, unless as many are waiting already as may. For the same backend no more than its part of the
+// limit may: one client's cookie is not to shut the pool for all.
+func (q *queue) enter(w *waiter, limit, members int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.list.Len() >= limit {
+	w.list = &q.list
+	if w.insists {
+		if w.list = q.owned[w.own]; w.list == nil {
+			w.list = list.New()
+		}
+		if w.list.Len() >= max(1, limit/max(1, members)) {
+			return false
+		}
+	}
+	if int(q.waiting.Load()) >= limit {
 		return false
 	}
-	w.place = q.list.PushBack(w)
+	if w.insists && w.list.Len() == 0 {
+		if q.owned == nil {
+			q.owned = map[*Backend]*list.List{}
+		}
+		q.owned[w.own] = w.list
+	}
+	q.arrived++
+	w.number = q.arrived
+	w.place = w.list.PushBack(w)
 	q.waiting.Add(1)
-	if !w.plain() {
+	if !w.insists && !w.plain() {
 		q.choosy++
 	}
 	return true
@@ -59,26 +83,41 @@ func (q *queue) leave(w *waiter) bool {
 }
 
 func (q *queue) remove(w *waiter) {
-	q.list.Remove(w.place)
+	w.list.Remove(w.place)
 	w.place = nil
 	q.waiting.Add(-1)
-	if !w.plain() {
+	switch {
+	case w.insists:
+		if w.list.Len() == 0 {
+			delete(q.owned, w.own)
+		}
+	case !w.plain():
 		q.choosy--
 	}
 }
 
-// wait queues the caller until it gets a backend, the queue timeout or ctx ends, or no backend is usable.
+// first returns the first of those that wait for their own backend, but for some backends; nil if there is none.
+func (q *queue) first(except []*Backend) (first *waiter) {
+	for own, l := range q.owned {
+		if w := l.Front().Value.(*waiter); (first == nil || w.number < first.number) && !contains(except, own) {
+			first = w
+		}
+	}
+	return first
+}
+
+// wait queues the caller until it gets a backend, the queue timeout or ctx ends, or no backend has been usable for WhileDown.
 func (p *Pool) wait(ctx context.Context, s *snapshot, w *waiter) (*Backend, error) {
 	w.done = make(chan struct{})
-	if !p.queue.enter(w, s.queueLimit) {
+	if !p.queue.enter(w, s.queueLimit, len(s.members)) {
 		return p.refuse(w, ErrQueueFull)
 	}
 	started := time.Now()
 	defer func() { p.metrics.queueWait.Observe(time.Since(started)) }()
 	// Room may have come up before the queue was entered; from here on Release sees the waiter.
 	p.serveQueue()
-	if p.snapshot.Load().trials { // it may be another by now
-		p.outbox.nudge() // to be let through one by one: see renewTrials
+	if s := p.snapshot.Load(); s.trials || len(s.usable) == 0 { // it may be another by now
+		p.outbox.nudge() // to be let through one by one: see renewTrials; or to be waited for: see down.go
 	}
 
 	var timeout <-chan time.Time
@@ -102,11 +141,11 @@ func (p *Pool) wait(ctx context.Context, s *snapshot, w *waiter) (*Backend, erro
 	return w.backend, w.err
 }
 
-// refuse is the end of one who may not wait, or not any longer. Who wanted a backend of its own gets any that is
-// free instead: those who wait for any would have it already.
+// refuse is the end of a request that may not wait, or not any longer. One that wanted a backend of its own, or that came when only
+// such ones waited, gets any that is free instead: those that wait for any would have it already.
 func (p *Pool) refuse(w *waiter, err error) (*Backend, error) {
-	if w.own != nil {
-		if b := p.snapshot.Load().picker.Pick(w.key); b != nil {
+	if s := p.snapshot.Load(); len(s.usable) > 0 && (w.own != nil || p.queue.anyFree()) {
+		if b := s.pick(w.key, w.tried); b != nil {
 			return b, nil
 		}
 	}
@@ -114,38 +153,76 @@ func (p *Pool) refuse(w *waiter, err error) (*Backend, error) {
 	return nil, err
 }
 
-// serveQueue reserves backends for those who wait, from the first on, as long as there is room. One for whom
+// anyFree reports whether all that wait do so for their own backend.
+func (q *queue) anyFree() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.list.Len() == 0
+}
+
+// serveQueue reserves backends for those that wait, from the first on, as long as there is room. One for which
 // none of the free backends will do lets the next pass.
 func (p *Pool) serveQueue() {
 	q := &p.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := p.snapshot.Load()
-	full := false // if there is no room for one of the plain, there is none for the others
-	for e := q.list.Front(); e != nil && (!full || q.choosy > 0); {
-		w := e.Value.(*waiter)
-		e = e.Next()
-		if full && w.plain() {
-			continue
+	now := time.Now()
+	full := false           // if there is no room for one of the plain, there is none for the others
+	var busy [8]*Backend    // that those waiting for them cannot have
+	blocked := busy[:0]     // the part of it in use
+	own := q.first(blocked) // the next that waits for its own backend
+	for e := q.list.Front(); ; {
+		for e != nil && full && e.Value.(*waiter).plain() {
+			if q.choosy == 0 {
+				e = nil
+				break
+			}
+			e = e.Next()
 		}
-		if !w.serve(s) {
+		var w *waiter
+		if e != nil {
+			w = e.Value.(*waiter)
+		}
+		owned := own != nil && (w == nil || own.number < w.number)
+		switch {
+		case owned:
+			w = own
+		case w == nil:
+			return
+		default:
+			e = e.Next()
+		}
+		if len(s.usable) > 0 && q.ration.spent() {
+			return
+		}
+		if w.serve(s, now) {
+			q.remove(w)
+			close(w.done)
+			q.ration.spend()
+		} else if owned {
+			blocked = append(blocked, w.own)
+		} else {
 			full = full || w.plain()
-			continue
 		}
-		q.remove(w)
-		close(w.done)
+		if owned {
+			own = q.first(blocked)
+		}
 	}
 }
 
 // serve sets the result, if there is one by now.
-func (w *waiter) serve(s *snapshot) bool {
+func (w *waiter) serve(s *snapshot, now time.Time) bool {
 	own := w.own != nil && w.own.returning()
 	switch {
 	case own && w.own.Reserve():
 		w.backend = w.own
-	case own && w.own.awaited():
+	case own && w.insists && w.own.awaited():
 		return false
 	case len(s.usable) == 0:
+		if now.Before(s.downUntil) {
+			return false
+		}
 		w.err = ErrNoBackend
 	default:
 		w.backend = s.pick(w.key, w.tried)

@@ -214,6 +214,9 @@ func queueModel(t *testing.T, seed int64) {
 	if seed%2 == 1 {
 		o.Sticky = &Sticky{Value: func(address string) string { return address }, Key: "k"}
 	}
+	if seed%5 == 0 {
+		o.WhileDown = 10 * time.Millisecond
+	}
 	if seed%3 == 0 {
 		o.Eject = Eject{Failures: 1, Duration: 10 * time.Millisecond, MaxPercent: 100}
 	}

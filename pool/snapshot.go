@@ -23,6 +23,7 @@ type snapshot struct {
 
 	balance      string
 	eject        Eject
+	downUntil    time.Time // until then requests wait for the pool, which is down; zero: they do not
 	queueLimit   int
 	queueTimeout time.Duration
 	retryBudget  float64
@@ -150,6 +151,7 @@ func (p *Pool) publish() {
 			}
 		}
 	}
+	p.markDown(next, time.Now())
 	p.snapshot.Store(next)
 	if last != nil && last.tier != next.tier && !p.closed {
 		p.tierChanged(last.tier, next)

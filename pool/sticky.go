@@ -66,7 +66,7 @@ func (p *Pool) pickOwn(ctx context.Context, s *snapshot, own *Backend, key uint6
 	case !own.awaited() || s.queueLimit <= 0:
 		return p.pickOrWait(ctx, key, nil, own)
 	}
-	return p.wait(ctx, s, &waiter{own: own, key: key})
+	return p.wait(ctx, s, &waiter{own: own, insists: true, key: key})
 }
 
 // Moves reports whether a client that brought a value of Sticky, or none, and was served by that backend of the

@@ -313,7 +313,8 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 }
 
 // unconnected goes on after no connection to b could be made. Nothing was sent, so that another try multiplies nothing: each
-// backend is met once, whatever the budget and retry.attempts say.
+// backend is met once, whatever the budget and retry.attempts say. If all refuse, the request waits for one that does not, as
+// long as the pool lets requests wait.
 func (f *Forward) unconnected(x *Exchange, b *pool.Backend, err error) *pool.Backend {
 	x.unmet++
 	cause := causeOf(err)
@@ -326,7 +327,7 @@ func (f *Forward) unconnected(x *Exchange, b *pool.Backend, err error) *pool.Bac
 		b.Refused(brief(err))
 	}
 	b.Release()
-	if !f.Retry.Connect || !x.mayResend(err) || !f.Pool.Others(x.tried) || x.unmet > triesAtMost+len(f.Pool.Backends()) {
+	if !f.Retry.Connect || !x.mayResend(err) || cause != transport.Refused && !f.Pool.Others(x.tried) || x.unmet > triesAtMost+len(f.Pool.Backends()) {
 		f.Pool.RetriesFailed(x.retries())
 		x.tell(err, pool.Connect)
 		return nil
@@ -339,7 +340,8 @@ func (f *Forward) unconnected(x *Exchange, b *pool.Backend, err error) *pool.Bac
 	case x.departure.happened():
 		x.abandon()
 	default:
-		x.tell(fmt.Errorf("%w; not tried again: %w", err, pickErr), pool.Connect)
+		unpicked(x, pickErr)
+		x.reason += ": " + err.Error()
 	}
 	return nil
 }

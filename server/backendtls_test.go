@@ -38,13 +38,13 @@ func TestBackendCertificate(t *testing.T) {
 		status    int
 	}{
 		{"right", fmt.Sprintf("ca = %q\nserver_name = \"app.test\"", path+".pem"), 200},
-		{"other name", fmt.Sprintf("ca = %q\nserver_name = \"other.test\"", path+".pem"), 502},
-		{"the address is no name of it", fmt.Sprintf("ca = %q", path+".pem"), 502},
-		{"signed by nobody known", "server_name = \"app.test\"", 502},
+		{"other name", fmt.Sprintf("ca = %q\nserver_name = \"other.test\"", path+".pem"), 503},
+		{"the address is no name of it", fmt.Sprintf("ca = %q", path+".pem"), 503},
+		{"signed by nobody known", "server_name = \"app.test\"", 503},
 		{"not verified", "verify = false", 200},
 	} {
 		asked = 0
-		lb := start(t, proxyTo("  tls {\n"+tc.tls+"\n}\n", b.Addr))
+		lb := start(t, proxyTo("  queue {\n    while_down = \"50ms\"\n  }\n  tls {\n"+tc.tls+"\n}\n", b.Addr))
 		if r := lb.get("/"); r.Status() != tc.status || (asked > 0) != (tc.status == 200) {
 			t.Errorf("%s: %d, want %d; the backend got %d requests", tc.name, r.Status(), tc.status, asked)
 		}

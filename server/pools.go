@@ -70,7 +70,8 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 		TransportKey: transportKey(c, fingerprint),
 		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold, SlowStart: c.SlowStart,
 		Eject:      pool.Eject{Failures: c.Eject.Failures, Duration: c.Eject.Duration, MaxPercent: c.Eject.MaxPercent},
-		QueueLimit: c.Queue.Limit, QueueTimeout: c.Queue.Timeout, RetryBudget: c.Retry.Budget,
+		QueueLimit: c.Queue.Limit, QueueTimeout: c.Queue.Timeout, WhileDown: c.Queue.WhileDown, RetryBudget: c.Retry.Budget,
+		Hurry:  run.hurry,
 		OnJoin: run.join, OnLeave: run.leave,
 		OnEvent: func(e pool.Event) { run.event(e); s.events.Publish("backend", e) },
 		Log:     s.log.Named("pool"), Telemetry: s.registry,
@@ -283,6 +284,15 @@ func (run *poolRun) event(e pool.Event) {
 	}
 	if b := run.pool.Backend(e.Backend); b != nil {
 		run.checker.AdminChanged(b)
+	}
+}
+
+// hurry has a backend checked at once.
+func (run *poolRun) hurry(b *pool.Backend) {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	if run.checker != nil {
+		run.checker.Hurry(b)
 	}
 }
 

@@ -87,7 +87,7 @@ func TestNoRequestFailsInAnyFleet(t *testing.T) {
 		more := "  balance = \"" + names[random.IntN(len(names))] + "\"\n"
 		for _, option := range []string{
 			"  health {}\n", "  sticky {}\n", "  panic_threshold = 1\n", "  slow_start = \"1s\"\n", "  retry {\n    attempts = 0\n  }\n",
-			"  eject {\n    failures = 1\n    max_percent = 0\n    duration = \"20ms\"\n  }\n",
+			"  eject {\n    failures = 1\n    max_percent = 0\n    duration = \"20ms\"\n  }\n", "  queue {\n    while_down = \"0s\"\n  }\n",
 		} {
 			if random.IntN(3) == 0 {
 				more += option

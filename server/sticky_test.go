@@ -152,3 +152,53 @@ func TestNoQueueIsCounted(t *testing.T) {
 	}
 	lb.wantMetric(`lb_queue_rejected_total{pool="app"}`, "1")
 }
+
+// TestOneCookieDoesNotShutThePool: clients of one backend, however many wait for it, keep no others from the backends that are
+// free.
+func TestOneCookieDoesNotShutThePool(t *testing.T) {
+	release := make(chan struct{})
+	var addresses []string
+	for i := range 3 {
+		addresses = append(addresses, lbtest.NewBackend(t, func(c *lbtest.Conn) {
+			for {
+				head, _ := c.ReadRequest()
+				if head == "" {
+					return
+				}
+				if strings.HasPrefix(head, "GET /slow") {
+					<-release
+				}
+				c.Send(lbtest.OK(string(rune('a' + i))))
+			}
+		}).Addr)
+	}
+	text := proxyTo("  sticky {}\n  queue {\n    limit   = 9\n    timeout = \"1h\"\n  }\n", addresses...)
+	lb := start(t, strings.ReplaceAll(text, "\" {}", "\" {\n    max_conns = 1\n  }"))
+	first := lb.get("/")
+	pair, _ := cookie(first)
+	slow := "GET /slow HTTP/1.1\r\nHost: a\r\nCookie: " + pair + "\r\n\r\n"
+	holder := lb.dial()
+	holder.Send(slow)
+	lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+addresses[first.Body[0]-'a']+`"}`, "1")
+	var crowd []*lbtest.Conn
+	for range 3 { // their part of the queue
+		c := lb.dial()
+		c.Send(slow)
+		crowd = append(crowd, c)
+	}
+	lb.wantMetric(`lb_queue_length{pool="app"}`, "3")
+	for i := range 20 {
+		if r := lb.get("/", "Cookie: "+pair); r.Status() != 200 || r.Body == first.Body {
+			t.Errorf("request %d with the cookie, over its part of the queue: %d %q", i, r.Status(), r.Body)
+		}
+		if r := lb.get("/"); r.Status() != 200 || r.Body == first.Body {
+			t.Errorf("request %d without a cookie: %d %q", i, r.Status(), r.Body)
+		}
+	}
+	close(release)
+	for i, c := range append(crowd, holder) {
+		if r := c.ReadResponse("GET"); r.Status() != 200 || r.Body != first.Body {
+			t.Errorf("client %d: %d %q", i, r.Status(), r.Body)
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package server_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"lb/internal/lbtest"
+)
+
+// restarting is an application that can be stopped, when it refuses connections, and started again on the same port, which stays
+// its own meanwhile.
+type restarting struct {
+	t       testing.TB
+	addr    string
+	fd      int
+	app     http.Handler
+	server  *http.Server
+	serving sync.WaitGroup
+}
+
+// restartable returns a stopped one.
+func restartable(t testing.TB, app http.HandlerFunc) *restarting {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	addr := freeAddresses(t, 1)[0]
+	_, text, _ := net.SplitHostPort(addr)
+	port, _ := strconv.Atoi(text)
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+		t.Fatal(err)
+	}
+	// A port that was asked for by number stays bound when the socket no longer listens.
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}); err != nil {
+		t.Fatal(err)
+	}
+	r := &restarting{t: t, fd: fd, app: app, addr: addr}
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *restarting) start() {
+	r.t.Helper()
+	if err := syscall.Listen(r.fd, 512); err != nil {
+		r.t.Fatal(err)
+	}
+	copied, err := syscall.Dup(r.fd)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(copied), r.addr)
+	ln, err := net.FileListener(file)
+	file.Close()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.server = &http.Server{Handler: r.app}
+	server := r.server
+	r.serving.Go(func() { _ = server.Serve(ln) })
+}
+
+// stop has it refuse connections, finish what it has, and end.
+func (r *restarting) stop() {
+	if r.server == nil {
+		return
+	}
+	_ = syscall.Shutdown(r.fd, syscall.SHUT_RD) // the port stays bound
+	_ = r.server.Shutdown(context.Background())
+	r.serving.Wait()
+	r.server = nil
+}
+
+// load sends so many requests a second, whatever becomes of them, until stop is called, which returns those that were not
+// answered with 200; every third is a POST.
+func load(t testing.TB, address string, rate int) (stop func() (sent int, failed map[string]int)) {
+	transport := &http.Transport{MaxIdleConns: 1000, MaxIdleConnsPerHost: 1000}
+	client := &http.Client{Transport: transport}
+	failed, sent := map[string]int{}, 0
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	one := func(n int) {
+		method, body := "GET", io.Reader(nil)
+		if n%3 == 2 {
+			method, body = "POST", strings.NewReader("abc")
+		}
+		request, _ := http.NewRequest(method, "http://"+address+"/", body)
+		response, err := client.Do(request)
+		if err == nil {
+			_, err = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+		}
+		if err != nil || response.StatusCode != 200 {
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed[method+": "+err.Error()]++
+			} else {
+				failed[method+": "+response.Status]++
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		begin := time.Now()
+		for ctx.Err() == nil {
+			for due := int(time.Since(begin).Seconds() * float64(rate)); sent < due; sent++ {
+				n := sent
+				group.Go(func() { one(n) })
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+	})
+	return func() (int, map[string]int) {
+		cancel()
+		sending.Wait()
+		group.Wait()
+		transport.CloseIdleConnections()
+		return sent, failed
+	}
+}
+
+// TestRestartOfTheOnlyBackend: the only backend is stopped and started again under load. The requests of that time wait for it,
+// and none fails; with checks that found it down meanwhile too.
+func TestRestartOfTheOnlyBackend(t *testing.T) {
+	for what, more := range map[string]string{
+		"defaults": "", "sticky": "  sticky {}\n", "least_conn": "  balance = \"least_conn\"\n",
+		"checks": "  health {\n    interval = \"50ms\"\n    fast_interval = \"50ms\"\n    fall = 1\n    rise = 20\n  }\n",
+	} {
+		app := restartable(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			time.Sleep(5 * time.Millisecond)
+			_, _ = io.WriteString(w, "x")
+		})
+		app.start()
+		lb := start(t, proxyTo(more, app.addr))
+		lbtest.Eventually(t, "a response", func() bool { return lb.get("/").Status() == 200 })
+		for attempt := 1; ; attempt++ {
+			stop := load(t, lb.addr(), 500)
+			lbtest.Eventually(t, "load", func() bool { return lb.metric(`lb_requests_total{site="s",code="200"}`) > "5" })
+			app.stop()
+			begin := time.Now()
+			time.Sleep(500 * time.Millisecond)
+			app.start()
+			took := time.Since(begin)
+			lbtest.Eventually(t, "nothing waits", func() bool { return lb.metric(`lb_queue_length{pool="app"}`) == "0" })
+			sent, failed := stop()
+			if took > 700*time.Millisecond && attempt < 5 {
+				continue // the machine is too busy for this to say anything
+			}
+			if len(failed) > 0 || sent < 200 {
+				t.Errorf("%s: of %d requests while it was down for %v: %v", what, sent, took, failed)
+			}
+			break
+		}
+		lb.stop()
+		app.stop()
+	}
+}
+
+// TestDeadPoolIsNotWaitedFor: when the pool has been down for while_down, requests get 503 at once, and again 200 when a
+// backend accepts.
+func TestDeadPoolIsNotWaitedFor(t *testing.T) {
+	app := restartable(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "x") })
+	for what, more := range map[string]string{
+		"defaults": "", "checks": "  health {\n    interval = \"20ms\"\n  }\n", "sticky": "  sticky {}\n",
+	} {
+		lb := start(t, proxyTo(more+"  queue {\n    while_down = \"2s\"\n  }\n", app.addr, deadAddress(t)))
+		begin := time.Now()
+		if r := lb.get("/"); r.Status() != 503 || r.Field("Retry-After") == "" {
+			t.Errorf("%s: %d, Retry-After %q", what, r.Status(), r.Field("Retry-After"))
+		}
+		if waited := time.Since(begin); waited < time.Second {
+			t.Errorf("%s: the first waited %v", what, waited)
+		}
+		begin = time.Now()
+		for range 50 {
+			if r := lb.get("/"); r.Status() != 503 {
+				t.Errorf("%s: %d", what, r.Status())
+			}
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("%s: 50 requests to a pool that is down took %v", what, took)
+		}
+		app.start()
+		lbtest.Eventually(t, "200", func() bool { return lb.get("/").Status() == 200 })
+		lb.stop()
+		app.stop()
+	}
+}
+
+// TestNoWaitForTheAdministrator: what the administrator has taken out is not waited for.
+func TestNoWaitForTheAdministrator(t *testing.T) {
+	addresses, _ := named(t, 2)
+	for _, state := range []string{"drain", "maint"} {
+		lb := start(t, proxyTo("  queue {\n    timeout    = \"1h\"\n    while_down = \"1h\"\n  }\n", addresses...))
+		for _, a := range addresses {
+			if status := lb.put("/api/v1/pools/app/backends/"+a, `{"admin":"`+state+`"}`); status != 200 {
+				t.Fatal(status)
+			}
+		}
+		if r := lb.get("/"); r.Status() != 503 {
+			t.Errorf("%s: %d", state, r.Status())
+		}
+		lb.stop()
+	}
+}
+
+// TestWaitersOfADownPool: they are bounded by queue.limit, leave with their client, and the rest are let in when a backend
+// accepts, by its max_conns at most.
+func TestWaitersOfADownPool(t *testing.T) {
+	var now, most, served atomic.Int64
+	app := restartable(t, func(w http.ResponseWriter, r *http.Request) {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		time.Sleep(time.Millisecond)
+		now.Add(-1)
+		served.Add(1)
+		_, _ = io.WriteString(w, "x")
+	})
+	text := proxyTo("  queue {\n    limit      = 30\n    timeout    = \"1h\"\n    while_down = \"1h\"\n  }\n", app.addr)
+	lb := start(t, strings.Replace(text, "\" {}", "\" {\n    max_conns = 4\n  }", 1))
+	var clients []*lbtest.Conn
+	for i := range 30 {
+		c := lb.dial()
+		c.Send([]string{getRequest, postRequest}[i%2])
+		clients = append(clients, c)
+	}
+	lb.wantMetric(`lb_queue_length{pool="app"}`, "30")
+	if r := lb.get("/"); r.Status() != 503 || r.Field("Retry-After") == "" {
+		t.Errorf("over the limit: %d", r.Status())
+	}
+	clients[0].Close()
+	lb.wantMetric(`lb_queue_length{pool="app"}`, "29")
+	app.start()
+	for i, c := range clients[1:] {
+		if r := c.ReadResponse("GET"); r.Status() != 200 {
+			t.Errorf("client %d: %d %v", i+1, r.Status(), r.Err)
+		}
+	}
+	if served.Load() != 29 || most.Load() > 4 {
+		t.Errorf("%d served, %d at a time", served.Load(), most.Load())
+	}
+}
