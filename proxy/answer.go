@@ -141,9 +141,14 @@ func (x *Exchange) cut(reason string) {
 	x.client.EndAfter()
 }
 
-// Refuse answers with an error of the balancer's own: the site's page for the status if there is
-// one, else what the client's Accept field prefers.
+// Refuse responds with an error of the balancer's own: the site's page for the status if there is
+// one, else what the client's Accept field prefers. What says that a backend failed, 502 or 504, is Unavailable on a site
+// with a maintenance page.
 func (x *Exchange) Refuse(status int, reason string) {
+	if (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) && x.maintenancePage() != nil {
+		x.Unavailable(reason)
+		return
+	}
 	x.reason = reason
 	if status == http.StatusBadRequest {
 		x.close = true
@@ -167,12 +172,20 @@ func (x *Exchange) Fail(status int, reason string, err error) {
 // Unavailable answers 503 and asks to come back: with the site's maintenance page if there is one.
 func (x *Exchange) Unavailable(reason string) {
 	x.Extra = append(x.Extra, "Retry-After: 5\r\nCache-Control: no-store\r\n"...)
-	if m := x.site.Maintenance; m != nil && m.Page != nil {
+	if page := x.maintenancePage(); page != nil {
 		x.reason = reason
-		x.own(http.StatusServiceUnavailable, "text/html; charset=utf-8", m.Page)
+		x.own(http.StatusServiceUnavailable, "text/html; charset=utf-8", page)
 		return
 	}
 	x.Refuse(http.StatusServiceUnavailable, reason)
+}
+
+// maintenancePage returns the site's page, nil if it has none.
+func (x *Exchange) maintenancePage() []byte {
+	if m := x.site.Maintenance; m != nil {
+		return m.Page
+	}
+	return nil
 }
 
 func (x *Exchange) own(status int, media string, body []byte) {
