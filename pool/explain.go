@@ -136,9 +136,9 @@ func (b *Backend) prospect(t tier, used bool) Prospect {
 	case !used && s.backup:
 		out.Why = "a backup: not needed while another backend is usable"
 	case s.passive == PassiveTrial && !room:
-		out.Why = "on trial, and its one request is on its way"
+		out.Why, event = "on trial, and its one request is on its way", s.passive.String()
 	case s.passive == PassiveTrial:
-		out.Why = "on trial: one request at a time until one succeeds"
+		out.Why, event = "on trial: one request at a time until one succeeds", s.passive.String()
 	case !room:
 		out.Why = fmt.Sprintf("full: %d of %d requests in flight", b.InFlight(), s.maxConns)
 	}
@@ -168,7 +168,7 @@ func (s *state) objection() (why, event string) {
 	case s.passive == PassiveEject:
 		return "ejected: requests to it failed", "ejected"
 	case s.passive == PassiveRefuse:
-		return "ejected: it refuses connections", "ejected"
+		return "ejected: no connection to it can be made", "ejected"
 	case s.active == ActiveUnknown:
 		return "unknown: no health check has looked at it yet", "unknown"
 	}

@@ -318,13 +318,13 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 func (f *Forward) unconnected(x *Exchange, b *pool.Backend, err error) *pool.Backend {
 	x.unmet++
 	cause := causeOf(err)
+	if cause == transport.Refused {
+		b.Refused(brief(err)) // first, or it could be ejected for a time rather than until it accepts
+	}
 	if cause == transport.Exhausted {
 		b.ReportExhausted()
 	} else {
 		b.Report(pool.Connect)
-	}
-	if cause == transport.Refused {
-		b.Refused(brief(err))
 	}
 	b.Release()
 	if !f.Retry.Connect || !x.mayResend(err) || cause != transport.Refused && !f.Pool.Others(x.tried) || x.unmet > triesAtMost+len(f.Pool.Backends()) {
