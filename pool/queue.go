@@ -96,12 +96,15 @@ func (q *queue) remove(w *waiter) {
 	}
 }
 
-// first returns the first of those that wait for their own backend, but for some backends; nil if there is none.
-func (q *queue) first(except []*Backend) (first *waiter) {
+// first returns the first of those that wait for their own backend and may get one now, but for some owners; nil if there
+// is none. With full, those whose own cannot be used need not be asked: no other has room.
+func (q *queue) first(except []*Backend, full bool) (first *waiter) {
 	for own, l := range q.owned {
-		if w := l.Front().Value.(*waiter); (first == nil || w.number < first.number) && !contains(except, own) {
-			first = w
+		w := l.Front().Value.(*waiter)
+		if first != nil && w.number > first.number || own.awaited() && !own.hasRoom() || full && !own.returning() || contains(except, own) {
+			continue
 		}
+		first = w
 	}
 	return first
 }
@@ -168,10 +171,10 @@ func (p *Pool) serveQueue() {
 	defer q.mu.Unlock()
 	s := p.snapshot.Load()
 	now := time.Now()
-	full := false           // if there is no room for one of the plain, there is none for the others
-	var busy [8]*Backend    // that those waiting for them cannot have
-	blocked := busy[:0]     // the part of it in use
-	own := q.first(blocked) // the next that waits for its own backend
+	full := false                 // if there is no room for one of the plain, there is none for the others
+	var busy [8]*Backend          // that those waiting for them cannot have
+	blocked := busy[:0]           // the part of it in use
+	own := q.first(blocked, full) // the next that waits for its own backend
 	for e := q.list.Front(); ; {
 		for e != nil && full && e.Value.(*waiter).plain() {
 			if q.choosy == 0 {
@@ -202,11 +205,12 @@ func (p *Pool) serveQueue() {
 			q.ration.spend()
 		} else if owned {
 			blocked = append(blocked, w.own)
+			full = full || !w.own.returning()
 		} else {
 			full = full || w.plain()
 		}
 		if owned {
-			own = q.first(blocked)
+			own = q.first(blocked, full)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -338,4 +339,30 @@ func TestMembersChangeUnderLoad(t *testing.T) {
 			t.Errorf("%s was closed %d times, early: %v", b.Address(), c.closed.Load(), c.early.Load())
 		}
 	}
+}
+
+// BenchmarkServeQueueWithManyOwners is a look at the queue in which requests wait for each of a hundred backends.
+func BenchmarkServeQueueWithManyOwners(b *testing.B) {
+	o := Options{QueueLimit: 1000, Sticky: &Sticky{Value: func(address string) string { return address }, Key: "k"}}
+	for i := range 100 {
+		o.Members = append(o.Members, Member{Address: fmt.Sprint(i), MaxConns: 1})
+	}
+	p := New(o)
+	ctx, cancel := context.WithCancel(b.Context())
+	var waiting sync.WaitGroup
+	for _, m := range o.Members {
+		if _, err := p.PickSticky(ctx, []byte(m.Address), 0); err != nil {
+			b.Fatal(err)
+		}
+		waiting.Go(func() { _, _ = p.PickSticky(ctx, []byte(m.Address), 0) })
+	}
+	for p.queue.waiting.Load() < int64(len(o.Members)) {
+		time.Sleep(time.Millisecond)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.serveQueue()
+	}
+	cancel()
+	waiting.Wait()
 }
