@@ -160,7 +160,8 @@ func settled(t *testing.T, lb *balancer, before holds) (h holds) {
 		return h.goroutines <= before.goroutines && h.descriptors <= before.descriptors
 	})
 	if t.Failed() {
-		t.Logf("it holds %+v", h)
+		_, stacks := lb.ask("GET", "/debug/pprof/goroutine?debug=1", "")
+		t.Logf("it holds %+v:\n%s", h, stacks)
 	}
 	return h
 }
