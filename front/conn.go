@@ -48,7 +48,7 @@ type Conn struct {
 	tls      *tls.Conn      // nil on a plain connection
 	peer     netip.AddrPort
 
-	serverName string
+	serverName *serverName // nil: none was named
 	tlsVersion uint16
 	opened     bool          // HTTP has begun
 	counted    bool          // in the front's per-address count
@@ -262,8 +262,30 @@ func (c *Conn) Peer() netip.AddrPort { return c.peer }
 // Listener is the one that accepted the connection.
 func (c *Conn) Listener() *Listener { return c.listener }
 
-// ServerName is the name that the client asked for in the TLS handshake; "" without.
-func (c *Conn) ServerName() string { return c.serverName }
+// serverName is the name that a client asked for in the TLS handshake.
+type serverName struct {
+	name     string
+	attached any // see Attach
+}
+
+// ServerName is the name that the client asked for in the TLS handshake, of at most 255 bytes; "" without.
+func (c *Conn) ServerName() string {
+	if c.serverName == nil {
+		return ""
+	}
+	return c.serverName.name
+}
+
+// Attach keeps what the handler has found out about the server name, which there must be, for later requests.
+func (c *Conn) Attach(v any) { c.serverName.attached = v }
+
+// Attached returns what was kept by Attach; nil if nothing was.
+func (c *Conn) Attached() any {
+	if c.serverName == nil {
+		return nil
+	}
+	return c.serverName.attached
+}
 
 // TLSVersion is "" on a plain connection, else like "TLSv1.3".
 func (c *Conn) TLSVersion() string {

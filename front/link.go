@@ -15,11 +15,12 @@ import (
 // was read beyond a PROXY header. A write fails when no byte moved for the body's idle timeout.
 type link struct {
 	*progress.Conn
-	c     *Conn
-	ahead []byte        // read with the PROXY header
-	idle  time.Duration // for writes; 0: the listener's BodyIdleTimeout
-	plain bool          // after an upgrade: writes go by the deadline that was set, and by nothing else
-	heard atomic.Bool   // a byte has come
+	c        *Conn
+	ahead    []byte        // read with the PROXY header
+	idle     time.Duration // for writes; 0: the listener's BodyIdleTimeout
+	misnamed bool          // its TLS handshake is refused for the server name
+	plain    bool          // after an upgrade: writes go by the deadline that was set, and by nothing else
+	heard    atomic.Bool   // a byte has come
 }
 
 func (k *link) Read(p []byte) (int, error) {

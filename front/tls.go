@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"lb/internal/ciphers"
+	"lb/internal/wire"
 )
 
 // tlsSource gives each handshake the configuration in force. The outer one stays while
@@ -16,15 +17,30 @@ import (
 type tlsSource struct {
 	outer *tls.Config
 	inner atomic.Pointer[tls.Config]
+	// nameless has no certificate, so that crypto/tls refuses the handshake as of an unrecognized name (RFC 6066 section 3).
+	nameless tls.Config
 }
 
 func newTLSSource(o *TLSOptions) *tlsSource {
-	s := &tlsSource{}
+	s := &tlsSource{nameless: tls.Config{MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}}
 	s.use(o)
 	s.outer = s.inner.Load().Clone()
-	s.outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.inner.Load(), nil }
+	s.outer.GetConfigForClient = s.configFor
 	return s
 }
+
+// configFor refuses server names that no site can have, which may have almost 64 KiB otherwise.
+func (s *tlsSource) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if len(hello.ServerName) > wire.MaxHost {
+		if k, ok := hello.Conn.(*link); ok {
+			k.misnamed = true
+		}
+		return &s.nameless, nil
+	}
+	return s.inner.Load(), nil
+}
+
+var errServerName = errors.New("the server name has more than 255 bytes")
 
 // use makes o hold for handshakes to come.
 func (s *tlsSource) use(o *TLSOptions) {
@@ -125,6 +141,9 @@ func (c *Conn) handshake() bool {
 	conn := tls.Server(&c.link, l.tls.outer)
 	err := conn.Handshake()
 	c.link.idle = 0
+	if err != nil && c.link.misnamed {
+		err = errServerName
+	}
 	if err != nil {
 		l.socket.metrics.handshakeFailed.Inc()
 		l.socket.front.log.Debug("tls handshake failed", "peer", c.peer, "listener", l.Address, "error", err)
@@ -136,7 +155,10 @@ func (c *Conn) handshake() bool {
 	}
 	l.socket.metrics.handshakeDone.Inc()
 	state := conn.ConnectionState()
-	c.tls, c.serverName, c.tlsVersion = conn, state.ServerName, state.Version
+	c.tls, c.tlsVersion = conn, state.Version
+	if state.ServerName != "" {
+		c.serverName = &serverName{name: state.ServerName}
+	}
 	return true
 }
 

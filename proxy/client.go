@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lb/internal/dormant"
+	"lb/route"
 )
 
 // Client is the client's connection while one request is answered on it. The front
@@ -83,9 +84,31 @@ type Stream = interface {
 
 // Inbound is what the listener tells about every request that comes by it.
 type Inbound struct {
-	Secure        bool   // TLS ends here
-	RedirectHTTPS bool   // every request is sent to https
-	HTTPSPort     string // then: of the listener with TLS, as ":8443"; "": 443, or none
-	OnPort80      bool   // then: the client came by port 80
-	ServerName    string // of the TLS handshake; "" if none was named
+	Secure        bool        // TLS ends here
+	RedirectHTTPS bool        // every request is sent to https
+	HTTPSPort     string      // then: of the listener with TLS, as ":8443"; "": 443, or none
+	OnPort80      bool        // then: the client came by port 80
+	ServerName    *ServerName // of the TLS handshake; nil if none was named
+}
+
+// ServerName is the name of a TLS handshake, with what is known of it: the requests of one connection share it, one after
+// the other, so that it is looked for once and not for each of them.
+type ServerName struct {
+	name  []byte
+	state *State // that known holds for; nil: the name has not been looked for
+	known bool   // a site takes the name
+}
+
+// NewServerName returns what is known of a name before the first request.
+func NewServerName(name string) *ServerName {
+	return &ServerName{name: route.CleanHost(nil, []byte(name))}
+}
+
+// in reports whether a site takes the name.
+func (n *ServerName) in(s *State) bool {
+	if n.state != s {
+		_, n.known = s.Hosts.Match(n.name)
+		n.state = s
+	}
+	return n.known
 }

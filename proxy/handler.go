@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"lb/internal/wire"
 	"lb/telemetry"
 )
 
@@ -120,9 +120,6 @@ var wholeServer = []byte("/")
 // misdirected reports whether the connection was opened, by TLS server name, for a name that
 // no site has while the request names another (RFC 9110 section 15.5.20).
 func (x *Exchange) misdirected() bool {
-	if x.in.ServerName == "" || wire.EqualFold(x.host, x.in.ServerName) {
-		return false
-	}
-	_, known := x.state.Hosts.Match([]byte(x.in.ServerName))
-	return !known
+	name := x.in.ServerName
+	return name != nil && !bytes.Equal(x.host, name.name) && !name.in(x.state)
 }

@@ -2,13 +2,18 @@
 // method and headers. Everything here is immutable once built, so requests share it freely.
 package route
 
-import "bytes"
+import (
+	"bytes"
+
+	"lb/internal/wire"
+)
 
 // Hosts finds a value by host name: an exact name first, then the longest wildcard, then
 // the default. The zero value matches nothing.
 type Hosts[S any] struct {
 	exact    map[string]S
-	wildcard map[string]S // by the suffix with its dot: ".example.org"
+	wildcard map[string]S           // by the suffix with its dot: ".example.org"
+	suffixes [wire.MaxHost + 1]bool // by length: whether a wildcard has such a suffix
 	fallback S
 	any      bool
 }
@@ -24,6 +29,7 @@ func (h *Hosts[S]) Add(name string, s S) {
 			h.wildcard = map[string]S{}
 		}
 		h.wildcard[name[1:]] = s
+		h.suffixes[len(name)-1] = true
 	default:
 		if h.exact == nil {
 			h.exact = map[string]S{}
@@ -57,8 +63,11 @@ func (h *Hosts[S]) find(name []byte) (s S, tail []byte, ok bool) {
 	}
 	if len(h.wildcard) > 0 {
 		for dot := bytes.IndexByte(name, '.'); dot >= 0; {
-			if s, ok = h.wildcard[string(name[dot:])]; ok && dot > 0 {
-				return s, name[dot:], true
+			// A name may have more than a hundred dots: what no wildcard can be is not hashed.
+			if n := len(name) - dot; dot > 0 && n < len(h.suffixes) && h.suffixes[n] {
+				if s, ok = h.wildcard[string(name[dot:])]; ok {
+					return s, name[dot:], true
+				}
 			}
 			next := bytes.IndexByte(name[dot+1:], '.')
 			if next < 0 {

@@ -33,6 +33,15 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%q met %q, want %q", host, got, want)
 		}
 	}
+	for i := range 20 { // maps of more than eight are looked up otherwise
+		h.Add("*."+strings.Repeat("x", i+1)+".example.com", "many")
+	}
+	long := strings.Repeat("x.", 200)
+	for host, want := range map[string]string{"a.xxx.example.com": "many", long + "xxxx.example.com": "many", long + "y.example.com": "none", long + "b.example.org": "*.b.example.org"} {
+		if got := find(host); got != want {
+			t.Errorf("%q met %q, want %q", host, got, want)
+		}
+	}
 	h.Add("", "default")
 	for host, want := range map[string]string{"": "default", "example.org": "default", "x.example.org": "*.example.org", "[::2]": "default"} {
 		if got := find(host); got != want {

@@ -161,9 +161,9 @@ func (a *asked) explain(g *generation, listeners []admin.ExplainedListener) *adm
 		in.HTTPSPort = httpsPort(secure)
 	}
 	if in.Secure {
-		in.ServerName = strings.ToLower(a.url.Hostname())
-		if _, err := netip.ParseAddr(in.ServerName); err == nil {
-			in.ServerName = "" // RFC 6066 section 3: addresses are not named in the handshake
+		name := a.url.Hostname()
+		if _, err := netip.ParseAddr(name); err != nil { // RFC 6066 section 3: addresses are not named in the handshake
+			in.ServerName = proxy.NewServerName(name)
 		}
 	}
 	found := g.state.Explain(proxy.Question{Head: a.head, Peer: a.client, In: in})

@@ -197,11 +197,24 @@ func (s *Server) closeFront() error {
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	c := ctx.Conn().(*front.Conn)
 	l := c.Listener()
-	in := proxy.Inbound{Secure: l.TLS, RedirectHTTPS: l.RedirectHTTPS, ServerName: c.ServerName()}
+	in := proxy.Inbound{Secure: l.TLS, RedirectHTTPS: l.RedirectHTTPS, ServerName: serverName(c)}
 	if l.RedirectHTTPS {
 		in.HTTPSPort, in.OnPort80 = *s.httpsPort.Load(), portOf(l.Addr().String()) == "80"
 	}
 	s.handler.Serve(ctx, client{c}, in)
+}
+
+// serverName returns what the requests of a connection share about the name in its TLS handshake; nil without one.
+func serverName(c *front.Conn) *proxy.ServerName {
+	if c.ServerName() == "" {
+		return nil
+	}
+	name, ok := c.Attached().(*proxy.ServerName)
+	if !ok {
+		name = proxy.NewServerName(c.ServerName())
+		c.Attach(name)
+	}
+	return name
 }
 
 // client is a front.Conn as the proxy wants it.
