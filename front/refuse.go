@@ -54,7 +54,7 @@ func (c *Conn) refuseHead(err *wire.RequestError, head []byte) {
 // wishes are what a request says about the form of an answer.
 type wishes struct {
 	noBody bool   // the method is HEAD
-	accept []byte // all Accept fields as one list
+	accept []byte // the Accept fields as one list, as far as anybody looks
 	id     []byte // the first X-Request-Id
 }
 
@@ -71,10 +71,11 @@ func skim(request []byte) (w wishes) {
 		case !whole || len(line) == 0:
 			return w
 		case !ok:
-		case wire.KindOf(name) == wire.Accept && w.accept == nil:
-			w.accept = value
-		case wire.KindOf(name) == wire.Accept: // RFC 9110 section 5.3
-			w.accept = bytes.Join([][]byte{w.accept, value}, []byte{','})
+		case wire.KindOf(name) == wire.Accept && len(w.accept) < answer.MaxAccept: // RFC 9110 section 5.3
+			if w.accept != nil {
+				w.accept = append(w.accept, ',')
+			}
+			w.accept = append(w.accept, value[:min(len(value), answer.MaxAccept)]...)
 		case wire.KindOf(name) == wire.XRequestID && w.id == nil:
 			w.id = wire.TrimSpace(value)
 		}

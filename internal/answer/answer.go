@@ -55,18 +55,30 @@ type match struct {
 	at        int // in the list
 }
 
+// MaxAccept is how many bytes of a list of media ranges are looked at. Browsers send less than 200.
+const MaxAccept = 1024
+
 // preferred returns the form that an Accept field prefers: the one with the highest quality, which is that of the
 // range that names it most precisely (RFC 9110 section 12.5.1). Ties go to the one named first.
 func preferred(accept []byte) int {
 	var decisive [forms]match
+	accept = accept[:min(len(accept), MaxAccept)]
 	for at := 1; len(accept) > 0; at++ {
 		var item []byte
 		item, accept, _ = bytes.Cut(accept, []byte(","))
 		media, params, _ := bytes.Cut(item, []byte(";"))
 		media = wire.TrimSpace(media)
+		weight := -1 // unknown
 		for form := range decisive {
-			m, best := match{precision(media, form), quality(params), at}, &decisive[form]
-			if m.precision > best.precision || m.precision == best.precision && m.precision > 0 && m.quality > best.quality {
+			precise, best := precision(media, form), &decisive[form]
+			if precise == 0 || precise < best.precision {
+				continue
+			}
+			if weight < 0 {
+				weight = quality(params)
+			}
+			m := match{precise, weight, at}
+			if m.precision > best.precision || m.quality > best.quality {
 				*best = m
 			}
 		}
@@ -112,11 +124,29 @@ func quality(params []byte) int {
 		if !ok || !wire.EqualFold(wire.TrimSpace(name), "q") {
 			continue
 		}
-		q, err := strconv.ParseFloat(string(wire.TrimSpace(value)), 64)
-		if err != nil || q < 0 || q > 1 {
-			return 0
-		}
-		return int(q * 1000)
+		return thousandths(wire.TrimSpace(value))
 	}
 	return 1000
+}
+
+// thousandths reads a qvalue (RFC 9110 section 12.4.2). Digits behind the third do not count; what is no qvalue is 0.
+func thousandths(b []byte) int {
+	whole, fraction, _ := bytes.Cut(b, []byte("."))
+	if len(whole) > 1 || len(whole)+len(fraction) == 0 {
+		return 0
+	}
+	digits := [4]byte{'0', '0', '0', '0'}
+	copy(digits[1-len(whole):1], whole)
+	copy(digits[1:], fraction)
+	n := 0
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = n*10 + int(c-'0')
+	}
+	if n > 1000 {
+		return 0
+	}
+	return n
 }

@@ -29,6 +29,12 @@ func TestBodyFollowsAccept(t *testing.T) {
 		{"text/plain;q=0, text/html;q=0, application/json;q=0", "text/plain; charset=utf-8"},
 		{",, application/json ,", "application/json"},
 		{"text/html;q=nonsense", "text/plain; charset=utf-8"},
+		{"text/html;q=.5, application/json;q=0.4999", "text/html; charset=utf-8"},
+		{"text/html;q=0.0, application/json;q=0.001", "application/json"},
+		{"text/html;q=1.001, application/json;q=0.1", "application/json"},
+		{"text/html;q=, application/json;q=0.1", "application/json"},
+		{"text/html;q=0.5" + strings.Repeat("0", 900) + ",application/json;q=0.4", "text/html; charset=utf-8"},
+		{strings.Repeat("a/b,", 255) + "*/*, application/json", "text/plain; charset=utf-8"}, // beyond what is looked at
 	} {
 		if _, media := Body([]byte(tc.accept), 503, "", nil); media != tc.media {
 			t.Errorf("Accept %q: %s, want %s", tc.accept, media, tc.media)
