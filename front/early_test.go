@@ -164,3 +164,22 @@ func TestGoneBeforeItsBody(t *testing.T) {
 		t.Error("a client that is there was taken for gone")
 	}
 }
+
+// TestLostInterrupt: the interrupt that EndAwait sends may come together with the end of a wait, and is lost then. The
+// goroutine that watches the client must not begin another wait, which nothing would end.
+func TestLostInterrupt(t *testing.T) {
+	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
+		c := ctx.Conn().(*Conn)
+		for !c.hungUp() { // until the client has ended its sending half
+			time.Sleep(time.Millisecond)
+		}
+		if c.clientLeft() { // as after EndAwait, whose interrupt nobody has seen
+			t.Error("the client is there")
+		}
+		c.Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), nil)
+	}})
+	c := dial(t, f)
+	c.send(ok + "\r\n")
+	c.endStream()
+	c.expect("")
+}

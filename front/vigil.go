@@ -128,21 +128,19 @@ func (c *Conn) clientLeft() bool {
 	if left, again := c.hangup(ended, 0); left || !again {
 		return left
 	}
-	for c.vigil.awaits() {
-		left, again := c.hangup(broken, probeAfter)
-		if left {
-			return true
+	v, wait := &c.vigil, probeAfter
+	// EndAwait interrupts this goroutine once, and a wait that is over at that moment takes the interrupt along. So before
+	// each wait, the last one too, it has to be seen whether anybody still wants to know.
+	for v.awaits() {
+		left, again := c.hangup(broken, wait)
+		if left || !again {
+			return left
 		}
-		if !again {
-			return false
-		}
-		if v := &c.vigil; v.probed || c.probe() {
-			v.probed = true
-			break
+		if v.probed = v.probed || c.probe(); v.probed {
+			wait = 0 // without end
 		}
 	}
-	left, _ := c.hangup(broken, 0)
-	return left
+	return false
 }
 
 // stillReads reports whether a client that has ended its stream in the middle of its request body is there to be answered.
