@@ -64,10 +64,19 @@ func (b *block) checkPattern(t *Route) {
 	case decoded(t.Path) != t.Path:
 		b.warn(b.labelAt, fmt.Sprintf("route %q can never match", t.Pattern), fmt.Sprintf("Paths are percent-decoded before they are compared. Write: %q", decoded(t.Path)))
 	case strings.ContainsAny(t.Path, "*{}"):
-		b.warn(b.labelAt, fmt.Sprintf("route %q has a wildcard, which is compared as it stands", t.Pattern), `A path is a prefix already: write "/images/" for all below it.`)
+		b.fail(b.labelAt, fmt.Sprintf("route %q has a wildcard", t.Pattern), wildcardRemedy(t.Path))
 	case cleanPath(t.Path) != t.Path:
 		b.warn(b.labelAt, fmt.Sprintf("route %q can never match", t.Pattern), fmt.Sprintf("Paths are cleaned before they are compared. Write: %q", cleanPath(t.Path)))
 	}
+}
+
+// wildcardRemedy says what to write instead of a path with "*" or "{name}".
+func wildcardRemedy(p string) string {
+	before := p[:strings.IndexAny(p, "*{}")]
+	if strings.Trim(p[len(before):], "*") == "" {
+		return fmt.Sprintf("A path is a prefix already. For all that begins with %s write: route %q", before, before)
+	}
+	return fmt.Sprintf("A path is a prefix; it has no placeholders. Write: route %q", before)
 }
 
 // decoded returns the path without percent-encoding, or as it is if that is malformed.
