@@ -325,7 +325,7 @@ func readRedirect(b *block, exact bool) *Redirect {
 	}
 	t := defaultRedirect()
 	t.Pos = b.pos(b.at)
-	b.text("to", &t.To, optional(placeholders("path", "rest")), headerValue)
+	b.text("to", &t.To, optional(placeholders("path", "rest")), headerValue, redirectTarget)
 	b.require("to", t.To, "/new/{rest}")
 	b.number("status", &t.Status, 300, 399)
 	if !slices.Contains([]int{301, 302, 303, 307, 308}, t.Status) {

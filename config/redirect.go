@@ -1,0 +1,35 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// redirectTarget refuses a placeholder where what the client wrote would be, or become part of, the scheme or the
+// host: "https://example.com{rest}" sends a client that asks for "/old/.evil.example" to another host. {path} begins
+// with a slash, so that it may stand right behind a host.
+func redirectTarget(to string) (problem, remedy string) {
+	at := strings.IndexByte(to, '{')
+	if at < 0 {
+		return "", ""
+	}
+	before, placeholder := to[:at], to[at:]
+	isPath := strings.HasPrefix(placeholder, "{path}")
+	lead := strings.ReplaceAll(before, `\`, "/") // as browsers do
+	scheme, host, absolute := strings.Cut(lead, "//")
+	host = strings.TrimLeft(host, "/") // as browsers do, too
+	switch {
+	case lead == "" && isPath:
+		return "", ""
+	case absolute && (scheme == "" || strings.HasSuffix(scheme, ":") && !strings.ContainsAny(scheme, "/?#")):
+		if strings.ContainsAny(host, "/?#") || isPath && host != "" && !strings.HasSuffix(host, "@") {
+			return "", ""
+		}
+	case strings.HasPrefix(lead, "/"), strings.ContainsAny(lead, "/?#") && !strings.Contains(lead, ":"):
+		return "", ""
+	}
+	if host == "" {
+		return fmt.Sprintf("lets the client write the host: %q", to), `Write the host, "https://new.example.com/{rest}", or begin with a slash, "/new/{rest}".`
+	}
+	return fmt.Sprintf("lets the client extend the host's name: %q", to), fmt.Sprintf("Write a slash behind the host: %q", strings.TrimSuffix(before, "@")+"/"+placeholder)
+}
