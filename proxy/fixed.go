@@ -55,6 +55,22 @@ func (x *Exchange) redirect(status int, location []byte) {
 	_ = x.Respond(status, header, nil)
 }
 
+// RedirectToSlash sends the client to the same path with a slash at its end, and the query: with 301, or for methods that
+// clients would change into GET then with 308 (RFC 9110 sections 15.4.2 and 15.4.9).
+func (x *Exchange) RedirectToSlash() { x.redirect(x.slashStatus(), x.slashLocation()) }
+
+func (x *Exchange) slashStatus() int {
+	if x.Head() || string(x.Method) == http.MethodGet {
+		return http.StatusMovedPermanently
+	}
+	return http.StatusPermanentRedirect
+}
+
+// slashLocation is made of the clean path, which begins with one slash and thus names no host.
+func (x *Exchange) slashLocation() []byte {
+	return append(append(appendEscaped(nil, x.clean), '/'), x.query...)
+}
+
 // redirectHTTPS sends the client to the same place under https.
 func (x *Exchange) redirectHTTPS() {
 	if len(x.host) == 0 {

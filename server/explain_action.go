@@ -40,6 +40,9 @@ func (a *asked) action(e *admin.Explanation, g *generation, found *proxy.Explain
 func (f *files) explain(e *admin.Explanation, method string) {
 	path := f.path([]byte(e.Path))
 	file, result, err := f.dir.Lookup([]byte(method), path)
+	if f.lacksSlash([]byte(method), path) {
+		file, result, err = "", staticcache.Answered, nil
+	}
 	e.Files = &admin.ExplainedFiles{Root: f.dir.Root(), Path: string(path), File: file}
 	answer := &admin.ExplainedAnswer{Status: 200, Reason: "the file is sent"}
 	switch {

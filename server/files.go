@@ -12,12 +12,16 @@ import (
 // files serves a route from the static cache.
 type files struct {
 	dir   *staticcache.Dir
-	strip int // bytes of the path to cut
+	strip string // what is cut from the path: whole segments, without the slash behind them
 }
 
 // Serve implements proxy.Action.
 func (f *files) Serve(x *proxy.Exchange) {
 	path := f.path(x.Path())
+	if f.lacksSlash(x.Method, path) {
+		x.RedirectToSlash()
+		return
+	}
 	result, err := f.dir.Serve(fileWriter{x}, &staticcache.Request{
 		Method: x.Method, Path: path, Target: x.Target,
 		IfMatch: x.Lookup(wire.IfMatch), IfNoneMatch: x.Lookup(wire.IfNoneMatch),
@@ -40,11 +44,12 @@ func (f *files) Serve(x *proxy.Exchange) {
 }
 
 // path returns what is looked up below the root.
-func (f *files) path(clean []byte) []byte {
-	if f.strip > 0 && f.strip <= len(clean) {
-		return clean[f.strip-1:] // the prefix ends in the slash that the rest begins with
-	}
-	return clean
+func (f *files) path(clean []byte) []byte { return clean[min(len(f.strip), len(clean)):] }
+
+// lacksSlash reports whether a request is for the root itself without a slash at the end: relative links of its index
+// would lead elsewhere.
+func (f *files) lacksSlash(method, path []byte) bool {
+	return len(path) == 0 && (string(method) == "GET" || string(method) == "HEAD")
 }
 
 // fileWriter lets the cache answer in parts too.

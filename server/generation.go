@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -195,7 +196,7 @@ func (s *Server) buildFiles(c *config.Route, g *generation) (proxy.Action, error
 	g.undo = append(g.undo, func() { _ = dir.Close() })
 	f := &files{dir: dir}
 	if c.Static.StripPrefix && !c.Exact {
-		f.strip = len(c.Path)
+		f.strip = strings.TrimSuffix(c.Path, "/")
 	}
 	return f, nil
 }
