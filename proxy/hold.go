@@ -33,7 +33,6 @@ type held struct {
 	more  []byte // follows them: what could not be written
 	whole bool   // that is all: the body can be sent again
 	after io.Reader
-	piece []byte // read before, and not used yet
 }
 
 // Read implements io.Reader: what is held, and then, unless that is all of the body, what the client sends.
