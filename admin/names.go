@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"lb/internal/spelling"
 )
 
 // shownNames is how many names an error lists at most.
@@ -32,15 +32,7 @@ func instead(name string, known []string) string {
 // nearest returns the name that a misspelt one was probably meant to be, or "": one that differs in up to a third of its
 // letters, or, of an address, the only one with that port.
 func nearest(name string, known []string) string {
-	if len(name) > 64 {
-		return "" // the distance takes time with the square of the length
-	}
-	best, least := "", 1+min(2, max(1, len(name)/3))
-	for _, k := range known {
-		if d := levenshtein.Distance(name, k, nil); d < least {
-			best, least = k, d
-		}
-	}
+	best := spelling.Nearest(name, known, min(2, max(1, len(name)/3)))
 	if best != "" {
 		return best
 	}

@@ -6,10 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"lb/internal/spelling"
 )
 
 // block is one block while it is read. Every attribute and sub-block that a
@@ -222,16 +223,7 @@ func nearest(name string, candidates []string) string {
 	if word := foreign(name); slices.Contains(candidates, word) {
 		return word
 	}
-	if len(name) > 64 {
-		return "" // the distance takes time with the square of the length
-	}
-	best, least := "", 1+max(min(2, len(name)-1), min(3, len(name)/3))
-	for _, c := range candidates {
-		if d := levenshtein.Distance(strings.ToLower(name), c, nil); d < least {
-			best, least = c, d
-		}
-	}
-	return best
+	return spelling.Nearest(strings.ToLower(name), candidates, spelling.Tolerance(name))
 }
 
 // names finds what is declared twice.
