@@ -29,14 +29,14 @@ func parseMember(args []string, example string, s streams) (m member, ok bool) {
 }
 
 func stateCommand(state string, args []string, s streams) int {
-	flags := newFlags(state, s)
+	flags := newFlags(state)
 	client := clientFlags(flags)
 	wait, limit := new(bool), new(time.Duration)
 	if state != "ready" {
 		wait = flags.Bool("wait", false, "wait until no request is in flight there")
 		limit = flags.Duration("timeout", time.Minute, "with -wait: how long; then exit 1, the state stays set")
 	}
-	rest, status, ok := parse(flags, args, 1)
+	rest, status, ok := parse(flags, args, 1, s)
 	if !ok {
 		return status
 	}
@@ -58,9 +58,9 @@ func stateCommand(state string, args []string, s streams) int {
 }
 
 func weightCommand(args []string, s streams) int {
-	flags := newFlags("weight", s)
+	flags := newFlags("weight")
 	client := clientFlags(flags)
-	rest, status, ok := parse(flags, args, 2)
+	rest, status, ok := parse(flags, args, 2, s)
 	if !ok {
 		return status
 	}

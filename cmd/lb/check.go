@@ -13,9 +13,9 @@ import (
 )
 
 func checkCommand(args []string, s streams) int {
-	flags := newFlags("check", s)
+	flags := newFlags("check")
 	path := configFlag(flags)
-	rest, status, ok := parse(flags, args, 1)
+	rest, status, ok := parse(flags, args, 1, s)
 	if !ok {
 		return status
 	}
@@ -37,9 +37,9 @@ func checkCommand(args []string, s streams) int {
 }
 
 func fmtCommand(args []string, s streams) int {
-	flags := newFlags("fmt", s)
+	flags := newFlags("fmt")
 	check := flags.Bool("check", false, "change nothing; exit 1 if a file is not in canonical style")
-	files, status, ok := parse(flags, args, 1000)
+	files, status, ok := parse(flags, args, 1000, s)
 	if !ok {
 		return status
 	}

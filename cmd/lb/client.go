@@ -30,9 +30,9 @@ func soon() (context.Context, context.CancelFunc) {
 }
 
 func statusCommand(args []string, s streams) int {
-	flags := newFlags("status", s)
+	flags := newFlags("status")
 	client := clientFlags(flags)
-	if _, status, ok := parse(flags, args, 0); !ok {
+	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status
 	}
 	ctx, cancel := soon()
@@ -45,9 +45,9 @@ func statusCommand(args []string, s streams) int {
 }
 
 func reloadCommand(args []string, s streams) int {
-	flags := newFlags("reload", s)
+	flags := newFlags("reload")
 	client := clientFlags(flags)
-	if _, status, ok := parse(flags, args, 0); !ok {
+	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status
 	}
 	ctx, cancel := soon()

@@ -10,18 +10,18 @@ import (
 )
 
 func explainCommand(args []string, s streams) int {
-	flags := newFlags("explain", s)
+	flags := newFlags("explain")
 	client := clientFlags(flags)
 	var q admin.Question
-	flags.StringVar(&q.Method, "method", "GET", "the request's method")
+	flags.StringVar(&q.Method, "method", "GET", "the request's `method`")
 	flags.StringVar(&q.Client, "client", "", "the `address` that the request comes from, for allow, deny and hash_key")
 	flags.Func("header", "a header field of the request, as `\"Name: value\"`; may be given several times", func(line string) error {
 		q.Header = append(q.Header, line)
 		return nil
 	})
-	file := flags.String("config", "", "explain from this configuration instead of asking a running balancer")
+	file := flags.String("config", "", "explain from this configuration, a `file` or a directory, instead of asking a running balancer")
 	raw := flags.Bool("json", false, "print the answer as JSON")
-	rest, status, ok := parse(flags, args, 1)
+	rest, status, ok := parse(flags, args, 1, s)
 	if !ok {
 		return status
 	}

@@ -19,7 +19,7 @@ import (
 var configPaths = []string{"lb.hcl", "/etc/lb/lb.hcl"}
 
 func configFlag(flags *flag.FlagSet) *string {
-	return flags.String("config", "", "the configuration, a file or a directory of *.hcl files (default ./lb.hcl, then /etc/lb/lb.hcl)")
+	return flags.String("config", "", "the configuration: a `file`, or a directory of *.hcl files (default ./lb.hcl, then /etc/lb/lb.hcl)")
 }
 
 // findConfig returns the path to read, and an error that helps if there is none.
@@ -38,13 +38,13 @@ func findConfig(path string) (string, error) {
 }
 
 func runCommand(args []string, s streams) int {
-	flags := newFlags("run", s)
+	flags := newFlags("run")
 	path := configFlag(flags)
-	listen := flags.String("listen", "", "without a file: the address to listen on, as \":8080\"")
-	to := flags.String("to", "", "without a file: the backends, as \"127.0.0.1:5000,127.0.0.1:5001\"")
-	static := flags.String("static", "", "without a file: a directory that is served under /static/")
-	balance := flags.String("balance", "", "without a file: round_robin, least_conn, p2c, peak_ewma, random, hash or first")
-	if _, status, ok := parse(flags, args, 0); !ok {
+	listen := flags.String("listen", "", "without a file: the `address` to listen on, as \":8080\"")
+	to := flags.String("to", "", "without a file: the backends' `addresses`, as \"127.0.0.1:5000,127.0.0.1:5001\"")
+	static := flags.String("static", "", "without a file: a `directory` that is served under /static/")
+	balance := flags.String("balance", "", "without a file: the `algorithm`: round_robin, least_conn, p2c, peak_ewma, random, hash or first")
+	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status
 	}
 	if *listen+*to+*static+*balance != "" {

@@ -12,11 +12,11 @@ import (
 )
 
 func topCommand(args []string, s streams) int {
-	flags := newFlags("top", s)
+	flags := newFlags("top")
 	top := admin.Top{Client: clientFlags(flags)}
 	flags.DurationVar(&top.Interval, "interval", time.Second, "the time between two looks")
-	flags.IntVar(&top.Rounds, "n", 0, "how often to look; 0: until q or Ctrl-C")
-	if _, status, ok := parse(flags, args, 0); !ok {
+	flags.IntVar(&top.Rounds, "n", 0, "the `number` of looks; 0: until q or Ctrl-C")
+	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status
 	}
 	if top.Interval < 100*time.Millisecond || top.Rounds < 0 {
