@@ -24,8 +24,8 @@ func readRoute(b *block) Route {
 	b.prefixes("allow", &t.Allow)
 	b.prefixes("deny", &t.Deny)
 	readAmbiguousPaths(b, &t)
-	readHeaderRules(b.one("request_headers"), &t.RequestHeaders, requestHeader)
-	readHeaderRules(b.one("response_headers"), &t.ResponseHeaders, ownHeader)
+	readHeaderRules(b.one("request_headers"), &t.RequestHeaders, requestHeader, requestHeader)
+	readHeaderRules(b.one("response_headers"), &t.ResponseHeaders, responseHeader, removableHeader)
 	t.RateLimit = readRateLimit(b.one("rate_limit"))
 	t.BasicAuth = readBasicAuth(b.one("basic_auth"))
 	t.Static = readStatic(b.one("static"))
@@ -150,14 +150,34 @@ func requestHeader(s string) (problem, remedy string) {
 	return ownHeader(s)
 }
 
-func readHeaderRules(b *block, h *HeaderRules, check textCheck) {
+// removableHeader is ownHeader without what a response cannot do without.
+func removableHeader(s string) (problem, remedy string) {
+	switch strings.ToLower(s) {
+	case "x-request-id":
+		return fmt.Sprintf("cannot be %q: every response bears the id that the log has", s), "Remove it."
+	case "content-range":
+		return fmt.Sprintf("cannot be %q: it says which part of the whole a response is", s), "Remove it."
+	}
+	return ownHeader(s)
+}
+
+// responseHeader is removableHeader without Date.
+func responseHeader(s string) (problem, remedy string) {
+	if strings.EqualFold(s, "date") {
+		return fmt.Sprintf("cannot be %q: it says when the response was made", s), `Remove it. To send none write: remove = ["Date"]`
+	}
+	return removableHeader(s)
+}
+
+// readHeaderRules reads a block; put checks the names of set and add, take those of remove.
+func readHeaderRules(b *block, h *HeaderRules, put, take textCheck) {
 	if b == nil {
 		return
 	}
 	h.Pos = b.pos(b.at)
-	h.Set = b.headers("set", check)
-	h.Add = b.headers("add", check)
-	b.texts("remove", "X-Powered-By", &h.Remove, check)
+	h.Set = b.headers("set", put)
+	h.Add = b.headers("add", put)
+	b.texts("remove", "X-Powered-By", &h.Remove, take)
 	b.end()
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"lb/internal/answer"
 	"lb/internal/wire"
+	"lb/route"
 )
 
 // statusLines holds "HTTP/1.1 200 OK\r\n" for every status that has a name.
@@ -60,14 +61,12 @@ func (x *Exchange) head(status int, header []byte) []byte {
 	return b
 }
 
-// endHead adds the request id, the route's own lines and how the connection goes on.
-func (x *Exchange) endHead(b []byte) []byte {
+// endHead adds the request id, what the rules put in and how the connection goes on.
+func (x *Exchange) endHead(b []byte, rules *route.HeaderRules) []byte {
 	b = append(b, "X-Request-Id: "...)
 	b = append(b, x.id...)
 	b = append(b, '\r', '\n')
-	if x.route != nil {
-		b = x.route.Response.Append(b)
-	}
+	b = rules.Append(b)
 	if x.client.Draining() || x.client.BodyPending() {
 		x.close = true
 	}
@@ -75,6 +74,32 @@ func (x *Exchange) endHead(b []byte) []byte {
 		x.client.EndAfter()
 	}
 	return append(append(b, x.connection()...), '\r', '\n')
+}
+
+// ownHead makes a head of the balancer's own in x.res, as the route's rules will have it.
+func (x *Exchange) ownHead(status int, header []byte) {
+	x.status = status
+	rules := x.rules()
+	x.res = x.endHead(rules.Cut(x.head(status, header)), rules)
+}
+
+// rules returns those of the route for usual responses.
+func (x *Exchange) rules() *route.HeaderRules {
+	if x.route == nil {
+		return nil
+	}
+	return &x.route.Response.Any
+}
+
+// typedRules returns those for responses whose Content-Type is not the route's to change.
+func (x *Exchange) typedRules(status int) *route.HeaderRules {
+	switch {
+	case x.route == nil:
+		return nil
+	case status == http.StatusServiceUnavailable:
+		return &x.route.Response.Outages
+	}
+	return &x.route.Response.Typed
 }
 
 // connection returns the Connection line of an answer, "" if it needs none.
@@ -98,8 +123,7 @@ func (x *Exchange) connection() string {
 // For HEAD the body is left out. The body must not change afterwards: the client may take it later than Respond returns,
 // with an error that is none.
 func (x *Exchange) Respond(status int, header, body []byte) error {
-	x.status = status
-	x.res = x.endHead(x.head(status, header))
+	x.ownHead(status, header)
 	if x.Head() {
 		body = nil
 	} else if len(body) <= joinLimit {
@@ -108,18 +132,19 @@ func (x *Exchange) Respond(status int, header, body []byte) error {
 	return x.finish(x.send(x.res, body))
 }
 
-// Begin sends the head of an answer whose body More and MoreFile send.
-func (x *Exchange) Begin(status int, header []byte) error {
+// BeginParts sends the head of an answer of several parts, which More and MoreFile send. Its Content-Type stays, since it
+// has the boundary.
+func (x *Exchange) BeginParts(status int, header []byte) error {
 	x.status = status
-	x.res = x.endHead(x.head(status, header))
+	rules := x.typedRules(status)
+	x.res = x.endHead(rules.Cut(x.head(status, header)), rules)
 	return x.sent(x.client.Send(x.res, nil))
 }
 
 // RespondFile is Respond with length bytes of f from offset as the body, which does not pass
 // through the process's memory where the system can do without.
 func (x *Exchange) RespondFile(status int, header []byte, f *os.File, offset, length int64) error {
-	x.status = status
-	x.res = x.endHead(x.head(status, header))
+	x.ownHead(status, header)
 	if x.Head() {
 		return x.finish(x.send(x.res, nil))
 	}
@@ -196,7 +221,8 @@ func (x *Exchange) own(status int, media string, body []byte) {
 	b = append(b, "\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(body)), 10)
 	b = append(b, '\r', '\n')
-	x.res = x.endHead(b)
+	rules := x.typedRules(status)
+	x.res = x.endHead(rules.Cut(b), rules)
 	if x.Head() {
 		body = nil
 	}

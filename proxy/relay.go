@@ -8,6 +8,7 @@ import (
 
 	"lb/internal/wire"
 	"lb/pool"
+	"lb/route"
 	"lb/transport"
 )
 
@@ -28,9 +29,10 @@ func (x *Exchange) relayHead(conn *transport.Conn) {
 	x.status = conn.Head.Status
 	length := conn.Length()
 	chunked := x.chunks(conn)
+	rules := x.relayRules(&conn.Head)
 	b := appendOriginLine(x.res[:0], &conn.Head)
-	b, dated := x.originFields(conn, b)
-	if !dated && !x.route.Response.Drops(&dateField) {
+	b, dated := x.originFields(conn, b, rules)
+	if !dated && !rules.Drops(&dateField) {
 		b = appendDate(b, time.Now())
 	}
 	b = append(b, x.Extra...)
@@ -43,7 +45,21 @@ func (x *Exchange) relayHead(conn *transport.Conn) {
 	case length < 0:
 		x.close = true // only the end of the connection tells an HTTP/1.0 client
 	}
-	x.res = x.endHead(b)
+	x.res = x.endHead(b, rules)
+}
+
+// relayRules returns the route's rules for a backend's response.
+func (x *Exchange) relayRules(h *wire.ResponseHead) *route.HeaderRules {
+	if h.Status == http.StatusPartialContent {
+		const multipart = "multipart/byteranges"
+		for i := range h.Fields {
+			f := &h.Fields[i]
+			if wire.EqualFold(f.Name, "content-type") && len(f.Value) > len(multipart) && wire.EqualFold(f.Value[:len(multipart)], multipart) {
+				return &x.route.Response.Typed
+			}
+		}
+	}
+	return &x.route.Response.Any
 }
 
 // relayBody sends the head in x.res, if it is not empty, and the body, or what has not been read of it.
@@ -95,7 +111,7 @@ var dateField = wire.Field{Name: []byte("Date"), Kind: wire.Date}
 
 // originFields appends the backend's fields that go on to the client, in their order. It reports whether
 // Date is among them.
-func (x *Exchange) originFields(conn *transport.Conn, b []byte) (_ []byte, dated bool) {
+func (x *Exchange) originFields(conn *transport.Conn, b []byte, rules *route.HeaderRules) (_ []byte, dated bool) {
 	h := &conn.Head
 	var options wire.ConnectionOptions
 	options.Read(h.Fields)
@@ -108,7 +124,7 @@ func (x *Exchange) originFields(conn *transport.Conn, b []byte) (_ []byte, dated
 				continue
 			}
 		}
-		if options.Name(f) || x.route.Response.Drops(f) {
+		if options.Name(f) || rules.Drops(f) {
 			continue
 		}
 		if f.Kind == wire.Trailer {

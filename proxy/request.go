@@ -289,7 +289,7 @@ func (x *Exchange) relayInterim(conn *transport.Conn) error {
 
 func (x *Exchange) interim(conn *transport.Conn, b []byte) []byte {
 	b = appendOriginLine(b, &conn.Head)
-	b, _ = x.originFields(conn, b)
+	b, _ = x.originFields(conn, b, &x.route.Response.Any)
 	return append(b, '\r', '\n')
 }
 

@@ -42,7 +42,15 @@ type Route struct {
 	Action   Action
 	Local    bool              // the action goes by the clean path alone: no backend gets the one that the client wrote
 	Request  route.HeaderRules // towards the backend
-	Response route.HeaderRules // towards the client
+	Response ResponseRules     // towards the client
+}
+
+// ResponseRules change the fields of a route's responses. The second and third are the first without the fields that
+// those responses need as they are.
+type ResponseRules struct {
+	Any     route.HeaderRules
+	Typed   route.HeaderRules // without Content-Type: the balancer's own errors, and several ranges with a boundary
+	Outages route.HeaderRules // without Cache-Control either: 503, which nobody may keep longer than it is true
 }
 
 // Action answers requests. It must answer every exchange exactly once.

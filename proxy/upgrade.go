@@ -138,7 +138,7 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 	}
 	websocket := isWebSocket(&conn.Head)
 	b := appendOriginLine(x.res[:0], &conn.Head)
-	b, _ = x.originFields(conn, b)
+	b, _ = x.originFields(conn, b, &x.route.Response.Any)
 	b = append(b, x.Extra...)
 	b = append(b, "Connection: Upgrade\r\n"...)
 	b = appendUpgrade(b, conn.Head.Fields)

@@ -11,8 +11,9 @@ import (
 
 // files serves a route from the static cache.
 type files struct {
-	dir   *staticcache.Dir
-	strip string // what is cut from the path: whole segments, without the slash behind them
+	dir         *staticcache.Dir
+	strip       string // what is cut from the path: whole segments, without the slash behind them
+	contentType string // of all files, by response_headers; "": of each its own
 }
 
 // Serve implements proxy.Action.
@@ -26,7 +27,7 @@ func (f *files) Serve(x *proxy.Exchange) {
 		Method: x.Method, Path: path, Target: x.Target,
 		IfMatch: x.Lookup(wire.IfMatch), IfNoneMatch: x.Lookup(wire.IfNoneMatch),
 		IfModifiedSince: x.Lookup(wire.IfModifiedSince), IfUnmodifiedSince: x.Lookup(wire.IfUnmodifiedSince),
-		Range: x.Lookup(wire.Range), IfRange: x.Lookup(wire.IfRange),
+		Range: x.Lookup(wire.Range), IfRange: x.Lookup(wire.IfRange), PartType: f.contentType,
 	})
 	switch result {
 	case staticcache.Answered:
@@ -56,7 +57,7 @@ func (f *files) lacksSlash(method, path []byte) bool {
 type fileWriter struct{ *proxy.Exchange }
 
 func (w fileWriter) RespondParts(status int, header []byte, f *os.File, parts []staticcache.Part) error {
-	if err := w.Begin(status, header); err != nil || w.Head() {
+	if err := w.BeginParts(status, header); err != nil || w.Head() {
 		return err
 	}
 	for _, part := range parts {

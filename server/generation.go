@@ -156,8 +156,12 @@ func (s *Server) buildRoute(c *config.Route, class int, site *proxy.Site, g *gen
 	}
 	target := &proxy.Route{
 		Prefix: c.Path, Action: action, Local: c.Proxy == nil,
-		Request:  headerRules(&c.RequestHeaders),
-		Response: headerRules(&c.ResponseHeaders),
+		Request: headerRules(&c.RequestHeaders),
+		Response: proxy.ResponseRules{
+			Any:     headerRules(&c.ResponseHeaders),
+			Typed:   headerRules(&c.ResponseHeaders, "Content-Type"),
+			Outages: headerRules(&c.ResponseHeaders, "Content-Type", "Cache-Control"),
+		},
 	}
 	g.routes[target] = c
 	site.Paths.Add(&route.Rule[*proxy.Route]{
@@ -195,6 +199,11 @@ func (s *Server) buildFiles(c *config.Route, g *generation) (proxy.Action, error
 	g.dirs = append(g.dirs, dir)
 	g.undo = append(g.undo, func() { _ = dir.Close() })
 	f := &files{dir: dir}
+	for _, h := range c.ResponseHeaders.Set {
+		if strings.EqualFold(h.Name, "Content-Type") {
+			f.contentType = h.Value
+		}
+	}
 	if c.Static.StripPrefix && !c.Exact {
 		f.strip = strings.TrimSuffix(c.Path, "/")
 	}
@@ -253,16 +262,24 @@ func forwardTo(c *config.Proxy, name string, buffer proxy.Buffering, g *generati
 	}
 }
 
-func headers(list []config.Header) []route.Header {
+// headers converts a list, without the fields of the names in except.
+func headers(list []config.Header, except ...string) []route.Header {
 	out := make([]route.Header, 0, len(list))
 	for _, h := range list {
-		out = append(out, route.Header{Name: h.Name, Value: h.Value})
+		if !containsName(except, h.Name) {
+			out = append(out, route.Header{Name: h.Name, Value: h.Value})
+		}
 	}
 	return out
 }
 
-func headerRules(c *config.HeaderRules) route.HeaderRules {
-	return route.NewHeaderRules(headers(c.Set), headers(c.Add), c.Remove)
+func headerRules(c *config.HeaderRules, except ...string) route.HeaderRules {
+	remove := slices.DeleteFunc(slices.Clone(c.Remove), func(name string) bool { return containsName(except, name) })
+	return route.NewHeaderRules(headers(c.Set, except...), headers(c.Add, except...), remove)
+}
+
+func containsName(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
 // at makes an error that names its place in the configuration.

@@ -59,6 +59,22 @@ func startCommand(t testing.TB, text string, command ...string) *running {
 	return r
 }
 
+// writeFiles returns a directory with files, for configurations that name them.
+func writeFiles(t testing.TB, files map[string]string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 func (r *running) set(text string) {
 	if !strings.Contains(text, "listen \"") {
 		text = "listen \"127.0.0.1:0\" {}\n" + text

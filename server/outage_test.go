@@ -1,8 +1,6 @@
 package server_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,16 +11,7 @@ import (
 // and 503, from the first request on, and pictures of the page stay served. Without a page, and where the backend itself
 // responds with such a status, nothing is replaced.
 func TestOutageShowsThePage(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{"page.html": "back soon", "error.html": "an error", "images/a.svg": "picture"} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := writeFiles(t, map[string]string{"page.html": "back soon", "error.html": "an error", "images/a.svg": "picture"})
 	site := func(more string, text string) string {
 		more = "site \"s\" {\n" + more + "  route \"/images/\" {\n    static {\n      root = \"$PAGES\"\n    }\n  }\n"
 		return strings.ReplaceAll(strings.Replace(text, "site \"s\" {\n", more, 1), "$PAGES", dir)

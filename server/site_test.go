@@ -74,17 +74,7 @@ pool "dead" {
 
 func startSites(t *testing.T) *running {
 	t.Helper()
-	// The pages must exist before the configuration is read.
-	dir := t.TempDir()
-	for name, text := range map[string]string{"down.html": "<p>back soon</p>", "404.html": "<p>not here</p>", "www/a.txt": "0123456789", "www/.secret": "no"} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := writeFiles(t, map[string]string{"down.html": "<p>back soon</p>", "404.html": "<p>not here</p>", "www/a.txt": "0123456789", "www/.secret": "no"})
 	lb := start(t, strings.NewReplacer("DEAD", deadAddress(t), "$DIR", dir).Replace(sites))
 	lb.dir = dir
 	lb.wantMetric(`lb_pool_backends{pool="dead",state="down"}`, "1")

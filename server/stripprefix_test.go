@@ -1,8 +1,6 @@
 package server_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,16 +9,7 @@ import (
 
 // TestStaticStripPrefix: a prefix is cut alike with and without a slash at its end, and lb explain says the same.
 func TestStaticStripPrefix(t *testing.T) {
-	root := t.TempDir()
-	for name, text := range map[string]string{"a.txt": "file", "index.html": "index", "sub/index.html": "sub"} {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	root := writeFiles(t, map[string]string{"a.txt": "file", "index.html": "index", "sub/index.html": "sub"})
 	site := func(route string) string {
 		return "site \"s\" {\n  route \"" + route + "\" {\n    static {\n      root = \"" + root + "\"\n      strip_prefix = true\n    }\n  }\n}\n"
 	}

@@ -1,6 +1,7 @@
 package staticcache
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -99,12 +100,12 @@ func answerRange(w ResponseWriter, r *Request, rep *representation, c content, f
 		header = rep.appendFull(header, spans[0].length)
 		return c.send(w, http.StatusPartialContent, header, spans[0])
 	}
-	return answerParts(w, rep, c, spans)
+	return answerParts(w, rep, c, spans, cmp.Or(r.PartType, rep.contentType))
 }
 
 // answerParts answers with multipart/byteranges (RFC 9110 section 14.6). The boundary is drawn for each
 // answer, so that no file can contain it on purpose.
-func answerParts(w ResponseWriter, rep *representation, c content, spans []span) error {
+func answerParts(w ResponseWriter, rep *representation, c content, spans []span, partType string) error {
 	boundary := strconv.FormatUint(rand.Uint64(), 36) + strconv.FormatUint(rand.Uint64(), 36)
 	parts := make([]Part, 0, 2*len(spans)+1)
 	var length int64
@@ -114,7 +115,7 @@ func answerParts(w ResponseWriter, rep *representation, c content, spans []span)
 			head = append(head, "\r\n"...)
 		}
 		head = append(append(append(head, "--"...), boundary...), "\r\n"...)
-		head = appendLine(head, "Content-Type: ", rep.contentType)
+		head = appendLine(head, "Content-Type: ", partType)
 		head = append(s.appendContentRange(head, rep.size), "\r\n"...)
 		parts = c.appendPart(parts, head, s)
 		length += int64(len(head)) + s.length

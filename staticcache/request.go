@@ -25,6 +25,8 @@ type Request struct {
 	IfMatch, IfNoneMatch               []byte
 	IfModifiedSince, IfUnmodifiedSince []byte
 	Range, IfRange                     []byte
+
+	PartType string // Content-Type of each of several ranges; "": the file's
 }
 
 // ResponseWriter sends an answer. Header holds complete lines "Name: value\r\n" without the blank

@@ -8,6 +8,8 @@ site "app" {
     }
     response_headers {
       add = ["x"]
+      set = { date = "x", X-Request-Id = "x", "content-range" = "x", Transfer-Encoding = "chunked" }
+      remove = ["X-Request-ID", "Content-Range", "Date"]
     }
     proxy {
       pool = "app"
