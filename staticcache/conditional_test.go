@@ -82,7 +82,7 @@ func TestConditions(t *testing.T) {
 				if (status == 304 || status == 412 || method == "HEAD") && a.body != nil {
 					t.Errorf("%s %q: body %q", method, c.fields, a.body)
 				}
-				if lines := "ETag: " + etag + "\r\nCache-Control: no-cache\r\n"; status == 304 && a.raw != lines {
+				if lines := "ETag: " + etag + "\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"; status == 304 && a.raw != lines {
 					t.Errorf("%s %q: header of the 304 is %q", method, c.fields, a.raw)
 				}
 			}

@@ -117,8 +117,8 @@ func (r *representation) appendFull(b []byte, length int64) []byte {
 	return r.appendValidators(b, false)
 }
 
-// appendValidators appends ETag, Last-Modified and Cache-Control. A 304 repeats only what helps the
-// client to use its copy (RFC 9110 section 15.4.5): the date only where there is no tag.
+// appendValidators appends ETag, Last-Modified, Cache-Control, and what keeps browsers from guessing another type. A 304
+// repeats only what helps the client to use its copy (RFC 9110 section 15.4.5): the date only where there is no tag.
 func (r *representation) appendValidators(b []byte, notModified bool) []byte {
 	if r.lastModified != "" && (!notModified || r.etag == "") {
 		b = appendLine(b, "Last-Modified: ", r.lastModified)
@@ -129,7 +129,7 @@ func (r *representation) appendValidators(b []byte, notModified bool) []byte {
 	if r.cacheControl != "" {
 		b = appendLine(b, "Cache-Control: ", r.cacheControl)
 	}
-	return b
+	return append(b, "X-Content-Type-Options: nosniff\r\n"...)
 }
 
 func appendLine(b []byte, name, value string) []byte {

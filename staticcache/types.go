@@ -12,7 +12,20 @@ func contentType(name string, start []byte) string {
 	if t := typeByExtension(extension(name)); t != "" {
 		return t
 	}
-	return http.DetectContentType(start)
+	return passiveType(start)
+}
+
+// passiveType names the media type by the first bytes. What a visitor has uploaded under any name must not become a page
+// of the site, with its scripts: only types that browsers show without running anything are found.
+func passiveType(start []byte) string {
+	switch t := http.DetectContentType(start); {
+	case strings.HasPrefix(t, "text/html"), strings.HasPrefix(t, "text/xml"):
+		return "text/plain; charset=utf-8"
+	case strings.HasPrefix(t, "text/plain"), strings.HasPrefix(t, "image/"), strings.HasPrefix(t, "audio/"),
+		strings.HasPrefix(t, "video/"), strings.HasPrefix(t, "font/"):
+		return t
+	}
+	return "application/octet-stream"
 }
 
 func extension(name string) string { return strings.ToLower(path.Ext(name)) }
