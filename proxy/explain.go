@@ -114,6 +114,9 @@ func (e *Explained) follow(x *Exchange, action Action) {
 	case *Redirect:
 		e.Status, e.Reason = action.Status, "the route redirects"
 		e.Location = string(action.location(x))
+	case ToSlash:
+		e.Status, e.Reason = x.slashStatus(), "the route's path has a slash at its end, which this one lacks"
+		e.Location = string(x.slashLocation())
 	case *Fixed:
 		e.Status, e.Reason = action.status, "the route has a fixed answer"
 	case *Forward:

@@ -55,6 +55,12 @@ func (x *Exchange) redirect(status int, location []byte) {
 	_ = x.Respond(status, header, nil)
 }
 
+// ToSlash answers for the Slash of a rule.
+type ToSlash struct{}
+
+// Serve implements Action.
+func (ToSlash) Serve(x *Exchange) { x.RedirectToSlash() }
+
 // RedirectToSlash sends the client to the same path with a slash at its end, and the query: with 301, or for methods that
 // clients would change into GET then with 308 (RFC 9110 sections 15.4.2 and 15.4.9).
 func (x *Exchange) RedirectToSlash() { x.redirect(x.slashStatus(), x.slashLocation()) }

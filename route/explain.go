@@ -5,12 +5,13 @@ import "lb/internal/wire"
 // Fit says how a rule fared with a request.
 type Fit uint8
 
-// How a rule fares; all but OtherPath have a path that the request's is below.
+// How a rule fares; all but the last two have a path that the request's is below.
 const (
 	Chosen       Fit = iota
 	Beaten           // another rule that matches was asked before: an exact one, or one with a longer path
 	OtherMethod      // the method is not among the rule's
 	OtherHeaders     // a field is missing or has another value
+	AddsSlash        // its Slash is what Match returns
 	OtherPath
 )
 
@@ -21,7 +22,7 @@ type Considered[A any] struct {
 }
 
 // Explain is Match with its reasons: all the rules whose path covers the request's, in the order in
-// which they are asked. At most one is Chosen, and that is the one that Match returns.
+// which they are asked. At most one is Chosen, and that is the one that Match returns, or AddsSlash.
 func (p *Paths[A]) Explain(path, method []byte, fields []wire.Field) []Considered[A] {
 	chosen, _ := p.Match(path, method, fields)
 	var list []Considered[A]
@@ -39,6 +40,8 @@ func (r *Rule[A]) fit(path, method []byte, fields []wire.Field, chosen *Rule[A])
 	switch {
 	case r == chosen:
 		return Chosen
+	case chosen != nil && r.Slash == chosen:
+		return AddsSlash
 	case !r.covers(path):
 		return OtherPath
 	case !r.matches(fields):

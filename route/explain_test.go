@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"strings"
 	"testing"
 
 	"lb/internal/wire"
@@ -36,28 +37,38 @@ func TestPathsExplain(t *testing.T) {
 		{Path: "/a/", Headers: []route.Header{{Name: "X", Value: "1"}}},
 		{Path: "/a/b", Exact: true, Methods: []string{"GET"}},
 		{Path: "/c/"},
+		{Path: "/d/", Methods: []string{"GET", "POST"}, Headers: []route.Header{{Name: "X", Value: "1"}}},
+		{Path: "/d", Methods: []string{"POST"}},
 	} {
 		r.Action = i
+		if strings.HasSuffix(r.Path, "/") {
+			r.Slash = &route.Rule[int]{Path: r.Path, Action: 100 + i}
+		}
 		paths.Add(&r)
 	}
 	fields, err := wire.ParseFields([]byte("X: 1\r\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/", "/a", "/a/", "/a/b", "/a/b/c", "/c/d", "*"} {
+	for _, path := range []string{"/", "/a", "/a/", "/a/b", "/a/b/c", "/c", "/c/d", "/d", "*"} {
 		for _, method := range []string{"GET", "POST", "PUT"} {
 			for _, with := range [][]wire.Field{nil, fields} {
 				rule, _ := paths.Match([]byte(path), []byte(method), with)
 				var chosen *route.Rule[int]
+				slashes := 0
 				for _, c := range paths.Explain([]byte(path), []byte(method), with) {
 					if c.Fit == route.Chosen {
 						chosen = c.Rule
+					}
+					if c.Fit == route.AddsSlash {
+						chosen = c.Rule.Slash
+						slashes++
 					}
 					if c.Fit == route.OtherPath {
 						t.Errorf("%s: a rule for %s comes into question", path, c.Rule.Path)
 					}
 				}
-				if chosen != rule {
+				if chosen != rule || slashes > 1 {
 					t.Errorf("%s %s: chosen %+v, matched %+v", method, path, chosen, rule)
 				}
 			}
@@ -74,6 +85,84 @@ func TestPathsExplain(t *testing.T) {
 	for rule, fit := range want {
 		if fits[rule] != fit {
 			t.Errorf("rule %d: %d, want %d", rule, fits[rule], fit)
+		}
+	}
+}
+
+// TestSlash: a prefix with a slash at its end takes the path without it where only a shorter prefix would.
+func TestSlash(t *testing.T) {
+	fields, err := wire.ParseFields([]byte("X: 1\r\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := []route.Header{{Name: "X", Value: "1"}}
+	for _, c := range []struct {
+		rules        string // "/app/" has a Slash; "=" is exact, "GET " a method, "X " a condition
+		method, path string
+		with         bool
+		want         string
+		allow        string
+	}{
+		{rules: "/app/", path: "/app", want: "/app/ slash"},
+		{rules: "/app/", path: "/app/", want: "/app/"},
+		{rules: "/app/", path: "/ap", want: ""},
+		{rules: "/app/", path: "/apps", want: ""},
+		{rules: "/app/", path: "/app/x", want: "/app/"},
+		{rules: "/, /app/", path: "/app", want: "/app/ slash"},
+		{rules: "/, /app/", path: "/apps", want: "/"},
+		{rules: "/, /ap, /app/", path: "/app", want: "/app/ slash"},
+		{rules: "/a/b/, /a/", path: "/a/b", want: "/a/b/ slash"},
+		{rules: "/a/b/, /a/", path: "/a", want: "/a/ slash"},
+		{rules: "/app, /app/", path: "/app", want: "/app"},
+		{rules: "=/app, /app/", path: "/app", want: "=/app"},
+		{rules: "=/app/, /", path: "/app", want: "/"},
+		{rules: "=/app/, /app/", path: "/app", want: "/app/ slash"},
+		{rules: "GET /app, /app/", method: "POST", path: "/app", allow: "GET"},
+		{rules: "GET =/app, /app/", method: "POST", path: "/app", allow: "GET"},
+		{rules: "GET /, /app/", method: "POST", path: "/app", want: "/app/ slash"},
+		{rules: "GET /app/, /", method: "POST", path: "/app", want: "/"},
+		{rules: "GET /app/", method: "POST", path: "/app"},
+		{rules: "GET /app/", method: "POST", path: "/app/", allow: "GET"},
+		{rules: "GET /app/, POST /app/", method: "POST", path: "/app", want: "POST /app/ slash"},
+		{rules: "X /app/, /", path: "/app", want: "/"},
+		{rules: "X /app/, /", path: "/app", with: true, want: "X /app/ slash"},
+		{rules: "X /app, /app/", path: "/app", want: "/app/ slash"},
+		{rules: "X /app, /app/", path: "/app", with: true, want: "X /app"},
+		{rules: "/, //", path: "/", want: "/"},
+		{rules: "/a/, /a//", path: "/a/", want: "/a/"},
+		{rules: "/", path: "/", want: "/"},
+		{rules: "/app/", path: "*", want: ""},
+	} {
+		var paths route.Paths[string]
+		for _, text := range strings.Split(c.rules, ", ") {
+			r := &route.Rule[string]{Action: text, Pattern: text}
+			words := strings.Fields(text)
+			r.Path, r.Exact = strings.CutPrefix(words[len(words)-1], "=")
+			switch words[0] {
+			case "X":
+				r.Headers = x
+			case "GET", "POST":
+				r.Methods = words[:1]
+			}
+			if !r.Exact {
+				r.Slash = &route.Rule[string]{Action: text + " slash"}
+			}
+			paths.Add(r)
+		}
+		var with []wire.Field
+		if c.with {
+			with = fields
+		}
+		if c.method == "" {
+			c.method = "GET"
+		}
+		rule, allow := paths.Match([]byte(c.path), []byte(c.method), with)
+		got := ""
+		if rule != nil {
+			got = rule.Action
+		}
+		if got != c.want || allow != c.allow {
+			t.Errorf("%s %s with %q: %q, allow %q, want %q and %q", c.method, c.path, c.rules, got, allow, c.want, c.allow)
 		}
 	}
 }

@@ -27,6 +27,9 @@ type Rule[A any] struct {
 	Lenient bool
 	// Rewrites says that the path is not passed on as written.
 	Rewrites bool
+	// Slash, of a prefix that ends in a slash, is the rule for the path without it, which sends the client to the prefix.
+	// It stands where nothing but a shorter prefix takes that path. Nil: none.
+	Slash *Rule[A]
 }
 
 // Header is a field by name, in any case, and value.
@@ -75,8 +78,8 @@ func (p *Paths[A]) note(rule *Rule[A]) {
 	p.all = p.all || rule.Path == "/" && !rule.Exact && len(rule.Headers) == 0
 }
 
-// Match returns the rule for a clean path: an exact one before the longest prefix. A rule whose
-// headers do not match is passed over. If only the method is in the way, rule is nil
+// Match returns the rule for a clean path: an exact one before the longest prefix, where "/app" is that of "/app/" too if
+// it has such a Slash. A rule whose headers do not match is passed over. If only the method is in the way, rule is nil
 // and allow is the value of an Allow field. It does not allocate unless the method is refused.
 func (p *Paths[A]) Match(path, method []byte, fields []wire.Field) (rule *Rule[A], allow string) {
 	var refused []*Rule[A]
@@ -88,9 +91,19 @@ func (p *Paths[A]) Match(path, method []byte, fields []wire.Field) (rule *Rule[A
 			refused = append(refused, r)
 		}
 	}
+	var slash *Rule[A]
 	for _, r := range p.prefixes {
 		if len(refused) > 0 && (refused[0].Exact || refused[0].Path != r.Path) {
 			break // a shorter path does not stand in for a method that a longer one refuses
+		}
+		if len(r.Path) == len(path)+1 {
+			if slash == nil && r.lacksSlash(path) && r.matches(fields) && r.allows(method) {
+				slash = r.Slash
+			}
+			continue
+		}
+		if slash != nil && len(r.Path) < len(path) {
+			break
 		}
 		if r.covers(path) && r.matches(fields) {
 			if r.allows(method) {
@@ -100,7 +113,7 @@ func (p *Paths[A]) Match(path, method []byte, fields []wire.Field) (rule *Rule[A
 		}
 	}
 	if len(refused) == 0 {
-		return nil, ""
+		return slash, ""
 	}
 	var methods []string
 	for _, r := range refused {
@@ -118,6 +131,12 @@ func (r *Rule[A]) covers(path []byte) bool {
 	n := len(r.Path)
 	return len(path) >= n && string(path[:n]) == r.Path &&
 		(!r.CutOff || len(path) == n || path[n] == '/' || n > 0 && path[n-1] == '/')
+}
+
+// lacksSlash reports whether path is the rule's but for the slash at its end.
+func (r *Rule[A]) lacksSlash(path []byte) bool {
+	n := len(path)
+	return r.Slash != nil && n > 0 && len(r.Path) == n+1 && r.Path[n] == '/' && r.Path[:n] == string(path) && path[n-1] != '/'
 }
 
 func (r *Rule[A]) allows(method []byte) bool {

@@ -222,7 +222,7 @@ func siteReason(name string) string {
 }
 
 func explainRoute(c route.Considered[*proxy.Route], g *generation, anyChosen bool) admin.ExplainedRoute {
-	out := admin.ExplainedRoute{Pattern: c.Rule.Pattern, Chosen: c.Fit == route.Chosen}
+	out := admin.ExplainedRoute{Pattern: c.Rule.Pattern, Chosen: c.Fit == route.Chosen || c.Fit == route.AddsSlash}
 	if r := g.routes[c.Rule.Action]; r != nil {
 		out.Where = r.Pos.String()
 	}
@@ -232,6 +232,8 @@ func explainRoute(c route.Considered[*proxy.Route], g *generation, anyChosen boo
 		if c.Rule.Exact {
 			out.Why = "the exact path, which comes before every prefix"
 		}
+	case route.AddsSlash:
+		out.Why = "the path is this prefix but for the slash at its end"
 	case route.Beaten:
 		out.Why = "matches too, but comes later"
 		if !anyChosen {

@@ -164,13 +164,21 @@ func (s *Server) buildRoute(c *config.Route, class int, site *proxy.Site, g *gen
 		},
 	}
 	g.routes[target] = c
-	site.Paths.Add(&route.Rule[*proxy.Route]{
+	rule := &route.Rule[*proxy.Route]{
 		Pattern: c.Pattern, Path: c.Path, Exact: c.Exact, Methods: c.Methods, Headers: headers(c.Headers),
 		Access: route.Access{Allow: c.Allow, Deny: c.Deny}, Action: target,
 		CutOff: c.CutsPrefix(),
 		Class:  class, Lenient: c.AmbiguousPaths == "allow",
 		Rewrites: c.Proxy != nil && (c.Proxy.StripPrefix || c.Proxy.Rewrite != ""),
-	})
+	}
+	if !c.Exact && len(c.Path) > 1 && strings.HasSuffix(c.Path, "/") {
+		slash := &proxy.Route{Prefix: c.Path, Action: proxy.ToSlash{}, Local: true, Response: target.Response}
+		g.routes[slash] = c
+		rule.Slash = &route.Rule[*proxy.Route]{
+			Pattern: c.Pattern, Path: c.Path, Access: rule.Access, Action: slash, Class: class, Lenient: rule.Lenient,
+		}
+	}
+	site.Paths.Add(rule)
 	return nil
 }
 
