@@ -286,6 +286,13 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		f.Pool.Metrics().Retried(outcome, 0)
 		return next
 	}
+	allowed := again && f.Pool.AllowRetry()
+	if again && !allowed && outcome == pool.Reset && !f.Pool.Others(x.tried) {
+		if refused := f.refusal(x, b); refused != nil {
+			x.tried = append(x.tried, b)
+			return f.unconnected(x, b, refused)
+		}
+	}
 	b.Release() // before the wait for another, which may be for the same one
 	switch {
 	case left:
@@ -295,7 +302,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		x.refuseBody(x.body.err)
 		return nil
 	}
-	if again && f.Pool.AllowRetry() {
+	if allowed {
 		next, pickErr := f.Pool.Pick(x.departure, x.key, x.tried)
 		if pickErr == nil {
 			f.Pool.Metrics().Retried(outcome, 0)
@@ -310,6 +317,21 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 	f.Pool.RetriesFailed(x.retries())
 	x.tell(err, outcome)
 	return nil
+}
+
+// refusal returns the error of a backend that refuses connections by now, or nil. One that is restarted resets at once all the
+// connections that it had not accepted yet, more than the budget allows retries for; but while it is away, a retry waits
+// for it and multiplies nothing.
+func (f *Forward) refusal(x *Exchange, b *pool.Backend) error {
+	conn, err := b.Conns().(*transport.Client).Get(x.departure, true)
+	if err == nil {
+		conn.Done(false)
+		return nil
+	}
+	if causeOf(err) != transport.Refused {
+		return nil
+	}
+	return err
 }
 
 // unconnected goes on after no connection to b could be made. Nothing was sent, so that another try multiplies nothing: each

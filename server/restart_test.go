@@ -89,54 +89,54 @@ type failure struct {
 	begin, end   time.Time
 }
 
-// load sends so many requests a second, whatever becomes of them, until stop is called, which returns those that failed; every
-// third is a POST.
-func load(t testing.TB, address string, rate int) (stop func() (sent int, failed []failure)) {
-	transport := &http.Transport{MaxIdleConns: 1000, MaxIdleConnsPerHost: 1000}
+// load has so many clients send requests, each a while after its last response, so that a busy machine gets fewer of them, until stop
+// is called, which returns those that failed; every third is a POST.
+func load(t testing.TB, address string, clients int) (stop func() (sent int, failed []failure)) {
+	transport := &http.Transport{MaxIdleConns: clients, MaxIdleConnsPerHost: clients}
 	client := &http.Client{Transport: transport}
-	var failed []failure
-	sent := 0
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	one := func(n int) {
+	one := func(n int) (f failure, ok bool) {
 		method, body := "GET", io.Reader(nil)
 		if n%3 == 2 {
 			method, body = "POST", strings.NewReader("abc")
 		}
-		begin := time.Now()
+		f = failure{method: method, begin: time.Now()}
 		request, _ := http.NewRequest(method, "http://"+address+"/", body)
 		response, err := client.Do(request)
 		if err == nil {
+			f.what = response.Status
 			_, err = io.Copy(io.Discard, response.Body)
 			response.Body.Close()
 		}
-		if err != nil || response.StatusCode != 200 {
-			mu.Lock()
-			defer mu.Unlock()
-			f := failure{method: method, begin: begin, end: time.Now()}
-			if err != nil {
-				f.what = err.Error()
-			} else {
-				f.what = response.Status
-			}
-			failed = append(failed, f)
+		if err != nil {
+			f.what = err.Error()
 		}
+		f.end = time.Now()
+		return f, err == nil && response.StatusCode == 200
 	}
+	var mu sync.Mutex
+	var failed []failure
+	sent := 0
 	ctx, cancel := context.WithCancel(t.Context())
-	var sending sync.WaitGroup
-	sending.Go(func() {
-		begin := time.Now()
-		for ctx.Err() == nil {
-			for due := int(time.Since(begin).Seconds() * float64(rate)); sent < due; sent++ {
-				n := sent
-				group.Go(func() { one(n) })
+	var group sync.WaitGroup
+	for c := range clients {
+		group.Go(func() {
+			for n := c; ctx.Err() == nil; n++ {
+				f, ok := one(n)
+				mu.Lock()
+				sent++
+				if !ok {
+					failed = append(failed, f)
+				}
+				mu.Unlock()
+				select {
+				case <-ctx.Done():
+				case <-time.After(100 * time.Millisecond):
+				}
 			}
-			time.Sleep(2 * time.Millisecond)
-		}
-	})
+		})
+	}
 	return func() (int, []failure) {
 		cancel()
-		sending.Wait()
 		group.Wait()
 		transport.CloseIdleConnections()
 		return sent, failed
@@ -146,6 +146,7 @@ func load(t testing.TB, address string, rate int) (stop func() (sent int, failed
 // TestRestartOfTheOnlyBackend: the only backend is stopped and started again under load. The requests of that time wait for it,
 // and none fails, but for POSTs whose connection it closed while they were on their way; with checks that found it down meanwhile too.
 func TestRestartOfTheOnlyBackend(t *testing.T) {
+	const clients = 50
 	for what, more := range map[string]string{
 		"defaults": "", "sticky": "  sticky {}\n", "least_conn": "  balance = \"least_conn\"\n",
 		"checks": "  health {\n    interval = \"50ms\"\n    fast_interval = \"50ms\"\n    fall = 1\n    rise = 20\n  }\n",
@@ -159,7 +160,7 @@ func TestRestartOfTheOnlyBackend(t *testing.T) {
 		lb := start(t, proxyTo(more, app.addr))
 		lbtest.Eventually(t, "a response", func() bool { return lb.get("/").Status() == 200 })
 		for attempt := 1; ; attempt++ {
-			stop := load(t, lb.addr(), 500)
+			stop := load(t, lb.addr(), clients)
 			lbtest.Eventually(t, "load", func() bool { return lb.metric(`lb_requests_total{site="s",code="200"}`) > "5" })
 			stopping := time.Now()
 			app.stop()
@@ -175,13 +176,41 @@ func TestRestartOfTheOnlyBackend(t *testing.T) {
 			if took > 700*time.Millisecond && attempt < 5 {
 				continue // the machine is too busy for this to say anything
 			}
-			if len(failed) > 0 || sent < 200 {
+			if len(failed) > 0 || sent < clients {
 				t.Errorf("%s: of %d requests while it was down for %v: %v", what, sent, took, failed)
 			}
 			break
 		}
 		lb.stop()
 		app.stop()
+	}
+}
+
+// TestRestartOfABusyBackend: the only backend is restarted with more connections that it has not accepted than the retry budget
+// has retries. The system resets them all, and each request waits for the next process.
+func TestRestartOfABusyBackend(t *testing.T) {
+	const requests = 40 // the budget has 10 at the start
+	app := restartable(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "x") })
+	if err := syscall.Listen(app.fd, 512); err != nil {
+		t.Fatal(err)
+	}
+	lb := start(t, proxyTo("  queue {\n    while_down = \"20s\"\n  }\n", app.addr))
+	statuses := make(chan int, requests)
+	for range requests {
+		go func() { statuses <- lb.get("/").Status() }()
+	}
+	lbtest.Eventually(t, "connections", func() bool {
+		return lb.metric(`lb_backend_connections_total{pool="app",backend="`+app.addr+`",result="opened"}`) == strconv.Itoa(requests)
+	})
+	_ = syscall.Shutdown(app.fd, syscall.SHUT_RD)
+	lbtest.Eventually(t, "requests that wait", func() bool {
+		return lb.metric(`lb_queue_length{pool="app"}`) == strconv.Itoa(requests) || len(statuses) > 0
+	})
+	app.start()
+	for range requests {
+		if status := <-statuses; status != 200 {
+			t.Errorf("status %d", status)
+		}
 	}
 }
 
