@@ -1,0 +1,8 @@
+//go:build !race
+
+package lbtest
+
+import "time"
+
+// costFloor is what a harmless input of any size may take more than another.
+const costFloor = 2 * time.Millisecond

@@ -1,0 +1,8 @@
+//go:build race
+
+package lbtest
+
+import "time"
+
+// costFloor is higher under the race detector, by which everything takes several times as long.
+const costFloor = 20 * time.Millisecond
