@@ -14,6 +14,7 @@ type Status struct {
 	Started   time.Time  `json:"started"`
 	Uptime    float64    `json:"uptime_seconds"`
 	Config    string     `json:"config,omitempty"` // the path that a reload reads
+	InForce   time.Time  `json:"config_in_force_since"`
 	Reload    *Reload    `json:"last_reload,omitempty"`
 	Listeners []Listener `json:"listeners"`
 	Sites     []Site     `json:"sites"`
@@ -22,9 +23,21 @@ type Status struct {
 
 // Reload is how the last reload ended. It is also the data of the "reload" event.
 type Reload struct {
-	Time  time.Time `json:"time"`
-	OK    bool      `json:"ok"`
-	Error string    `json:"error,omitempty"`
+	Time        time.Time    `json:"time"`
+	OK          bool         `json:"ok"` // if not, the configuration before it is in force
+	Error       string       `json:"error,omitempty"`
+	Diagnostics []Diagnostic `json:"diagnostics,omitempty"` // no errors among them: the error came after the check
+}
+
+// Diagnostic is one thing that is wrong with a configuration, as the balancer has found it: secrets are masked by then.
+type Diagnostic struct {
+	Severity string `json:"severity"`       // error or warning
+	File     string `json:"file,omitempty"` // where it is, if it is in one place
+	Line     int    `json:"line,omitempty"`
+	Column   int    `json:"column,omitempty"`
+	Summary  string `json:"summary"`
+	Detail   string `json:"detail,omitempty"` // what to write instead
+	Source   string `json:"source,omitempty"` // the line
 }
 
 // Listener is one address that clients connect to.

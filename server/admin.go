@@ -131,7 +131,8 @@ func (s *Server) status() admin.Status {
 	g := s.current.Load()
 	st := admin.Status{
 		Version: s.opt.Version, GoVersion: runtime.Version(), PID: os.Getpid(), Ready: s.Ready(),
-		Started: s.started, Uptime: time.Since(s.started).Seconds(), Config: s.opt.Source, Reload: s.lastReload.Load(),
+		Started: s.started, Uptime: time.Since(s.started).Seconds(), Config: s.opt.Source,
+		InForce: g.since, Reload: s.lastReload.Load(),
 	}
 	for _, l := range s.front.Listeners() {
 		open, accepted := l.Connections()

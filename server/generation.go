@@ -23,6 +23,7 @@ import (
 // is in force; commit does, and cannot fail.
 type generation struct {
 	config    *config.Config
+	since     time.Time // in force
 	state     *proxy.State
 	front     front.Options
 	pools     map[string]*poolRun
@@ -314,6 +315,7 @@ func (s *Server) commit(g *generation) {
 	s.watchMaintenance(g)
 	s.findHTTPSPort()
 	s.handler.Swap(g.state)
+	g.since = time.Now()
 	s.current.Store(g)
 	s.startAdmin(g)
 	s.pools, s.sites = g.pools, g.sites

@@ -27,19 +27,19 @@ func (s *Server) Reload(context.Context) (string, error) {
 		err := &Diagnosed{diags}
 		s.log.Error("reload refused, the configuration in force stays", "error", diags.String())
 		s.reloads.failed.Inc()
-		s.reloaded(err)
+		s.reloaded(err, diags)
 		return diags.String(), err
 	}
 	if err := s.apply(cfg); err != nil {
 		s.log.Error("reload failed, the configuration in force stays", "error", err)
 		s.reloads.failed.Inc()
-		s.reloaded(err)
+		s.reloaded(err, diags)
 		return strings.TrimPrefix(diags.String()+"\n"+err.Error(), "\n"), err
 	}
 	diags = append(diags, s.fixed(cfg)...)
 	s.logWarnings(diags)
 	s.log.Info("configuration reloaded")
-	s.reloaded(nil)
+	s.reloaded(nil, diags)
 	s.reloads.succeeded.Inc()
 	return diags.String(), nil
 }
@@ -80,15 +80,27 @@ func (s *Server) fixed(cfg *config.Config) config.Diagnostics {
 	}}
 }
 
-// reloaded notes how a reload, or the start, ended.
-func (s *Server) reloaded(err error) {
+// reloaded notes how a reload, or the start, ended, and what was found in the configuration.
+func (s *Server) reloaded(err error, diags config.Diagnostics) {
 	result, message := "success", ""
 	if err != nil {
 		result, message = "failure", err.Error()
 	}
-	r := &admin.Reload{Time: time.Now(), OK: err == nil, Error: message}
+	r := &admin.Reload{Time: time.Now(), OK: err == nil, Error: message, Diagnostics: shown(diags)}
 	s.lastReload.Store(r)
 	s.scope.Gauge("lb_config_last_reload_timestamp_seconds",
 		func() float64 { return float64(r.Time.UnixMilli()) / 1e3 }, "result", result)
 	s.events.Publish("reload", *r)
+}
+
+// shown returns diagnostics as the status shows them.
+func shown(diags config.Diagnostics) []admin.Diagnostic {
+	var out []admin.Diagnostic
+	for _, d := range diags {
+		out = append(out, admin.Diagnostic{
+			Severity: d.Severity.String(), File: d.Pos.File, Line: d.Pos.Line, Column: d.Pos.Column,
+			Summary: d.Summary, Detail: d.Detail, Source: d.Source,
+		})
+	}
+	return out
 }

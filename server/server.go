@@ -122,7 +122,7 @@ func (s *Server) Start() error {
 	s.cache = staticcache.New(staticcache.Options{
 		Memory: cfg.StaticCache.Memory, MaxFile: cfg.StaticCache.MaxFile, Scope: s.scope, Log: s.log.Named("static"),
 	})
-	if err := s.startParts(cfg); err != nil {
+	if err := s.startParts(cfg, diags); err != nil {
 		s.stopAll()
 		s.wait()
 		return err
@@ -138,7 +138,7 @@ func (s *Server) Start() error {
 	return nil
 }
 
-func (s *Server) startParts(cfg *config.Config) error {
+func (s *Server) startParts(cfg *config.Config, diags config.Diagnostics) error {
 	var err error
 	if s.taken, err = takenOver(); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (s *Server) startParts(cfg *config.Config) error {
 			s.log.Error("cannot serve", "error", err)
 		}
 	})
-	s.reloaded(nil)
+	s.reloaded(nil, diags)
 	return nil
 }
 
