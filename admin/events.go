@@ -1,8 +1,12 @@
 package admin
 
 import (
+	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,12 +19,26 @@ const (
 	eventReaders = 64
 	// heartbeat keeps proxies between from closing a quiet stream, and finds readers that are gone.
 	heartbeat = 15 * time.Second
+	// keptEvents and keptBytes bound what is kept for readers that come later or come back.
+	keptEvents = 200
+	keptBytes  = 256 << 10
 )
 
-// Events hands what happens to whoever listens on /api/v1/events. The zero value is ready.
+// Events hands what happens to whoever listens on /api/v1/events, and keeps the last of it. The zero value is ready.
 type Events struct {
 	mu      sync.Mutex
 	readers map[chan []byte]struct{}
+
+	origin string // of the identifiers: those of another process differ
+	last   uint64 // number of the last event; the first is 1
+	kept   []event
+	size   int // bytes in kept
+}
+
+// event is one that is kept.
+type event struct {
+	number uint64
+	frame  []byte
 }
 
 // Publish sends one event to all readers: "backend" with a pool.Event, "reload" with a Reload. It never
@@ -29,16 +47,15 @@ func (e *Events) Publish(name string, data any) {
 	if e == nil {
 		return
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.readers) == 0 {
-		return
-	}
 	text, err := json.Marshal(data)
 	if err != nil {
 		return // of a type that cannot be encoded: a mistake that the first reader's test shows
 	}
-	frame := []byte("event: " + strings.ReplaceAll(name, "\n", " ") + "\ndata: " + string(text) + "\n\n")
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last++
+	frame := fmt.Appendf(nil, "id: %s\nevent: %s\ndata: %s\n\n", e.id(e.last), strings.ReplaceAll(name, "\n", " "), text)
+	e.keep(event{e.last, frame})
 	for reader := range e.readers {
 		select {
 		case reader <- frame:
@@ -49,19 +66,59 @@ func (e *Events) Publish(name string, data any) {
 	}
 }
 
-// subscribe returns nil if there are too many readers.
-func (e *Events) subscribe() chan []byte {
+// id returns the identifier of an event. The caller holds e.mu.
+func (e *Events) id(number uint64) string {
+	if e.origin == "" {
+		e.origin = rand.Text()[:10]
+	}
+	return e.origin + "-" + strconv.FormatUint(number, 10)
+}
+
+// keep adds an event to those that are kept, and drops the oldest that are too many. The caller holds e.mu.
+func (e *Events) keep(latest event) {
+	e.kept = append(e.kept, latest)
+	e.size += len(latest.frame)
+	drop := 0
+	for len(e.kept)-drop > keptEvents || e.size > keptBytes {
+		e.size -= len(e.kept[drop].frame)
+		drop++
+	}
+	e.kept = slices.Delete(e.kept, 0, drop)
+}
+
+// missed returns the kept events that a reader has not seen: those after the one that it saw last; without one, or if that
+// is no longer known, the most recent ones. The caller holds e.mu.
+func (e *Events) missed(seen string, recent int) []event {
+	if origin, digits, ok := strings.Cut(seen, "-"); ok && origin == e.origin {
+		if number, err := strconv.ParseUint(digits, 10, 64); err == nil {
+			from := slices.IndexFunc(e.kept, func(k event) bool { return k.number > number })
+			if from < 0 {
+				return nil
+			}
+			return e.kept[from:]
+		}
+	} else if seen != "" {
+		return e.kept // they came after the process that the reader knew
+	}
+	return e.kept[max(0, len(e.kept)-recent):]
+}
+
+// subscribe returns a new reader, nil if there are too many, and the frames that come before what it will get.
+func (e *Events) subscribe(seen string, recent int) (reader chan []byte, before []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.readers) >= eventReaders {
-		return nil
+		return nil, nil
 	}
 	if e.readers == nil {
 		e.readers = make(map[chan []byte]struct{})
 	}
-	reader := make(chan []byte, eventBacklog)
+	reader = make(chan []byte, eventBacklog)
 	e.readers[reader] = struct{}{}
-	return reader
+	for _, k := range e.missed(seen, recent) {
+		before = append(before, k.frame...)
+	}
+	return reader, before
 }
 
 func (e *Events) unsubscribe(reader chan []byte) {
@@ -71,7 +128,16 @@ func (e *Events) unsubscribe(reader chan []byte) {
 }
 
 func (e *Events) serve(w http.ResponseWriter, r *http.Request) {
-	reader := e.subscribe()
+	recent := 0
+	if text := r.URL.Query().Get("recent"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			fail(w, http.StatusBadRequest, "recent is the number of past events to begin with")
+			return
+		}
+		recent = n
+	}
+	reader, before := e.subscribe(r.Header.Get("Last-Event-ID"), recent)
 	if reader == nil {
 		fail(w, http.StatusServiceUnavailable, "too many readers of events")
 		return
@@ -84,7 +150,7 @@ func (e *Events) serve(w http.ResponseWriter, r *http.Request) {
 		_, err := w.Write(frame)
 		return err == nil && control.Flush() == nil
 	}
-	if r.Method == http.MethodHead || !send([]byte("retry: 2000\n\n")) {
+	if r.Method == http.MethodHead || !send(append([]byte("retry: 2000\n\n"), before...)) {
 		return
 	}
 	beat := time.NewTicker(heartbeat)
