@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -388,6 +389,10 @@ func TestDashboard(t *testing.T) {
 	policy := got.header.Get("Content-Security-Policy")
 	if !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
 		t.Errorf("policy %q", policy)
+	}
+	files, err := fs.Glob(dashboardFiles, "dashboard/*.js")
+	if err != nil || len(files) != len(scripts) {
+		t.Errorf("of %v the page has %v (%v)", files, scripts, err)
 	}
 	for _, element := range []string{"script", "style"} {
 		_, rest, _ := strings.Cut(got.body, "<"+element+">")

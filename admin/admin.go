@@ -79,7 +79,7 @@ func New(o Options) *Server {
 	if o.Order == nil {
 		o.Order = func(do func()) error { do(); return nil }
 	}
-	s := &Server{options: o, access: newAccess(o), page: newPage()}
+	s := &Server{options: o, access: newAccess(o), page: newPage(o.Token != "")}
 	s.handler = s.routes()
 	return s
 }

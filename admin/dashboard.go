@@ -2,34 +2,48 @@ package admin
 
 import (
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"net/http"
 	"strings"
 )
 
-//go:embed dashboard.html
-var dashboardHTML string
+//go:embed dashboard
+var dashboardFiles embed.FS
 
-//go:embed dashboard.css
-var dashboardCSS string
+// scripts are the parts of the page's script, in this order.
+var scripts = []string{"update.js", "pools.js", "orders.js", "configuration.js", "events.js", "main.js"}
 
-//go:embed dashboard.js
-var dashboardJS string
-
-//go:embed login.html
-var loginHTML string
+// logoutForm is left out where there is nothing to log out of.
+const logoutForm = `<form method="post" action="/logout"><button>Log out</button></form>`
 
 // page is the dashboard: one document that loads nothing, with a policy that lets it run and
 // show only what is in it, and speak to this server alone.
 type page struct{ html, policy string }
 
-func newPage() page {
-	return page{
-		html: strings.NewReplacer("/*CSS*/", dashboardCSS, "/*JS*/", dashboardJS).Replace(dashboardHTML),
-		policy: "default-src 'none'; connect-src 'self'; script-src '" + digest(dashboardJS) +
-			"'; style-src '" + digest(dashboardCSS) + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+func newPage(withLogout bool) page {
+	var script strings.Builder
+	for _, name := range scripts {
+		script.WriteString(dashboardFile(name))
 	}
+	style, logout := dashboardFile("style.css"), ""
+	if withLogout {
+		logout = logoutForm
+	}
+	return page{
+		html: strings.NewReplacer("/*CSS*/", style, "/*JS*/", script.String(), "<!--LOGOUT-->", logout).Replace(dashboardFile("page.html")),
+		policy: "default-src 'none'; connect-src 'self'; script-src '" + digest(script.String()) +
+			"'; style-src '" + digest(style) + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+	}
+}
+
+// dashboardFile returns a file that is part of the program.
+func dashboardFile(name string) string {
+	text, err := dashboardFiles.ReadFile("dashboard/" + name)
+	if err != nil {
+		panic(err) // the name is wrong
+	}
+	return string(text)
 }
 
 // digest names an inline element in a Content-Security-Policy (CSP level 3, section 2.3.1).

@@ -12,8 +12,9 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 
 // writeLogin shows the form that asks for the token; the message is one of ours.
 func writeLogin(w http.ResponseWriter, status int, message string) {
-	html := strings.NewReplacer("/*CSS*/", dashboardCSS, "<!--MESSAGE-->", message).Replace(loginHTML)
-	policy := "default-src 'none'; style-src '" + digest(dashboardCSS) +
+	style := dashboardFile("style.css")
+	html := strings.NewReplacer("/*CSS*/", style, "<!--MESSAGE-->", message).Replace(dashboardFile("login.html"))
+	policy := "default-src 'none'; style-src '" + digest(style) +
 		"'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 	writeHTML(w, status, policy, html)
 }

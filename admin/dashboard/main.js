@@ -1,0 +1,72 @@
+const period = 1000; // milliseconds between updates
+const longestPress = 1000; // for which updates wait
+let undrawn = null; // what has come and is not shown yet
+let pressed = 0; // when the pointer went down; 0: it is up
+let lastNews = 0; // when the server last answered; 0: not yet
+let totalsBefore = null;
+let refreshing = false, again = false;
+
+// refresh asks for everything and shows it. What was asked for before an order was carried out may be out of date.
+async function refresh() {
+  again = true;
+  if (refreshing) return;
+  refreshing = true;
+  while (again) {
+    again = false;
+    const before = carriedOut;
+    try {
+      const [pools, status] = await Promise.all([ask("/api/v1/pools"), ask("/api/v1/status")]);
+      lastNews = Date.now() + skew;
+      if (before !== carriedOut) again = true;
+      else undrawn = {pools, status, now: performance.now()};
+      setLost("");
+    } catch (error) {
+      setLost(`No answer from lb ${lastNews ? `since ${clock(lastNews)}: what is shown is from then` : "yet"} (${error.message}).`);
+    }
+    draw();
+  }
+  refreshing = false;
+}
+
+// draw shows what has come. It waits while the pointer is down: rows that come or go would move the button away under it.
+function draw() {
+  if (!undrawn || pressed && performance.now() - pressed < longestPress) return;
+  const {pools, status, now} = undrawn;
+  undrawn = null;
+  updatePools(pools, now);
+  updateSummary(status, now);
+  updateConfiguration(status);
+}
+
+function updateSummary(status, now) {
+  const total = status.totals;
+  setText(byId("version"), status.version);
+  setText(byId("summary"), `${status.ready ? "Taking traffic" : "Not ready"}, up since ${clock(status.started)}; ` +
+    `${total.requests.toLocaleString()} requests, ${rate(totalsBefore, total.requests, now)}/s, ${total.in_flight} in flight, ` +
+    `${total.errors.toLocaleString()} answered 5xx.`);
+  totalsBefore = {requests: total.requests, now};
+}
+
+// setLost says that what is shown is not current; "" that it is.
+function setLost(text) {
+  setText(byId("lost"), text);
+  setHidden(byId("lost"), !text);
+  setHidden(byId("summary"), !!text);
+  byId("pools").classList.toggle("stale", !!text);
+}
+
+async function poll() {
+  if (!document.hidden) await refresh();
+  setTimeout(poll, period);
+}
+
+addEventListener("pointerdown", () => { pressed = performance.now(); }, true);
+for (const up of ["pointerup", "pointercancel"]) {
+  addEventListener(up, () => { pressed = 0; setTimeout(draw); }, true); // after the click
+}
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) refresh();
+  listen();
+});
+poll();
+listen();
