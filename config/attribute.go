@@ -109,7 +109,7 @@ func (b *block) asString(v cty.Value, at hcl.Range) string {
 	if plain(v) != "" {
 		return b.reader.text(at)
 	}
-	if v.Type().IsTupleType() && v.LengthInt() > 0 {
+	if v.Type().IsTupleType() && v.LengthInt() > 0 && !b.withheld(at) {
 		var entries []string
 		for _, e := range v.AsValueSlice() {
 			if plain(e) == "" {
@@ -124,10 +124,15 @@ func (b *block) asString(v cty.Value, at hcl.Range) string {
 
 func (b *block) passes(name, s string, at hcl.Range, checks []textCheck) bool {
 	for _, check := range checks {
-		if problem, remedy := check(s); problem != "" {
-			b.fail(at, name+" "+problem, remedy)
-			return false
+		problem, remedy := check(s)
+		if problem == "" {
+			continue
 		}
+		if b.learn == nil && b.withheld(at) {
+			problem, remedy = withoutValues(problem), withoutPartsOf(s, remedy)
+		}
+		b.add(Error, at, name+" "+problem, remedy)
+		return false
 	}
 	return true
 }
@@ -159,7 +164,10 @@ func (b *block) secret(name string, to *Secret, checks ...textCheck) {
 
 // file reads the name of a file, relative to the configuration's folder.
 func (b *block) file(name string, to *string) {
-	b.text(name, to, noNUL)
+	if b.learn != nil {
+		b.learn.files[name] = true
+	}
+	b.text(name, to, noNUL, noContent)
 	if b.written(name) {
 		*to = under(filepath.Dir(b.at.Filename), *to)
 	}
@@ -168,6 +176,14 @@ func (b *block) file(name string, to *string) {
 func noNUL(s string) (problem, remedy string) {
 	if strings.ContainsRune(s, 0) {
 		return "contains a NUL character", "Remove it."
+	}
+	return "", ""
+}
+
+// noContent refuses what somebody wrote into a file's attribute instead of into the file.
+func noContent(s string) (problem, remedy string) {
+	if strings.ContainsAny(s, "\r\n") || strings.Contains(s, "-----BEGIN") {
+		return "is the content of a file, not its path", "Write the content into a file, and its path here."
 	}
 	return "", ""
 }

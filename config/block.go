@@ -148,7 +148,7 @@ func (b *block) unknownAttribute(a *hclsyntax.Attribute) {
 // asBlock returns how to write a block that is written as an attribute.
 func (b *block) asBlock(a *hclsyntax.Attribute) string {
 	v, diags := a.Expr.Value(b.contexts[a.NameRange.Filename])
-	if _, literal := a.Expr.(*hclsyntax.TemplateExpr); literal && !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
+	if _, literal := a.Expr.(*hclsyntax.TemplateExpr); literal && !b.withheld(a.Expr.Range()) && !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
 		return fmt.Sprintf("Write it without the equals sign: %s %q {}", a.Name, v.AsString())
 	}
 	return fmt.Sprintf("Write it without the equals sign: %s { … }", a.Name)

@@ -83,7 +83,7 @@ func (r *reader) checkNames(sites []Site) {
 	for _, s := range r.served {
 		if len(hosts) > 0 && !coversAny(s.leaf, hosts) {
 			r.warn(s.at, fmt.Sprintf("the certificate of %s in %q is for none of the sites' hosts", subjectOf(s.leaf), s.path),
-				fmt.Sprintf("Write the certificate of a host that a site has, such as %s, or add the host to a site.", hosts[0]))
+				"Write the certificate of a host that a site has, or add the host to a site.")
 		}
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bufio"
+	"cmp"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -33,10 +34,11 @@ type Diagnostic struct {
 	Summary  string   `json:"summary"` // what is wrong, without a full stop
 	Detail   string   `json:"detail"`  // the remedy: what to write instead
 	Pos      Pos      `json:"pos"`     // without a line if it concerns the whole
-	// Source is the line at Pos, and Width how many of its characters are
+	// Source is the line at Pos with its secrets masked, and Width how many of its characters are
 	// meant, at least 1.
 	Source string `json:"source,omitempty"`
 	Width  int    `json:"-"`
+	start  int    // their column in Source, which differs from that in the file behind what is masked
 }
 
 // Diagnostics are all that was found, by place.
@@ -86,9 +88,9 @@ func (d *Diagnostic) write(w *bufio.Writer) {
 // (a tab stays a tab, or the marker would stand elsewhere), then carets.
 func (d *Diagnostic) marker() string {
 	var b strings.Builder
-	column := 1
+	column, start := 1, cmp.Or(d.start, d.Pos.Column)
 	for _, r := range d.Source {
-		if column >= d.Pos.Column {
+		if column >= start {
 			break
 		}
 		if r != '\t' {

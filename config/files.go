@@ -132,12 +132,20 @@ func (b *block) checkPair(cert, key string) *x509.Certificate {
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		b.fail(b.place("key"), fmt.Sprintf("cert %q and key %q do not fit each other: %v", cert, key, bare(err)),
+		b.fail(b.place("key"), fmt.Sprintf("cert %q and key %q do not fit each other: %v", b.shown("cert", cert), b.shown("key", key), bare(err)),
 			"Write the PEM file of the certificate, followed by its chain, and that of its own key.")
 		return nil
 	}
 	b.checkTimes(cert, pair, time.Now())
 	return pair.Leaf
+}
+
+// shown returns the value of an attribute as a message at another place may quote it.
+func (b *block) shown(name, value string) string {
+	if b.written(name) && b.withheld(b.place(name)) {
+		return "…"
+	}
+	return value
 }
 
 // broken tells whether an attribute is written; a value that is empty all the

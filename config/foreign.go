@@ -15,9 +15,11 @@ type dialect struct {
 	shape func(pieces []piece) bool
 }
 
+func dialects() []*dialect { return []*dialect{&nginx, &caddy, &haproxy} }
+
 // dialectOf returns the language of which a source has lines that are none of ours, or nil.
 func dialectOf(lines [][]piece) *dialect {
-	for _, d := range []*dialect{&nginx, &caddy, &haproxy} {
+	for _, d := range dialects() {
 		for _, pieces := range lines {
 			if _, ok := d.translate(pieces); ok {
 				return d

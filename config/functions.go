@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -14,9 +15,20 @@ import (
 )
 
 // callError is why a function of the configuration language failed.
-type callError struct{ summary, remedy string }
+type callError struct {
+	summary, remedy string
+	quotes          string // the argument that both may quote
+}
 
 func (e *callError) Error() string { return e.summary }
+
+// withoutArgument returns the error without its argument if that is secret.
+func (e *callError) withoutArgument(secret bool) *callError {
+	if !secret || e.quotes == "" {
+		return e
+	}
+	return &callError{summary: strings.ReplaceAll(e.summary, e.quotes, "…"), remedy: strings.ReplaceAll(e.remedy, e.quotes, "…")}
+}
 
 // functions returns what expressions in a file of that folder may call.
 func functions(folder string) *hcl.EvalContext {
@@ -36,7 +48,7 @@ func envFunction() function.Function {
 			name := args[0].AsString()
 			if len(args) > 2 {
 				return cty.NilVal, &callError{"env takes a name and at most one default",
-					fmt.Sprintf("Write env(%q) or env(%q, \"default\").", name, name)}
+					fmt.Sprintf("Write env(%q) or env(%q, \"default\").", name, name), name}
 			}
 			if value, ok := os.LookupEnv(name); ok {
 				return cty.StringVal(value), nil
@@ -45,7 +57,7 @@ func envFunction() function.Function {
 				return args[1], nil
 			}
 			return cty.NilVal, &callError{fmt.Sprintf("the environment variable %s is not set", name),
-				fmt.Sprintf("Set it before lb starts, or name a default: env(%q, \"default\")", name)}
+				fmt.Sprintf("Set it before lb starts, or name a default: env(%q, \"default\")", name), name}
 		},
 	})
 }
@@ -63,7 +75,7 @@ func fileFunction(folder string) function.Function {
 			}
 			if err != nil {
 				return cty.NilVal, &callError{fmt.Sprintf("cannot read file %q: %v", path, bare(err)),
-					"Name a text file that this user may read; a relative path begins at the configuration's directory."}
+					"Name a text file that this user may read; a relative path begins at the configuration's directory.", path}
 			}
 			return cty.StringVal(string(text)), nil
 		},

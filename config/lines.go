@@ -20,7 +20,9 @@ const (
 type piece struct {
 	kind       pieceKind
 	text       string
-	start, end int // bytes in the source
+	start, end int  // bytes in the source
+	hidden     bool // text is not what stands there, since that must not be shown
+	number     bool // what is hidden is a number
 }
 
 // is tells whether the piece is that mark.

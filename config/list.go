@@ -79,6 +79,7 @@ func (b *block) prefixes(name string, to *[]netip.Prefix) {
 // entry is one name = value of a map.
 type entry struct {
 	name    string
+	shown   string // the name as messages may quote it
 	nameAt  hcl.Range
 	value   cty.Value
 	valueAt hcl.Range
@@ -103,7 +104,10 @@ func (b *block) entries(name, example string) []entry {
 			if !ok1 || !ok2 || k.IsNull() {
 				continue // evaluated without a complaint just before: not reached
 			}
-			e := entry{plain(k), item.KeyExpr.Range(), val, item.ValueExpr.Range()}
+			e := entry{plain(k), plain(k), item.KeyExpr.Range(), val, item.ValueExpr.Range()}
+			if b.learn == nil && b.withheld(e.nameAt) {
+				e.shown = "…"
+			}
 			if seen.claim(b.reader, strings.ToLower(e.name), e.nameAt, "Keep one of them.") {
 				list = append(list, e)
 			}
@@ -112,7 +116,7 @@ func (b *block) entries(name, example string) []entry {
 	}
 	for it := v.ElementIterator(); it.Next(); {
 		k, val := it.Element()
-		list = append(list, entry{k.AsString(), at, val, at})
+		list = append(list, entry{k.AsString(), "…", at, val, at})
 	}
 	return list
 }

@@ -12,17 +12,12 @@ import (
 // It returns the number of the first line that has one, or 0: what the parser says of lines behind it is
 // mostly a consequence.
 func (r *reader) explain(s Source) (first int) {
-	e := explainer{reader: r, name: s.Name, src: string(s.Text)}
-	scan := lineScanner{src: e.src}
-	for {
-		pieces, ok := scan.line()
-		if !ok {
-			break
-		}
-		e.lines = append(e.lines, pieces)
+	e := explainer{reader: r, name: s.Name}
+	for _, l := range r.linesOf(s.Name) {
+		e.lines = append(e.lines, l.pieces)
 	}
 	if i := slices.IndexFunc(e.lines, func(l []piece) bool { return len(l) > 0 }); i >= 0 && e.lines[i][0].is("{") {
-		e.fail(e.place(i, e.lines[i][0]), "a configuration in JSON",
+		e.report(i, e.lines[i][0], "a configuration in JSON",
 			"Write it in lb's language, without braces around it: listen \":8080\" {}\n  \"lb demo\" prints a complete one to copy from.")
 		return i + 1
 	}
@@ -43,7 +38,6 @@ const maxMistakes = 50
 type explainer struct {
 	*reader
 	name      string
-	src       string
 	lines     [][]piece
 	foreign   *dialect // whose configuration this seems to be
 	within    []string
@@ -62,11 +56,12 @@ func (e *explainer) mistake(i int, at piece, summary string, instead []string) {
 	if len(instead) > 1 {
 		detail = "Write:\n    " + strings.Join(instead, "\n    ")
 	}
-	e.fail(e.place(i, at), summary, detail)
+	e.report(i, at, summary, detail)
 }
 
-func (e *explainer) place(i int, at piece) hcl.Range {
-	return hcl.Range{Filename: e.name, Start: hcl.Pos{Line: i + 1, Byte: at.start}, End: hcl.Pos{Line: i + 1, Byte: at.end}}
+// report takes up a diagnostic, which quotes pieces alone: what is secret of them is hidden already.
+func (e *explainer) report(i int, at piece, summary, remedy string) {
+	e.add(Error, hcl.Range{Filename: e.name, Start: hcl.Pos{Line: i + 1, Byte: at.start}, End: hcl.Pos{Line: i + 1, Byte: at.end}}, summary, remedy)
 }
 
 func (e *explainer) line(i int) {
@@ -80,7 +75,7 @@ func (e *explainer) line(i int) {
 			e.lost = true
 			if e.first == 0 {
 				e.first = i + 1
-				e.fail(e.place(i, pieces[0]), "a closing brace too many", "Remove it, or look above for a block that was closed too early.")
+				e.report(i, pieces[0], "a closing brace too many", "Remove it, or look above for a block that was closed too early.")
 			}
 			return
 		}
@@ -142,7 +137,7 @@ func (e *explainer) pasted(i int, pieces []piece) (found bool) {
 				e.first = i + 1
 			}
 			at := pieces[from]
-			e.fail(e.place(i, at), fmt.Sprintf("%s is %s's language", at.text, e.foreign.name), instead)
+			e.report(i, at, fmt.Sprintf("%s is %s's language", at.text, e.foreign.name), instead)
 		}
 		from = to
 	}
@@ -190,7 +185,7 @@ func (e *explainer) insideValue(i int, pieces []piece) {
 			e.openValue--
 		}
 		key := k+1 < len(pieces) && (pieces[k+1].is("=") || pieces[k+1].is("("))
-		word := p.kind == plainWord && !key && !isName(p.text) && !numeric.MatchString(p.text) && !isOperator(p.text) && !strings.HasSuffix(p.text, ":")
+		word := p.kind == plainWord && !key && !isName(p.text) && !isNumber(p) && !isOperator(p.text) && !strings.HasSuffix(p.text, ":")
 		if p.kind == foreignly || word {
 			summary := "a string without quotes"
 			if p.kind == foreignly {

@@ -172,3 +172,22 @@ func TestNoMistakes(t *testing.T) {
 		t.Errorf("only %d configurations were checked", checked)
 	}
 }
+
+// TestDiagnosticsAreBounded: what has more mistakes than anybody reads says so, and is refused also if only the last is
+// an error.
+func TestDiagnosticsAreBounded(t *testing.T) {
+	var idle strings.Builder
+	for i := range maxFound + 10 {
+		fmt.Fprintf(&idle, "pool \"idle-%d\" {\n  backend \"127.0.0.1:2\" {}\n}\n", i)
+	}
+	for name, text := range map[string]string{
+		"errors":                    around("pool", strings.Repeat("  tokn {}\n", 3*maxFound)),
+		"an error after warnings":   around("top", idle.String()+"tokn = 1"),
+		"an error between warnings": around("pool", "  tokn = 1") + idle.String(),
+	} {
+		c, found := Parse([]Source{{Name: "lb.hcl", Text: []byte(text)}})
+		if c != nil || !found.HasErrors() || len(found) != maxFound+1 || !strings.Contains(found.String(), "more than the 1000 diagnostics") {
+			t.Errorf("%s: a configuration: %v, %d diagnostics", name, c != nil, len(found))
+		}
+	}
+}

@@ -118,16 +118,19 @@ func (b *block) checkAction() {
 
 // headers reads a map of header fields, in the order in which they are written.
 func (b *block) headers(name string, check textCheck) []Header {
+	if b.learn != nil {
+		b.learn.headers[name] = true
+	}
 	var list []Header
 	for _, e := range b.entries(name, `"X-Name" = "value"`) {
 		if !b.passes("a name in "+name, e.name, e.nameAt, []textCheck{check}) {
 			continue
 		}
 		if e.value.IsNull() || e.value.Type() != cty.String {
-			b.wrongType(e.valueAt, e.name, e.value, fmt.Sprintf("Write a string in quotes: %q = \"value\"", e.name))
+			b.wrongType(e.valueAt, e.shown, e.value, fmt.Sprintf("Write a string in quotes: %q = \"value\"", e.shown))
 			continue
 		}
-		if v := e.value.AsString(); b.passes(e.name, v, e.valueAt, []textCheck{headerValue}) {
+		if v := e.value.AsString(); b.passes(e.shown, v, e.valueAt, []textCheck{headerValue}) {
 			list = append(list, Header{Name: e.name, Value: v})
 		}
 	}
@@ -319,7 +322,7 @@ func readSplit(b *block) []Share {
 	for _, e := range entries {
 		b.uses = append(b.uses, use{e.name, e.nameAt})
 		if e.value.IsNull() {
-			b.wrongType(e.valueAt, "a share", e.value, fmt.Sprintf("Write: %q = 5", e.name))
+			b.wrongType(e.valueAt, "a share", e.value, fmt.Sprintf("Write: %q = 5", e.shown))
 			continue
 		}
 		n, ok := b.integer("a share", e.value, e.valueAt)
@@ -327,7 +330,7 @@ func readSplit(b *block) []Share {
 			continue
 		}
 		if n < 0 || n > maxWeight {
-			b.fail(e.valueAt, fmt.Sprintf("the share of %q = %d is out of range", e.name, n), numberRange(0, maxWeight))
+			b.fail(e.valueAt, fmt.Sprintf("the share of %q = %d is out of range", e.shown, n), numberRange(0, maxWeight))
 			continue
 		}
 		sum += int(n)

@@ -1,14 +1,11 @@
 package config
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -29,11 +26,14 @@ type reader struct {
 	order    map[string]int
 	contexts map[string]*hcl.EvalContext // the functions, by file
 	found    Diagnostics
+	more     Diagnostics  // what stands for those beyond maxFound
 	uses     []use        // of pools, checked when all pools are known
 	streams  []use        // of pools, by routes that do not say what they buffer
 	served   []servedLeaf // checked when all sites are known
 	learn    *vocabulary
-	reading  string // the attribute that is evaluated
+	reading  string                  // the attribute that is evaluated
+	whole    map[string]bool         // sources that parse
+	lines    map[string][]sourceLine // of sources that a diagnostic is about
 }
 
 // use is a place that names something.
@@ -47,6 +47,8 @@ func newReader(sources []Source) *reader {
 		sources:  make(map[string][]byte),
 		order:    make(map[string]int),
 		contexts: make(map[string]*hcl.EvalContext),
+		whole:    make(map[string]bool),
+		lines:    make(map[string][]sourceLine),
 	}
 	for i, s := range sources {
 		r.sources[s.Name] = s.Text
@@ -75,11 +77,12 @@ func (r *reader) root(sources []Source) (*block, bool) {
 			first := r.explain(s)
 			for _, d := range diags {
 				if first == 0 || d.Subject != nil && d.Subject.Start.Line < first {
-					r.adopt(plainly(d))
+					r.adoptSyntax(d)
 				}
 			}
 			continue
 		}
+		r.whole[s.Name] = true
 		for _, d := range diags {
 			r.adopt(d)
 		}
@@ -126,6 +129,23 @@ func (r *reader) bounded(s Source) bool {
 	return true
 }
 
+// adoptSyntax takes over what the parser says of a source that it cannot read.
+func (r *reader) adoptSyntax(d *hcl.Diagnostic) {
+	var at hcl.Range
+	if d.Subject != nil {
+		at = *d.Subject
+	}
+	summary, remedy := plainly(d)
+	r.add(severityOf(d), at, summary, remedy)
+}
+
+func severityOf(d *hcl.Diagnostic) Severity {
+	if d.Severity == hcl.DiagWarning {
+		return Warning
+	}
+	return Error
+}
+
 // adopt takes over a diagnostic of the HCL library.
 func (r *reader) adopt(d *hcl.Diagnostic) {
 	var at hcl.Range
@@ -136,8 +156,9 @@ func (r *reader) adopt(d *hcl.Diagnostic) {
 		if err, ok := call.FunctionCallError().(*callError); ok {
 			if call, ok := d.Expression.(*hclsyntax.FunctionCallExpr); ok {
 				at = call.Range()
+				err = err.withoutArgument(slices.ContainsFunc(call.Args, func(e hclsyntax.Expression) bool { return r.withheld(e.Range()) }))
 			}
-			r.fail(at, err.summary, err.remedy)
+			r.add(Error, at, err.summary, err.remedy)
 			return
 		}
 	}
@@ -145,20 +166,12 @@ func (r *reader) adopt(d *hcl.Diagnostic) {
 		r.unquotedWord(e.Range())
 		return
 	}
-	severity := Error
-	if d.Severity == hcl.DiagWarning {
-		severity = Warning
-	}
-	r.report(severity, at, strings.TrimSuffix(d.Summary, "."), d.Detail)
+	r.report(severityOf(d), at, strings.TrimSuffix(d.Summary, "."), d.Detail)
 }
 
 // unquotedWord reports a word that the language takes for a variable. There are none.
 func (r *reader) unquotedWord(at hcl.Range) {
 	word := r.text(at)
-	shown := word
-	if language().secrets[r.reading] {
-		shown = "…"
-	}
 	flag := switches[strings.ToLower(word)]
 	if lower := strings.ToLower(word); lower == "true" || lower == "false" {
 		flag = lower
@@ -170,7 +183,7 @@ func (r *reader) unquotedWord(at hcl.Range) {
 	case flag != "" && language().flags[r.reading]:
 		r.fail(at, fmt.Sprintf("%s is neither true nor false", word), fmt.Sprintf("Write: %s = %s", r.reading, flag))
 	default:
-		r.fail(at, fmt.Sprintf("%s is not a value", shown), fmt.Sprintf("There are no variables. Write a string in quotes: \"%s\"", shown))
+		r.fail(at, fmt.Sprintf("%s is not a value", word), fmt.Sprintf("There are no variables. Write a string in quotes: \"%s\"", word))
 	}
 }
 
@@ -180,9 +193,31 @@ func (r *reader) fail(at hcl.Range, summary, remedy string) { r.report(Error, at
 // warn reports what can be run but is hardly meant.
 func (r *reader) warn(at hcl.Range, summary, remedy string) { r.report(Warning, at, summary, remedy) }
 
+// maxFound is how many diagnostics are reported: more would take more memory and time than anybody reads.
+const maxFound = 1000
+
+// report takes up a diagnostic. Values that it quotes are hidden if what stands at its place is secret, or comes from
+// outside of the source.
 func (r *reader) report(s Severity, at hcl.Range, summary, remedy string) {
-	d := Diagnostic{Severity: s, Summary: printable(summary), Detail: printable(remedy), Pos: r.pos(at)}
-	d.Source, d.Width = r.excerpt(at, d.Pos.Column)
+	if r.learn == nil && r.withheld(at) {
+		summary, remedy = withoutValues(summary), withoutValues(remedy)
+	}
+	r.add(s, at, summary, remedy)
+}
+
+// add is report for messages that quote no value.
+func (r *reader) add(s Severity, at hcl.Range, summary, remedy string) {
+	switch {
+	case r.learn != nil: // nobody reads it, and masks need the vocabulary that is being learned
+		return
+	case len(r.found) >= maxFound && s == Error && !r.more.HasErrors() || len(r.found) == maxFound && r.more == nil:
+		r.more = Diagnostics{{Severity: s, Summary: fmt.Sprintf("there is more than the %d diagnostics above", maxFound), Detail: "Most have one cause. Begin with the first."}}
+		return
+	case len(r.found) >= maxFound:
+		return
+	}
+	d := Diagnostic{Severity: s, Summary: printable(withoutCredentials(summary)), Detail: printable(withoutCredentials(remedy)), Pos: r.pos(at)}
+	d.Source, d.start, d.Width = r.excerpt(at)
 	r.found = append(r.found, d)
 }
 
@@ -196,55 +231,5 @@ func (r *reader) diagnostics() Diagnostics {
 			cmp.Compare(a.Pos.Column, b.Pos.Column),
 		)
 	})
-	return slices.Compact(r.found)
-}
-
-// pos converts a place. HCL counts columns in grapheme clusters, editors and
-// terminals in characters.
-func (r *reader) pos(at hcl.Range) Pos {
-	if at.Start.Line == 0 {
-		return Pos{File: at.Filename}
-	}
-	src := r.sources[at.Filename]
-	start := min(at.Start.Byte, len(src))
-	line := bytes.LastIndexByte(src[:start], '\n') + 1
-	return Pos{File: at.Filename, Line: at.Start.Line, Column: utf8.RuneCount(src[line:start]) + 1}
-}
-
-// text returns the source between the ends of a range.
-func (r *reader) text(at hcl.Range) string {
-	src := r.sources[at.Filename]
-	end := min(at.End.Byte, len(src))
-	return string(src[min(at.Start.Byte, end):end])
-}
-
-// maxExcerpt is how much of a line is shown, in characters.
-const maxExcerpt = 200
-
-// excerpt returns the line at the start of a range and how many of its
-// characters the range covers.
-func (r *reader) excerpt(at hcl.Range, column int) (line string, width int) {
-	src := r.sources[at.Filename]
-	if at.Start.Line == 0 || column > maxExcerpt {
-		return "", 1
-	}
-	start := min(at.Start.Byte, len(src))
-	from := bytes.LastIndexByte(src[:start], '\n') + 1
-	to := len(src)
-	if i := bytes.IndexByte(src[start:], '\n'); i >= 0 {
-		to = start + i
-	}
-	width = utf8.RuneCount(src[start:max(start, min(at.End.Byte, to))])
-	shown := []rune(printable(string(bytes.TrimRight(src[from:to], "\r"))))
-	return string(shown[:min(len(shown), maxExcerpt)]), max(1, width)
-}
-
-// printable replaces what would steer a terminal.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c != '\t' && c != '\n' && !unicode.IsPrint(c) {
-			return '\uFFFD'
-		}
-		return c
-	}, s)
+	return append(slices.Compact(r.found), r.more...)
 }

@@ -193,7 +193,7 @@ func (r *repairer) reinsert(p piece) {
 	r.pieces = r.pieces[:r.at+1]
 	for i := strings.IndexAny(p.text, "{}"); i < len(p.text); i++ {
 		if c := p.text[i]; c == '{' || c == '}' {
-			r.pieces = append(r.pieces, piece{mark, p.text[i : i+1], p.start + i, p.start + i + 1})
+			r.pieces = append(r.pieces, piece{kind: mark, text: p.text[i : i+1], start: p.start + i, end: p.start + i + 1})
 		}
 	}
 	r.pieces = append(r.pieces, rest...)
@@ -284,12 +284,12 @@ func (r *repairer) openingQuoteMissing(word piece) bool {
 func (r *repairer) scalar(name string, p piece) string {
 	switch {
 	case p.kind == quoted:
-		return r.conceal(name, p.text)
+		return p.text
 	case p.kind == halfOpen:
 		r.note(p, "a string without its closing quote")
 	case p.kind == foreignly:
 		r.note(p, foreignQuotes)
-	case p.text == "true" || p.text == "false" || p.text == "null" || numeric.MatchString(p.text) || isOperator(p.text):
+	case p.text == "true" || p.text == "false" || p.text == "null" || isNumber(p) || isOperator(p.text):
 		return p.text
 	case r.isFlag(name) && switches[p.text] != "":
 		r.note(p, "neither true nor false")
@@ -312,7 +312,7 @@ func (r *repairer) scalar(name string, p piece) string {
 	default:
 		r.note(p, "a string without quotes")
 	}
-	return r.conceal(name, `"`+p.unquoted()+`"`)
+	return `"` + p.unquoted() + `"`
 }
 
 // balanced returns a list, a map or the arguments of a call, as it is to be written.

@@ -59,11 +59,8 @@ func view(v reflect.Value) any {
 
 // maskHeader returns the value to show of a field that a rule sets.
 func maskHeader(h Header) string {
-	name := strings.ToLower(h.Name)
-	for _, word := range []string{"auth", "cookie", "token", "secret", "key", "password"} {
-		if strings.Contains(name, word) {
-			return Secret(h.Value).String()
-		}
+	if secretName(h.Name) {
+		return Secret(h.Value).String()
 	}
 	return h.Value
 }

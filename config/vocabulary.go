@@ -1,7 +1,6 @@
 package config
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +17,9 @@ type vocabulary struct {
 	labelled   map[string]bool // kinds of blocks that have a label
 	flags      map[string]bool // attributes that are true or false
 	sizes      map[string]bool // attributes that are a number of bytes
-	secrets    map[string]bool
+	files      map[string]bool // attributes that name a file
+	headers    map[string]bool // attributes that are a map of header fields
+	secrets    map[string]bool // attributes whose value is never shown
 }
 
 // language returns the vocabulary. It is learned from the reading functions themselves, once, by having
@@ -35,7 +36,8 @@ var (
 )
 
 func learnVocabulary() *vocabulary {
-	v := &vocabulary{map[string][]string{}, map[string][]string{}, map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}}
+	v := &vocabulary{attributes: map[string][]string{}, blocks: map[string][]string{}, labelled: map[string]bool{}, flags: map[string]bool{},
+		sizes: map[string]bool{}, files: map[string]bool{}, headers: map[string]bool{}, secrets: map[string]bool{}}
 	for known := -1; known < len(v.blocks); { // each round reaches the blocks in those of the round before
 		known = len(v.blocks)
 		sources := []Source{{Name: "all.hcl", Text: []byte(v.sample("", 0))}}
@@ -127,20 +129,3 @@ func anywhere(names map[string][]string, name string) bool {
 	}
 	return false
 }
-
-// conceal returns the string as it may be shown: secrets, and what stands in an attribute that is not
-// known and may be one misspelt, are not.
-func (r *repairer) conceal(name, text string) string {
-	if !concealed(name) {
-		return text
-	}
-	return `"…"`
-}
-
-func concealed(name string) bool {
-	v := language()
-	return v.secrets[name] || !anywhere(v.attributes, name) || secretField.MatchString(name)
-}
-
-// secretField matches names of header fields whose values are secrets.
-var secretField = regexp.MustCompile(`(?i)auth|token|secret|passw|cookie$|api.?key`)

@@ -7,16 +7,15 @@ import (
 )
 
 // plainly returns a diagnostic of the HCL parser in our words, for those that meet people who have never
-// read of HCL: what is wrong, and what to write.
-func plainly(d *hcl.Diagnostic) *hcl.Diagnostic {
-	said := *d
+// read of HCL: what is wrong, and what to write instead. The library's own words may quote the source, where
+// a secret can stand in any place.
+func plainly(d *hcl.Diagnostic) (summary, remedy string) {
 	for _, w := range wordings {
 		if strings.HasPrefix(d.Summary, w.summary) && strings.Contains(d.Detail, w.detail) {
-			said.Summary, said.Detail = w.say, w.remedy
-			break
+			return w.say, w.remedy
 		}
 	}
-	return &said
+	return withoutValues(strings.TrimSuffix(d.Summary, ".")), withoutValues(d.Detail)
 }
 
 // wordings are the library's messages, by the beginning of the summary and a part of the detail.

@@ -45,3 +45,38 @@ func TestReloadSaysWhatItCannotChange(t *testing.T) {
 		t.Errorf("the log says nothing:\n%s", lb.read("lb.log"))
 	}
 }
+
+// TestRefusedReloadHidesSecrets: what a reload has against a configuration, with a secret on each faulty line, shows the
+// secret neither in the log nor in the response nor in the status.
+func TestRefusedReloadHidesSecrets(t *testing.T) {
+	b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x")))
+	t.Setenv("LB_TEST_SECRET", "hush-7361")
+	lb := start(t, proxyTo("", b.Addr))
+	for says, pool := range map[string]string{
+		`unknown attribute \"secrt\"`:           "  sticky {\n    secrt = \"hush-7361\"\n  }\n",
+		"a string without its closing quote":    "  sticky {\n    secret = \"hush-7361\n  }\n",
+		"an equals sign before the brace":       "  token hunter = \"hush-7361\"\n",
+		`balance cannot be \"…\"`:               "  balance = env(\"LB_TEST_SECRET\")\n",
+		"two attributes on one line":            "  hash_key = \"client_ip\" secret = \"hush-7361\"\n",
+		`backend \"http://…@127.0.0.1:5001\"`:   "  backend \"http://a:hush-7361@127.0.0.1:5001\" {}\n",
+		"contains a line break or another cont": "  discover \"consul\" {\n    service = \"app\"\n    token = \"\\thush-7361\\u0001\"\n  }\n",
+	} {
+		lb.set(proxyTo(pool, b.Addr))
+		status, body := lb.askAdmin("POST", "/api/v1/reload")
+		if status != 422 || !strings.Contains(body, says) {
+			t.Errorf("%s: %d %s", says, status, body)
+		}
+		_, state := lb.askAdmin("GET", "/api/v1/status")
+		if !strings.Contains(state, says) {
+			t.Errorf("the status does not say %q: %s", says, state)
+		}
+		for where, text := range map[string]string{"response": body, "status": state, "log": lb.read("lb.log")} {
+			if strings.Contains(text, "hush") {
+				t.Errorf("%s: the %s shows the secret:\n%s", says, where, text)
+			}
+		}
+	}
+	if !strings.Contains(lb.read("lb.log"), "reload refused") {
+		t.Errorf("the log says nothing:\n%s", lb.read("lb.log"))
+	}
+}

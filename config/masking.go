@@ -1,0 +1,363 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// masker marks the pieces of a source that diagnostics must not show, and replaces their text: values of secrets, of
+// names that nobody knows (one may be a secret's, misspelt) and whatever stands where no value can. It goes by names
+// alone, not by the nesting of blocks, since it has to be right about sources whose syntax is broken: what it cannot
+// tell is hidden.
+type masker struct {
+	words      *vocabulary
+	attributes map[string]bool // the names of all
+	blocks     map[string]bool
+	whole      bool // the source parses
+
+	// The statement that a line is in.
+	mode     maskMode
+	name     string // its attribute, directive or block
+	hidden   bool   // its value is
+	entry    bool   // the value of the present entry of its map is
+	doubtful bool   // quotes or separators do not add up
+	filled   bool   // a value was there since the last separator
+	keyed    bool   // the name of an entry was, and its value comes
+	open     []string
+	unclosed bool // a quote was left open on a line before: this one may continue its string
+	resumed  bool // the line goes on with a value that began before
+}
+
+func newMasker(whole bool) *masker {
+	m := &masker{words: language(), attributes: make(map[string]bool), blocks: make(map[string]bool), whole: whole}
+	for _, names := range m.words.attributes {
+		for _, name := range names {
+			m.attributes[name] = true
+		}
+	}
+	for _, names := range m.words.blocks {
+		for _, name := range names {
+			m.blocks[name] = true
+		}
+	}
+	return m
+}
+
+type maskMode uint8
+
+const (
+	maskHead  maskMode = iota // a name comes
+	maskWords                 // labels, or what follows a name without an equals sign
+	maskValue
+)
+
+// line marks the pieces of the next line.
+func (m *masker) line(pieces []piece) {
+	m.resumed = m.mode == maskValue && len(m.open) > 0
+	if m.resumed {
+		m.doubtful = false // a quote ends with its line
+		if m.top() == "{" {
+			m.filled, m.keyed, m.entry = false, false, false
+		}
+	} else {
+		m.mode, m.open = maskHead, m.open[:0]
+	}
+	if m.unclosed && len(pieces) > 0 {
+		m.unclosed = !pieces[0].is("}") && !m.known(nameOf(pieces[0]))
+		if m.unclosed {
+			for i := range pieces {
+				pieces[i].hide()
+			}
+			return
+		}
+	}
+	fresh := true // a statement can begin here
+	for i := 0; i < len(pieces); i++ {
+		switch m.mode {
+		case maskHead:
+			fresh = m.head(pieces, i, fresh)
+		case maskWords:
+			fresh = m.word(pieces, i)
+		default:
+			fresh = m.value(pieces, i)
+		}
+		if pieces[i].kind == halfOpen {
+			m.unclosed = true
+		}
+	}
+}
+
+// head looks at the piece that should be the name of an attribute or a block.
+func (m *masker) head(pieces []piece, i int, fresh bool) bool {
+	p := &pieces[i]
+	if p.kind == mark {
+		if p.is("=") { // of a name that is not there
+			m.begin("", maskValue, true)
+		}
+		return !p.is("=")
+	}
+	name := nameOf(*p)
+	known, equals, brace := m.known(name), named(pieces, i), i+1 < len(pieces) && pieces[i+1].is("{")
+	foreignBlock := brace && p.kind == plainWord // Caddy's sites are addresses
+	statement := isName(name) && fresh && (equals || i == 0 && len(pieces) > 1 && p.kind == plainWord)
+	switch {
+	case equals && i+2 < len(pieces) && isDirective(name) && !m.harmless(name) && strings.HasPrefix(pieces[i+2].text, "/"):
+		m.begin(name, maskWords, false) // nginx: location = /path
+	case equals:
+		apart := m.whole || i == 0 || p.start > pieces[i-1].end // else it may be the end of a name with a mark in it
+		m.begin(name, maskValue, !m.harmless(name) || !apart)
+	default:
+		m.begin(name, maskWords, !known || m.words.secrets[name])
+	}
+	if !known && !foreignBlock && !statement {
+		p.hide()
+	}
+	return false
+}
+
+func (m *masker) begin(name string, mode maskMode, hidden bool) {
+	m.name, m.mode, m.hidden = name, mode, hidden
+	m.entry, m.doubtful, m.filled, m.keyed, m.open = false, false, false, false, m.open[:0]
+}
+
+// word looks at a piece behind a name that no equals sign follows: a label, or a directive's argument.
+func (m *masker) word(pieces []piece, i int) bool {
+	p := &pieces[i]
+	switch {
+	case p.is("{") || p.is(";") || p.is("}"):
+		m.mode = maskHead
+		return true
+	case p.is(","):
+		if !isDirective(m.name) {
+			m.mode = maskHead
+			return true
+		}
+		return false
+	case p.kind == mark:
+		if p.is("=") && !(i+1 < len(pieces) && pieces[i+1].is("{")) {
+			m.doubtful = m.doubtful || !isDirective(m.name) // "location = /x" is nginx's
+		}
+		return false
+	}
+	label := p.kind != plainWord && i+2 < len(pieces) && pieces[i+2].is("{") // of a block with an equals sign before its brace
+	if named(pieces, i) && !label {
+		known := m.known(m.name)
+		m.head(pieces, i, false)
+		m.hidden = m.hidden || !known // both may be one name with a blank in it
+		return false
+	}
+	if m.filled && p.kind == plainWord && m.known(nameOf(*p)) && m.known(m.name) && !isDirective(m.name) {
+		return m.head(pieces, i, false)
+	}
+	several := isDirective(m.name)
+	if touches(pieces, i) || m.filled && (!several || p.kind == halfOpen) {
+		m.doubtful = true
+	}
+	if !several && !m.whole && !m.words.labelled[m.name] && !m.attributes[m.name] {
+		m.doubtful = true // a block that has no label
+	}
+	secret := secretName(p.unquoted())
+	if m.hidden || m.doubtful || m.holdsAssignment(*p) {
+		p.hide()
+	}
+	m.doubtful = m.doubtful || secret && several
+	m.filled = true
+	return false
+}
+
+// value looks at a piece of an attribute's value.
+func (m *masker) value(pieces []piece, i int) bool {
+	p := &pieces[i]
+	if p.kind == mark {
+		return m.valueMark(pieces, i)
+	}
+	if isOperator(p.text) || p.text == "true" || p.text == "false" || p.text == "null" {
+		return false
+	}
+	name := nameOf(*p)
+	isKey := named(pieces, i) && len(m.open) > 0
+	switch top := m.top(); {
+	case isKey && top == "{" && !m.keyed:
+		m.entry = m.words.secrets[name] || secretName(name) || !isToken(name) || !m.whole && !m.harmless(name)
+		if m.hidden || m.doubtful || m.filled || !isToken(name) {
+			p.hide()
+		}
+		m.filled, m.keyed = false, true
+		return false
+	case isKey && top != "{" && (m.known(name) || !m.whole): // a list that was not closed
+		return m.head(pieces, i, false)
+	case len(m.open) == 0 && m.filled && p.kind == plainWord && m.known(name) && (named(pieces, i) || i+1 < len(pieces)):
+		return m.head(pieces, i, false)
+	}
+	if !m.whole && (m.filled && i > 0 && !isUnit(pieces, i) && !isOperator(pieces[i-1].text) || touches(pieces, i)) {
+		m.doubtful = true
+	}
+	call := i+1 < len(pieces) && pieces[i+1].is("(") && (p.text == "env" || p.text == "file")
+	shown := m.isReference(pieces, i) || call && !m.doubtful
+	if isNumber(*p) && !m.doubtful && !m.words.secrets[m.name] && !secretName(m.name) { // no string
+		shown = shown || !m.entry && len(p.text) <= maxNumber
+	}
+	header := !m.whole && m.words.headers[m.name] // whose name cannot be told
+	if !shown && (m.hidden || m.entry || header || m.doubtful || m.holdsAssignment(*p)) {
+		p.hide()
+	}
+	m.filled, m.keyed = true, false
+	return false
+}
+
+func (m *masker) valueMark(pieces []piece, i int) bool {
+	p := pieces[i]
+	switch p.text {
+	case "{":
+		if len(m.open) == 0 && (m.blocks[m.name] || m.filled) { // "health = {"
+			m.mode = maskHead
+			return true
+		}
+		fallthrough
+	case "[", "(":
+		m.open = append(m.open, p.text)
+		m.filled, m.keyed = false, false
+	case "}", "]", ")":
+		if len(m.open) == 0 {
+			if p.is("}") {
+				m.mode = maskHead
+				return true
+			}
+			return false
+		}
+		m.open = m.open[:len(m.open)-1]
+		m.filled = true
+	case ";", ",":
+		if len(m.open) == 0 {
+			m.mode = maskHead
+			return true
+		}
+		m.filled, m.keyed = false, false
+		m.entry = m.entry && p.is(",") && m.top() != "{"
+	}
+	return false
+}
+
+func (m *masker) top() string {
+	if len(m.open) == 0 {
+		return ""
+	}
+	return m.open[len(m.open)-1]
+}
+
+// inHeredoc tells whether a line of the heredoc that the last line began may be shown.
+func (m *masker) inHeredoc() bool {
+	return m.whole && !m.hidden && !m.entry && !m.doubtful && m.harmless(m.name) && !m.words.files[m.name]
+}
+
+// known tells whether the name is an attribute's, a block's or another server's directive.
+func (m *masker) known(name string) bool {
+	return m.attributes[name] || m.blocks[name] || isDirective(name)
+}
+
+// harmless tells whether the value of what has that name can be shown.
+func (m *masker) harmless(name string) bool {
+	return !m.words.secrets[name] && (m.attributes[name] || m.words.labelled[name])
+}
+
+// isReference tells whether a piece of a value says where the value comes from: the name of a variable of the
+// environment, or of a file.
+func (m *masker) isReference(pieces []piece, i int) bool {
+	p := pieces[i]
+	if m.doubtful || m.unclosed {
+		return false
+	}
+	if i >= 2 && pieces[i-1].is("(") && p.kind == quoted {
+		switch pieces[i-2].text {
+		case "env":
+			return variable.MatchString(p.unquoted())
+		case "file":
+			return strings.ContainsAny(p.text, "./") && !strings.Contains(p.text, "{")
+		}
+	}
+	return variableReference.MatchString(p.text)
+}
+
+// holdsAssignment tells whether a string of a broken source holds what may be another attribute, with a quote missing between.
+func (m *masker) holdsAssignment(p piece) bool {
+	if m.whole || p.kind == plainWord {
+		return false
+	}
+	if strings.Contains(strings.Trim(p.text, `"`), `"`) { // in ${…}, or where its end was thought to be
+		return true
+	}
+	for _, match := range assignment.FindAllStringSubmatch(p.text, -1) {
+		if !m.harmless(match[1]) {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	variable          = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+	variableReference = regexp.MustCompile(`^"?\$\{?[A-Z_][A-Z0-9_]*\}?"?$`)
+	assignment        = regexp.MustCompile(`([\w-]+)\s*=`)
+)
+
+// named tells whether the piece is the name in name = value, or in name: value.
+func named(pieces []piece, i int) bool {
+	if i+1 < len(pieces) && (pieces[i+1].is("=") || pieces[i+1].text == ":") {
+		return true
+	}
+	p := pieces[i]
+	return p.kind == plainWord && len(p.text) > 1 && strings.HasSuffix(p.text, ":")
+}
+
+// maxNumber is the length of numbers that are shown even of names that are not known.
+const maxNumber = 5
+
+func isNumber(p piece) bool { return p.number || p.kind == plainWord && numeric.MatchString(p.text) }
+
+func nameOf(p piece) string { return strings.TrimSuffix(p.unquoted(), ":") }
+
+// touches tells whether nothing separates a string in quotes from the piece before: one quote is too many or missing,
+// and what looks like a string is what stands between two.
+func touches(pieces []piece, i int) bool {
+	if i == 0 {
+		return false
+	}
+	p, before := pieces[i], pieces[i-1]
+	return p.start == before.end && p.kind != mark && before.kind != mark && (p.kind != plainWord || before.kind != plainWord)
+}
+
+// isUnit tells whether the piece is the unit of the number before: 60 s, 8 MiB.
+func isUnit(pieces []piece, i int) bool {
+	if i == 0 || pieces[i].kind != plainWord || !numeric.MatchString(pieces[i-1].text) {
+		return false
+	}
+	both := pieces[i-1].text + pieces[i].text
+	return durations.MatchString(both) || sizes.MatchString(both)
+}
+
+// hide replaces the text of a piece. Of a string that nothing closes the braces at its end stay: they close blocks.
+func (p *piece) hide() {
+	p.number = isNumber(*p)
+	p.hidden = true
+	switch p.kind {
+	case quoted:
+		p.text = `"…"`
+	case halfOpen:
+		text := strings.TrimRight(p.text, " {}")
+		rest := p.text[len(text):]
+		if text != `"` {
+			text = `"…`
+		}
+		p.text = text + rest
+	case foreignly:
+		p.text = "'…'"
+	case plainWord:
+		p.text = "…"
+	}
+}
+
+// isDirective tells whether another server's language has that directive.
+func isDirective(name string) bool {
+	return name != "" && slices.ContainsFunc(dialects(), func(d *dialect) bool { return d.words[name] != nil })
+}
