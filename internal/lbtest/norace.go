@@ -5,4 +5,4 @@ package lbtest
 import "time"
 
 // costFloor is what a harmless input of any size may take more than another.
-const costFloor = 2 * time.Millisecond
+const costFloor = 4 * time.Millisecond

@@ -5,4 +5,4 @@ package lbtest
 import "time"
 
 // costFloor is higher under the race detector, by which everything takes several times as long.
-const costFloor = 20 * time.Millisecond
+const costFloor = 40 * time.Millisecond
