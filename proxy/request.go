@@ -196,6 +196,7 @@ func (x *Exchange) forwarded(dst []byte) []byte {
 // is still on its way. The error may be errResting; begin is when the request began to be sent.
 func (f *Forward) ask(x *Exchange, b *pool.Backend, conn *transport.Conn, begin time.Time) (up *upload, err error) {
 	var sendErr error
+	x.res = x.res[:0]
 	switch {
 	case !x.body.streamed:
 		sendErr, err = conn.Ask(x.out, x.Head())
@@ -248,13 +249,13 @@ func (f *Forward) await(x *Exchange, b *pool.Backend, conn *transport.Conn, up *
 			return err
 		}
 		if conn.Head.Status >= 200 || conn.Head.Status == 101 {
-			return nil
+			return x.sendInterims() // its error is no *transport.Error, so it is not the backend's
 		}
-		if conn.Head.Status != 100 && !x.http10 {
-			// A 100 is sent by the front, if the client asked for one.
-			if err := x.relayInterim(conn); err != nil {
-				return err // no *transport.Error, so it is not the backend's
-			}
+		if conn.Head.Status != 100 && !x.http10 { // a 100 is sent by the front, if the client asked for one
+			x.addInterim(conn)
+		}
+		if err := x.interimsAdded(conn); err != nil {
+			return err
 		}
 	}
 }
@@ -271,20 +272,41 @@ func (x *Exchange) bodyWanted(conn *transport.Conn) (bool, error) {
 		case err != nil:
 			return isTimeout(err) && !x.departure.happened(), err
 		case conn.Head.Status == 100:
-			return true, nil
+			err := x.sendInterims()
+			return err == nil, err
 		case conn.Head.Status >= 200 || conn.Head.Status == 101:
-			return false, nil
+			return false, x.sendInterims()
 		}
-		if err := x.relayInterim(conn); err != nil {
+		x.addInterim(conn)
+		if err := x.interimsAdded(conn); err != nil {
 			return false, err
 		}
 	}
 }
 
-func (x *Exchange) relayInterim(conn *transport.Conn) error {
+// addInterim puts an interim response behind those that are to be sent.
+func (x *Exchange) addInterim(conn *transport.Conn) {
 	x.informed = true
-	x.res = x.interim(conn, x.res[:0])
-	return x.client.SendInterim(x.res)
+	x.res = x.interim(conn, x.res)
+}
+
+// interimsAdded sends the interim responses, unless the next head is there already: a backend that sends thousands does not
+// cost a write for each.
+func (x *Exchange) interimsAdded(conn *transport.Conn) error {
+	if conn.HeadBuffered() && len(x.res) < smallBuffer {
+		return nil
+	}
+	return x.sendInterims()
+}
+
+// sendInterims sends the interim responses that were added.
+func (x *Exchange) sendInterims() error {
+	if len(x.res) == 0 {
+		return nil
+	}
+	err := x.client.SendInterim(x.res)
+	x.res = x.res[:0]
+	return err
 }
 
 func (x *Exchange) interim(conn *transport.Conn, b []byte) []byte {

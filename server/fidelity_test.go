@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -210,6 +211,39 @@ func TestInterimAnswersAreRelayed(t *testing.T) {
 	}
 	if r := c.ReadResponse("GET"); r.Status() != 200 || r.Body != "a" {
 		t.Errorf("final answer %q %q", r.Head, r.Body)
+	}
+}
+
+// TestManyInterimAnswers: all of them reach the client, in their order, also where several have come at once.
+func TestManyInterimAnswers(t *testing.T) {
+	const n = 2000
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "HTTP/1.1 103 Early Hints\r\nLink: </%d.css>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n", i)
+	}
+	for _, body := range []string{"\r\n", "Content-Length: 1\r\n\r\nx", "Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx"} {
+		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+			head := c.ReadHead()
+			c.Send(text.String())
+			if _, err := c.ReadBody(head); err == nil {
+				c.Send(lbtest.OK("a"))
+			}
+		})
+		lb := start(t, proxyTo("", b.Addr))
+		c := lb.dial()
+		c.Send("POST / HTTP/1.1\r\nHost: a\r\n" + body)
+		for i := range n {
+			r := c.ReadResponse("POST")
+			for r.Head == "HTTP/1.1 100 Continue\r\n\r\n" && strings.HasPrefix(body, "Expect") {
+				r = c.ReadResponse("POST") // of lb's own
+			}
+			if want := fmt.Sprintf("HTTP/1.1 103 Early Hints\r\nLink: </%d.css>\r\n\r\n", i); r.Head != want {
+				t.Fatalf("%q: interim answer %q, want %q", body, r.Head, want)
+			}
+		}
+		if r := c.ReadResponse("POST"); r.Status() != 200 || r.Body != "a" {
+			t.Errorf("%q: final answer %q %q", body, r.Head, r.Body)
+		}
 	}
 }
 

@@ -72,6 +72,7 @@ var costlyAnswers = []costlySeed{
 	{"HTTP/1.1 100 Continue\r\n\r\n«\r\n»HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 60_000},
 	{"«100*HTTP/1.1 100 Continue\r\n\r\n»HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 60_000},
 	{"«100*HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n»HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 60_000},
+	{"«HTTP/1.1 102 \r\n\r\n»HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 60_000},
 	{"HTTP/1.1 103 Early Hints\r\nLink: «</a>; rel=preload, »\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 60_000},
 	{"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x«,y»\r\n\r\n", 60_000},
 	{"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n«\x82\x01a»", 60_000},

@@ -212,10 +212,10 @@ func (c *Conn) readHead(head bool) error {
 			c.r += end
 			return c.frame(head)
 		}
-		scanned = c.w - c.r
-		if err := implausible((*c.buf)[c.r:c.w]); err != nil {
+		if err := implausible((*c.buf)[c.r:c.w], scanned); err != nil {
 			return c.fail(Head, Protocol, err)
 		}
+		scanned = c.w - c.r
 		if scanned >= c.client.opt.HeadSize {
 			return c.fail(Head, Protocol, ErrHeadTooLarge)
 		}
@@ -231,14 +231,15 @@ func (c *Conn) readHead(head bool) error {
 }
 
 // implausible says why b cannot be the start of a response head, so that a backend which speaks
-// something else, or ends its lines otherwise, is found out at once and not after the timeout.
-func implausible(b []byte) error {
+// something else, or ends its lines otherwise, is found out at once and not after the timeout. The first bytes, so many, were
+// looked at before.
+func implausible(b []byte, before int) error {
 	const start = "HTTP/1."
 	n := min(len(b), len(start))
 	if string(b[:n]) != start[:n] {
 		return wire.StatusLineError(b)
 	}
-	for at := 0; ; at++ {
+	for at := before; ; at++ {
 		i := bytes.IndexByte(b[at:], '\n')
 		if i < 0 {
 			return nil
@@ -440,6 +441,9 @@ func (c *Conn) release() {
 	clear(c.Head.Fields)
 	c.Head = wire.ResponseHead{Fields: c.Head.Fields[:0]} // an idle connection holds on to no buffer
 }
+
+// HeadBuffered reports whether NextHead returns without waiting.
+func (c *Conn) HeadBuffered() bool { return wire.HeadEnd((*c.buf)[c.r:c.w], 0) >= 0 }
 
 // Buffered reports whether ReadBody has something to return without waiting.
 func (c *Conn) Buffered() bool { return c.clean || c.r < c.w }
