@@ -40,8 +40,19 @@ func FuzzParse(f *testing.F) {
 			if c != nil {
 				checkFormat(t, c, text, all)
 			}
+			checkAdmin(t, c, text)
 		}
 	})
+}
+
+// checkAdmin compares what is found of the admin listener alone with the configuration c of text, if it is one.
+func checkAdmin(t *testing.T, c *Config, text []byte) {
+	t.Helper()
+	a := AdminListener{Admin: defaultConfig().Admin}
+	a.read(Source{Name: "lb.hcl", Text: text})
+	if c != nil && (a.ListenProblem != nil || a.TokenProblem != nil || a.Listen != c.Admin.Listen || a.Token != c.Admin.Token) {
+		t.Fatalf("%q: found %+v, the configuration has %+v", text, a, c.Admin)
+	}
 }
 
 // checkFormat compares the configuration c of text with that of the formatted text.

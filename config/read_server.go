@@ -143,17 +143,9 @@ func readAdmin(b *block, a *Admin) {
 		return
 	}
 	a.Pos = b.pos(b.at)
-	b.text("listen", &a.Listen, func(s string) (string, string) {
-		if s == "off" {
-			return "", ""
-		}
-		return listenAddress(s)
-	})
-	b.secret("token", &a.Token, headerValue)
+	b.adminListen(a)
+	b.adminToken(a)
 	b.end()
-	if a.Listen == "off" {
-		a.Listen = ""
-	}
 	b.checkSocketPlace(b.place("listen"), a.Listen)
 	switch {
 	case a.Listen == "" || loopback(a.Listen):
@@ -165,6 +157,20 @@ func readAdmin(b *block, a *Admin) {
 			"Make one: openssl rand -hex 32")
 	}
 }
+
+func (b *block) adminListen(a *Admin) {
+	b.text("listen", &a.Listen, func(s string) (string, string) {
+		if s == "off" {
+			return "", ""
+		}
+		return listenAddress(s)
+	})
+	if a.Listen == "off" {
+		a.Listen = ""
+	}
+}
+
+func (b *block) adminToken(a *Admin) { b.secret("token", &a.Token, headerValue) }
 
 func readLog(b *block, l *Log) {
 	if b == nil {
