@@ -151,7 +151,7 @@ func readAdmin(b *block, a *Admin) {
 	case a.Listen == "" || loopback(a.Listen):
 	case a.Token == "":
 		b.fail(b.place("listen"), "admin listens beyond this machine and has no token",
-			`Add a token: token = env("LB_TOKEN"), or write: listen = "127.0.0.1:9900"`)
+			`Add a token: token = env("LB_ADMIN_TOKEN"), or write: listen = "127.0.0.1:9900"`)
 	case len(a.Token) < leastSecret:
 		b.fail(b.place("token"), fmt.Sprintf("admin listens beyond this machine, and its token is shorter than %d characters: it can be guessed", leastSecret),
 			"Make one: openssl rand -hex 32")

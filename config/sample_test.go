@@ -16,8 +16,6 @@ func TestSamples(t *testing.T) {
 	}
 	for _, name := range samples {
 		t.Run(filepath.Base(name), func(t *testing.T) {
-			// For samples that take a secret from the environment.
-			t.Setenv("LB_TOKEN", "secret")
 			c, found := Load(name, WithoutFileChecks())
 			if c == nil || len(found) > 0 {
 				t.Errorf("Load:\n%s", found)

@@ -39,7 +39,7 @@ listen ":8443" {
 # The second listener: dashboard, API and metrics.
 admin {
   listen = "127.0.0.1:9900" # "off" for none
-  token  = ""               # required when the address is not loopback, of at least 16 characters: env("LB_TOKEN")
+  token  = ""               # required when the address is not loopback, of at least 16 characters: env("LB_ADMIN_TOKEN")
 }
 
 # Networks whose X-Forwarded-* and PROXY headers are believed.
