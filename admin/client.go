@@ -2,13 +2,16 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -18,8 +21,25 @@ import (
 
 // Client asks a running lb. It is for lb's own commands; their errors are for people.
 type Client struct {
-	Addr  string // "127.0.0.1:9900", or "unix:PATH"
+	Addr  string // "127.0.0.1:9900", or "unix:PATH"; see Reachable
 	Token string // "" if none is needed
+
+	// For errors: where the address and the token were taken from, and what to do if the address is wrong. Without a
+	// token TokenFrom says why there is none. Each may be empty.
+	From, TokenFrom, Remedy string
+}
+
+// Reachable returns where this machine reaches a listener: one on all addresses, by loopback.
+func Reachable(address string) string {
+	address = strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.Unmap().IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
 }
 
 // Backend is one backend as the API shows it.
@@ -29,31 +49,69 @@ type Backend = pool.BackendStatus
 type ResponseError struct {
 	Status int // the HTTP status
 	Failure
+	token string // of a 401: what is wrong with the token
 }
 
 // Error returns the server's message, and the diagnostics below it if there are any that it does not have itself.
 func (e *ResponseError) Error() string {
 	diagnostics := strings.TrimRight(e.Diagnostics, "\n")
 	switch {
-	case e.Status == http.StatusUnauthorized:
-		return "lb's admin listener wants its token; use -token TOKEN"
+	case e.token != "":
+		return e.token
 	case !strings.Contains(e.Failure.Error, diagnostics):
 		return e.Failure.Error + "\n" + diagnostics
 	}
 	return e.Failure.Error
 }
 
-// UnreachableError says that nobody answered at the address.
+// UnreachableError says that nothing answered at the address.
 type UnreachableError struct {
-	Addr  string
+	Addr  string // with where it was taken from
 	Cause error
+	next  string // what to do
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("cannot reach lb's admin listener at %s: %v; is lb running? use -admin ADDR", e.Addr, e.Cause)
+	return fmt.Sprintf("cannot reach lb's admin listener at %s: %v; %s", e.Addr, e.Cause, e.next)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Cause }
+
+func (c *Client) unreachable(cause error) error {
+	next := "is lb running? if it is, " + c.remedy()
+	if errors.Is(cause, fs.ErrPermission) {
+		next = "use sudo"
+	}
+	var failed *net.OpError
+	if errors.As(cause, &failed) && failed.Op == "dial" {
+		cause = failed.Err // without the address, which is named
+	}
+	return &UnreachableError{c.place(), cause, next}
+}
+
+// place returns the address, and where it was taken from.
+func (c *Client) place() string {
+	if c.From == "" {
+		return c.Addr
+	}
+	return fmt.Sprintf("%s (%s)", c.Addr, c.From)
+}
+
+func (c *Client) remedy() string { return cmp.Or(c.Remedy, "use -admin ADDR") }
+
+// unauthorized returns what is wrong with the token.
+func (c *Client) unauthorized() string {
+	const remedy = "use -token TOKEN, or the variable LB_ADMIN_TOKEN"
+	switch {
+	case c.Token != "" && c.TokenFrom != "":
+		return fmt.Sprintf("lb's admin listener at %s refuses the token of %s; %s", c.place(), c.TokenFrom, remedy)
+	case c.Token != "":
+		return fmt.Sprintf("lb's admin listener at %s refuses the token; %s", c.place(), remedy)
+	case c.TokenFrom != "":
+		return fmt.Sprintf("lb's admin listener at %s wants its token, and %s; %s", c.place(), c.TokenFrom, remedy)
+	}
+	return fmt.Sprintf("lb's admin listener at %s wants its token; %s", c.place(), remedy)
+}
 
 // Status returns the state of lb as a whole.
 func (c *Client) Status(ctx context.Context) (Status, error) {
@@ -162,7 +220,7 @@ func (c *Client) do(ctx context.Context, method, path string, body, into any) er
 	}
 	request, err := http.NewRequestWithContext(ctx, method, base+path, content)
 	if err != nil {
-		return &UnreachableError{c.Addr, err}
+		return c.unreachable(err)
 	}
 	if c.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.Token)
@@ -172,7 +230,7 @@ func (c *Client) do(ctx context.Context, method, path string, body, into any) er
 	}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return &UnreachableError{c.Addr, err}
+		return c.unreachable(err)
 	}
 	defer response.Body.Close()
 	return c.read(response, into)
@@ -182,12 +240,15 @@ func (c *Client) read(response *http.Response, into any) error {
 	const longest = 64 << 20
 	text, err := io.ReadAll(io.LimitReader(response.Body, longest))
 	if err != nil {
-		return &UnreachableError{c.Addr, err}
+		return c.unreachable(err)
 	}
 	if response.StatusCode >= 300 {
 		failure := &ResponseError{Status: response.StatusCode}
 		if json.Unmarshal(text, &failure.Failure) != nil || failure.Failure.Error == "" {
-			return fmt.Errorf("what answers at %s is not lb's admin listener: it said %s; use -admin ADDR", c.Addr, response.Status)
+			return fmt.Errorf("what answers at %s is not lb's admin listener: it said %s; %s", c.place(), response.Status, c.remedy())
+		}
+		if response.StatusCode == http.StatusUnauthorized {
+			failure.token = c.unauthorized()
 		}
 		return failure
 	}
@@ -195,15 +256,14 @@ func (c *Client) read(response *http.Response, into any) error {
 		return nil
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("what answers at %s is not lb's admin listener: %w; use -admin ADDR", c.Addr, err)
+		return fmt.Errorf("what answers at %s is not lb's admin listener: %w; %s", c.place(), err, c.remedy())
 	}
 	return nil
 }
 
 // transport dials the address itself: no proxy of the environment stands between lb and its commands.
 func (c *Client) transport() (base string, t *http.Transport) {
-	network, address := "tcp", strings.TrimPrefix(c.Addr, "http://")
-	address = strings.TrimSuffix(address, "/")
+	network, address := "tcp", Reachable(c.Addr)
 	base = "http://" + address
 	if path, isUnix := strings.CutPrefix(c.Addr, "unix:"); isUnix {
 		network, address, base = "unix", path, "http://localhost"

@@ -78,12 +78,43 @@ func TestClientUnreachable(t *testing.T) {
 	_, err = (&Client{Addr: addr}).Pools(t.Context())
 	var unreachable *UnreachableError
 	if !errors.As(err, &unreachable) || !strings.HasPrefix(err.Error(), "cannot reach lb's admin listener at "+addr+": ") ||
-		!strings.HasSuffix(err.Error(), "is lb running? use -admin ADDR") || !strings.Contains(err.Error(), "refused") {
+		!strings.HasSuffix(err.Error(), "is lb running? if it is, use -admin ADDR") || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("error %v", err)
 	}
 	for _, addr := range []string{"no port", "%zz", "unix:/does/not/exist"} {
 		if _, err := (&Client{Addr: addr}).Pools(t.Context()); !errors.As(err, &unreachable) {
 			t.Errorf("%q: %v", addr, err)
+		}
+	}
+}
+
+// TestClientNamesItsSources: errors say where address and token were taken from, and never the token.
+func TestClientNamesItsSources(t *testing.T) {
+	const wrong = "a secret of the client"
+	addr := serve(t, Options{Token: testToken})
+	for _, c := range []struct {
+		client Client
+		want   string
+	}{
+		{Client{Addr: addr, From: "lb.hcl:4", Token: wrong, TokenFrom: "lb.hcl:5"}, addr + " (lb.hcl:4) refuses the token of lb.hcl:5; use -token TOKEN"},
+		{Client{Addr: addr, From: "-admin", Token: wrong}, addr + " (-admin) refuses the token; use -token TOKEN"},
+		{Client{Addr: addr, TokenFrom: "lb.hcl has none"}, addr + " wants its token, and lb.hcl has none; use -token TOKEN"},
+		{Client{Addr: "unix:/does/not/exist", From: "lb.hcl:4", Remedy: "look there"}, "at unix:/does/not/exist (lb.hcl:4): connect: no such file or directory; is lb running? if it is, look there"},
+	} {
+		if _, err := c.client.Pools(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), wrong) {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+	}
+}
+
+func TestReachable(t *testing.T) {
+	for address, want := range map[string]string{
+		":9900": "127.0.0.1:9900", "0.0.0.0:9900": "127.0.0.1:9900", "[::]:9900": "127.0.0.1:9900", "[::ffff:0.0.0.0]:9900": "127.0.0.1:9900",
+		"127.0.0.1:9900": "127.0.0.1:9900", "[::1]:9900": "[::1]:9900", "10.0.0.1:9900": "10.0.0.1:9900", "localhost:9900": "localhost:9900",
+		"http://0.0.0.0:9900/": "127.0.0.1:9900", "unix:/run/lb/admin.sock": "unix:/run/lb/admin.sock", "no port": "no port", "": "",
+	} {
+		if got := Reachable(address); got != want {
+			t.Errorf("%q: %q, want %q", address, got, want)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func parseMember(args []string, example string, s streams) (m member, ok bool) {
 
 func stateCommand(state string, args []string, s streams) int {
 	flags := newFlags(state)
-	client := clientFlags(flags)
+	target := clientFlags(flags)
 	wait, limit := new(bool), new(time.Duration)
 	if state != "ready" {
 		wait = flags.Bool("wait", false, "wait until no request is in flight there")
@@ -43,6 +43,10 @@ func stateCommand(state string, args []string, s streams) int {
 	m, ok := parseMember(rest, "lb "+state+" app/127.0.0.1:5000", s)
 	if !ok {
 		return exitUsage
+	}
+	client, err := target.client(s)
+	if err != nil {
+		return result(err, s)
 	}
 	ctx, cancel := soon()
 	defer cancel()
@@ -59,7 +63,7 @@ func stateCommand(state string, args []string, s streams) int {
 
 func weightCommand(args []string, s streams) int {
 	flags := newFlags("weight")
-	client := clientFlags(flags)
+	target := clientFlags(flags)
 	rest, status, ok := parse(flags, args, 2, s)
 	if !ok {
 		return status
@@ -78,6 +82,10 @@ func weightCommand(args []string, s streams) int {
 	if weight < 0 {
 		fmt.Fprintf(s.err, "lb: give the weight, or 0 for the configured one: %s\n", example)
 		return exitUsage
+	}
+	client, err := target.client(s)
+	if err != nil {
+		return result(err, s)
 	}
 	ctx, cancel := soon()
 	defer cancel()

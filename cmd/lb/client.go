@@ -3,27 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"lb/admin"
 )
-
-// clientFlags adds the flags of commands that talk to a running balancer.
-func clientFlags(flags *flag.FlagSet) *admin.Client {
-	c := &admin.Client{Token: os.Getenv("LB_ADMIN_TOKEN")}
-	flags.StringVar(&c.Addr, "admin", "127.0.0.1:9900", "the running balancer's admin listener")
-	// Not StringVar: the usage text would show the variable's value as the default.
-	flags.Func("token", "the admin `token` (default: the variable LB_ADMIN_TOKEN)", func(token string) error {
-		c.Token = token
-		return nil
-	})
-	return c
-}
 
 func soon() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 30*time.Second)
@@ -31,9 +17,13 @@ func soon() (context.Context, context.CancelFunc) {
 
 func statusCommand(args []string, s streams) int {
 	flags := newFlags("status")
-	client := clientFlags(flags)
+	target := clientFlags(flags)
 	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status
+	}
+	client, err := target.client(s)
+	if err != nil {
+		return result(err, s)
 	}
 	ctx, cancel := soon()
 	defer cancel()
@@ -46,9 +36,13 @@ func statusCommand(args []string, s streams) int {
 
 func reloadCommand(args []string, s streams) int {
 	flags := newFlags("reload")
-	client := clientFlags(flags)
+	target := clientFlags(flags)
 	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status
+	}
+	client, err := target.client(s)
+	if err != nil {
+		return result(err, s)
 	}
 	ctx, cancel := soon()
 	defer cancel()

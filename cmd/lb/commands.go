@@ -71,7 +71,8 @@ func commands() []subcommand {
 			"lb explain http://clock.example.com/images/clock.svg\nlb explain -config lb.hcl -method POST http://clock.example.com/api/",
 			failsToAsk, explainCommand},
 		{"reload", []form{{"lb reload", "reload the running balancer's configuration"}},
-			"has the running balancer read the configuration again that it was started with. One with errors changes nothing.",
+			"has the running balancer read the configuration again that it was started with. One with errors changes nothing.\n" +
+				"-config is no other configuration to run, but where the admin listener is looked up.",
 			"lb reload", "the configuration has errors, or no balancer answers", reloadCommand},
 		{"version", []form{{"lb version", "print the version"}},
 			"prints the version, that of Go, and the platform.", "lb version", "", versionCommand},

@@ -11,7 +11,7 @@ import (
 
 func explainCommand(args []string, s streams) int {
 	flags := newFlags("explain")
-	client := clientFlags(flags)
+	target := addressFlags(flags)
 	var q admin.Question
 	flags.StringVar(&q.Method, "method", "GET", "the request's `method`")
 	flags.StringVar(&q.Client, "client", "", "the `address` that the request comes from, for allow, deny and hash_key")
@@ -30,7 +30,7 @@ func explainCommand(args []string, s streams) int {
 		return exitUsage
 	}
 	q.URL = rest[0]
-	e, status := explanation(client, *file, q, s)
+	e, status := explanation(target, *file, q, s)
 	if e == nil {
 		return status
 	}
@@ -45,7 +45,7 @@ func explainCommand(args []string, s streams) int {
 
 // explanation asks the running balancer, or reads the file if one is named. Nil says that it has
 // printed why not, and the status to exit with.
-func explanation(client *admin.Client, file string, q admin.Question, s streams) (*admin.Explanation, int) {
+func explanation(target *target, file string, q admin.Question, s streams) (*admin.Explanation, int) {
 	if err := server.CheckQuestion(q); err != nil {
 		fmt.Fprintf(s.err, "lb: %v\n", err)
 		return nil, exitUsage
@@ -61,6 +61,10 @@ func explanation(client *admin.Client, file string, q admin.Question, s streams)
 			return nil, result(err, s)
 		}
 		return e, exitOK
+	}
+	client, err := target.client(s)
+	if err != nil {
+		return nil, result(err, s)
 	}
 	ctx, cancel := soon()
 	defer cancel()

@@ -30,8 +30,9 @@ func commandList() string {
 		}
 	}
 	text.WriteString(`
--config defaults to ./lb.hcl, then /etc/lb/lb.hcl. Commands that talk to a running balancer take
--admin ADDR (default 127.0.0.1:9900) and -token TOKEN. "lb help COMMAND" tells more.
+-config defaults to ./lb.hcl, then /etc/lb/lb.hcl. Commands that talk to a running balancer find its
+admin listener, and the token, by the flags -admin and -token, the variables LB_ADMIN and
+LB_ADMIN_TOKEN, the configuration, or at 127.0.0.1:9900. "lb help COMMAND" tells more.
 `)
 	return text.String()
 }

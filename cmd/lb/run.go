@@ -28,8 +28,8 @@ func findConfig(path string) (string, error) {
 		return path, nil
 	}
 	for _, p := range configPaths {
-		if _, err := os.Stat(p); err == nil {
-			return p, nil
+		if _, err := os.Stat(p); !errors.Is(err, os.ErrNotExist) {
+			return p, nil // if it cannot be read, its reader says why
 		}
 	}
 	return "", fmt.Errorf("there is no configuration: neither %s exists.\n"+

@@ -13,7 +13,7 @@ import (
 
 func topCommand(args []string, s streams) int {
 	flags := newFlags("top")
-	top := admin.Top{Client: clientFlags(flags)}
+	target, top := clientFlags(flags), admin.Top{}
 	flags.DurationVar(&top.Interval, "interval", time.Second, "the time between two looks")
 	flags.IntVar(&top.Rounds, "n", 0, "the `number` of looks; 0: until q or Ctrl-C")
 	if _, status, ok := parse(flags, args, 0, s); !ok {
@@ -22,6 +22,10 @@ func topCommand(args []string, s streams) int {
 	if top.Interval < 100*time.Millisecond || top.Rounds < 0 {
 		fmt.Fprintln(s.err, "lb: -interval must be at least 100ms, and -n not below 0")
 		return exitUsage
+	}
+	var err error
+	if top.Client, err = target.client(s); err != nil {
+		return result(err, s)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
