@@ -56,21 +56,31 @@ func TestMisspelt(t *testing.T) {
 		"status -admin":    "lb status: flag needs an argument: -admin",
 		"help check x":     `lb help: unexpected argument "x"`,
 	} {
-		status, out, said := process(t, "", nil, line)
+		status, out, said := run(strings.Fields(line)...)
 		if status != exitUsage || out != "" || !strings.HasPrefix(said, want) || strings.Count(said, "\n") > 2 || strings.Contains(said, "sss") {
 			t.Errorf("lb %s: exit %d, %q\n%s", line, status, out, said)
 		}
 	}
 }
 
+// TestStreams: as a process, help is what it prints and the rest are complaints.
+func TestStreams(t *testing.T) {
+	if status, out, said := process(t, "", nil, "help check"); status != exitOK || !strings.HasPrefix(out, "lb check ") || said != "" {
+		t.Errorf("lb help check: exit %d, %q\n%s", status, said, out)
+	}
+	if status, out, said := process(t, "", nil, "chek"); status != exitUsage || !strings.Contains(said, `did you mean "check"?`) || out != "" {
+		t.Errorf("lb chek: exit %d, %q\n%s", status, out, said)
+	}
+}
+
 // TestHelp: each command of the list has a page, the same by three ways, on the standard output.
 func TestHelp(t *testing.T) {
-	status, list, said := process(t, "", nil, "help")
+	status, list, said := run("help")
 	if status != exitOK || said != "" {
 		t.Fatalf("lb help: exit %d, %s", status, said)
 	}
 	for _, line := range []string{"-h", "-help", "--help", "help help", "help -h"} {
-		if status, out, said := process(t, "", nil, line); status != exitOK || out != list || said != "" {
+		if status, out, said := run(strings.Fields(line)...); status != exitOK || out != list || said != "" {
 			t.Errorf("lb %s: exit %d, %s\n%s", line, status, said, out)
 		}
 	}
@@ -85,7 +95,7 @@ func TestHelp(t *testing.T) {
 		if c.name == "help" {
 			continue
 		}
-		status, page, said := process(t, "", nil, "help "+c.name)
+		status, page, said := run("help", c.name)
 		if status != exitOK || said != "" {
 			t.Errorf("lb help %s: exit %d, %s", c.name, status, said)
 		}
@@ -95,12 +105,12 @@ func TestHelp(t *testing.T) {
 			}
 		}
 		for _, flag := range []string{"-h", "--help"} {
-			if status, out, said := process(t, "", nil, c.name+" "+flag); status != exitOK || out != page || said != "" {
+			if status, out, said := run(c.name, flag); status != exitOK || out != page || said != "" {
 				t.Errorf("lb %s %s: exit %d, %s\n%s", c.name, flag, status, said, out)
 			}
 		}
 	}
-	if _, page, _ := process(t, "", nil, "help check"); !strings.Contains(page, "\nFlags:\n  -config file\n") {
+	if _, page, _ := run("help", "check"); !strings.Contains(page, "\nFlags:\n  -config file\n") {
 		t.Errorf("the page of check does not have its flag:\n%s", page)
 	}
 	if i := slices.IndexFunc(strings.Split(list, "\n"), func(l string) bool { return len([]rune(l)) > 100 }); i >= 0 {
