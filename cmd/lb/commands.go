@@ -69,10 +69,10 @@ func commands() []subcommand {
 			"tells what a request would meet: site, route, pool and backends, and why each backend would be skipped.\n" +
 				"It sends nothing.",
 			"lb explain http://clock.example.com/images/clock.svg\nlb explain -config lb.hcl -method POST http://clock.example.com/api/",
-			failsToAsk, explainCommand},
+			failsToAsk + "; with -config: the configuration has errors", explainCommand},
 		{"reload", []form{{"lb reload", "reload the running balancer's configuration"}},
-			"has the running balancer read the configuration again that it was started with. One with errors changes nothing.\n" +
-				"-config is no other configuration to run, but where the admin listener is looked up.",
+			"makes the running balancer read its configuration again. A configuration with errors changes nothing. -config does\n" +
+				"not choose another one to run: it only says where the admin listener is.",
 			"lb reload", "the configuration has errors, or no balancer answers", reloadCommand},
 		{"version", []form{{"lb version", "print the version"}},
 			"prints the version, that of Go, and the platform.", "lb version", "", versionCommand},
