@@ -66,8 +66,9 @@ func (b *block) place(name string) hcl.Range {
 	return b.at
 }
 
+// wrongType reports a value of another type. The remedy may quote it only if it is not withheld.
 func (b *block) wrongType(at hcl.Range, name string, got cty.Value, remedy string) {
-	b.fail(at, fmt.Sprintf("%s cannot be %s", name, sort(got)), remedy)
+	b.add(Error, at, fmt.Sprintf("%s cannot be %s", name, sort(got)), remedy)
 }
 
 // sort names the type of a value.

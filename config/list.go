@@ -17,7 +17,7 @@ func (b *block) elements(name, example string) (values []cty.Value, places []hcl
 		return nil, nil, false
 	}
 	if t := v.Type(); !t.IsTupleType() && !t.IsListType() && !t.IsSetType() {
-		if t == cty.String {
+		if t == cty.String && !b.withheld(at) {
 			if words := strings.FieldsFunc(v.AsString(), func(c rune) bool { return c == ',' || c == ' ' }); len(words) > 0 {
 				example = quoteAll(words)
 			}

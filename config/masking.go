@@ -25,6 +25,7 @@ type masker struct {
 	filled   bool   // a value was there since the last separator
 	keyed    bool   // the name of an entry was, and its value comes
 	open     []string
+	garbled  bool // the line has a quote too many or too few
 	unclosed bool // a quote was left open on a line before: this one may continue its string
 	resumed  bool // the line goes on with a value that began before
 }
@@ -56,7 +57,7 @@ const (
 func (m *masker) line(pieces []piece) {
 	m.resumed = m.mode == maskValue && len(m.open) > 0
 	if m.resumed {
-		m.doubtful = false // a quote ends with its line
+		m.doubtful = !m.whole && m.open[0] == "(" // a quote ends with its line; no list is in parentheses
 		if m.top() == "{" {
 			m.filled, m.keyed, m.entry = false, false, false
 		}
@@ -72,6 +73,7 @@ func (m *masker) line(pieces []piece) {
 			return
 		}
 	}
+	m.garbled = !m.whole && slices.ContainsFunc(pieces, func(p piece) bool { return p.kind == halfOpen })
 	fresh := true // a statement can begin here
 	for i := 0; i < len(pieces); i++ {
 		switch m.mode {
@@ -101,6 +103,9 @@ func (m *masker) head(pieces []piece, i int, fresh bool) bool {
 	known, equals, brace := m.known(name), named(pieces, i), i+1 < len(pieces) && pieces[i+1].is("{")
 	foreignBlock := brace && p.kind == plainWord // Caddy's sites are addresses
 	statement := isName(name) && fresh && (equals || i == 0 && len(pieces) > 1 && p.kind == plainWord)
+	if !m.whole && i+1 < len(pieces) && pieces[i+1].start == p.end && (m.garbled || !pieces[i+1].is("=") || i+2 < len(pieces) && pieces[i+2].is("=")) {
+		foreignBlock, statement = false, false // a part of something else
+	}
 	switch {
 	case equals && i+2 < len(pieces) && isDirective(name) && !m.harmless(name) && strings.HasPrefix(pieces[i+2].text, "/"):
 		m.begin(name, maskWords, false) // nginx: location = /path
@@ -129,7 +134,7 @@ func (m *masker) word(pieces []piece, i int) bool {
 		m.mode = maskHead
 		return true
 	case p.is(","):
-		if !isDirective(m.name) {
+		if !isDirective(m.name) || m.attributes[m.name] || m.blocks[m.name] {
 			m.mode = maskHead
 			return true
 		}
@@ -151,7 +156,7 @@ func (m *masker) word(pieces []piece, i int) bool {
 		return m.head(pieces, i, false)
 	}
 	several := isDirective(m.name)
-	if touches(pieces, i) || m.filled && (!several || p.kind == halfOpen) {
+	if !m.whole && (touches(pieces, i) || m.filled && (!several || p.kind != plainWord)) {
 		m.doubtful = true
 	}
 	if !several && !m.whole && !m.words.labelled[m.name] && !m.attributes[m.name] {
@@ -198,7 +203,7 @@ func (m *masker) value(pieces []piece, i int) bool {
 	if isNumber(*p) && !m.doubtful && !m.words.secrets[m.name] && !secretName(m.name) { // no string
 		shown = shown || !m.entry && len(p.text) <= maxNumber
 	}
-	header := !m.whole && m.words.headers[m.name] // whose name cannot be told
+	header := m.words.headers[m.name] // its name is not of the language
 	if !shown && (m.hidden || m.entry || header || m.doubtful || m.holdsAssignment(*p)) {
 		p.hide()
 	}
@@ -216,6 +221,9 @@ func (m *masker) valueMark(pieces []piece, i int) bool {
 		}
 		fallthrough
 	case "[", "(":
+		if !m.whole && i > 0 && pieces[i-1].end == p.start && pieces[i-1].kind != mark && pieces[i-1].text != "env" && pieces[i-1].text != "file" {
+			m.doubtful = true
+		}
 		m.open = append(m.open, p.text)
 		m.filled, m.keyed = false, false
 	case "}", "]", ")":
@@ -234,7 +242,7 @@ func (m *masker) valueMark(pieces []piece, i int) bool {
 			return true
 		}
 		m.filled, m.keyed = false, false
-		m.entry = m.entry && p.is(",") && m.top() != "{"
+		m.entry = m.entry && (p.is(";") || m.top() != "{")
 	}
 	return false
 }
@@ -315,7 +323,12 @@ const maxNumber = 5
 
 func isNumber(p piece) bool { return p.number || p.kind == plainWord && numeric.MatchString(p.text) }
 
-func nameOf(p piece) string { return strings.TrimSuffix(p.unquoted(), ":") }
+func nameOf(p piece) string {
+	if p.kind == plainWord {
+		return strings.TrimSuffix(p.text, ":")
+	}
+	return p.unquoted()
+}
 
 // touches tells whether nothing separates a string in quotes from the piece before: one quote is too many or missing,
 // and what looks like a string is what stands between two.

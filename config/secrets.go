@@ -37,7 +37,7 @@ func withoutCredentials(text string) string {
 
 // withoutValues returns a message without the values that it quotes.
 func withoutValues(text string) string {
-	return assigned.ReplaceAllString(quotedValue.ReplaceAllString(text, `"…"`), "= …")
+	return assigned.ReplaceAllString(quotedValue.ReplaceAllString(text, `"…"`), "${1}…")
 }
 
 // withoutPartsOf returns a remedy without the quoted strings that have something in common with the value: what is left
@@ -60,5 +60,5 @@ func withoutPartsOf(value, remedy string) string {
 
 var (
 	quotedValue = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-	assigned    = regexp.MustCompile(`= -?[0-9][0-9.e+-]*`)
+	assigned    = regexp.MustCompile(`(= |status )-?[0-9][0-9.e+-]*`)
 )
