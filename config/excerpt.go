@@ -17,6 +17,8 @@ type sourceLine struct {
 	from, to int // bytes in the source, without the line feed
 	pieces   []piece
 	shown    bool // it is text of a heredoc that may be shown
+	looked   bool // what secrets returns is in masks: many diagnostics may be about one line
+	masks    []replacement
 }
 
 // linesOf returns the lines of a source with what is secret in them masked.
@@ -46,13 +48,13 @@ func (r *reader) linesOf(name string) []sourceLine {
 }
 
 // lineAt returns the line of a source that has the byte, and whether there is one.
-func (r *reader) lineAt(name string, offset int) (sourceLine, bool) {
+func (r *reader) lineAt(name string, offset int) (*sourceLine, bool) {
 	list := r.linesOf(name)
 	i := indexOf(list, offset)
 	if i < 0 {
-		return sourceLine{}, false
+		return nil, false
 	}
-	return list[i], true
+	return &list[i], true
 }
 
 func indexOf(list []sourceLine, offset int) int {
@@ -165,7 +167,10 @@ func (r *reader) excerpt(at hcl.Range) (shown string, column, width int) {
 		}
 	}
 	shownTo := l.from
-	for _, s := range l.secrets(src[l.from:to]) {
+	if !l.looked {
+		l.looked, l.masks = true, l.secrets(src[l.from:to])
+	}
+	for _, s := range l.masks {
 		if s.to <= shownTo {
 			continue
 		}

@@ -87,6 +87,8 @@ func TestDeepNesting(t *testing.T) {
 		"templates":     "a = " + strings.Repeat(`"${`, n),
 		"conditions":    "a = " + strings.Repeat("true ? 1 : ", n) + "1",
 		"sums on lines": "a = (1" + strings.Repeat(" +\n 1", n) + ")",
+		"lines":         "a = <<E\n" + strings.Repeat("a\n", n) + "E\n",
+		"dollars":       `a = "` + strings.Repeat("$", n) + `"`,
 		"calls":         "a = " + strings.Repeat("env(", n),
 		"sums":          "a = 1" + strings.Repeat(" + 1", n),
 		"traversals":    "a = x" + strings.Repeat(".y", n),
@@ -101,7 +103,7 @@ func TestDeepNesting(t *testing.T) {
 	}
 }
 
-// Long is not deep: comments, lists and texts have no bound but the file's.
+// Long is not deep: comments and lists have no bound but the file's, and texts a high one.
 func TestLongSource(t *testing.T) {
 	long := strings.Repeat("# a comment\n", 3000) +
 		"trusted_proxies = [" + strings.Repeat("\"10.0.0.0/8\", ", 3000) + "]\n" +

@@ -17,6 +17,7 @@ const (
 	maxSource    = 4 << 20 // bytes
 	maxNesting   = 200     // open brackets, braces, parentheses and templates
 	maxOperators = 500     // of one expression, as in "!!!!x" or "1 + 1 + 1"
+	maxLines     = 4000    // of one string; the parser's time for them is quadratic
 )
 
 // reader holds what all blocks of a configuration have in common while it is read.
@@ -100,8 +101,16 @@ func (r *reader) bounded(s Source) bool {
 		return false
 	}
 	tokens, _ := hclsyntax.LexConfig(s.Text, s.Name, hcl.InitialPos) // the parser reports what is wrong
-	var depth, inline, operators int
+	var depth, inline, operators, lines int
 	for _, t := range tokens {
+		if t.Type == hclsyntax.TokenQuotedLit || t.Type == hclsyntax.TokenStringLit {
+			if lines++; lines > maxLines {
+				r.fail(t.Range, fmt.Sprintf("the string has more than %d lines, or as many dollar and percent signs", maxLines), "Put it into a file, and write: file(\"path\")")
+				return false
+			}
+		} else {
+			lines = 0
+		}
 		switch t.Type {
 		case hclsyntax.TokenOBrace, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
 			depth++
