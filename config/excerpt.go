@@ -87,8 +87,11 @@ func (r *reader) text(at hcl.Range) string {
 	return string(src[min(at.Start.Byte, end):end])
 }
 
-// withheld tells whether what stands there must not be shown, or its value comes from outside of the source.
-func (r *reader) withheld(at hcl.Range) bool { return r.masked(at) || r.computed(at) }
+// withheld tells whether what stands there must not be shown, or its value comes from outside of the source. Once there
+// are maxFound diagnostics it does not look: entries of a list that an expression gives all stand at the whole list.
+func (r *reader) withheld(at hcl.Range) bool {
+	return len(r.found) >= maxFound || r.masked(at) || r.computed(at)
+}
 
 // masked tells whether a place has a piece that must not be shown.
 func (r *reader) masked(at hcl.Range) bool {
