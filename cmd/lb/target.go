@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"lb/admin"
@@ -90,6 +91,10 @@ func (t *target) configured() (configured, error) {
 	path, err := findConfig(t.config)
 	if err != nil {
 		return configured{}, nil // neither named nor there
+	}
+	if t.config == "" && !filepath.IsAbs(path) && foreign(path) {
+		// Whoever wrote it could have this command read a file of this user, and send it as the token.
+		return configured{path: path}, fmt.Errorf("%s belongs to another user, and is read only if -config names it", path)
 	}
 	found, err := config.FindAdmin(path)
 	return configured{path, found}, err

@@ -331,3 +331,37 @@ pool "app" {
 		t.Error(err)
 	}
 }
+
+// TestForeignConfiguration: a command reads no configuration that another user has left in its folder, unless it is named.
+func TestForeignConfiguration(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	port := adminServer(t, "127.0.0.1:0", testToken)
+	dir := t.TempDir()
+	t.Chdir(dir)
+	write(t, dir, "lb.hcl", withAdmin("127.0.0.1:"+port, fmt.Sprintf("%q", testToken)))
+	if err := os.Chown("lb.hcl", 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		caller string // SUDO_UID
+		args   []string
+		read   bool
+	}{
+		{"", nil, false},
+		{"1000", nil, false},
+		{"65534", nil, true},
+		{"", []string{"-config", "lb.hcl"}, true},
+	} {
+		t.Setenv("SUDO_UID", tc.caller)
+		t.Setenv(adminVariable, "")
+		t.Setenv(tokenVariable, "")
+		var out, errors strings.Builder
+		status := statusCommand(tc.args, streams{out: &out, err: &errors})
+		refused := strings.Contains(errors.String(), "lb.hcl belongs to another user")
+		if (status == exitOK) != tc.read || refused == tc.read {
+			t.Errorf("SUDO_UID=%q, %q: status %d, %s", tc.caller, tc.args, status, &errors)
+		}
+	}
+}
