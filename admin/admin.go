@@ -46,7 +46,7 @@ type Options struct {
 	Status func() Status
 	Ready  func() bool // nil: always
 
-	// Reload reads the configuration anew and puts it in force, or returns an error and changes
+	// Reload reads the configuration again and puts it in force, or returns an error and changes
 	// nothing. The diagnostics, warnings too, are for people and may have many lines.
 	Reload func(ctx context.Context) (diagnostics string, err error)
 	// Config returns the configuration in force, secrets masked, as something that encodes as JSON.

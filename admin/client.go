@@ -127,7 +127,7 @@ func (c *Client) Pools(ctx context.Context) ([]pool.PoolStatus, error) {
 	return pools, err
 }
 
-// Reload has the configuration read anew. The diagnostics of one that went well are warnings; a
+// Reload has the configuration read again. The diagnostics of one that went well are warnings; a
 // refused one is a *ResponseError that has them too.
 func (c *Client) Reload(ctx context.Context) (diagnostics string, err error) {
 	var done Reloaded

@@ -39,7 +39,7 @@ type rates struct {
 
 type backendName struct{ pool, address string }
 
-// ratesSince compares with an earlier sample, of the same process: after a restart all counts begin anew.
+// ratesSince compares with an earlier sample, of the same process: after a restart all counts begin at zero.
 func ratesSince(old, s *Sample) rates {
 	if old == nil || !old.Status.Started.Equal(s.Status.Started) {
 		return rates{}

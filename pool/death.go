@@ -28,7 +28,7 @@ func (b *Backend) ReportUnfit() {
 	b.failed.Add(1)
 }
 
-// Others reports whether a backend that is not in tried can be used, be it full at the moment.
+// Others reports whether a backend that is not in tried can be used, even if it is full at the moment.
 func (p *Pool) Others(tried []*Backend) bool {
 	untried := func(b *Backend) bool { return !contains(tried, b) }
 	s := p.snapshot.Load()

@@ -23,7 +23,7 @@ type Options struct {
 
 	// NewPicker makes the picker of one snapshot; it is called at each change of state.
 	// The seed is 0 for a pool's first picker and random after that, so that a rotation
-	// which starts anew does not favour the first backend. nil: the first with room, in order.
+	// which starts again does not favour the first backend. nil: the first with room, in order.
 	NewPicker func(usable []*Backend, seed uint64) Picker
 
 	// Sticky, if set, makes clients return to their backend.
@@ -38,12 +38,12 @@ type Options struct {
 	Dial func(context.Context, *Backend) error
 
 	// TransportKey stands for every setting that Connect builds on. If it differs in Apply, all backends that
-	// stay are connected anew; what is under way finishes as it began.
+	// stay are connected again; what is under way finishes as it began.
 	TransportKey string
 
 	Members []Member // those written in the configuration
 	Sources []string // the discoverers, in order of precedence; Apply forgets the members of any other
-	// Restarted are those of Sources that begin anew with this Apply. Their members stay until they publish; and,
+	// Restarted are those of Sources that begin again with this Apply. Their members stay until they publish; and,
 	// as where Sources has a new name, those of all others that leave do too.
 	Restarted []string
 

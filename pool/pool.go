@@ -66,7 +66,7 @@ type Pool struct {
 type source struct {
 	name    string
 	members []Member
-	awaited bool // it began, or began anew, with an Apply and has not published since
+	awaited bool // it began, or began again, with an Apply and has not published since
 }
 
 // New returns a pool that can be picked from at once. It starts nothing: see Start.

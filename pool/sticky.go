@@ -7,7 +7,7 @@ type Sticky struct {
 	// Value is what a client of the backend at that address brings back: the same for the same address,
 	// and for nobody to make up.
 	Value func(address string) string
-	// Key stands for Value: if it differs in Apply, all values are computed anew.
+	// Key stands for Value: if it differs in Apply, all values are computed again.
 	Key string
 }
 

@@ -208,7 +208,7 @@ func (x *Exchange) Query() []byte { return x.query }
 // Lookup returns the value of the request's first field of that kind.
 func (x *Exchange) Lookup(kind wire.Kind) []byte { return wire.Lookup(x.Fields, kind) }
 
-// tries returns how many backends have been asked, be it that no connection could be made.
+// tries returns how many backends have been asked, those without a connection included.
 func (x *Exchange) tries() int { return len(x.tried) }
 
 // retries returns how many tries there were after the first that may have come to a backend.

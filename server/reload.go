@@ -11,7 +11,7 @@ import (
 	"lb/config"
 )
 
-// Reload reads the configuration anew and goes over to it. On an error nothing has changed. The
+// Reload reads the configuration again and goes over to it. On an error nothing has changed. The
 // diagnostics hold warnings too.
 func (s *Server) Reload(context.Context) (string, error) {
 	s.reloading.Lock()
