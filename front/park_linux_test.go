@@ -155,8 +155,8 @@ func TestParkedTimes(t *testing.T) {
 		"idle":         {Limits{IdleTimeout: parkAfter + limit}, ok + "\r\n", "HTTP/1.1 200 "},
 	} {
 		f := start(t, Options{Limits: tc.limits})
-		c := dial(t, f)
 		begin := time.Now()
+		c := dial(t, f)
 		c.send(tc.sent)
 		parkedAre(t, f, 1)
 		if got := c.closed(); !strings.HasPrefix(got, tc.answer) || got == "" != (tc.answer == "") {

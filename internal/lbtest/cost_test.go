@@ -69,7 +69,7 @@ func TestCheckCost(t *testing.T) {
 		}
 	}
 	quadratic := func() {
-		for i := 0; i < len(input); i += 4 {
+		for i := range input {
 			found += bytes.Count(input[i:], []byte("b"))
 		}
 	}
