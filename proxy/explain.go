@@ -15,6 +15,7 @@ type Question struct {
 	Head []byte     // from the request line to the blank line, both included
 	Peer netip.Addr // who sends it; not valid: nobody knows
 	In   Inbound
+	By   *Handler // which would serve it; nil: none runs, so that its loop mark is not known
 }
 
 // Explained is what a request would meet. What lies behind an obstacle is left out.
@@ -57,7 +58,7 @@ func (s *State) Explain(q Question) Explained {
 	if err := head.Check(q.Head, 0); err != nil {
 		return Explained{Status: err.Status, Reason: err.Reason}
 	}
-	x := &Exchange{state: s, in: q.In}
+	x := &Exchange{state: s, in: q.In, handler: q.By}
 	x.read(head.Method, head.Target, q.Head[bytes.IndexByte(q.Head, '\n')+1:])
 	if x.err != nil {
 		return Explained{Status: http.StatusBadRequest, Reason: x.err.Error()}
@@ -90,6 +91,9 @@ func (s *State) Explain(q Question) Explained {
 		return e
 	}
 	e.follow(x, x.route.Action)
+	if len(e.Ways) > 0 && x.handler != nil && x.looped() {
+		e.Ways, e.Status, e.Reason = nil, http.StatusLoopDetected, loopWords
+	}
 	return e
 }
 

@@ -18,7 +18,7 @@ type Redirect struct {
 func (r *Redirect) Serve(x *Exchange) { x.redirect(r.Status, r.location(x)) }
 
 func (r *Redirect) location(x *Exchange) []byte {
-	location := r.To.Append(nil, x.path, x.rest())
+	location := r.To.Append(nil, x.linkedPath(), x.rest())
 	if word := []byte("x"); !isNetworkPath(r.To.Append(nil, word, word)) {
 		location = onThisHost(location)
 	}
@@ -47,6 +47,14 @@ func (x *Exchange) rest() []byte {
 		return x.path[len(prefix):]
 	}
 	return appendEscaped(nil, x.clean[min(len(prefix), len(x.clean)):])
+}
+
+// linkedPath returns the path as a redirect names it. The star of "OPTIONS *" is none, and would become part of a host in front.
+func (x *Exchange) linkedPath() []byte {
+	if string(x.path) == "*" {
+		return wholeServer
+	}
+	return x.path
 }
 
 func (x *Exchange) redirect(status int, location []byte) {
@@ -95,7 +103,7 @@ func (x *Exchange) httpsLocation() []byte {
 	if namesPort(x.authority()) || x.in.OnPort80 {
 		location = append(location, x.in.HTTPSPort...)
 	}
-	location = append(location, x.path...)
+	location = append(location, x.linkedPath()...)
 	return append(location, x.query...)
 }
 

@@ -56,12 +56,17 @@ func (x *Exchange) appendMark(dst []byte) []byte {
 	return append(dst, x.handler.mark.line...)
 }
 
+const loopWords = "the request has come back to this balancer more than a few times"
+
+// looped tells whether the request has passed too often.
+func (x *Exchange) looped() bool { return x.handler.mark.passes(x.Fields) >= maxPasses }
+
 // refuseLoop answers a request that has passed too often, and reports whether it was one.
 func (x *Exchange) refuseLoop() bool {
-	if x.handler.mark.passes(x.Fields) < maxPasses {
+	if !x.looped() {
 		return false
 	}
 	x.handler.rejections.Loop.Inc()
-	x.Refuse(http.StatusLoopDetected, "the request has come back to this balancer more than a few times")
+	x.Refuse(http.StatusLoopDetected, loopWords)
 	return true
 }

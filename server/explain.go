@@ -28,7 +28,7 @@ func (s *Server) explain(q admin.Question) (*admin.Explanation, error) {
 	for _, l := range s.front.Listeners() {
 		listeners = append(listeners, admin.ExplainedListener{Address: l.Addr().String(), TLS: l.TLS, RedirectHTTPS: l.RedirectHTTPS})
 	}
-	return a.explain(s.current.Load(), listeners), nil
+	return a.explain(s.current.Load(), listeners, s.handler), nil
 }
 
 // ExplainConfig tells what a request would meet with a configuration that is not in force. It starts
@@ -52,7 +52,7 @@ func ExplainConfig(cfg *config.Config, q admin.Question) (*admin.Explanation, er
 		l := &cfg.Listeners[i]
 		listeners = append(listeners, admin.ExplainedListener{Address: l.Address, TLS: l.TLS != nil, RedirectHTTPS: l.RedirectHTTPS})
 	}
-	e := a.explain(g, listeners)
+	e := a.explain(g, listeners, nil)
 	e.Offline = true
 	for i := range e.Pools {
 		forgetStates(&e.Pools[i])
@@ -145,8 +145,8 @@ func (a *asked) makeHead() error {
 	return nil
 }
 
-// explain goes the request's way through a generation.
-func (a *asked) explain(g *generation, listeners []admin.ExplainedListener) *admin.Explanation {
+// explain goes the request's way through a generation, as by would if one runs.
+func (a *asked) explain(g *generation, listeners []admin.ExplainedListener, by *proxy.Handler) *admin.Explanation {
 	e := &admin.Explanation{Method: a.Method, URL: a.URL}
 	e.Listeners = a.takers(listeners)
 	in := proxy.Inbound{Secure: a.url.Scheme == "https"}
@@ -166,7 +166,7 @@ func (a *asked) explain(g *generation, listeners []admin.ExplainedListener) *adm
 			in.ServerName = proxy.NewServerName(name)
 		}
 	}
-	found := g.state.Explain(proxy.Question{Head: a.head, Peer: a.client, In: in})
+	found := g.state.Explain(proxy.Question{Head: a.head, Peer: a.client, In: in, By: by})
 	e.Host, e.Path = found.Host, found.Path
 	if found.Client.IsValid() {
 		e.Client = found.Client.String()
@@ -191,22 +191,28 @@ func (a *asked) explain(g *generation, listeners []admin.ExplainedListener) *adm
 // a port may be another one outside, any of its scheme.
 func (a *asked) takers(listeners []admin.ExplainedListener) []admin.ExplainedListener {
 	var exact, scheme []admin.ExplainedListener
+	missing := "no listener has port " + a.port
 	for _, l := range listeners {
+		_, port, err := net.SplitHostPort(l.Address)
+		same := err == nil && port == a.port
 		if l.TLS != (a.url.Scheme == "https") {
+			if same {
+				missing = "the listener on port " + a.port + " does not speak " + a.url.Scheme
+			}
 			continue
 		}
-		if _, port, err := net.SplitHostPort(l.Address); err == nil && port == a.port {
+		if same {
 			exact = append(exact, l)
 			continue
 		}
 		l.Why = "another of this scheme"
-		if len(scheme) == 0 {
-			l.Why = "no listener has port " + a.port + "; as if this one were meant"
-		}
 		scheme = append(scheme, l)
 	}
 	if len(exact) > 0 {
 		return exact
+	}
+	if len(scheme) > 0 {
+		scheme[0].Why = missing + "; as if this one were meant"
 	}
 	return scheme
 }

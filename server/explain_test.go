@@ -308,6 +308,31 @@ pool "app" {
 	}
 }
 
+// TestExplainWrongScheme: a URL whose port is that of a listener which speaks the other scheme is told so.
+func TestExplainWrongScheme(t *testing.T) {
+	dir := t.TempDir()
+	writeCertificate(t, dir+"/c", 1, "a")
+	cfg, diags := config.Parse([]config.Source{{Name: "lb.hcl", Text: []byte("listen \"127.0.0.1:80\" {}\nlisten \"127.0.0.1:8443\" {\n  tls {\n    certificate {\n      cert = \"" +
+		dir + "/c.pem\"\n      key = \"" + dir + "/c.key\"\n    }\n  }\n}\n" + sitesOK)}})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	for _, c := range []struct{ url, listener, why string }{
+		{"http://a:9/", "127.0.0.1:80", "no listener has port 9; as if this one were meant"},
+		{"http://a:8443/", "127.0.0.1:80", "the listener on port 8443 does not speak http; as if this one were meant"},
+		{"https://a:80/", "127.0.0.1:8443", "the listener on port 80 does not speak https; as if this one were meant"},
+		{"https://a:8443/", "127.0.0.1:8443", ""},
+	} {
+		e, err := server.ExplainConfig(cfg, admin.Question{URL: c.url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l := e.Listeners; len(l) != 1 || l[0].Address != c.listener || l[0].Why != c.why {
+			t.Errorf("%s: %+v, want %s: %q", c.url, l, c.listener, c.why)
+		}
+	}
+}
+
 // TestExplainMistakes: questions that make no sense are refused with a remedy.
 func TestExplainMistakes(t *testing.T) {
 	r := start(t, "site \"s\" {\n  route \"/\" {\n    respond {\n      status = 200\n    }\n  }\n}\n")

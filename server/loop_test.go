@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"lb/admin"
 	"lb/internal/lbtest"
 )
 
@@ -75,6 +76,10 @@ func TestLoopMark(t *testing.T) {
 	for n, want := range []int{200, 200, 200, 200, 200, 508, 508} {
 		if r := lb.get("/", "CDN-Loop: "+strings.Repeat(marks[1]+", ", n)); r.Status() != want {
 			t.Errorf("with the mark %d times: %d, want %d", n, r.Status(), want)
+		}
+		e := lb.explain(admin.Question{URL: "http://a:PORT/", Header: []string{"CDN-Loop: " + strings.Repeat(marks[1]+", ", n)}})
+		if refused := e.Answer != nil && e.Answer.Status == 508; refused != (want == 508) || refused != (len(e.Pools) == 0) {
+			t.Errorf("with the mark %d times: %+v is explained, want %d", n, e.Answer, want)
 		}
 	}
 	if r := lb.get("/"); r.Status() != 200 || r.Field("CDN-Loop") != "" {
