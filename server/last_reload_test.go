@@ -41,7 +41,7 @@ func TestStatusHasTheDiagnosticsOfTheLastReload(t *testing.T) {
 	}
 	d := refused.Diagnostics[0]
 	if d.Severity != "error" || filepath.Base(d.File) != "lb.hcl" || d.Line == 0 || d.Column != 3 ||
-		!strings.Contains(d.Summary, "balence") || !strings.Contains(d.Detail, "balance") || d.Source != `  balence = "first"` {
+		!strings.Contains(d.Summary, "balence") || !strings.Contains(d.Detail, "balance") || d.Source != `  balence = "…"` {
 		t.Errorf("the diagnostic is %+v", d)
 	}
 
