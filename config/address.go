@@ -39,6 +39,7 @@ func checkAddress(s string, listen bool) (problem, remedy string) {
 	}
 	if scheme, rest, ok := strings.Cut(s, "://"); ok {
 		host, _, _ := strings.Cut(rest, "/")
+		host = host[strings.LastIndexByte(host, '@')+1:]
 		return fmt.Sprintf("%q has a scheme", s), schemeRemedy(scheme, host, port, listen)
 	}
 	if s == "" {
@@ -106,6 +107,11 @@ func addressWithoutPort(s, port string, listen bool) (problem, remedy string) {
 	bare := strings.Trim(s, "[]")
 	if _, err := netip.ParseAddr(bare); err != nil && !validName(bare) {
 		return fmt.Sprintf("%q is not an address", s), `Write a host and a port: "127.0.0.1:5000", "[::1]:5000", or a socket: "unix:/run/app.sock"`
+	}
+	if i := strings.LastIndexByte(s, ':'); i > 0 && isDigits(s[i+1:]) {
+		if _, err := netip.ParseAddr(s[:i]); err == nil {
+			return fmt.Sprintf("%q is an IPv6 address without brackets", s), fmt.Sprintf("Write: %q", net.JoinHostPort(s[:i], s[i+1:]))
+		}
 	}
 	return fmt.Sprintf("%q has no port", s), fmt.Sprintf("Write the port too: %q", net.JoinHostPort(bare, port))
 }

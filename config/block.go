@@ -151,7 +151,31 @@ func (b *block) asBlock(a *hclsyntax.Attribute) string {
 	if _, literal := a.Expr.(*hclsyntax.TemplateExpr); literal && !b.withheld(a.Expr.Range()) && !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
 		return fmt.Sprintf("Write it without the equals sign: %s %q {}", a.Name, v.AsString())
 	}
-	return fmt.Sprintf("Write it without the equals sign: %s { … }", a.Name)
+	if _, list := a.Expr.(*hclsyntax.TupleConsExpr); list && b.learn == nil && language().labelled[a.Name] {
+		return fmt.Sprintf("Write one for each: %s %s {}", a.Name, labelExample(a.Name))
+	}
+	inside := "…"
+	if _, object := a.Expr.(*hclsyntax.ObjectConsExpr); !object && mainAttribute(a.Name) != "" {
+		inside = mainAttribute(a.Name) + ` = "…"`
+	}
+	return fmt.Sprintf("Write it without the equals sign: %s { %s }", a.Name, inside)
+}
+
+// mainAttribute returns the attribute of a block that a bare value was probably meant for, or "".
+func mainAttribute(kind string) string {
+	switch kind {
+	case "health":
+		return "path"
+	case "proxy":
+		return "pool"
+	case "static":
+		return "root"
+	case "redirect":
+		return "to"
+	case "respond":
+		return "body"
+	}
+	return ""
 }
 
 func (b *block) unknownBlock(hb *hclsyntax.Block) {

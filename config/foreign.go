@@ -101,6 +101,9 @@ func withPort(address string) string {
 
 func listenLine(args []string) string {
 	address := strings.TrimPrefix(argument(args, 0, "80"), "*")
+	if strings.Contains(address, "…") { // IPv6 in brackets; a port alone serves both
+		address = "80"
+	}
 	if !strings.Contains(address, ":") {
 		address = ":" + address
 	}
@@ -123,16 +126,51 @@ func routeLine(args []string) string {
 	return fmt.Sprintf("Write: route %q {", strings.TrimSuffix(p, "*"))
 }
 
+// serverLine takes what both write behind a server's address: "weight=2", of which each word is an argument, or "weight 2".
 func serverLine(address string, rest []string) string {
-	for _, a := range rest {
+	var set []string
+	for i, a := range rest {
+		value := argument(rest, i+1, "")
+		if value == "=" {
+			value = argument(rest, i+2, "")
+		}
 		switch {
 		case a == "backup":
-			return fmt.Sprintf("Write: backend %q { backup = true }", withPort(address))
-		case strings.HasPrefix(a, "weight=") && isDigits(a[len("weight="):]):
-			return fmt.Sprintf("Write: backend %q { weight = %s }", withPort(address), a[len("weight="):])
+			set = append(set, "backup = true")
+		case a == "weight" && isDigits(value):
+			set = append(set, "weight = "+value)
+		case (a == "max_conns" || a == "maxconn") && isDigits(value):
+			set = append(set, "max_conns = "+value)
 		}
 	}
-	return fmt.Sprintf("Write: backend %q {}", withPort(address))
+	switch len(set) {
+	case 0:
+		return fmt.Sprintf("Write: backend %q {}", withPort(address))
+	case 1:
+		return fmt.Sprintf("Write: backend %q { %s }", withPort(address), set[0])
+	}
+	return fmt.Sprintf("Write:\n    backend %q {\n      %s\n    }", withPort(address), strings.Join(set, "\n      "))
+}
+
+// measure returns the argument that is a number with one of the units, given what each is here; "" is for a number alone.
+func measure(args []string, n int, units map[string]string, instead string) string {
+	a := argument(args, n, "")
+	digits := strings.TrimRight(a, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	if unit := units[strings.ToLower(a[len(digits):])]; unit != "" && isDigits(digits) {
+		return digits + unit
+	}
+	return instead
+}
+
+var (
+	nginxTime   = map[string]string{"": "s", "s": "s", "ms": "ms", "m": "m", "h": "h"}
+	nginxSize   = map[string]string{"": "B", "k": "KiB", "m": "MiB", "g": "GiB"}
+	haproxyTime = map[string]string{"": "ms", "s": "s", "ms": "ms", "m": "m", "h": "h"}
+)
+
+// setTo says to write an attribute with the measure of the first argument.
+func setTo(format string, units map[string]string, instead string) func([]string) string {
+	return func(args []string) string { return "Write: " + fmt.Sprintf(format, measure(args, 0, units, instead)) }
 }
 
 func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
@@ -149,6 +187,9 @@ func balanceLine(args []string) string {
 const siteBlock = "Write: site \"app\" {\n  What it listens on is a block of its own, outside of it: listen \":80\" {}"
 
 func redirectLine(args []string) string {
+	if len(args) == 2 && strings.HasPrefix(args[1], "https://$") {
+		return "Write, in the listen block of the plain listener, in place of this site: redirect_https = true"
+	}
 	if len(args) == 2 && strings.HasPrefix(args[0], "30") {
 		return fmt.Sprintf("Write, in a route:\n    redirect {\n      to     = %q\n      status = %s\n    }\n  A whole listener goes to https by: redirect_https = true", strings.ReplaceAll(args[1], "$request_uri", "{path}"), args[0])
 	}
@@ -186,9 +227,14 @@ var nginx = dialect{
 			}
 			return siteBlock
 		},
-		"listen":      listenLine,
-		"server_name": func(args []string) string { return "Write: hosts = [" + quoteAll(args) + "]" },
-		"location":    routeLine,
+		"listen": listenLine,
+		"server_name": func(args []string) string {
+			if argument(args, 0, "") == "_" {
+				return "Remove it: a site without hosts is that of all other hosts."
+			}
+			return "Write: hosts = [" + quoteAll(args) + "]"
+		},
+		"location": routeLine,
 		"upstream": func(args []string) string {
 			return fmt.Sprintf("Write, outside of any site: pool %q {", argument(args, 0, "app"))
 		},
@@ -213,8 +259,8 @@ var nginx = dialect{
 		"add_header":         ourHeader("response_headers"),
 		"proxy_set_header":   remove("the client's Host is kept, and X-Forwarded-For, -Proto and -Host are sent. Others: request_headers { set = { … } }"),
 		"proxy_http_version": remove("HTTP/1.1 and kept connections are the default."), "proxy_buffering": remove("responses are streamed."),
-		"proxy_connect_timeout": writeText(`timeouts { connect = "3s" }, in the pool`), "proxy_read_timeout": writeText(`timeouts { response = "60s" }, in the pool`),
-		"keepalive_timeout": writeText(`limits { idle_timeout = "75s" }`), "client_max_body_size": writeText(`limits { body_size = "8MiB" }`),
+		"proxy_connect_timeout": setTo(`timeouts { connect = %q }, in the pool`, nginxTime, "3s"), "proxy_read_timeout": setTo(`timeouts { response = %q }, in the pool`, nginxTime, "60s"),
+		"keepalive_timeout": setTo(`limits { idle_timeout = %q }`, nginxTime, "75s"), "client_max_body_size": setTo(`limits { body_size = %q }`, nginxSize, "8MiB"),
 		"error_page": writeText("error_page { … } in the site, and in it:\n    status = [404]\n    file   = \"/var/www/404.html\""),
 		"access_log": writeText(`access_log { file = "/var/log/lb/access.log" }`), "error_log": writeText(`log { file = "/var/log/lb/lb.log" }`),
 		"allow": func(args []string) string { return fmt.Sprintf("Write: allow = [%s]", quoteAll(args)) },
@@ -332,13 +378,24 @@ var haproxy = dialect{
 			return fmt.Sprintf("Write: limits { max_connections = %s }", argument(args, 0, "10000"))
 		},
 		"timeout": func(args []string) string {
-			switch argument(args, 0, "") {
-			case "connect", "check":
-				return `Write, in the pool: timeouts { connect = "3s" }`
-			case "server":
-				return `Write, in the pool: timeouts { response = "60s" }`
+			to := func(format, instead string) string {
+				return "Write" + fmt.Sprintf(format, measure(args, 1, haproxyTime, instead))
 			}
-			return `Write: limits { idle_timeout = "75s" }`
+			switch argument(args, 0, "") {
+			case "connect":
+				return to(", in the pool: timeouts { connect = %q }", "3s")
+			case "check":
+				return to(", in the pool: health { timeout = %q }", "1s")
+			case "server":
+				return to(", in the pool: timeouts { response = %q }", "60s")
+			case "tunnel":
+				return to(", in the pool: timeouts { tunnel = %q }", "1h")
+			case "queue":
+				return to(", in the pool: queue { timeout = %q }", "5s")
+			case "http-request":
+				return to(": limits { header_timeout = %q }", "10s")
+			}
+			return to(": limits { idle_timeout = %q }", "75s")
 		},
 	},
 }

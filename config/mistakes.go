@@ -16,10 +16,12 @@ func (r *reader) explain(s Source) (first int) {
 	for _, l := range r.linesOf(s.Name) {
 		e.lines = append(e.lines, l.pieces)
 	}
-	if i := slices.IndexFunc(e.lines, func(l []piece) bool { return len(l) > 0 }); i >= 0 && e.lines[i][0].is("{") {
-		e.report(i, e.lines[i][0], "a configuration in JSON",
-			"Write it in lb's language, without braces around it: listen \":8080\" {}\n  \"lb demo\" prints a complete one to copy from.")
-		return i + 1
+	if i := slices.IndexFunc(e.lines, func(l []piece) bool { return len(l) > 0 }); i >= 0 {
+		if format := e.otherFormat(i); format != "" {
+			e.report(i, e.lines[i][0], "a configuration in "+format,
+				"Write it in lb's language: listen \":8080\" {}\n  \"lb demo\" prints a complete one to copy from.")
+			return i + 1
+		}
 	}
 	e.foreign = dialectOf(e.lines)
 	before := len(r.found)
@@ -66,6 +68,10 @@ func (e *explainer) report(i int, at piece, summary, remedy string) {
 
 func (e *explainer) line(i int) {
 	pieces := e.lines[i]
+	if e.oddSpace(i, pieces) {
+		e.nesting(pieces)
+		return
+	}
 	if e.openValue > 0 {
 		e.insideValue(i, pieces)
 		return

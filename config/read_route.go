@@ -56,7 +56,7 @@ func (b *block) checkPattern(t *Route) {
 	case t.Path == "" || t.Path == "*":
 		b.fail(b.labelAt, fmt.Sprintf("route %q has no path", t.Pattern), `For every path write: route "/"`)
 	case t.Path[0] != '/':
-		b.fail(b.labelAt, fmt.Sprintf("route %q does not begin with a slash", t.Path), fmt.Sprintf("Write: %q", "/"+t.Path))
+		b.fail(b.labelAt, fmt.Sprintf("route %q does not begin with a slash", t.Path), fmt.Sprintf("Write: %q", strings.TrimSuffix(t.Pattern, t.Path)+"/"+t.Path))
 	case strings.ContainsRune(t.Path, 0):
 		b.fail(b.labelAt, "route contains a NUL character", "Remove it.")
 	case strings.ContainsAny(t.Path, "?#"):

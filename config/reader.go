@@ -68,7 +68,7 @@ func (r *reader) root(sources []Source) (*block, bool) {
 	}
 	whole := true
 	for _, s := range sources {
-		if !r.bounded(s) {
+		if !r.encoded(s) || !r.bounded(s) {
 			whole = false
 			continue
 		}
@@ -76,9 +76,11 @@ func (r *reader) root(sources []Source) (*block, bool) {
 		if diags.HasErrors() {
 			whole = false
 			first := r.explain(s)
+			var last *hcl.Diagnostic
 			for _, d := range diags {
-				if first == 0 || d.Subject != nil && d.Subject.Start.Line < first {
+				if (first == 0 || d.Subject != nil && d.Subject.Start.Line < first) && !repeats(d, last) {
 					r.adoptSyntax(d)
+					last = d
 				}
 			}
 			continue
@@ -90,6 +92,11 @@ func (r *reader) root(sources []Source) (*block, bool) {
 		root.join(file.Body.(*hclsyntax.Body))
 	}
 	return root, whole
+}
+
+// repeats tells whether the parser says the same of a line as just before, of each of its characters perhaps.
+func repeats(d, last *hcl.Diagnostic) bool {
+	return last != nil && d.Summary == last.Summary && d.Subject != nil && last.Subject != nil && d.Subject.Start.Line == last.Subject.Start.Line
 }
 
 // bounded refuses a source that would exhaust the parser.
