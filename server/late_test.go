@@ -15,6 +15,7 @@ var bodyless = []struct{ name, method, head string }{
 	{"HEAD with a length", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 43\r\n\r\n"},
 	{"HEAD in chunks", "HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
 	{"HEAD without a length", "HEAD", "HTTP/1.1 200 OK\r\n\r\n"},
+	{"HEAD of length 0", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
 	{"HEAD, 404", "HEAD", "HTTP/1.1 404 Not Found\r\nContent-Length: 43\r\n\r\n"},
 	{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n"},
 	{"204 of length 0", "PUT", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"},

@@ -10,8 +10,8 @@ const (
 	// asideAnnounced is that while where the head announces a body, as in the response to HEAD: a backend that sends it
 	// may have to make it first.
 	asideAnnounced = 500 * time.Millisecond
-	// asideNone is that while after a 204 or a 304 without a length. Those are frequent, and each connection that is
-	// set aside is one more to be dialled.
+	// asideNone is that while after a 204, a 304 without a length, and a response to HEAD of length 0. Those are frequent, and
+	// each connection that is set aside is one more to be dialled.
 	asideNone = 100 * time.Millisecond
 )
 
@@ -22,10 +22,8 @@ func (c *Conn) silence() time.Duration {
 	switch {
 	case c.framing != noBody:
 		return 0
-	case never && h.ContentLength <= 0 && !h.Chunked:
+	case h.ContentLength == 0, never && h.ContentLength < 0 && !h.Chunked:
 		return asideNone
-	case h.ContentLength == 0:
-		return 0 // there is no body for GET either
 	}
 	return asideAnnounced
 }

@@ -117,7 +117,7 @@ func TestSilence(t *testing.T) {
 		{"200 OK\r\nContent-Length: 5", true, asideAnnounced},
 		{"200 OK\r\nTransfer-Encoding: chunked", true, asideAnnounced},
 		{"200 OK", true, asideAnnounced},
-		{"302 Found\r\nContent-Length: 0", true, 0},
+		{"302 Found\r\nContent-Length: 0", true, asideNone},
 		{"200 OK\r\nContent-Length: 0", false, 0},
 		{"304 Not Modified\r\nContent-Length: 5", false, asideAnnounced},
 		{"304 Not Modified\r\nContent-Length: 5", true, asideAnnounced},
