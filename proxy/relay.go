@@ -128,7 +128,7 @@ func (x *Exchange) originFields(conn *transport.Conn, b []byte, rules *route.Hea
 			continue
 		}
 		if f.Kind == wire.Trailer {
-			b = appendTrailerField(b, f)
+			b = appendTrailerField(b, f, &options)
 			continue
 		}
 		dated = dated || f.Kind == wire.Date

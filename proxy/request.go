@@ -115,7 +115,7 @@ func (f *Forward) fields(x *Exchange, dst []byte) []byte {
 			continue
 		}
 		if field.Kind == wire.Trailer {
-			dst = appendTrailerField(dst, field)
+			dst = appendTrailerField(dst, field, &options)
 			continue
 		}
 		dst = append(dst, field.Line...)

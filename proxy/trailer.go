@@ -24,8 +24,8 @@ func appendLastChunk(b, trailer []byte, head []wire.Field) []byte {
 const maxAnnounced = 100
 
 // appendTrailerField appends a Trailer field, as a list without gaps and without the names of what is taken out
-// of the trailer: some parsers refuse a whole message for them.
-func appendTrailerField(b []byte, f *wire.Field) []byte {
+// of the trailer, for which options are those of the head: some parsers refuse a whole message for them.
+func appendTrailerField(b []byte, f *wire.Field, options *wire.ConnectionOptions) []byte {
 	before := len(b)
 	b = append(b, f.Name...)
 	separator := ": "
@@ -33,7 +33,8 @@ func appendTrailerField(b []byte, f *wire.Field) []byte {
 	for list := f.Value; len(list) > 0 && count < maxAnnounced; count++ {
 		var name []byte
 		name, list = wire.NextListItem(list)
-		if wire.IsToken(name) && !wire.ForbiddenInTrailer(&wire.Field{Name: name, Kind: wire.KindOf(name)}) {
+		named := wire.Field{Name: name, Kind: wire.KindOf(name)}
+		if wire.IsToken(name) && !wire.ForbiddenInTrailer(&named) && !options.Name(&named) {
 			b = append(append(b, separator...), name...)
 			separator = ", "
 		}

@@ -248,7 +248,8 @@ func TestManyInterimAnswers(t *testing.T) {
 }
 
 func TestTrailers(t *testing.T) {
-	b := record(t, "HTTP/1.1 200 OK\r\nTrailer: Set-Cookie, X-Sum,Content-Length ,X-Other\r\ntrailer:,X-Last \r\nTrailer: Host, no token\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\nSet-Cookie: no\r\nContent-Length: 9\r\n\r\n")
+	b := record(t, "HTTP/1.1 200 OK\r\nTrailer: Set-Cookie, X-Sum,Content-Length ,X-Other, X-Hop\r\ntrailer:,X-Last \r\nTrailer: Host, no token\r\n"+
+		"Connection: X-Hop\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\nSet-Cookie: no\r\nContent-Length: 9\r\nX-Hop: 1\r\n\r\n")
 	lb := start(t, proxyTo("", b.Addr))
 	for _, fields := range []string{"Connection: close\r\n", "TE: trailers\r\nConnection: TE, close\r\n"} {
 		c := lb.dial()
@@ -282,8 +283,8 @@ func TestRequestTrailers(t *testing.T) {
 	})
 	lb := start(t, proxyTo("", b.Addr))
 	c := lb.dial()
-	c.Send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\ntrailer: X-Two, Expires\r\n\r\n1\r\na\r\n0\r\n" +
-		"X-Sum: 1\r\nHost: b\r\nContent-Length: 3\r\nX-Forwarded-For: 1.2.3.4\r\nAuthorization: x\r\nX-Two: 2\r\n\r\n")
+	c.Send("POST / HTTP/1.1\r\nHost: a\r\nConnection: X-Hop\r\nTransfer-Encoding: chunked\r\nTrailer: X-Hop, X-Sum\r\ntrailer: X-Two, Expires\r\n\r\n1\r\na\r\n0\r\n" +
+		"X-Sum: 1\r\nX-Hop: 1\r\nHost: b\r\nContent-Length: 3\r\nX-Forwarded-For: 1.2.3.4\r\nAuthorization: x\r\nX-Two: 2\r\n\r\n")
 	if r := c.ReadResponse("POST"); r.Status() != 200 {
 		t.Errorf("answer %q", r.Head)
 	}
