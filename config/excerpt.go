@@ -43,6 +43,9 @@ func (r *reader) linesOf(name string) []sourceLine {
 		}
 		list = append(list, l)
 	}
+	for _, at := range r.misplaced[name] {
+		hideWithin(list, at)
+	}
 	r.lines[name] = list
 	return list
 }

@@ -32,9 +32,12 @@ type reader struct {
 	streams  []use        // of pools, by routes that do not say what they buffer
 	served   []servedLeaf // checked when all sites are known
 	learn    *vocabulary
-	reading  string                  // the attribute that is evaluated
-	whole    map[string]bool         // sources that parse
-	lines    map[string][]sourceLine // of sources that a diagnostic is about
+	reading  string          // the attribute that is evaluated
+	whole    map[string]bool // sources that parse
+	// misplaced are the values of attributes that their block does not have, in sources that parse: though another block has
+	// one of that name which may be shown, somebody may have meant it for a secret.
+	misplaced map[string][]hcl.Range
+	lines     map[string][]sourceLine // of sources that a diagnostic is about
 }
 
 // use is a place that names something.
@@ -45,11 +48,12 @@ type use struct {
 
 func newReader(sources []Source) *reader {
 	r := &reader{
-		sources:  make(map[string][]byte),
-		order:    make(map[string]int),
-		contexts: make(map[string]*hcl.EvalContext),
-		whole:    make(map[string]bool),
-		lines:    make(map[string][]sourceLine),
+		sources:   make(map[string][]byte),
+		order:     make(map[string]int),
+		contexts:  make(map[string]*hcl.EvalContext),
+		whole:     make(map[string]bool),
+		misplaced: make(map[string][]hcl.Range),
+		lines:     make(map[string][]sourceLine),
 	}
 	for i, s := range sources {
 		r.sources[s.Name] = s.Text
@@ -86,6 +90,9 @@ func (r *reader) root(sources []Source) (*block, bool) {
 			continue
 		}
 		r.whole[s.Name] = true
+		if r.learn == nil {
+			r.misplaced[s.Name] = misplacedValues(file.Body.(*hclsyntax.Body), "", nil)
+		}
 		for _, d := range diags {
 			r.adopt(d)
 		}

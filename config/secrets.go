@@ -2,7 +2,11 @@ package config
 
 import (
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // secretName tells whether a header field of that name, or a parameter, probably has a secret as its value.
@@ -62,3 +66,56 @@ var (
 	quotedValue = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 	assigned    = regexp.MustCompile(`(= |status )-?[0-9][0-9.e+-]*`)
 )
+
+// misplacedValues appends the values of the attributes that blocks of their kind do not have, unless one was probably meant
+// for an attribute that may be shown.
+func misplacedValues(body *hclsyntax.Body, kind string, list []hcl.Range) []hcl.Range {
+	v := language()
+	for name, a := range body.Attributes {
+		object, _ := a.Expr.(*hclsyntax.ObjectConsExpr)
+		switch {
+		case v.shows(kind, name):
+		case !slices.Contains(v.blocks[kind], name):
+			list = append(list, a.Expr.Range())
+		case object != nil: // a block with an equals sign
+			for _, item := range object.Items {
+				if key := hcl.ExprAsKeyword(item.KeyExpr); !v.shows(name, key) {
+					list = append(list, item.ValueExpr.Range())
+				}
+			}
+		case !v.labelled[name]: // else it is the label, or several
+			list = append(list, a.Expr.Range())
+		}
+	}
+	for _, b := range body.Blocks {
+		inner := b.Type
+		if near := nearest(inner, v.blocks[kind]); near != "" && !slices.Contains(v.blocks[kind], inner) {
+			inner = near
+		}
+		list = misplacedValues(b.Body, inner, list)
+	}
+	return list
+}
+
+// shows tells whether the block has such an attribute, or one without secrets that was probably meant.
+func (v *vocabulary) shows(kind, name string) bool {
+	if slices.Contains(v.attributes[kind], name) {
+		return true
+	}
+	near := nearest(name, v.attributes[kind])
+	return near != "" && !v.secrets[near]
+}
+
+// hideWithin hides the strings in lines, which are all of a source, between the ends of a range.
+func hideWithin(list []sourceLine, at hcl.Range) {
+	for i := max(0, indexOf(list, at.Start.Byte)); i < len(list) && list[i].from < at.End.Byte; i++ {
+		if list[i].from > at.Start.Byte {
+			list[i].shown = false
+		}
+		for j := range list[i].pieces {
+			if p := &list[i].pieces[j]; p.start >= at.Start.Byte && p.end <= at.End.Byte && (p.kind == quoted || p.kind == halfOpen) && !p.hidden {
+				p.hide()
+			}
+		}
+	}
+}

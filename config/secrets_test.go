@@ -153,6 +153,11 @@ func TestDiagnosticsHideSecrets(t *testing.T) {
   token  = "Zq7Xw9Kp2Vb4"
 }`, []string{`token  = "…"`, "it can be guessed", "openssl rand"}},
 		"a misspelt name":             {"top", "admin {\n  tokn = \"CANARY\"\n}", []string{`unknown attribute "tokn"; did you mean "token"?`, `tokn = "…"`}},
+		"a name of another block":     {"top", "admin {\n  key = \"CANARY\"\n}", []string{`unknown attribute "key" in admin`, `key = "…"`}},
+		"a key for a secret":          {"pool", "sticky {\n  key = \"CANARY\"\n}", []string{`unknown attribute "key" in sticky`, `key = "…"`}},
+		"a name that lost its end":    {"pool", `discover "consul" { to = "CANARY" }`, []string{"discover needs service", `to = "…"`}},
+		"another block's heredoc":     {"pool", "sticky {\n  body = <<EOT\nCANARY${x}\nEOT\n}", []string{`unknown attribute "body"`}},
+		"a map where none belongs":    {"top", "admin {\n  headers = {\n    \"X-A\" = \"CANARY\"\n  }\n}", []string{`unknown attribute "headers"`}},
 		"a misspelt harmless name":    {"pool", `balanc = "CANARY"`, []string{`did you mean "balance"?`, `balanc = "…"`}},
 		"no closing quote":            {"top", "admin {\n  token = \"CANARY\n}", []string{"a string without its closing quote", `Write: token = "…"`}},
 		"a secret over two lines":     {"top", "admin {\n  token = \"CANARY\n  CANARY\"\n}", []string{"a string without its closing quote"}},
