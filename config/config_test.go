@@ -355,11 +355,28 @@ site "b" {
   hosts = ["b.example"]
   route "/" {
     request_headers {
-      set = { Authorization = "Bearer hush-2", "X-Plain" = "shown" }
+      set = { Authorization = "Bearer hush-2", "X-Plain" = "shown", "X-Upstream" = "Bearer hush-3" }
     }
     respond {
       body = "hello"
     }
+  }
+  route "/away/" {
+    redirect {
+      to = "https://ann:hush-4@b.example/x?api_key=hush-5"
+    }
+  }
+  route "/inside/" {
+    proxy {
+      pool    = "hidden"
+      rewrite = "/x?token=hush-6"
+    }
+  }
+}
+pool "hidden" {
+  backend "127.0.0.1:5000" {}
+  health {
+    path = "/healthz?token=hush-7"
   }
 }
 `)
@@ -367,7 +384,7 @@ site "b" {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"shown", mask, `"max_connections":0`, `"connections_per_ip":0`, `"header_timeout":"10s"`, `"keepalive"`, `"redirect_https"`} {
+	for _, want := range []string{"shown", mask, "b.example/x?api_key=…", "/x?token=…", "/healthz?token=…", `"max_connections":0`, `"connections_per_ip":0`, `"header_timeout":"10s"`, `"keepalive"`, `"redirect_https"`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the view lacks %s: %s", want, text)
 		}

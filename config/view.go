@@ -10,8 +10,8 @@ import (
 )
 
 // MarshalJSON returns the configuration as the admin API shows it: names as in
-// the file, durations as "2s", secrets masked. Header values that may be
-// credentials are masked too.
+// the file, durations as "2s", secrets masked. What may be a credential in a
+// header value, a URL or its query is masked too.
 func (c *Config) MarshalJSON() ([]byte, error) {
 	return json.Marshal(view(reflect.ValueOf(*c)))
 }
@@ -28,9 +28,11 @@ func view(v reflect.Value) any {
 	case netip.Prefix:
 		return x.String()
 	case Header:
-		return map[string]any{"name": x.Name, "value": maskHeader(x)}
+		return map[string]any{"name": x.Name, "value": x.Shown()}
 	}
 	switch v.Kind() {
+	case reflect.String:
+		return withoutCredentials(v.String())
 	case reflect.Pointer:
 		if v.IsNil() {
 			return nil
@@ -57,12 +59,12 @@ func view(v reflect.Value) any {
 	return v.Interface()
 }
 
-// maskHeader returns the value to show of a field that a rule sets.
-func maskHeader(h Header) string {
+// Shown returns the value without what may be a credential.
+func (h Header) Shown() string {
 	if secretName(h.Name) {
 		return Secret(h.Value).String()
 	}
-	return h.Value
+	return withoutCredentials(h.Value)
 }
 
 // snake converts a field's name to the attribute's: MaxConnections to

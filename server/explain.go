@@ -250,7 +250,7 @@ func explainRoute(c route.Considered[*proxy.Route], g *generation, anyChosen boo
 	case route.OtherHeaders:
 		var wanted []string
 		for _, h := range c.Rule.Headers {
-			wanted = append(wanted, h.Name+": "+h.Value)
+			wanted = append(wanted, h.Name+": "+config.Header{Name: h.Name, Value: h.Value}.Shown())
 		}
 		out.Why = "wants the header " + strings.Join(wanted, ", ")
 	}

@@ -254,6 +254,25 @@ func asked(t *testing.T, r *running, backend string) uint64 {
 	return b.Requests
 }
 
+// TestExplainHidesSecrets: a header that a route asks for may be a shared secret.
+func TestExplainHidesSecrets(t *testing.T) {
+	cfg, diags := config.Parse([]config.Source{{Name: "lb.hcl", Text: []byte(strings.Replace(sitesOK, "route \"/\" {", "route \"/\" {\n    headers = { \"X-Secret\" = \"CANARY\", \"X-A\" = \"b\" }", 1) + "listen \":80\" {}\n")}})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	e, err := server.ExplainConfig(cfg, admin.Question{URL: "http://a/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := admin.WriteExplanation(&out, e); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.Contains(text, "CANARY") || !strings.Contains(text, "X-Secret: ********") || !strings.Contains(text, "X-A: b") {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestExplainListeners(t *testing.T) {
 	cfg, diags := config.Parse([]config.Source{{Name: "lb.hcl", Text: []byte(`
 listen "127.0.0.1:80" { redirect_https = true }
