@@ -42,7 +42,8 @@ type Backend struct {
 	failed                 atomic.Uint64
 	budgeted               uint64 // of counters.asked, as far as the retry budget has seen it
 	closing                sync.Once
-	look                   look // under Pool.mu
+	look                   look  // under Pool.mu
+	asked                  asked // whether it refuses connections
 
 	// What requests write stands on a cache line of its own, so that requests
 	// to different backends do not slow each other down.

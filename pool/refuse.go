@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -33,6 +34,29 @@ func (b *Backend) Refused(reason string) {
 	if p := b.pool; p != nil && b.state.Load().passive != PassiveRefuse {
 		p.refused(b, reason)
 	}
+}
+
+// askEvery is how often requests that a backend has reset may look whether it refuses connections, while others are usable.
+const askEvery = 20 * time.Millisecond
+
+// asked is the last answer to such a look.
+type asked struct {
+	mu   sync.Mutex
+	at   time.Time
+	last error
+}
+
+// Refusal returns what ask returns, or what it returned a moment ago, and nil if the backend accepts connections. Requests that
+// come meanwhile wait for that answer, so that looks do not grow with the requests that fail.
+func (b *Backend) Refusal(ask func() error) error {
+	a := &b.asked
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if time.Since(a.at) > askEvery {
+		a.last = ask()
+		a.at = time.Now()
+	}
+	return a.last
 }
 
 func (p *Pool) refused(b *Backend, reason string) {

@@ -287,8 +287,14 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		return next
 	}
 	allowed := again && f.Pool.AllowRetry()
-	if again && !allowed && outcome == pool.Reset && !f.Pool.Others(x.tried) {
-		if refused := f.refusal(x, b); refused != nil {
+	if again && !allowed && outcome == pool.Reset {
+		var refused error
+		if f.Pool.Others(x.tried) {
+			refused = b.Refusal(func() error { return f.refusal(x, b) })
+		} else {
+			refused = f.refusal(x, b)
+		}
+		if refused != nil {
 			x.tried = append(x.tried, b)
 			return f.unconnected(x, b, refused)
 		}
@@ -319,12 +325,13 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 	return nil
 }
 
-// refusal returns the error of a backend that refuses connections by now, or nil. One that is restarted resets at once all the
-// connections that it had not accepted yet, more than the budget allows retries for; but while it is away, a retry waits
-// for it and multiplies nothing.
+// refusal returns the error of a backend that refuses connections by now, or nil. One that ends resets at once all the
+// connections that it had not accepted yet, more than the budget allows retries for; but it gets no request until it accepts
+// again, so that these are as many as it had in hand, once.
 func (f *Forward) refusal(x *Exchange, b *pool.Backend) error {
 	conn, err := b.Conns().(*transport.Client).Get(x.departure, true)
 	if err == nil {
+		conn.Abort() // closed, it would leave its port in TIME-WAIT, and where all backends reset connections there are many
 		conn.Done(false)
 		return nil
 	}

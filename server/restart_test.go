@@ -214,6 +214,31 @@ func TestRestartOfABusyBackend(t *testing.T) {
 	}
 }
 
+// TestDeathOfABusyBackend: one of two backends ends with more connections that it has not accepted than the retry budget has
+// retries. The other answers their requests.
+func TestDeathOfABusyBackend(t *testing.T) {
+	const requests = 40 // the budget has 10 at the start
+	app := restartable(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "x") })
+	if err := syscall.Listen(app.fd, 512); err != nil {
+		t.Fatal(err)
+	}
+	other := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x")))
+	lb := start(t, proxyTo("", app.addr, other.Addr))
+	statuses := make(chan int, 2*requests)
+	for range 2 * requests {
+		go func() { statuses <- lb.get("/").Status() }()
+	}
+	lbtest.Eventually(t, "connections", func() bool {
+		return len(statuses) == requests && lb.metric(`lb_backend_connections_total{pool="app",backend="`+app.addr+`",result="opened"}`) == strconv.Itoa(requests)
+	})
+	_ = syscall.Shutdown(app.fd, syscall.SHUT_RD)
+	for range 2 * requests {
+		if status := <-statuses; status != 200 {
+			t.Errorf("status %d", status)
+		}
+	}
+}
+
 // TestDeadPoolIsNotWaitedFor: when the pool has been down for while_down, requests get 503 at once, and again 200 when a
 // backend accepts.
 func TestDeadPoolIsNotWaitedFor(t *testing.T) {
