@@ -149,6 +149,7 @@ func TestEndpoints(t *testing.T) {
 		{"GET", "/debug/pprof/profile?seconds=NaN", 400, "600"},
 		{"GET", "/api/v1/pools/none", 404, "none"},
 		{"GET", "/api/v1/pools/app/backends/127.0.0.1:1", 404, "127.0.0.1:1"},
+		{"GET", "/api/v1/pools/app/backends", 404, "backends"},
 		{"GET", "/nothing", 404, "/nothing"},
 		{"GET", "/api/v1/reload/x", 404, "error"},
 		{"POST", "/api/v1/reload", 404, "error"}, // without a Reload

@@ -52,10 +52,13 @@ func (s *Server) routes() http.Handler {
 	get("/debug/pprof/profile", lasting(pprof.Profile))
 	get("/debug/pprof/trace", lasting(pprof.Trace))
 	mux.Handle("/debug/pprof/symbol", methods{http.MethodGet: pprof.Symbol, http.MethodPost: pprof.Symbol})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "no such path: "+r.URL.Path)
-	})
+	mux.HandleFunc("/", noSuchPath)
+	mux.HandleFunc("/api/v1/pools/{pool}/backends", noSuchPath) // or the mux would redirect it to the one with a slash
 	return withDeadlines(mux)
+}
+
+func noSuchPath(w http.ResponseWriter, r *http.Request) {
+	fail(w, http.StatusNotFound, "no such path: "+r.URL.Path)
 }
 
 // withDeadlines bounds each request; handlers that last set their own deadline.
