@@ -28,6 +28,7 @@ func (r *reader) linesOf(name string) []sourceLine {
 	}
 	scan := lineScanner{src: string(r.sources[name])}
 	hide := newMasker(r.whole[name])
+	hide.misspelt = r.showMisspelt
 	var list []sourceLine
 	for {
 		from, heredoc := scan.offset, scan.heredoc != ""

@@ -32,12 +32,17 @@ type Option func(*options)
 
 type options struct {
 	withoutFiles bool
+	showMisspelt bool
 	everything   bool // for tests: read also what this version does not serve
 }
 
 // WithoutFileChecks leaves out every check of files that the configuration
 // names (certificates, pages, roots); file("…") still reads.
 func WithoutFileChecks() Option { return func(o *options) { o.withoutFiles = true } }
+
+// ShowMisspelt has diagnostics show the value of an unknown attribute whose name is close to that of a known one, and not
+// to that of a secret. It is for a person who checks a file of their own; logs and responses are read by others.
+func ShowMisspelt() Option { return func(o *options) { o.showMisspelt = true } }
 
 // Load reads a file, or a folder whose *.hcl files are read in name order as
 // one configuration. The Config is nil if the diagnostics have errors.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ type masker struct {
 	attributes map[string]bool // the names of all
 	blocks     map[string]bool
 	whole      bool // the source parses
+	misspelt   bool // values of misspelt harmless names are shown: see ShowMisspelt
 
 	// The statement that a line is in.
 	mode     maskMode
@@ -266,7 +268,14 @@ func (m *masker) known(name string) bool {
 
 // harmless tells whether the value of what has that name can be shown.
 func (m *masker) harmless(name string) bool {
-	return !m.words.secrets[name] && (m.attributes[name] || m.words.labelled[name])
+	switch {
+	case m.words.secrets[name]:
+		return false
+	case m.attributes[name], m.words.labelled[name]:
+		return true
+	}
+	return m.misspelt && m.whole && !m.known(name) && !secretName(name) &&
+		nearest(name, slices.Collect(maps.Keys(m.words.secrets))) == "" && nearest(name, slices.Collect(maps.Keys(m.attributes))) != ""
 }
 
 // isReference tells whether a piece of a value says where the value comes from: the name of a variable of the

@@ -253,3 +253,25 @@ func TestValuesFromOutsideAreHidden(t *testing.T) {
 		t.Errorf("only %d diagnostics", found)
 	}
 }
+
+// TestShowMisspelt: a person who checks a file sees the value of a misspelt name, unless it could be that of a secret.
+func TestShowMisspelt(t *testing.T) {
+	for text, want := range map[string]string{
+		`balence = "first"`:              `balence = "first"`,
+		`hash_kye = "client_ip"`:         `hash_kye = "client_ip"`,
+		"admin {\n  tokn = \"abc\"\n}":   `tokn = "…"`,
+		"sticky {\n  secrte = \"ab\"\n}": `secrte = "…"`,
+		`password = "abc"`:               `password = "…"`,
+		`whatever = "abc"`:               `whatever = "…"`,
+		`balance_token = "abc"`:          `balance_token = "…"`,
+	} {
+		where := "pool"
+		if strings.HasPrefix(text, "admin") {
+			where = "top"
+		}
+		_, found := Parse([]Source{{Name: "lb.hcl", Text: []byte(around(where, text))}}, WithoutFileChecks(), ShowMisspelt())
+		if says := found.String(); !strings.Contains(says, want) {
+			t.Errorf("%s is not shown as %s:\n%s", text, want, says)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func checkCommand(args []string, s streams) int {
 		fmt.Fprintf(s.err, "lb: %v\n", err)
 		return exitFail
 	}
-	_, diags := config.Load(file)
+	_, diags := config.Load(file, config.ShowMisspelt())
 	_ = diags.WriteText(s.err)
 	if diags.HasErrors() {
 		return exitFail
