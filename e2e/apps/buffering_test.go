@@ -58,13 +58,13 @@ func slowClient(t *testing.T, lb *balancer, kind string) {
 // TestSlowClientsOfFewWorkers: four, and forty, slow clients hold the four workers of an application where bodies are streamed,
 // and nobody else is served; with both buffers everybody else is, as without them.
 func TestSlowClientsOfFewWorkers(t *testing.T) {
-	gunicorn := need(t, "gunicorn")
+	needModules(t, "gunicorn")
 	for _, kind := range []string{"uploads", "downloads"} {
 		for _, buffers := range []string{"", "buffer_request = \"1MiB\"\nbuffer_response = \"16MiB\"\nbuffer_dir = \"DIR\""} {
 			for _, slow := range []int{4, 40} {
 				t.Run(fmt.Sprintf("%s/%d/%v", kind, slow, buffers != ""), func(t *testing.T) {
 					address := freePorts(t, 1)[0]
-					launch(t, []string{"PYTHONDONTWRITEBYTECODE=1"}, gunicorn, "-w", "4", "-k", "sync", "-t", "300", "-b", address,
+					launch(t, []string{"PYTHONDONTWRITEBYTECODE=1"}, python, "-m", "gunicorn", "-w", "4", "-k", "sync", "-t", "300", "-b", address,
 						"--chdir", filepath.Join(root, "e2e/apps/testdata/wsgi"), "whole:app")
 					eventually(t, "gunicorn answers", func() bool { status, _ := get("http://" + address + "/"); return status == 200 })
 					patience := "1s" // of those that are not served

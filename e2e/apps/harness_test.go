@@ -77,6 +77,14 @@ func need(t *testing.T, program string) string {
 	return ""
 }
 
+// needModules skips the test if Python does not have the modules.
+func needModules(t *testing.T, names ...string) {
+	t.Helper()
+	if exec.Command(python, "-c", "import "+strings.Join(names, ", ")).Run() != nil {
+		t.Skipf("%s has not all of %s", python, strings.Join(names, ", "))
+	}
+}
+
 // process is a program under test.
 type process struct {
 	*exec.Cmd

@@ -4,7 +4,6 @@ package apps
 
 import (
 	"net"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -17,9 +16,7 @@ var restarted = map[string]struct {
 	start     func(t *testing.T, address string) *process
 }{
 	"gunicorn": {150, func(t *testing.T, address string) *process {
-		if exec.Command(python, "-c", "import flask, gunicorn").Run() != nil {
-			t.Skip("Flask and gunicorn are not installed for " + python)
-		}
+		needModules(t, "flask", "gunicorn")
 		dir := filepath.Join(root, "e2e/apps/testdata/wsgi")
 		return launch(t, []string{"PYTHONDONTWRITEBYTECODE=1"}, python, "-m", "gunicorn", "--chdir", dir, "-k", "gthread", "--threads", "8",
 			"-b", address, "restart:app")

@@ -93,7 +93,7 @@ func followGo(t *testing.T, lb *socketFront, base string) follower {
 
 func followPython(t *testing.T, lb *socketFront, base string) follower {
 	t.Helper()
-	needPython(t)
+	needModules(t, "websockets.legacy.client")
 	p := launch(t, nil, python, "testdata/websocket/client.py", "follow", base, lb.certificate)
 	last := func(word string) (n int) {
 		if all := regexp.MustCompile(word+` (\d+)\n`).FindAllStringSubmatch(p.out.String(), -1); all != nil {

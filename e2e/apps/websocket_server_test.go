@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -22,7 +21,7 @@ const python = "/usr/bin/python3" // Debian's, which sees Debian's modules
 // each connection ended.
 var socketServers = map[string]func(t *testing.T, address string) *process{
 	"python": func(t *testing.T, address string) *process {
-		needPython(t)
+		needModules(t, "websockets.legacy.client")
 		return launch(t, nil, python, filepath.Join("testdata", "websocket", "server.py"), port(address))
 	},
 	"node": func(t *testing.T, address string) *process {
@@ -39,13 +38,6 @@ var socketServers = map[string]func(t *testing.T, address string) *process{
 		}
 		return launch(t, []string{echoAddress + "=" + address}, self)
 	},
-}
-
-func needPython(t *testing.T) {
-	t.Helper()
-	if exec.Command(python, "-c", "import websockets.legacy.client").Run() != nil {
-		t.Skip("python3-websockets is not installed for " + python)
-	}
 }
 
 // startSockets starts a WebSocket server and returns its address.

@@ -194,7 +194,7 @@ func converseServer(t *testing.T, ctx context.Context, lb *socketFront, base str
 }
 
 func conversePython(t *testing.T, lb *socketFront, base string) {
-	needPython(t)
+	needModules(t, "websockets.legacy.client")
 	out, err := exec.Command(python, "testdata/websocket/client.py", "converse", base, lb.certificate).CombinedOutput()
 	if err != nil {
 		t.Errorf("the Python client: %v\n%s", err, out)

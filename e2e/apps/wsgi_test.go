@@ -5,7 +5,6 @@ package apps
 import (
 	"fmt"
 	"net"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,9 +18,7 @@ import (
 func TestBodiesWhereThereAreNone(t *testing.T) {
 	for _, server := range []string{"gunicorn", "waitress", "cheroot"} {
 		t.Run(server, func(t *testing.T) {
-			if exec.Command(python, "-c", "import "+server).Run() != nil {
-				t.Skipf("python3-%s is not installed for %s", server, python)
-			}
+			needModules(t, server)
 			address := freePorts(t, 1)[0]
 			host, number, _ := net.SplitHostPort(address)
 			dir := filepath.Join(root, "e2e/apps/testdata/wsgi")
