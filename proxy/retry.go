@@ -107,6 +107,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 			x.tried = append(x.tried, b)
 			return f.unconnected(x, b, refused)
 		}
+		left = x.departure.happened() // perhaps meanwhile
 	}
 	b.Release() // before the wait for another, which may be for the same one
 	switch {
@@ -144,7 +145,7 @@ func (f *Forward) refusal(x *Exchange, b *pool.Backend) error {
 		conn.Done(false)
 		return nil
 	}
-	if causeOf(err) != transport.Refused {
+	if causeOf(err) != transport.Refused || x.departure.happened() { // a connect that the client's end cut off says nothing
 		return nil
 	}
 	return err
