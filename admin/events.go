@@ -24,7 +24,7 @@ const (
 	keptBytes  = 256 << 10
 )
 
-// Events hands what happens to whoever listens on /api/v1/events, and keeps the last of it. The zero value is ready.
+// Events sends events to the readers of /api/v1/events, and keeps the last ones. The zero value is ready.
 type Events struct {
 	mu      sync.Mutex
 	readers map[chan []byte]struct{}

@@ -93,7 +93,7 @@ func (t *target) configured() (configured, error) {
 		return configured{}, nil // neither named nor there
 	}
 	if t.config == "" && !filepath.IsAbs(path) && foreign(path) {
-		// Whoever wrote it could have this command read a file of this user, and send it as the token.
+		// Its author could have this command read a file of this user, and send it as the token.
 		return configured{path: path}, fmt.Errorf("%s belongs to another user, and is read only if -config names it", path)
 	}
 	found, err := config.FindAdmin(path)
