@@ -76,10 +76,9 @@ func (x *Exchange) endHead(b []byte, rules *route.HeaderRules) []byte {
 	return append(append(b, x.connection()...), '\r', '\n')
 }
 
-// ownHead makes a head of the balancer's own in x.res, as the route's rules will have it.
-func (x *Exchange) ownHead(status int, header []byte) {
+// ownHead makes a head of the balancer's own in x.res, changed by the rules.
+func (x *Exchange) ownHead(status int, header []byte, rules *route.HeaderRules) {
 	x.status = status
-	rules := x.rules()
 	x.res = x.endHead(rules.Cut(x.head(status, header)), rules)
 }
 
@@ -123,7 +122,7 @@ func (x *Exchange) connection() string {
 // For HEAD the body is left out. The body must not change afterwards: the client may take it later than Respond returns,
 // with an error that is none.
 func (x *Exchange) Respond(status int, header, body []byte) error {
-	x.ownHead(status, header)
+	x.ownHead(status, header, x.rules())
 	if x.Head() {
 		body = nil
 	} else if len(body) <= joinLimit {
@@ -135,16 +134,14 @@ func (x *Exchange) Respond(status int, header, body []byte) error {
 // BeginParts sends the head of an answer of several parts, which More and MoreFile send. Its Content-Type stays, since it
 // has the boundary.
 func (x *Exchange) BeginParts(status int, header []byte) error {
-	x.status = status
-	rules := x.typedRules(status)
-	x.res = x.endHead(rules.Cut(x.head(status, header)), rules)
+	x.ownHead(status, header, x.typedRules(status))
 	return x.sent(x.client.Send(x.res, nil))
 }
 
 // RespondFile is Respond with length bytes of f from offset as the body, which does not pass
 // through the process's memory where the system can do without.
 func (x *Exchange) RespondFile(status int, header []byte, f *os.File, offset, length int64) error {
-	x.ownHead(status, header)
+	x.ownHead(status, header, x.rules())
 	if x.Head() {
 		return x.finish(x.send(x.res, nil))
 	}
