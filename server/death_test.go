@@ -198,6 +198,9 @@ func TestDeathDoesNotWaitForTheOthers(t *testing.T) {
 	if r := lb.get("/"); r.Body != "first" {
 		t.Fatalf("%q", r.Head)
 	}
+	lbtest.Eventually(t, "its place is free", func() bool {
+		return lb.metric(`lb_backend_in_flight{pool="app",backend="`+dying.Addr+`"}`) == "0"
+	})
 	busy := lb.dial()
 	busy.Send(aGet)
 	<-entered
