@@ -86,9 +86,8 @@ func TestSlowClientsOfFewWorkers(t *testing.T) {
 					}
 					beside := goodRequests(t, lb)
 					t.Logf("the median and the longest of %d good requests: %v alone, %v beside %d slow %s", goodCount, alone, beside, slow, kind)
-					if n := lb.metric("lb_requests_in_flight"); n != float64(slow) {
-						t.Errorf("%v slow clients are left of %d", n, slow)
-					}
+					// The last of the good requests counts until lb has finished with it, which is after its client has read it.
+					eventually(t, "the slow clients alone are left", func() bool { return lb.metric("lb_requests_in_flight") == float64(slow) })
 				})
 			}
 		}
