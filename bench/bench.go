@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -53,7 +54,8 @@ type entrant struct {
 	out      bool // it failed, and is not measured again
 }
 
-// runScenario measures every balancer that can take part once a round, each round beginning with another.
+// runScenario measures every balancer that can take part once a round, in an order of its own each round: in a fixed
+// order what one leaves behind, on the machine or in the backend, would always fall on the same other one.
 // What goes wrong with one of them is noted and does not keep the others from being measured.
 func (b *bench) runScenario(ctx context.Context, s scenario) scenarioResult {
 	result := newScenarioResult(s, b.options)
@@ -83,8 +85,8 @@ func (b *bench) runScenario(ctx context.Context, s scenario) scenarioResult {
 		defer b.fleet.stop(e.instance.process)
 	}
 	for round := range b.options.rounds {
-		for turn := range entrants {
-			e := entrants[(round+turn)%len(entrants)]
+		for _, turn := range rand.Perm(len(entrants)) {
+			e := entrants[turn]
 			if ctx.Err() != nil {
 				return result
 			}

@@ -5,8 +5,8 @@
 //	go run ./bench -only proxy1k -rounds 9          one scenario, with less noise
 //	go run ./bench -lb old=/tmp/lb-old,new=/tmp/lb  two builds of lb beside each other
 //
-// The balancers are measured in turn within each round, and each round begins with another one, so that
-// what the machine does meanwhile falls on all of them alike. The figure that counts is CPU per request, of
+// The balancers are measured in turn within each round, in random order, so that what the machine does
+// meanwhile falls on all of them alike. The figure that counts is CPU per request, of
 // all processes and threads of a balancer together: it does not depend on what the load generator left over.
 package main
 

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The kernel counts CPU time in /proc in ticks of USER_HZ, which is 100 on every Linux that Go runs on.
@@ -17,7 +19,8 @@ const tick = time.Second / 100
 // processStat is what we read of /proc/PID/stat (proc_pid_stat(5)).
 type processStat struct {
 	pid, parent int
-	cpu         time.Duration // of all its threads, and of its children that ended and were waited for
+	own         time.Duration // of all its threads, those that have ended too, in whole ticks
+	reaped      time.Duration // of its children that ended and were waited for, in whole ticks
 }
 
 // parseStat reads one line of /proc/PID/stat. The name in parentheses may itself hold blanks and
@@ -39,12 +42,16 @@ func parseStat(line []byte) (processStat, error) {
 	if stat.parent, err = strconv.Atoi(fields[1]); err != nil {
 		return processStat{}, fmt.Errorf("cannot parse process status %q: %w", line, err)
 	}
-	for _, field := range fields[11:15] { // utime, stime, cutime, cstime
+	for i, field := range fields[11:15] { // utime, stime, cutime, cstime
 		ticks, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
 			return processStat{}, fmt.Errorf("cannot parse process status %q: %w", line, err)
 		}
-		stat.cpu += time.Duration(ticks) * tick
+		if i < 2 {
+			stat.own += time.Duration(ticks) * tick
+		} else {
+			stat.reaped += time.Duration(ticks) * tick
+		}
 	}
 	return stat, nil
 }
@@ -85,10 +92,24 @@ func treeCPU(root int) (time.Duration, error) {
 	tree, err := processTree(root)
 	var total time.Duration
 	for _, stat := range tree {
-		total += stat.cpu
+		total += stat.cpu()
 	}
 	return total, err
 }
+
+// cpu is in nanoseconds as far as the kernel lets us read the process's clock. /proc/PID/stat counts whole ticks, and
+// /proc/PID/task/TID/schedstat leaves out threads that have ended.
+func (s processStat) cpu() time.Duration {
+	var clock unix.Timespec
+	if err := unix.ClockGettime(processClock(s.pid), &clock); err != nil {
+		return s.own + s.reaped
+	}
+	return time.Duration(clock.Nano()) + s.reaped
+}
+
+// processClock is the identifier of the clock of the CPU time of all threads of a process, made as
+// clock_getcpuclockid(3) makes it: the complement of the process's number above three bits, 2 for time that was scheduled.
+func processClock(pid int) int32 { return int32(^pid<<3 | 2) }
 
 // treeRSS is the resident memory in bytes of a process and its descendants. A page that several of them
 // share counts once in each, as in any sum of RSS; growth, which is what we report, is hardly ever shared.

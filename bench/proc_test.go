@@ -13,9 +13,9 @@ func TestParseStat(t *testing.T) {
 		want       processStat
 		fails      bool
 	}{
-		{"plain", "42 (lb)" + rest, processStat{42, 7, 600 * time.Millisecond}, false},
-		{"blanks in the name", "42 (nginx: worker)" + rest, processStat{42, 7, 600 * time.Millisecond}, false},
-		{"parentheses in the name", "42 (a) R 1 (b)" + rest, processStat{42, 7, 600 * time.Millisecond}, false},
+		{"plain", "42 (lb)" + rest, processStat{42, 7, 150 * time.Millisecond, 450 * time.Millisecond}, false},
+		{"blanks in the name", "42 (nginx: worker)" + rest, processStat{42, 7, 150 * time.Millisecond, 450 * time.Millisecond}, false},
+		{"parentheses in the name", "42 (a) R 1 (b)" + rest, processStat{42, 7, 150 * time.Millisecond, 450 * time.Millisecond}, false},
 		{"no name", "42 lb" + rest, processStat{}, true},
 		{"cut off", "42 (lb) S 7 1 1", processStat{}, true},
 		{"no number", "x (lb)" + rest, processStat{}, true},
@@ -75,6 +75,23 @@ func TestTreeCPUCountsChildrenDeadAndAlive(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The clock is finer than the ticks of /proc/PID/stat, and within a few of them says the same.
+func TestCPUOfThisProcess(t *testing.T) {
+	tree, err := processTree(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := tree[0].cpu()
+	if before < tree[0].own || before > tree[0].own+tree[0].reaped+time.Second {
+		t.Errorf("the clock says %v, the ticks %v", before, tree[0].own)
+	}
+	eventually(t, "the clock advances by less than a tick", func() bool {
+		previous := before
+		before = tree[0].cpu()
+		return before > previous && before-previous < tick
+	})
 }
 
 func TestTreeOfProcesses(t *testing.T) {
