@@ -14,7 +14,7 @@ import (
 // mayImport is who may import whom; packages under internal may be imported by all and import
 // only each other. Whoever adds an arrow here changes the architecture.
 var mayImport = map[string][]string{
-	"config":      {},
+	"config":      {"balancer"}, // for the names of the algorithms
 	"telemetry":   {},
 	"route":       {},
 	"clock":       {},
@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"admin":       {"pool", "telemetry"},
 	"server": {"config", "telemetry", "route", "pool", "transport", "balancer", "health", "discovery",
 		"staticcache", "proxy", "front", "admin"},
-	"cmd/lb":    {"server", "config", "admin", "clock"},
+	"cmd/lb":    {"server", "config", "admin", "clock", "balancer"},
 	"cmd/clock": {"clock"},
 	"bench":     {},
 	"bench/sim": {"pool", "balancer"},

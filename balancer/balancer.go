@@ -6,64 +6,7 @@
 // backend a bounded number of times: with no room anywhere it returns nil at once.
 package balancer
 
-import (
-	"fmt"
-	"math/rand/v2"
-	"slices"
-	"strings"
-
-	"lb/pool"
-)
-
-// Names returns the names that New knows.
-func Names() []string {
-	return []string{"round_robin", "least_conn", "p2c", "peak_ewma", "random", "hash", "first"}
-}
-
-// New returns the picker of that name over a fixed set of backends, with the weights they have now.
-// The seed is where a rotation starts; 0 is the first backend. The error names an algorithm that does not exist.
-func New(name string, backends []*pool.Backend, seed uint64) (pool.Picker, error) {
-	factory, err := Factory(name)
-	if err != nil {
-		return nil, err
-	}
-	return factory(backends, seed), nil
-}
-
-// Factory returns what pool.Options.NewPicker wants; the error is that of New.
-func Factory(name string) (func([]*pool.Backend, uint64) pool.Picker, error) {
-	return FactoryWith(name, rand.Uint64)
-}
-
-// FactoryWith is Factory with another source of 64 random bits: a seeded one makes the picks of a simulation
-// the same each time. It must bear being called by many requests at once if the picker has to.
-func FactoryWith(name string, random func() uint64) (func([]*pool.Backend, uint64) pool.Picker, error) {
-	var build func([]*pool.Backend, uint64, source) pool.Picker
-	switch name {
-	case "round_robin":
-		build = newRoundRobin
-	case "least_conn":
-		build = newLeastConn
-	case "p2c":
-		build = newP2C
-	case "peak_ewma":
-		build = newPeakEWMA
-	case "random":
-		build = newRandom
-	case "hash":
-		build = newHash
-	case "first":
-		build = newFirst
-	default:
-		return nil, fmt.Errorf("cannot balance by %q: not one of %s", name, strings.Join(Names(), ", "))
-	}
-	return func(backends []*pool.Backend, seed uint64) pool.Picker {
-		if len(backends) == 0 {
-			return first(nil)
-		}
-		return build(slices.Clone(backends), seed, random)
-	}, nil
-}
+import "lb/pool"
 
 // source returns 64 random bits. In production it is rand.Uint64, whose state belongs to the
 // thread, so that picks do not meet on it.
@@ -118,22 +61,4 @@ func tenthsOf(backends []*pool.Backend) (tenths []int, most int) {
 		return nil, most
 	}
 	return tenths, most
-}
-
-// first is a picker that takes the backends in their order: the next only while those before are full.
-type first []*pool.Backend
-
-func newFirst(backends []*pool.Backend, _ uint64, _ source) pool.Picker { return first(backends) }
-
-// Pick implements pool.Picker.
-func (f first) Pick(uint64) *pool.Backend { return scan(f, 0) }
-
-// Prefer implements pool.Predictable.
-func (f first) Prefer(uint64) (now, own *pool.Backend) {
-	for _, b := range f {
-		if _, room := b.Load(); room {
-			return b, f[0]
-		}
-	}
-	return nil, f[0]
 }

@@ -27,11 +27,11 @@ func equal(n int) []int { return slices.Repeat([]int{1}, n) }
 
 func picker(t testing.TB, name string, backends []*pool.Backend) pool.Picker {
 	t.Helper()
-	p, err := New(name, backends, 0)
+	a, err := Lookup(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return a.NewPicker(backends, 0)
 }
 
 func inFlight(backends []*pool.Backend) []int64 {
@@ -43,7 +43,7 @@ func inFlight(backends []*pool.Backend) []int64 {
 }
 
 func TestUnknownAlgorithmNamesTheKnownOnes(t *testing.T) {
-	_, err := New("fastest", nil, 0)
+	_, err := Lookup("fastest")
 	if err == nil || !strings.Contains(err.Error(), `"fastest"`) || !strings.Contains(err.Error(), "least_conn") {
 		t.Errorf("error %v", err)
 	}
@@ -126,16 +126,13 @@ func burst(p pool.Picker, n int) int {
 
 // Whatever the weights, limits and loads: a picker finds room if and only if there is some.
 func TestRoomIsFound(t *testing.T) {
-	for _, name := range Names() {
-		t.Run(name, func(t *testing.T) {
+	for _, a := range Algorithms() {
+		t.Run(a.Name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				weights := rapid.SliceOfN(rapid.IntRange(1, 300), 1, 40).Draw(t, "weights")
 				limit := rapid.IntRange(1, 3).Draw(t, "limit")
 				backends := members(limit, weights...)
-				p, err := New(name, backends, rapid.Uint64().Draw(t, "seed"))
-				if err != nil {
-					t.Fatal(err)
-				}
+				p := a.NewPicker(backends, rapid.Uint64().Draw(t, "seed"))
 				var held []*pool.Backend
 				for range rapid.IntRange(1, 200).Draw(t, "steps") {
 					if len(held) > 0 && rapid.IntRange(0, 3).Draw(t, "release") == 0 {

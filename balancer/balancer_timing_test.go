@@ -90,19 +90,15 @@ func BenchmarkBuild(b *testing.B) {
 
 // BenchmarkPublish measures all of it: a backend of many changes its state.
 func BenchmarkPublish(b *testing.B) {
-	for _, name := range Names() {
+	for _, a := range Algorithms() {
 		const n = 10_000
 		var list []pool.Member
 		for i := range n {
 			list = append(list, pool.Member{Address: fmt.Sprint("backend-", i, ":80"), Weight: 1 + i%7})
 		}
-		factory, err := Factory(name)
-		if err != nil {
-			b.Fatal(err)
-		}
-		p := pool.New(pool.Options{Name: "app", NewPicker: factory, Members: list})
+		p := pool.New(pool.Options{Name: "app", NewPicker: a.NewPicker, Members: list})
 		one, up := p.Backends()[0], true
-		b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%s/%d", a.Name, n), func(b *testing.B) {
 			for b.Loop() {
 				up = !up
 				p.SetActive(one, up, "benchmark")

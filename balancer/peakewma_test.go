@@ -23,11 +23,11 @@ func newFleet(t *testing.T, weights ...int) *fleet {
 		f.backends = append(f.backends, pool.NewBackendWith(
 			pool.Member{Address: fmt.Sprint("b", i), Weight: w}, func() int64 { return int64(f.now) }))
 	}
-	factory, err := FactoryWith("peak_ewma", rand.New(rand.NewPCG(1, 2)).Uint64)
+	a, err := Lookup("peak_ewma")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.picker = factory(f.backends, 0)
+	f.picker = a.WithRandom(rand.New(rand.NewPCG(1, 2)).Uint64)(f.backends, 0)
 	return f
 }
 

@@ -15,11 +15,11 @@ func TestPrefer(t *testing.T) {
 		for _, address := range []string{"a:1", "b:1", "c:1"} {
 			backends = append(backends, pool.NewBackend(pool.Member{Address: address, MaxConns: 2}))
 		}
-		made, err := balancer.New(name, backends, 0)
+		a, err := balancer.Lookup(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		picker, ok := made.(pool.Predictable)
+		picker, ok := a.NewPicker(backends, 0).(pool.Predictable)
 		if !ok {
 			t.Fatalf("%s cannot be foretold", name)
 		}

@@ -18,14 +18,14 @@ func warming(t *testing.T, balance string, weights []int, test func(p *pool.Pool
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(5, 6))
-		factory, err := FactoryWith(balance, random.Uint64)
+		a, err := Lookup(balance)
 		if err != nil {
 			t.Fatal(err)
 		}
 		// The time of the bubble stands still during picks, and hash counts the requests in flight by time.
 		var now atomic.Int64
 		clock := func() int64 { return now.Add(int64(10 * time.Microsecond)) }
-		o := pool.Options{NewPicker: factory, SlowStart: 9 * time.Second, Clock: clock}
+		o := pool.Options{NewPicker: a.WithRandom(random.Uint64), SlowStart: 9 * time.Second, Clock: clock}
 		for i, w := range weights {
 			o.Members = append(o.Members, pool.Member{Address: fmt.Sprintf("10.0.0.%d:80", i), Weight: w})
 		}

@@ -3,6 +3,8 @@ package config
 import (
 	"crypto/tls"
 	"time"
+
+	"lb/balancer"
 )
 
 // The defaults of each block. They hold for a block that is not written, too,
@@ -52,7 +54,7 @@ func defaultRespond() Respond { return Respond{Status: 200, ContentType: "text/p
 
 func defaultPool() Pool {
 	return Pool{
-		Balance: "round_robin",
+		Balance: balancer.Default,
 		HashKey: "client_ip",
 		Eject:   Eject{Failures: 5, Duration: 10 * time.Second, MaxPercent: 50},
 		Retry: Retry{

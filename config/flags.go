@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
+
+	"lb/balancer"
 )
 
 // Flags are what the command line can say without a file.
@@ -13,7 +15,7 @@ type Flags struct {
 	Listen  string   // "" is ":8080"
 	To      []string // backend addresses, at least one
 	Static  string   // a folder that is served under /static/; "" for none
-	Balance string   // "" is round_robin
+	Balance string   // "" is balancer.Default
 }
 
 // FromFlags returns the configuration for a command line without a file: one
@@ -37,7 +39,7 @@ func (f Flags) Text() []byte {
 		fmt.Fprintf(&b, "route \"/static/\" {\nstatic {\nroot = %s\nstrip_prefix = true\n}\n}\n", quote(f.Static))
 	}
 	fmt.Fprintf(&b, "route \"/\" {\nproxy {\npool = \"app\"\n}\n}\n}\n\n")
-	fmt.Fprintf(&b, "pool \"app\" {\nbalance = %s\n", quote(or(f.Balance, "round_robin")))
+	fmt.Fprintf(&b, "pool \"app\" {\nbalance = %s\n", quote(or(f.Balance, balancer.Default)))
 	for _, to := range f.To {
 		fmt.Fprintf(&b, "backend %s {}\n", quote(to))
 	}

@@ -6,8 +6,8 @@ import "time"
 type Pool struct {
 	Pos     Pos
 	Name    string
-	Balance string // round_robin, least_conn, p2c, peak_ewma, random, hash or first
-	HashKey string // with hash: client_ip, path, uri, header:NAME or cookie:NAME
+	Balance string // the name of one of balancer.Algorithms
+	HashKey string // for an algorithm that needs a key: client_ip, path, uri, header:NAME or cookie:NAME
 
 	Backends []Backend
 	Discover []Discover

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"lb/balancer"
 )
 
 // maxWeight bounds weights of backends and shares of a split.
@@ -29,7 +31,7 @@ func readPools(root *block) []Pool {
 func readPool(b *block) Pool {
 	p := defaultPool()
 	p.Pos, p.Name = b.pos(b.at), b.label
-	b.text("balance", &p.Balance, oneOf("round_robin", "least_conn", "p2c", "peak_ewma", "random", "hash", "first"))
+	b.text("balance", &p.Balance, oneOf(balancer.Names()...))
 	b.text("hash_key", &p.HashKey, clientKey("client_ip", "path", "uri"))
 	p.Backends = readBackends(b)
 	for _, d := range b.all("discover", "its kind") {

@@ -69,7 +69,8 @@ func (f *files) explain(e *admin.Explanation, method string) {
 
 func explainPool(w proxy.Way, g *generation, share float64) admin.ExplainedPool {
 	p := w.Forward.Pool
-	c := g.poolPlans[p.Name()].config
+	plan := g.poolPlans[p.Name()]
+	c := plan.config
 	out := admin.ExplainedPool{
 		Share: share, Target: w.Target, Host: w.Host, Prospects: p.Explain(w.Key, w.Keyed, w.Cookie),
 		Retry: "none",
@@ -77,7 +78,7 @@ func explainPool(w proxy.Way, g *generation, share float64) admin.ExplainedPool 
 	if r := c.Retry; r.Attempts > 0 {
 		out.Retry = fmt.Sprintf("%d, after %s", r.Attempts, strings.Join(r.On, ", "))
 	}
-	if c.Balance == "hash" {
+	if plan.algorithm.NeedsKey {
 		out.HashKey = c.HashKey
 		if !w.Keyed {
 			out.KeyWhy = "the key is the client's address: say -client ADDRESS"

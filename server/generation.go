@@ -261,7 +261,7 @@ func forwardTo(c *config.Proxy, name string, buffer proxy.Buffering, g *generati
 	return &proxy.Forward{
 		TunnelIdle: plan.config.Timeouts.Tunnel,
 		Pool:       g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: route.NewTemplate(c.Rewrite), Host: c.Host,
-		HashKey: plan.hashKey(), Sticky: plan.sticky, Timed: plan.config.Balance == "peak_ewma",
+		HashKey: plan.hashKey(), Sticky: plan.sticky, Timed: plan.algorithm.NeedsLatency,
 		Buffer: buffer, Timeouts: routeTimeouts(c.Timeouts, &plan.config.Timeouts),
 		Retry: proxy.Retry{
 			Attempts: retry.Attempts, Body: retry.Body,

@@ -33,17 +33,18 @@ type poolRun struct {
 
 // poolPlan is what a configuration says of a pool, checked.
 type poolPlan struct {
-	config  *config.Pool
-	options pool.Options
-	sources []source
-	sticky  *proxy.Sticky
-	tls     string // see poolRun.tls
-	fresh   bool   // the pool is new
+	config    *config.Pool
+	algorithm balancer.Algorithm
+	options   pool.Options
+	sources   []source
+	sticky    *proxy.Sticky
+	tls       string // see poolRun.tls
+	fresh     bool   // the pool is new
 }
 
-// hashKey is what the pool's requests are kept together by; zero for an algorithm that does not ask.
+// hashKey is what the pool's requests are kept together by; zero for an algorithm that needs no key.
 func (plan *poolPlan) hashKey() proxy.HashKey {
-	if plan.config.Balance != "hash" {
+	if !plan.algorithm.NeedsKey {
 		return proxy.HashKey{}
 	}
 	return proxy.NewHashKey(plan.config.HashKey)
@@ -54,7 +55,7 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 	if err != nil {
 		return err
 	}
-	picker, err := balancer.Factory(c.Balance)
+	algorithm, err := balancer.Lookup(c.Balance)
 	if err != nil {
 		return at(c.Pos, "cannot balance the pool", err)
 	}
@@ -63,8 +64,8 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 	if fresh {
 		run = &poolRun{discovery: map[string]*discoveryRun{}}
 	}
-	plan := &poolPlan{config: c, fresh: fresh, tls: fingerprint, options: pool.Options{
-		Name: c.Name, Balance: c.Balance, NewPicker: picker,
+	plan := &poolPlan{config: c, algorithm: algorithm, fresh: fresh, tls: fingerprint, options: pool.Options{
+		Name: c.Name, Balance: c.Balance, NewPicker: algorithm.NewPicker,
 		Connect:      connector(c, tlsConfig),
 		Dial:         look,
 		TransportKey: transportKey(c, fingerprint),

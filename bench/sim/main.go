@@ -31,7 +31,7 @@ func report(seed uint64, chartFile string) error {
 	var rows []row
 	for _, s := range scenarios() {
 		r := row{scenario: s}
-		for _, algorithm := range algorithms {
+		for _, algorithm := range algorithms() {
 			result, err := run(s, algorithm, seed)
 			if err != nil {
 				return err

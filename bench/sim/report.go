@@ -15,12 +15,13 @@ type row struct {
 
 // table is the report in Markdown.
 func table(rows []row) string {
+	names := algorithms()
 	var out strings.Builder
 	for _, r := range rows {
 		fmt.Fprintf(&out, "**%s**: %s\n\n", strings.ToUpper(r.scenario.name[:1])+r.scenario.name[1:], r.scenario.text)
 		fmt.Fprintf(&out, "| algorithm | answered within %v | median, ms | 99 of 100 within, ms |\n|---|--:|--:|--:|\n", r.scenario.deadline)
 		for i, x := range r.results {
-			fmt.Fprintf(&out, "| `%s` | %.2f %% | %s | %s |\n", algorithms[i], 100*x.success, millis(x.median), millis(x.p99))
+			fmt.Fprintf(&out, "| `%s` | %.2f %% | %s | %s |\n", names[i], 100*x.success, millis(x.median), millis(x.p99))
 		}
 		out.WriteString("\n")
 	}
@@ -51,11 +52,12 @@ const decades = 5
 func chart(rows []row) string {
 	var body strings.Builder
 	y := 10
+	names := algorithms()
 	for _, r := range rows {
 		fmt.Fprintf(&body, `<text x="10" y="%d" font-size="14" font-weight="600">%s</text>`+"\n", y+16, r.scenario.name)
 		y += chartHeading - 10
 		for i, x := range r.results {
-			drawBar(&body, algorithms[i], 1-x.success, y)
+			drawBar(&body, names[i], 1-x.success, y)
 			y += chartRow
 		}
 		y += 14

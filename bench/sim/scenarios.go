@@ -2,13 +2,18 @@ package main
 
 import (
 	"math"
+	"slices"
 	"time"
+
+	"lb/balancer"
 )
 
 const ms = time.Millisecond
 
-// algorithms are compared in this order. First is left out: it spreads nothing.
-var algorithms = [...]string{"round_robin", "random", "hash", "least_conn", "p2c", "peak_ewma"}
+// algorithms returns the names of those that are compared: all but first, which does not spread requests.
+func algorithms() []string {
+	return slices.DeleteFunc(balancer.Names(), func(name string) bool { return name == "first" })
+}
 
 // scenarios returns all there is, in the order of the report.
 func scenarios() []scenario {

@@ -64,10 +64,11 @@ type view struct {
 
 // run simulates. The same seed comes to the same result.
 func run(s scenario, algorithm string, seed uint64) (result, error) {
-	factory, err := balancer.FactoryWith(algorithm, rand.New(rand.NewPCG(seed, 1)).Uint64)
+	a, err := balancer.Lookup(algorithm)
 	if err != nil {
 		return result{}, err
 	}
+	factory := a.WithRandom(rand.New(rand.NewPCG(seed, 1)).Uint64)
 	sim := &simulation{scenario: s, views: make([]view, s.balancers), free: make([][]time.Duration, s.backends)}
 	for i := range sim.free {
 		if s.workers != nil {

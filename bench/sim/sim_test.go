@@ -69,7 +69,7 @@ func TestColdStart(t *testing.T) {
 func TestSameSeedSameResult(t *testing.T) {
 	s := slowTenth()
 	s.length, s.balancers = 200*time.Millisecond, 5
-	for _, algorithm := range algorithms {
+	for _, algorithm := range algorithms() {
 		a, errA := run(s, algorithm, 7)
 		b, errB := run(s, algorithm, 7)
 		if errA != nil || errB != nil || a != b {
@@ -86,10 +86,10 @@ func TestSameSeedSameResult(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	r := row{scenario: slowHalfOfTheTime()}
-	for i := range algorithms {
+	for i := range algorithms() {
 		r.results = append(r.results, result{1000, 1 - float64(i)/100, time.Millisecond, 2345 * time.Millisecond})
 	}
-	if text := table([]row{r}); !strings.Contains(text, "| `random` | 99.00 % | 1 | 2,345 |\n") {
+	if text := table([]row{r}); !strings.Contains(text, "| `least_conn` | 99.00 % | 1 | 2,345 |\n") {
 		t.Errorf("the table:\n%s", text)
 	}
 	decoder := xml.NewDecoder(strings.NewReader(chart([]row{r})))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"lb/balancer"
 	"lb/config"
 	"lb/server"
 )
@@ -43,7 +44,7 @@ func runCommand(args []string, s streams) int {
 	listen := flags.String("listen", "", "without a file: the `address` to listen on, as \":8080\"")
 	to := flags.String("to", "", "without a file: the backends' `addresses`, as \"127.0.0.1:5000,127.0.0.1:5001\"")
 	static := flags.String("static", "", "without a file: a `directory` that is served under /static/")
-	balance := flags.String("balance", "", "without a file: the `algorithm`: round_robin, least_conn, p2c, peak_ewma, random, hash or first")
+	balance := flags.String("balance", "", "without a file: the `algorithm`, one of "+strings.Join(balancer.Names(), ", "))
 	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status
 	}
