@@ -18,7 +18,7 @@ const (
 
 // acceptLoop accepts until the socket is stopped. A lack of descriptors or memory only makes it wait.
 func (s *socket) acceptLoop() {
-	defer s.ln.Close()
+	defer s.closeListener()
 	backoff := time.Duration(0)
 	for {
 		nc, err := s.ln.Accept()

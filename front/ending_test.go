@@ -3,6 +3,7 @@ package front
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -55,6 +56,45 @@ func TestShutdownHurriesHalfAHead(t *testing.T) {
 			c.closed()
 		} else if resp, _ := c.answer("GET"); resp.StatusCode != tc.status {
 			t.Errorf("%s: %d", name, resp.StatusCode)
+		}
+	}
+}
+
+// A stop waits no longer than until no connection is left and none can come any more, whichever comes last.
+func TestSocketIsDrainedAfterTheLastConnection(t *testing.T) {
+	first, second := &Conn{}, &Conn{}
+	var s *socket
+	steps := map[string]func(){
+		"close":         func() { s.closeListener() },
+		"accept first":  func() { s.add(first) },
+		"accept second": func() { s.add(second) },
+		"park first":    func() { s.setParked(first, true) },
+		"wake first":    func() { s.setParked(first, false) },
+		"end first":     func() { s.remove(first) },
+		"end second":    func() { s.remove(second) },
+	}
+	for _, order := range [][]string{
+		{"close"},
+		{"accept first", "end first", "close"},
+		{"accept first", "close", "park first", "wake first", "end first"},
+		{"accept first", "accept second", "park first", "end second", "close", "wake first", "end first"},
+	} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = newSocket(New(Options{}), ln, "127.0.0.1:0")
+		for i, step := range order {
+			steps[step]()
+			drained := false
+			select {
+			case <-s.drained:
+				drained = true
+			default:
+			}
+			if last := i == len(order)-1; drained != last {
+				t.Errorf("%q: after %q drained is %v", order, step, drained)
+			}
 		}
 	}
 }

@@ -43,13 +43,15 @@ type socket struct {
 	// ownsFile says that the file of a Unix socket goes with it; under Front.mu.
 	ownsFile bool
 
-	mu     sync.Mutex
-	active map[*Conn]struct{}
-	parked map[*Conn]struct{} // see parking
+	mu      sync.Mutex
+	active  map[*Conn]struct{}
+	parked  map[*Conn]struct{} // see parking
+	closed  bool               // no connection can come any more
+	drained chan struct{}      // closed when closed holds and the last connection has ended
 }
 
 func newSocket(f *Front, ln net.Listener, address string) *socket {
-	s := &socket{front: f, address: address, ln: ln, stopped: make(chan struct{}), active: map[*Conn]struct{}{}, parked: map[*Conn]struct{}{}}
+	s := &socket{front: f, address: address, ln: ln, stopped: make(chan struct{}), active: map[*Conn]struct{}{}, parked: map[*Conn]struct{}{}, drained: make(chan struct{})}
 	s.metrics = f.metrics.newSocket(s)
 	return s
 }
@@ -97,8 +99,25 @@ func (s *socket) add(c *Conn) {
 
 func (s *socket) remove(c *Conn) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.active, c)
-	s.mu.Unlock()
+	s.checkDrained()
+}
+
+// closeListener closes the listening socket when nothing accepts from it any more. It is called once.
+func (s *socket) closeListener() {
+	s.ln.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.checkDrained()
+}
+
+// checkDrained is called after each step towards drained, of which the last comes once. The caller holds s.mu.
+func (s *socket) checkDrained() {
+	if s.closed && len(s.active)+len(s.parked) == 0 {
+		close(s.drained)
+	}
 }
 
 // setParked moves c between the two sets.
@@ -145,7 +164,11 @@ func (s *socket) stop() {
 		LeaveFile(s.ln) // by then it may be another's
 		os.Remove(path)
 	}
-	if d, ok := s.ln.(interface{ SetDeadline(time.Time) error }); ok && s.front.serving.Load() {
+	if !s.front.serving.Load() {
+		s.closeListener()
+		return
+	}
+	if d, ok := s.ln.(interface{ SetDeadline(time.Time) error }); ok {
 		if d.SetDeadline(time.Now().Add(lastAccepts)) == nil {
 			return // acceptLoop closes it
 		}
@@ -153,11 +176,16 @@ func (s *socket) stop() {
 	s.ln.Close()
 }
 
-// retire ends the connections as they become idle. It returns after the grace for idle ones.
+// retire ends the connections as they become idle. It returns after the grace for idle ones, or when there are none left.
 func (s *socket) retire() {
 	s.each((*Conn).hurry)
-	time.Sleep(idleGrace)
-	s.each((*Conn).closeIfSilent)
+	grace := time.NewTimer(idleGrace)
+	defer grace.Stop()
+	select {
+	case <-grace.C:
+		s.each((*Conn).closeIfSilent)
+	case <-s.drained:
+	}
 	s.metrics.retire()
 }
 
