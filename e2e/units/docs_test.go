@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"lb/config"
 )
@@ -29,7 +31,7 @@ func pages(t *testing.T) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		texts[name] = string(text)
+		texts[filepath.Clean(name)] = string(text)
 	}
 	return texts
 }
@@ -76,18 +78,48 @@ func checkConfiguration(t *testing.T, name, text string) *config.Config {
 	return cfg
 }
 
-// TestLinksLead looks for the target of every relative link in the documentation.
+// TestLinksLead looks for the target of every relative link in the documentation, and for the heading that it names.
 func TestLinksLead(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
-	for name, text := range pages(t) {
+	link := regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]+))?\)`)
+	texts := pages(t)
+	followed := 0
+	for name, text := range texts {
 		for _, match := range link.FindAllStringSubmatch(text, -1) {
 			target, err := url.PathUnescape(match[1])
 			if err != nil || strings.Contains(target, "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(name), target)); err != nil {
+			file := name
+			if target != "" {
+				file = filepath.Join(filepath.Dir(name), target)
+			}
+			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s links to %s: %v", name, target, err)
+			} else if match[2] != "" {
+				followed++
+				if !slices.Contains(anchors(texts[filepath.Clean(file)]), match[2]) {
+					t.Errorf("%s links to %s, which has no heading #%s", name, file, match[2])
+				}
 			}
 		}
 	}
+	if followed < 50 {
+		t.Errorf("only %d links to headings were followed", followed)
+	}
+}
+
+// anchors returns what GitHub makes of the headings of a page: lower case, without punctuation, with hyphens for spaces.
+func anchors(text string) (list []string) {
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		list = append(list, strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, heading[1]))
+	}
+	return list
 }
