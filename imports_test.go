@@ -15,6 +15,8 @@ import (
 // only each other. Whoever adds an arrow here changes the architecture.
 var mayImport = map[string][]string{
 	"config":      {"balancer"}, // for the names of the algorithms
+	"message":     {},
+	"http1":       {"message"},
 	"telemetry":   {},
 	"route":       {},
 	"clock":       {},

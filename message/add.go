@@ -1,0 +1,50 @@
+package message
+
+import "strconv"
+
+// lineRoom is what the room for added lines holds at first: enough for what a balancer adds to most messages.
+const lineRoom = 512
+
+// Add appends a field of our own. Name and value must be valid; they are copied.
+func (r *Request) Add(name, value string) { r.Fields, r.room = add(r.Fields, r.room, name, value) }
+
+// AddBytes is Add for a value of bytes.
+func (r *Request) AddBytes(name string, value []byte) {
+	r.Fields, r.room = add(r.Fields, r.room, name, value)
+}
+
+// Add appends a field of our own. Name and value must be valid; they are copied.
+func (r *Response) Add(name, value string) { r.Fields, r.room = add(r.Fields, r.room, name, value) }
+
+// AddBytes is Add for a value of bytes.
+func (r *Response) AddBytes(name string, value []byte) {
+	r.Fields, r.room = add(r.Fields, r.room, name, value)
+}
+
+// SetLength sets the length of the body, and appends the field that says so.
+func (r *Response) SetLength(n int64) {
+	var digits [20]byte
+	r.Length = n
+	r.AddBytes("Content-Length", strconv.AppendInt(digits[:0], n, 10))
+}
+
+// NewField returns a field of our own.
+func NewField(name, value string) Field {
+	fields, _ := add(nil, make([]byte, 0, len(name)+len(value)+4), name, value)
+	return fields[0]
+}
+
+// add appends a field whose line lies in room. What lies there already stays where it is when the room grows.
+func add[T string | []byte](fields []Field, room []byte, name string, value T) ([]Field, []byte) {
+	size := len(name) + len(": ") + len(value) + len("\r\n")
+	if len(room)+size > cap(room) {
+		room = make([]byte, 0, max(lineRoom, 2*cap(room), size))
+	}
+	start := len(room)
+	room = append(append(room, name...), ": "...)
+	room = append(append(room, value...), "\r\n"...)
+	line := room[start:]
+	f := Field{Line: line, Name: line[:len(name)], Value: line[len(name)+2 : size-2]}
+	f.Kind = KindOf(f.Name)
+	return append(fields, f), room
+}

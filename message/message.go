@@ -1,0 +1,48 @@
+// Package message is a request and a response of no protocol. The packages that speak a protocol read them and write
+// them; everything in between knows only what is here.
+package message
+
+// Request is the head of a request. Its slices are spans of the bytes that came, and hold for as long as those do.
+type Request struct {
+	Method []byte
+	Target []byte // as the client wrote it
+	// Authority is the host, and perhaps the port, that the request is for; nil if it names none, as HTTP/1.0 may.
+	Authority []byte
+	Fields    []Field // in their order, repeats kept; see Field.Hop
+	// Length is the number of bytes of the body: 0 if there is none, -1 if only its end tells.
+	Length int64
+	// Announced says that the head tells how long the body is, even if that is no bytes at all.
+	Announced bool
+	// Continue says that the sender waits for a 100 (Continue) before it sends the body.
+	Continue bool
+	// Upgrade is the list of protocols that the client offers to switch to; nil if it offers none, or cannot.
+	Upgrade []byte
+	// Version is what a log shows, as "HTTP/1.1".
+	Version string
+
+	room []byte // for the lines of Add
+}
+
+// Response is the head of a response, with slices as those of a Request.
+type Response struct {
+	Status int
+	// Reason is the phrase behind the status where a protocol has one: nil stands for the usual one.
+	Reason []byte
+	Fields []Field
+	// Length is the number of bytes of the body: 0 if there is none, -1 if only its end tells. To HEAD it is that of the
+	// response to GET, as far as the head tells it.
+	Length int64
+
+	room []byte // for the lines of Add
+}
+
+// IsHead reports whether the method is HEAD, to which no response has a body.
+func (r *Request) IsHead() bool { return string(r.Method) == "HEAD" }
+
+// Reset empties the response, and keeps the room of its fields.
+func (r *Response) Reset(status int) {
+	*r = Response{Status: status, Fields: r.Fields[:0], room: r.room[:0]}
+}
+
+// Reset empties the request, and keeps the room of its fields.
+func (r *Request) Reset() { *r = Request{Fields: r.Fields[:0], room: r.room[:0]} }
