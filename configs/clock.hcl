@@ -1,15 +1,15 @@
-# A clock: one web application on this machine, its images from disk.
+# A clock: one web application on this machine, with its images from disk.
 #
-# The application is a Flask server on port 5000. Pictures never reach it: they
-# come from /var/www/pyclock/images. While the application is down, visitors see
-# the maintenance page.
+# The application is a Flask server on port 5000. Requests for images do not
+# reach it: lb serves them from /var/www/pyclock/images. While the application
+# is down, visitors get the maintenance page.
 
 listen ":80" {}
 
 site "clock" {
   maintenance {
     page = "/var/www/pyclock/maintenance.html"
-    file = "/run/lb/maintenance" # touch it to close the site by hand
+    file = "/run/lb/maintenance" # create it to show the maintenance page
   }
 
   # /images/clock.png is the file /var/www/pyclock/images/clock.png.

@@ -2,16 +2,16 @@
 
 listen ":8080" {}
 
-# Inside a container loopback is reachable from the container alone. With a
-# token in LB_ADMIN_TOKEN the admin listener opens to the stack, so that the
-# dashboard's published port and Prometheus reach it; without one it stays
-# inside, where the health check finds it.
+# The loopback address inside a container is reachable only from the container.
+# With a token in LB_ADMIN_TOKEN the admin listener opens to the stack, so that
+# the dashboard's published port and Prometheus can reach it; without one it
+# stays inside, where the health check uses it.
 admin {
   listen = env("LB_ADMIN_TOKEN", "") == "" ? "127.0.0.1:9900" : ":9900"
   token  = env("LB_ADMIN_TOKEN", "")
 }
 
-# Docker keeps what goes to standard output.
+# Docker stores the standard output and error streams.
 log {
   format = "json"
 }
@@ -36,16 +36,16 @@ site "clock" {
 pool "app" {
   balance = "round_robin"
 
-  # Docker's own name server answers with one address for each replica.
+  # Docker's own name server returns one address for each replica.
   discover "dns" {
     name     = "app"
     port     = 5000
     interval = "1s"
   }
 
-  # A replica that is told to stop fails /healthz at once and serves on for 5 s
-  # (-drain in docker-compose.yml). One second finds that out, so scaling down
-  # never costs a request.
+  # A replica that is told to stop fails /healthz at once and keeps serving for
+  # 5 s (-drain in docker-compose.yml). The checks notice within about a second,
+  # so scaling down loses no request.
   health {
     path          = "/healthz"
     status        = "200"
@@ -55,12 +55,12 @@ pool "app" {
     fall          = 2
   }
 
-  # The address of a container that is gone does not refuse, it is silent.
+  # The address of a stopped container does not refuse connections; they time out.
   timeouts {
     connect = "500ms"
   }
 
-  # From five replicas to two, three fifths are down on purpose: never go back
-  # to using them all.
+  # When five replicas become two, three fifths are down on purpose: never use
+  # all of them because of that.
   panic_threshold = 0
 }

@@ -1,6 +1,6 @@
-# Three replicas of one application, each asked for its health, the least busy
-# one first. Metrics are at http://127.0.0.1:9900/metrics, the dashboard at
-# http://127.0.0.1:9900/.
+# Three replicas of one application with health checks; each request goes to the
+# least busy one. Metrics are at http://127.0.0.1:9900/metrics, the dashboard is
+# at http://127.0.0.1:9900/.
 
 listen ":80" {}
 
@@ -37,13 +37,13 @@ pool "app" {
     fall     = 3
   }
 
-  # A replica that fails real requests leaves before its next probe.
+  # A replica that fails requests is taken out before its next probe.
   eject {
     failures = 5
     duration = "10s"
   }
 
-  # A request that can be sent again without harm is, once or twice.
+  # A failed request is retried up to twice if that is safe.
   retry {
     attempts = 2
     on       = ["connect", "reset", "503"]

@@ -1,4 +1,4 @@
-"""A clock that says which of its replicas was asked.
+"""A clock that shows which replica responded.
 
     flask --app app run --port 5000
     NAME=clock-2 flask --app app run --port 5001

@@ -1,4 +1,4 @@
-// A clock that says which of its replicas was asked.
+// A clock that shows which replica responded.
 //
 //     node server.js
 //     NAME=clock-2 PORT=5001 node server.js
@@ -43,7 +43,7 @@ const server = http.createServer((request, response) => {
 
 server.listen(port, host, () => console.log(`${name} serves http://${host}:${port}`));
 
-// Finish what is under way, then go.
+// Complete the requests in flight, then exit.
 process.on('SIGTERM', () => {
   server.close();
   server.closeIdleConnections();
