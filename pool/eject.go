@@ -136,7 +136,7 @@ func (p *Pool) endEjections(now time.Time) time.Duration {
 // putOnTrial puts an ejected backend on trial, unless its ejection lasts longer than until a time that is not zero. The reason
 // of its ejection stays part of the new one, as that is what the trial is about.
 func (p *Pool) putOnTrial(b *Backend, reason string, now time.Time) {
-	if last := b.state.Load().change; last.To == PassiveEject.String() && last.Reason != "" {
+	if last := b.state.Load().passiveChange; last != nil && last.Reason != "" {
 		reason += "; before: " + last.Reason
 	}
 	p.change(b, reason, func(s *state) (from, to string) {

@@ -126,8 +126,8 @@ func (t tier) reason(used, members int) string {
 func (b *Backend) prospect(t tier, used bool) Prospect {
 	s := b.state.Load()
 	room := b.hasRoom()
-	out := Prospect{BackendStatus: b.Status(), Used: used, Room: room}
-	why, event := s.objection()
+	out := Prospect{BackendStatus: b.status(s), Used: used, Room: room}
+	why, change := s.objection()
 	switch {
 	case why != "" && used && t == tierPanic:
 		out.Why = why + "; used all the same, as the pool is in panic"
@@ -136,17 +136,17 @@ func (b *Backend) prospect(t tier, used bool) Prospect {
 	case !used && s.backup:
 		out.Why = "a backup: not needed while another backend is usable"
 	case s.passive == PassiveTrial && !room:
-		out.Why, event = "on trial, and its one request is on its way", s.passive.String()
+		out.Why, change = "on trial, and its one request is on its way", s.passiveChange
 	case s.passive == PassiveTrial:
-		out.Why, event = "on trial: one request at a time until one succeeds", s.passive.String()
+		out.Why, change = "on trial: one request at a time until one succeeds", s.passiveChange
 	case !room:
 		out.Why = fmt.Sprintf("full: %d of %d requests in flight", b.InFlight(), s.maxConns)
 	}
-	if event != "" && s.change.To == event {
-		at := s.change.Time
+	if change != nil {
+		at := change.Time
 		out.Since = &at
-		if s.change.Reason != "" {
-			out.Why += " (" + s.change.Reason + ")"
+		if change.Reason != "" {
+			out.Why += " (" + change.Reason + ")"
 		}
 	}
 	if s.admin == Ready && s.active != ActiveDown && s.passive == PassiveEject {
@@ -156,21 +156,21 @@ func (b *Backend) prospect(t tier, used bool) Prospect {
 	return out
 }
 
-// objection is the reason why a backend is not usable, and what Change.To was when that began; empty if it is usable.
-func (s *state) objection() (why, event string) {
+// objection is the reason why a backend is not usable, and the change that began it, nil if there was none; "" if it is usable.
+func (s *state) objection() (why string, change *Change) {
 	switch {
 	case s.admin == Drain:
-		return "drain: the administrator lets no new requests in", "drain"
+		return "drain: the administrator lets no new requests in", s.adminChange
 	case s.admin == Maint:
-		return "maint: the administrator lets no requests in", "maint"
+		return "maint: the administrator lets no requests in", s.adminChange
 	case s.active == ActiveDown:
-		return "down: its health checks fail", "down"
+		return "down: its health checks fail", s.activeChange
 	case s.passive == PassiveEject:
-		return "ejected: requests to it failed", "ejected"
+		return "ejected: requests to it failed", s.passiveChange
 	case s.passive == PassiveRefuse:
-		return "ejected: no connection to it can be made", "ejected"
+		return "ejected: no connection to it can be made", s.passiveChange
 	case s.active == ActiveUnknown:
-		return "unknown: no health check has looked at it yet", "unknown"
+		return "unknown: no health check has looked at it yet", s.activeChange
 	}
-	return "", ""
+	return "", nil
 }

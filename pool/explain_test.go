@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,50 @@ func TestProspects(t *testing.T) {
 	want("d in maint", "none", "d:1", false, "maint: ")
 	if n := d.InFlight() + a.InFlight(); n != 0 {
 		t.Errorf("%d in flight after explanations", n)
+	}
+}
+
+// TestProspectsKeepTheirReason: a change of another axis, or of none, does not take the reason of a state away.
+func TestProspectsKeepTheirReason(t *testing.T) {
+	p := New(Options{
+		HealthChecks: true, Eject: Eject{Failures: 1, Duration: time.Hour, MaxPercent: 100},
+		Members: []Member{{Address: "a:1"}},
+		Dial: func(ctx context.Context, _ *Backend) error {
+			<-ctx.Done()
+			return ctx.Err()
+		},
+	})
+	defer p.Close()
+	b := p.Backend("a:1")
+	ctx, stop := context.WithCancel(t.Context())
+	defer p.Wait()
+	defer stop()
+	p.Start(ctx)
+	down := func() { p.SetActive(b, false, "the check") }
+	up := func() { p.SetActive(b, true, "fine") }
+	for _, c := range []struct {
+		name  string
+		steps []func()
+		why   string
+	}{
+		{"a request that was on its way is refused", []func(){down, func() { b.Refused("no port") }}, "down: its health checks fail (the check)"},
+		{"another fails", []func(){down, func() { b.Report(Reset) }}, "down: its health checks fail (the check)"},
+		{"the check fails after a request", []func(){func() { b.Refused("no port") }, down}, "down: its health checks fail (the check)"},
+		{"a weight", []func(){func() { b.Report(Reset) }, func() { p.SetWeight(b, 7, "heavier") }}, "ejected: requests to it failed (1 failures in a row, the last: connection reset)"},
+		{"drained and back", []func(){func() { b.Refused("no port") }, func() { p.SetAdmin(b, Drain, "out") }, func() { p.SetAdmin(b, Ready, "in") }}, "ejected: no connection to it can be made (no port)"},
+		{"fails while it drains", []func(){func() { p.SetAdmin(b, Drain, "out") }, down}, "drain: the administrator lets no new requests in (out)"},
+		{"on trial", []func(){func() { b.Report(Reset) }, func() { p.SetWeight(b, 8, "heavier") }, func() { p.putOnTrial(b, "now", time.Time{}) }},
+			"on trial: one request at a time until one succeeds (now; before: 1 failures in a row, the last: connection reset)"},
+	} {
+		p.SetAdmin(b, Ready, "in")
+		down()
+		up() // which ends an ejection too
+		for _, step := range c.steps {
+			step()
+		}
+		if got := p.Explain(0, false, nil).Backends[0]; got.Why != c.why || got.Since == nil {
+			t.Errorf("%s: %q since %v, want %q", c.name, got.Why, got.Since, c.why)
+		}
 	}
 }
 

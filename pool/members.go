@@ -65,7 +65,9 @@ func (p *Pool) join(m Member, reason string) *Backend {
 	if last := p.snapshot.Load(); last != nil {
 		s.cold = last.tier > tierUnknown
 	}
-	s.change = Change{Time: time.Now(), From: "absent", To: active.String(), Reason: reason}
+	joined := Change{Time: time.Now(), From: "absent", To: active.String(), Reason: reason}
+	s.record(b.state.Load(), joined)
+	s.activeChange = &joined
 	p.warm(b, &s)
 	b.set(&s)
 	p.registerBackend(b)
@@ -82,13 +84,15 @@ func (p *Pool) update(b *Backend, m Member) {
 	s.configured, s.maxConns, s.backup = m.Weight, m.MaxConns, m.Backup
 	s.flapping = s.flapping && p.options.HealthChecks
 	if !p.options.HealthChecks && s.active != ActiveUp {
-		s.change = Change{Time: time.Now(), From: s.active.String(), To: "up", Reason: "no health checks any more"}
+		was := s
 		s.active = ActiveUp
+		s.record(&was, Change{Time: time.Now(), From: was.active.String(), To: "up", Reason: "no health checks any more"})
 		p.announce(b, s.change, true)
 	}
 	if p.options.Eject.Failures <= 0 && s.passive != PassiveOK && s.passive != PassiveRefuse {
-		s.change = Change{Time: time.Now(), From: s.passive.String(), To: "ok", Reason: "no ejection any more"}
+		was := s
 		b.endEjection(&s)
+		s.record(&was, Change{Time: time.Now(), From: was.passive.String(), To: "ok", Reason: "no ejection any more"})
 		p.announce(b, s.change, true)
 	}
 	if p.options.SlowStart <= 0 {

@@ -20,7 +20,7 @@ func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to str
 	if from == to {
 		return
 	}
-	s.change = Change{Time: time.Now(), From: from, To: to, Reason: reason}
+	s.record(was, Change{Time: time.Now(), From: from, To: to, Reason: reason})
 	p.warm(b, &s)
 	b.state.Store(&s) // first, as what is announced wakes those who look at it
 	p.announce(b, s.change, !s.flapping || s.active == was.active)

@@ -120,7 +120,24 @@ type state struct {
 	warmSince time.Time // begin of the slow start; zero: there is none
 	tenths    int       // of the weight that count during a slow start, below fullShare; 0: all
 
-	change Change
+	change Change // the last one
+	// The last change of each axis, which is why that is as it is; nil: it is as at the beginning. The last change of
+	// all does not tell, as it may be of another axis.
+	activeChange, passiveChange, adminChange *Change
+}
+
+// record keeps what made s of was as the last change of the state and of each axis that differs.
+func (s *state) record(was *state, c Change) {
+	s.change = c
+	if s.active != was.active {
+		s.activeChange = &c
+	}
+	if s.passive != was.passive {
+		s.passiveChange = &c
+	}
+	if s.admin != was.admin {
+		s.adminChange = &c
+	}
 }
 
 func (s *state) weight() int {

@@ -58,8 +58,9 @@ type PoolStatus struct {
 }
 
 // Status returns the backend as the admin API shows it.
-func (b *Backend) Status() BackendStatus {
-	s := b.state.Load()
+func (b *Backend) Status() BackendStatus { return b.status(b.state.Load()) }
+
+func (b *Backend) status(s *state) BackendStatus {
 	out := BackendStatus{
 		Address:  b.address,
 		Weight:   s.weight(),
