@@ -63,6 +63,7 @@ func TestEarlyAnswer(t *testing.T) {
 // TestExpectContinue: the backend decides whether the client sends its body. One that does not know the
 // question gets the body all the same.
 func TestExpectContinue(t *testing.T) {
+	t.Parallel()
 	for _, says := range []string{"HTTP/1.1 100 Continue\r\n\r\n", ""} {
 		heads := make(chan string, 1)
 		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {

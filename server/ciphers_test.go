@@ -13,6 +13,7 @@ var cbc = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_ECDSA
 
 // TestNoCBC: lb agrees on no CBC suite with a client or a backend.
 func TestNoCBC(t *testing.T) {
+	t.Parallel()
 	path, pair := backendPair(t)
 	for name, suites := range map[string][]uint16{"CBC": cbc, "GCM": {tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}} {
 		b := lbtest.NewTLSBackend(t, &tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: tls.VersionTLS12, CipherSuites: suites}, lbtest.Answer(lbtest.OK("abc")))

@@ -130,6 +130,7 @@ func TestLeaveDrains(t *testing.T) {
 // TestReloadOfASource: one that is changed leaves its members in force until its successor knows better,
 // and one that is removed takes them along.
 func TestReloadOfASource(t *testing.T) {
+	t.Parallel()
 	b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("found")))
 	release := make(chan struct{})
 	var asked, held atomic.Int64

@@ -111,6 +111,7 @@ func TestResponseTimeBeginsBehindTheBody(t *testing.T) {
 	const limits = "  timeouts {\n    response = \"500ms\"\n  }\n  retry {\n    attempts = 0\n    body     = \"0B\"\n  }\n"
 	for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
 		t.Run(expect, func(t *testing.T) {
+			t.Parallel()
 			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 				head := c.ReadHead()
 				if expect != "" {

@@ -116,6 +116,7 @@ func TestClientGone(t *testing.T) {
 // TestHalfClosed: a client that has only ended its sending half gets its answers, however long they
 // take, and not a byte besides.
 func TestHalfClosed(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"HTTP/1.1", "HTTP/1.0"} {
 		b := newSlow(t)
 		lb := start(t, proxyTo("", b.Addr))
@@ -149,6 +150,7 @@ func TestHalfClosed(t *testing.T) {
 // TestStreamAbandoned: a client that leaves an event stream in which nothing happens is noticed too, and
 // one that only half-closed reads a stream without a flaw.
 func TestStreamAbandoned(t *testing.T) {
+	t.Parallel()
 	for _, half := range []bool{false, true} {
 		ended, more := make(chan bool, 1), make(chan bool)
 		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {

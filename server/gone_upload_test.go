@@ -12,6 +12,7 @@ import (
 // TestClientResetWhileUploadStalls: a client that breaks its connection while its backend takes no more of the body, so
 // that nobody reads from the client, is noticed all the same.
 func TestClientResetWhileUploadStalls(t *testing.T) {
+	t.Parallel()
 	asked, over := make(chan bool, 1), make(chan bool)
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		c.ReadHead()

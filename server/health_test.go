@@ -123,6 +123,7 @@ func TestPassedCheckEndsEjection(t *testing.T) {
 
 // TestPanic: with too few usable all are used, and with none the answer is 503 at once.
 func TestPanic(t *testing.T) {
+	t.Parallel()
 	var all []*application
 	var addresses []string
 	for range 4 {

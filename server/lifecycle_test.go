@@ -253,6 +253,7 @@ func TestDelayBeforeStop(t *testing.T) {
 
 // TestStopEndsUpgrades: an upgraded connection, which has no end of its own, is cut after the grace time.
 func TestStopEndsUpgrades(t *testing.T) {
+	t.Parallel()
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		c.ReadHead()
 		c.Send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")

@@ -11,6 +11,7 @@ import (
 // and 503, from the first request on, and pictures of the page stay served. Without a page, and where the backend itself
 // responds with such a status, nothing is replaced.
 func TestOutageShowsThePage(t *testing.T) {
+	t.Parallel()
 	dir := writeFiles(t, map[string]string{"page.html": "back soon", "error.html": "an error", "images/a.svg": "picture"})
 	site := func(more string, text string) string {
 		more = "site \"s\" {\n" + more + "  route \"/images/\" {\n    static {\n      root = \"$PAGES\"\n    }\n  }\n"

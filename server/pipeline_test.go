@@ -13,6 +13,7 @@ import (
 // TestPipelineIsBounded: a client that sends requests for ever and reads no answer is not read on: what one
 // connection can queue is what the sockets hold and one head.
 func TestPipelineIsBounded(t *testing.T) {
+	t.Parallel()
 	b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK(strings.Repeat("x", 1000))))
 	lb := start(t, proxyTo("", b.Addr))
 	c := lb.dial()

@@ -13,6 +13,7 @@ import (
 // TestRefusals: every refusal counts under its reason, in the form and with the id that a trusted client wants, and ends the
 // connection; that a head cannot be understood does not keep its Accept fields from being.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, "trusted_proxies = [\"127.0.0.0/8\"]\nlimits {\n  header_timeout = \"300ms\"\n  body_idle_timeout = \"300ms\"\n  body_size = \"1KiB\"\n}\n"+proxyTo("", b.Addr))
 	const wishes, host = "Accept: application/json\r\nX-Request-Id: my-id-1\r\n", "Host: a\r\n"

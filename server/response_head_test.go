@@ -131,6 +131,7 @@ func TestControlBytesFromBackends(t *testing.T) {
 
 // TestEmptyLineBeforeStatusLine: it is no HTTP, whether at the beginning or behind an interim response.
 func TestEmptyLineBeforeStatusLine(t *testing.T) {
+	t.Parallel()
 	for _, before := range []string{"\r\n", "\n", "\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n\r\n"} {
 		for _, pieces := range []int{1, 1000} {
 			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {

@@ -242,31 +242,32 @@ func TestDeathOfABusyBackend(t *testing.T) {
 // TestDeadPoolIsNotWaitedFor: when the pool has been down for while_down, requests get 503 at once, and again 200 when a
 // backend accepts.
 func TestDeadPoolIsNotWaitedFor(t *testing.T) {
-	app := restartable(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "x") })
 	for what, more := range map[string]string{
 		"defaults": "", "checks": "  health {\n    interval = \"20ms\"\n  }\n", "sticky": "  sticky {}\n",
 	} {
-		lb := start(t, proxyTo(more+"  queue {\n    while_down = \"2s\"\n  }\n", app.addr, deadAddress(t)))
-		begin := time.Now()
-		if r := lb.get("/"); r.Status() != 503 || r.Field("Retry-After") == "" {
-			t.Errorf("%s: %d, Retry-After %q", what, r.Status(), r.Field("Retry-After"))
-		}
-		if waited := time.Since(begin); waited < time.Second {
-			t.Errorf("%s: the first waited %v", what, waited)
-		}
-		begin = time.Now()
-		for range 50 {
-			if r := lb.get("/"); r.Status() != 503 {
-				t.Errorf("%s: %d", what, r.Status())
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			app := restartable(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "x") })
+			lb := start(t, proxyTo(more+"  queue {\n    while_down = \"2s\"\n  }\n", app.addr, deadAddress(t)))
+			begin := time.Now()
+			if r := lb.get("/"); r.Status() != 503 || r.Field("Retry-After") == "" {
+				t.Errorf("%d, Retry-After %q", r.Status(), r.Field("Retry-After"))
 			}
-		}
-		if took := time.Since(begin); took > 2*time.Second {
-			t.Errorf("%s: 50 requests to a pool that is down took %v", what, took)
-		}
-		app.start()
-		lbtest.Eventually(t, "200", func() bool { return lb.get("/").Status() == 200 })
-		lb.stop()
-		app.stop()
+			if waited := time.Since(begin); waited < time.Second {
+				t.Errorf("the first waited %v", waited)
+			}
+			begin = time.Now()
+			for range 50 {
+				if r := lb.get("/"); r.Status() != 503 {
+					t.Errorf("%d", r.Status())
+				}
+			}
+			if took := time.Since(begin); took > 2*time.Second {
+				t.Errorf("50 requests to a pool that is down took %v", took)
+			}
+			app.start()
+			lbtest.Eventually(t, "200", func() bool { return lb.get("/").Status() == 200 })
+		})
 	}
 }
 

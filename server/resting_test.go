@@ -134,6 +134,7 @@ func TestRestingUpload(t *testing.T) {
 
 // TestRestingUploadEnds: whatever ends a request while it rests is seen at once.
 func TestRestingUploadEnds(t *testing.T) {
+	t.Parallel()
 	const unanswered = -1
 	for _, tc := range []struct {
 		name    string
@@ -184,6 +185,7 @@ func TestRestingUploadEnds(t *testing.T) {
 
 // TestRestingUploadIsReplayed: what was kept of a body is kept while its request rests.
 func TestRestingUploadIsReplayed(t *testing.T) {
+	t.Parallel()
 	bodies := make(chan string, 1)
 	dead := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.Reset() })
 	good := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -311,6 +313,7 @@ pool "app" {
 
 // TestRestingReaderIsCut: who takes nothing is cut when his time is over, and who leaves at once.
 func TestRestingReaderIsCut(t *testing.T) {
+	t.Parallel()
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		c.ReadHead()
 		c.Send("HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n" + strings.Repeat("x", 30_000_000))

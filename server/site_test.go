@@ -82,6 +82,7 @@ func startSites(t *testing.T) *running {
 }
 
 func TestOwnAnswers(t *testing.T) {
+	t.Parallel()
 	lb := startSites(t)
 	for _, tc := range []struct {
 		request string
@@ -131,6 +132,7 @@ func TestOwnAnswers(t *testing.T) {
 }
 
 func TestMaintenanceSwitch(t *testing.T) {
+	t.Parallel()
 	lb := startSites(t)
 	get := func() lbtest.Response { return lb.get("/get", "Host: main.example") }
 	lb.write("maintenance", "")

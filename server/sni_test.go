@@ -12,6 +12,7 @@ import (
 // TestServerNameToBackends: which server name the TLS of a backend is asked for: server_name, or the host of its address,
 // verified or not. An address that is a number has no name to send (RFC 6066 section 3).
 func TestServerNameToBackends(t *testing.T) {
+	t.Parallel()
 	_, pair := backendPair(t)
 	names := make(chan string, 100)
 	conf := &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {

@@ -156,6 +156,7 @@ func TestChangeOfTransportUnderLoad(t *testing.T) {
 // TestChangeOfTLSIsCheckedAtOnce: a backend that speaks plain HTTP is found out by the first check after tls has
 // come, long before the next is due, and taken back likewise when it has gone.
 func TestChangeOfTLSIsCheckedAtOnce(t *testing.T) {
+	t.Parallel()
 	b := apply(t, fine)
 	lb := start(t, proxyTo(atDemand, b.Addr))
 	up := `lb_backend_up{pool="app",backend="` + b.Addr + `"}`

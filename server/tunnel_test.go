@@ -157,6 +157,7 @@ func testTunnelReset(t *testing.T, protocol, side string, secure bool) {
 // TestHalfOfWebSocket: a side that has ended its stream can say nothing more, not even close, so a WebSocket
 // ends then, although the other side keeps its connection; what that had under way still arrives.
 func TestHalfOfWebSocket(t *testing.T) {
+	t.Parallel()
 	for _, side := range []string{"client", "backend"} {
 		t.Run(side, func(t *testing.T) {
 			t.Parallel() // both wait for the end of the time that the other side has

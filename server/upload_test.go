@@ -79,6 +79,7 @@ func TestSlowUpload(t *testing.T) {
 // TestClientStalls: a body that does not come is the client's fault (408), however short the wait for the
 // backend's answer is; the backend's request is never completed.
 func TestClientStalls(t *testing.T) {
+	t.Parallel()
 	for _, body := range []string{"", "  retry {\n    body = \"64KiB\"\n  }\n"} {
 		whole := make(chan bool, 1)
 		b := lbtest.NewBackend(t, func(c *lbtest.Conn) { head, _ := c.ReadRequest(); whole <- head != "" })
