@@ -8,25 +8,94 @@ import (
 // Pick reserves a backend that is not in tried, unless only tried ones are left. The key is what the
 // pool's picker is given: see Picker. The caller must Release it. The context bounds the wait in the queue only.
 func (p *Pool) Pick(ctx context.Context, key uint64, tried []*Backend) (*Backend, error) {
-	if len(tried) == 0 && p.queue.waiting.Load() == 0 {
-		if b := p.snapshot.Load().picker.Pick(key); b != nil {
-			b.counters.asked.Add(1)
-			return b, nil
-		}
+	return p.pickOrAwait(ctx, key, nil, tried)
+}
+
+// PickSticky is a first Pick for a client that brought a value of Sticky: see PickOrWait.
+func (p *Pool) PickSticky(ctx context.Context, value []byte, key uint64) (*Backend, error) {
+	return p.pickOrAwait(ctx, key, value, nil)
+}
+
+func (p *Pool) pickOrAwait(ctx context.Context, key uint64, value []byte, tried []*Backend) (*Backend, error) {
+	s, own, b, next, err := p.pickNow(key, value, tried)
+	if next == pickDone {
+		return b, err
 	}
-	b, err := p.pickOrWait(ctx, key, tried, nil)
+	done := make(chan struct{})
+	w := &Wait{waiter: waiter{own: own, insists: next == waitForOwn, key: key, tried: tried, granted: func() { close(done) }}}
+	b, waiting, err := p.enqueue(s, w)
+	if waiting {
+		b, err = w.await(ctx, done)
+	}
 	if b != nil && len(tried) == 0 {
 		b.counters.asked.Add(1)
 	}
 	return b, err
 }
 
-// pickOrWait picks any backend. While it waits, own will do as well, should it become usable; nil: there is none.
-func (p *Pool) pickOrWait(ctx context.Context, key uint64, tried []*Backend, own *Backend) (*Backend, error) {
-	s := p.snapshot.Load()
+// PickOrWait reserves a backend that is not in tried, unless only tried ones are left. The key is what the pool's picker is
+// given: see Picker. A first pick for a client that brought a value of Sticky is for the client's own backend: it waits for that
+// if that is full, and takes another if it has waited in vain or may not wait, if there is no such backend, or if it cannot
+// be used or is on trial. The caller must Release the backend.
+//
+// If waiting is true the request waits in the queue, and granted is called, on any goroutine and perhaps before PickOrWait
+// returns, when w.Result has the outcome; it must not block.
+func (p *Pool) PickOrWait(w *Wait, key uint64, value []byte, tried []*Backend, granted func()) (b *Backend, waiting bool, err error) {
+	s, own, b, next, err := p.pickNow(key, value, tried)
+	if next == pickDone {
+		return b, false, err
+	}
+	*w = Wait{waiter: waiter{own: own, insists: next == waitForOwn, key: key, tried: tried, granted: granted}}
+	b, waiting, err = p.enqueue(s, w)
+	if b != nil && len(tried) == 0 {
+		b.counters.asked.Add(1)
+	}
+	return b, waiting, err
+}
+
+// nextStep is what follows pickNow.
+type nextStep uint8
+
+const (
+	pickDone   nextStep = iota // there is a backend, or an error
+	waitForAny                 // the request is to wait
+	waitForOwn                 // the same for its own backend alone
+)
+
+// pickNow is a pick as far as that needs no waiting.
+func (p *Pool) pickNow(key uint64, value []byte, tried []*Backend) (s *snapshot, own, b *Backend, next nextStep, err error) {
+	s = p.snapshot.Load()
+	if len(value) == 0 && len(tried) == 0 && p.queue.waiting.Load() == 0 {
+		if b := s.picker.Pick(key); b != nil {
+			b.counters.asked.Add(1)
+			return s, nil, b, pickDone, nil
+		}
+	}
+	if len(value) > 0 {
+		own = s.sticky[string(value)]
+	}
+	b, next, err = p.pickIn(s, own, key, tried)
+	if b != nil && len(tried) == 0 {
+		b.counters.asked.Add(1)
+	}
+	return s, own, b, next, err
+}
+
+// pickIn picks by a snapshot for a client of the backend own; nil: it has none.
+func (p *Pool) pickIn(s *snapshot, own *Backend, key uint64, tried []*Backend) (*Backend, nextStep, error) {
+	if own != nil && own.returning() {
+		// A draining backend is in no picker, so that nobody in the queue waits for it but its own clients.
+		if (p.queue.waiting.Load() == 0 || own.AdminState() == Drain) && own.Reserve() {
+			return own, pickDone, nil
+		}
+		if own.awaited() && s.queueLimit > 0 {
+			return nil, waitForOwn, nil
+		}
+	}
+	s = p.snapshot.Load() // own may have left since
 	isDown := len(s.usable) == 0
 	if isDown && !time.Now().Before(s.downUntil) {
-		return nil, ErrNoBackend
+		return nil, pickDone, ErrNoBackend
 	}
 	// What comes while others wait goes behind them.
 	if !isDown && p.queue.waiting.Load() == 0 {
@@ -35,14 +104,14 @@ func (p *Pool) pickOrWait(ctx context.Context, key uint64, tried []*Backend, own
 			p.serveQueue() // pick may have held a tried one while somebody looked for room
 		}
 		if b != nil {
-			return b, nil
+			return b, pickDone, nil
 		}
 	}
 	if s.queueLimit <= 0 {
 		p.metrics.queueRejected.Inc()
-		return nil, ErrFull
+		return nil, pickDone, ErrFull
 	}
-	return p.wait(ctx, s, &waiter{own: own, key: key, tried: tried})
+	return nil, waitForAny, nil
 }
 
 // pick reserves a backend that is not in tried: one in use, else a spare one. With none of either left it reserves one

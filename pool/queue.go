@@ -21,7 +21,7 @@ type queue struct {
 }
 
 // waiter is one request in the queue. Whatever takes it out of its list, under the queue's
-// lock, sets the result and closes done.
+// lock, sets the result and calls granted.
 type waiter struct {
 	own     *Backend // goes before all others while it can be used; nil: there is none
 	insists bool     // and no other will do, while own can be used and is not on trial
@@ -30,7 +30,7 @@ type waiter struct {
 	number  uint64        // in the order of arrival
 	list    *list.List    // that it is in
 	place   *list.Element // nil once out of the list
-	done    chan struct{}
+	granted func()        // does not block; the queue is locked
 	backend *Backend
 	err     error
 }
@@ -109,39 +109,77 @@ func (q *queue) first(except []*Backend, full bool) (first *waiter) {
 	return first
 }
 
-// wait queues the caller until it gets a backend, the queue timeout or ctx ends, or no backend has been usable for WhileDown.
-func (p *Pool) wait(ctx context.Context, s *snapshot, w *waiter) (*Backend, error) {
-	w.done = make(chan struct{})
-	if !p.queue.enter(w, s.queueLimit, len(s.members)) {
-		return p.refuse(w, ErrQueueFull)
+// A Wait is the place of a request in the queue of a pool. The zero value has none.
+type Wait struct {
+	waiter
+	pool    *Pool
+	started time.Time
+	timeout time.Duration
+}
+
+// Timeout is how long the wait may last; 0: without limit. Expire is to be called when it is over.
+func (w *Wait) Timeout() time.Duration { return w.timeout }
+
+// Result returns what was granted: a reserved backend, or why there is none. It may be called after granted was.
+func (w *Wait) Result() (*Backend, error) {
+	w.observe()
+	return w.backend, w.err
+}
+
+// Cancel gives the place up, and what may have been granted meanwhile.
+func (w *Wait) Cancel() {
+	w.observe()
+	if !w.pool.queue.leave(&w.waiter) && w.backend != nil {
+		w.backend.Release()
 	}
-	started := time.Now()
-	defer func() { p.metrics.queueWait.Observe(time.Since(started)) }()
+}
+
+// Expire ends a wait whose time is over. It returns what was granted at the last moment, or a backend that is free all the same, or
+// ErrQueueTimeout.
+func (w *Wait) Expire() (*Backend, error) {
+	w.observe()
+	if w.pool.queue.leave(&w.waiter) {
+		return w.pool.refuse(&w.waiter, ErrQueueTimeout)
+	}
+	return w.backend, w.err
+}
+
+func (w *Wait) observe() { w.pool.metrics.queueWait.Observe(time.Since(w.started)) }
+
+// enqueue begins to wait: granted is called, on any goroutine, when w has a result. If waiting is false the result is what is
+// returned.
+func (p *Pool) enqueue(s *snapshot, w *Wait) (b *Backend, waiting bool, err error) {
+	w.pool = p
+	if !p.queue.enter(&w.waiter, s.queueLimit, len(s.members)) {
+		b, err = p.refuse(&w.waiter, ErrQueueFull)
+		return b, false, err
+	}
+	w.started, w.timeout = time.Now(), s.queueTimeout
 	// Room may have come up before the queue was entered; from here on Release sees the waiter.
 	p.serveQueue()
 	if s := p.snapshot.Load(); s.trials || len(s.usable) == 0 { // it may be another by now
 		p.outbox.nudge() // to be let through one by one: see renewTrials; or to be waited for: see down.go
 	}
+	return nil, true, nil
+}
 
+// await blocks until a wait that enqueue has begun is over, or ctx ends.
+func (w *Wait) await(ctx context.Context, done <-chan struct{}) (*Backend, error) {
 	var timeout <-chan time.Time
-	if s.queueTimeout > 0 {
-		timer := time.NewTimer(s.queueTimeout)
+	if w.timeout > 0 {
+		timer := time.NewTimer(w.timeout)
 		defer timer.Stop()
 		timeout = timer.C
 	}
 	select {
-	case <-w.done:
+	case <-done:
+		return w.Result()
 	case <-ctx.Done():
-		if !p.queue.leave(w) && w.backend != nil {
-			w.backend.Release()
-		}
+		w.Cancel()
 		return nil, ctx.Err()
 	case <-timeout:
-		if p.queue.leave(w) {
-			return p.refuse(w, ErrQueueTimeout)
-		}
+		return w.Expire()
 	}
-	return w.backend, w.err
 }
 
 // refuse is the end of a request that may not wait, or not any longer. One that wanted a backend of its own, or that came when only
@@ -201,7 +239,7 @@ func (p *Pool) serveQueue() {
 		}
 		if w.serve(s, now) {
 			q.remove(w)
-			close(w.done)
+			w.granted()
 			q.ration.spend()
 		} else if owned {
 			blocked = append(blocked, w.own)

@@ -1,7 +1,5 @@
 package pool
 
-import "context"
-
 // Sticky makes clients return to their backend.
 type Sticky struct {
 	// Value is what a client of the backend at that address brings back: the same for the same address,
@@ -39,35 +37,6 @@ func (b *Backend) returning() bool { return b.limit.Load() != gone && b.state.Lo
 // awaited reports whether clients that belong to a backend without room wait for it: not for the end of a trial, which
 // may take long.
 func (b *Backend) awaited() bool { return b.returning() && b.limit.Load() != onTrial }
-
-// PickSticky is a first Pick for a client that brought a value of Sticky. It waits for that client's own backend
-// if that is full, and takes another if it has waited in vain or may not wait, if there is no such backend, or
-// if it cannot be used or is on trial.
-func (p *Pool) PickSticky(ctx context.Context, value []byte, key uint64) (*Backend, error) {
-	s := p.snapshot.Load()
-	own := s.sticky[string(value)]
-	if own == nil {
-		return p.Pick(ctx, key, nil)
-	}
-	b, err := p.pickOwn(ctx, s, own, key)
-	if b != nil {
-		b.counters.asked.Add(1)
-	}
-	return b, err
-}
-
-func (p *Pool) pickOwn(ctx context.Context, s *snapshot, own *Backend, key uint64) (*Backend, error) {
-	switch {
-	case !own.returning():
-		return p.pickOrWait(ctx, key, nil, own)
-	// A draining backend is in no picker, so that nobody in the queue waits for it but its own clients.
-	case (p.queue.waiting.Load() == 0 || own.AdminState() == Drain) && own.Reserve():
-		return own, nil
-	case !own.awaited() || s.queueLimit <= 0:
-		return p.pickOrWait(ctx, key, nil, own)
-	}
-	return p.wait(ctx, s, &waiter{own: own, insists: true, key: key})
-}
 
 // Moves reports whether a client that brought a value of Sticky, or none, and was served by that backend of the
 // pool is to belong to it from now on. It is not if it does already, or if its own is on trial: it will be back soon.
