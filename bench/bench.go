@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"time"
+	"slices"
 )
 
 // bench is what all scenarios share.
@@ -16,6 +16,7 @@ type bench struct {
 	fleet    *fleet
 	settings settings // to be completed by addresses
 	wrk      wrk
+	nginx    string // program of the backend
 	subjects []subject
 	notes    []string
 }
@@ -25,19 +26,24 @@ func prepare(ctx context.Context, o options, dir string, f *fleet) (*bench, erro
 	if err != nil {
 		return nil, err
 	}
-	if _, err := findProgram("nginx"); err != nil {
+	nginx, err := findProgram("nginx")
+	if err != nil {
 		return nil, fmt.Errorf("cannot do without nginx, the backend of the measurements: %w", err)
 	}
 	fixtures, err := writeFixtures(dir)
 	if err != nil {
 		return nil, err
 	}
+	raiseDescriptors(o.descriptors())
 	common, err := commonSettings(o, fixtures, dir)
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, dir: dir, fleet: f, settings: common, wrk: wrk}
+	b := &bench{options: o, dir: dir, fleet: f, settings: common, wrk: wrk, nginx: nginx}
 	b.subjects, b.notes = findSubjects(ctx, o, dir)
+	if need := o.descriptors(); common.Descriptors < uint64(need) {
+		b.notes = append(b.notes, fmt.Sprintf("the limit of descriptors is %d; the numbers that were asked for may need up to %d", common.Descriptors, need))
+	}
 	for _, note := range b.notes {
 		fmt.Fprintln(os.Stderr, "bench:", note)
 	}
@@ -51,20 +57,21 @@ func prepare(ctx context.Context, o options, dir string, f *fleet) (*bench, erro
 type entrant struct {
 	subject  subject
 	instance *running
-	out      bool // it failed, and is not measured again
+	out      bool            // it failed, and is not measured again
+	failed   map[string]bool // variants that did not start
 }
 
 // runScenario measures every balancer that can take part once a round, in an order of its own each round: in a fixed
 // order what one leaves behind, on the machine or in the backend, would always fall on the same other one.
 // What goes wrong with one of them is noted and does not keep the others from being measured.
 func (b *bench) runScenario(ctx context.Context, s scenario) scenarioResult {
-	result := newScenarioResult(s, b.options)
+	result := newScenarioResult(s)
 	stopBackend, values, err := b.startBackend(ctx, s)
+	defer stopBackend()
 	if err != nil {
 		result.fail("the backend does not start: %v", err)
 		return result
 	}
-	defer stopBackend()
 	var entrants []*entrant
 	for _, subject := range b.subjects {
 		if !subject.can(s.need) {
@@ -74,7 +81,7 @@ func (b *bench) runScenario(ctx context.Context, s scenario) scenarioResult {
 		result.Samples[subject.name] = make([]sample, b.options.rounds)
 		e := &entrant{subject: subject}
 		entrants = append(entrants, e)
-		if s.fresh {
+		if s.fresh || len(s.variants) > 0 {
 			continue
 		}
 		if e.instance, err = b.enter(ctx, s, subject, values); err != nil {
@@ -99,6 +106,8 @@ func (b *bench) runScenario(ctx context.Context, s scenario) scenarioResult {
 			}
 			if err != nil {
 				result.fail("%s, round %d: %v", e.subject.name, round+1, err)
+			}
+			if len(measured) == 0 {
 				continue
 			}
 			result.Samples[e.subject.name][round] = measured
@@ -112,88 +121,75 @@ func (b *bench) runScenario(ctx context.Context, s scenario) scenarioResult {
 
 // measure takes one sample of an entrant. One that has ended, or does not start, is out.
 func (b *bench) measure(ctx context.Context, s scenario, e *entrant, values settings) (sample, error) {
-	instance := e.instance
-	if s.fresh {
-		var err error
-		if instance, err = b.enter(ctx, s, e.subject, values); err != nil {
-			e.out = true
-			return nil, err
-		}
-		defer b.fleet.stop(instance.process)
+	if len(s.variants) > 0 {
+		return b.measureVariants(ctx, s, e, values)
 	}
+	if s.fresh {
+		return b.measureFresh(ctx, s, e, values)
+	}
+	return measureInstance(ctx, b, s, e, e.instance)
+}
+
+// measureFresh starts a balancer for this measurement alone.
+func (b *bench) measureFresh(ctx context.Context, s scenario, e *entrant, values settings) (sample, error) {
+	instance, err := b.enter(ctx, s, e.subject, values)
+	if err != nil {
+		e.out = true
+		return nil, err
+	}
+	defer b.fleet.stop(instance.process)
+	return measureInstance(ctx, b, s, e, instance)
+}
+
+func measureInstance(ctx context.Context, b *bench, s scenario, e *entrant, instance *running) (sample, error) {
 	measured, err := s.measure(ctx, b, s, instance)
 	select {
 	case <-instance.process.exited:
 		e.out = true
 		return nil, fmt.Errorf("it ended during the measurement: %s", instance.process.logTail())
 	default:
-		return measured, err
 	}
+	if err != nil {
+		return nil, err
+	}
+	return measured, nil
 }
 
-// enter starts a balancer for a scenario, checks that it gives the right answer, and lets it warm up.
+// enter starts a balancer for a scenario, checks that it gives the right response, and lets it warm up.
 func (b *bench) enter(ctx context.Context, s scenario, subject subject, values settings) (*running, error) {
 	var err error
 	values.NoDelay = s.noDelay
-	if values.Address, err = freeAddress(); err != nil {
-		return nil, err
-	}
-	if s.tls {
-		if values.TLSAddress, err = freeAddress(); err != nil {
+	for address, wanted := range map[*string]bool{
+		&values.Address: true,
+		// A command line with a place for an address needs one whether or not it is used.
+		&values.TLSAddress: slices.Contains(s.need, featureTLS) || subject.template == "",
+		&values.Admin:      s.admin || subject.template == "",
+	} {
+		if !wanted {
+			continue
+		}
+		if *address, err = freeAddress(); err != nil {
 			return nil, err
 		}
 	}
 	if s.log {
 		values.AccessLog = filepath.Join(b.dir, subject.name+"-access.log")
-		// Of the earlier rounds' lines only the newest can matter, to who keeps them with -keep.
+		// Of the earlier rounds' lines only the newest can matter, to the reader of what -keep keeps.
 		if err := os.RemoveAll(values.AccessLog); err != nil {
 			return nil, fmt.Errorf("cannot remove an old access log: %w", err)
 		}
 	}
-	instance, err := subject.start(ctx, b.fleet, values)
+	instance, err := subject.start(ctx, b.fleet, values, s)
 	if err != nil {
 		return nil, err
 	}
 	err = checkAnswer(ctx, s.url(instance), s.size)
-	if err == nil && !s.fresh {
-		_, err = b.wrk.run(ctx, s.url(instance), b.options.connections, time.Second)
+	if warmUp := s.warmUp(b.options, len(values.Backends)); err == nil && !s.fresh && warmUp > 0 {
+		_, err = b.wrk.run(ctx, s.request(instance), s.clients(b.options), warmUp)
 	}
 	if err != nil {
 		b.fleet.stop(instance.process)
 		return nil, err
 	}
 	return instance, nil
-}
-
-// startBackend starts what the balancers proxy to, and returns the settings that name it.
-func (b *bench) startBackend(ctx context.Context, s scenario) (stop func(), values settings, err error) {
-	values = b.settings
-	if s.origin {
-		origin, err := startOrigin()
-		if err != nil {
-			return nil, values, err
-		}
-		values.Backend = origin.address
-		return origin.stop, values, nil
-	}
-	program, err := findProgram("nginx")
-	if err != nil {
-		return nil, values, err
-	}
-	backend := subject{
-		name:     "backend",
-		template: "backend.conf.tmpl",
-		command: func(configuration string) (argv, env []string) {
-			return nginxCommand(program, configuration), nil
-		},
-	}
-	if values.Address, err = freeAddress(); err != nil {
-		return nil, values, err
-	}
-	instance, err := backend.start(ctx, b.fleet, values)
-	if err != nil {
-		return nil, values, err
-	}
-	values.Backend = instance.address
-	return func() { b.fleet.stop(instance.process) }, values, nil
 }

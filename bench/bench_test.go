@@ -1,19 +1,25 @@
 package main
 
 import (
+	"crypto/tls"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func testOptions(t *testing.T, arguments ...string) options {
 	t.Helper()
 	var complaints strings.Builder
-	o, err := parseOptions(append([]string{"-duration", "1s", "-connections", "4", "-idle", "40", "-transfer", "5", "-rate", "200"}, arguments...), &complaints)
+	o, err := parseOptions(append([]string{
+		"-duration", "1s", "-connections", "4", "-idle", "40,80", "-transfer", "5", "-rate", "200,300", "-backends", "1,3",
+	}, arguments...), &complaints)
 	if err != nil {
 		t.Fatalf("%v: %s", err, complaints.String())
 	}
+	o.warmUp, o.quiet, o.moment = 0, 100*time.Millisecond, 10*time.Millisecond
 	return o
 }
 
@@ -40,6 +46,9 @@ func TestRunScenario(t *testing.T) {
 	}
 	for _, s := range o.scenarios {
 		t.Run(s.name, func(t *testing.T) {
+			if !slices.ContainsFunc(b.subjects, func(subject subject) bool { return subject.name == "nginx" && subject.can(s.need) }) {
+				t.Skip("it is not for nginx")
+			}
 			result := b.runScenario(t.Context(), s)
 			if len(result.Failures) != 1 || !strings.Contains(result.Failures[0], "out of order") {
 				t.Errorf("failures %q, want one that quotes lb", result.Failures)
@@ -63,21 +72,22 @@ func TestConfigurationsAreFilledIn(t *testing.T) {
 	dir := t.TempDir()
 	values := settings{
 		Dir: dir, User: "root", Address: "127.0.0.1:1001", TLSAddress: "127.0.0.1:1002", Certificate: "c.pem", Key: "c.key",
-		Root: "/www", Backend: "127.0.0.1:1003", AccessLog: "/a.log", Body: "x", Workers: 2, Connections: 9, Descriptors: 10, Forwarded: true,
+		Bundle: "b.pem", Admin: "127.0.0.1:1005", Name: "n", Listen: []string{"127.0.0.1:1006", "127.0.0.2:1006"},
+		Root: "/www", Backends: []string{"127.0.0.1:1003", "127.0.0.1:1004"}, Keepalive: 300, AccessLog: "/a.log", Body: "x", Workers: 2, Connections: 9, Descriptors: 10, Forwarded: true,
 	}
 	tests := []struct {
 		template     string
 		has, without []string // without: what a run with neither TLS, log nor forwarded headers lacks
 	}{
-		{"lb.hcl.tmpl", []string{`listen "127.0.0.1:1001"`, `backend "127.0.0.1:1003"`, `root = "/www"`}, []string{"127.0.0.1:1002", "/a.log"}},
-		{"nginx.conf.tmpl", []string{"listen 127.0.0.1:1001", "server 127.0.0.1:1003", "root /www"}, []string{"127.0.0.1:1002", "/a.log", "X-Forwarded-For"}},
-		{"haproxy.cfg.tmpl", []string{"bind 127.0.0.1:1001", "server app1 127.0.0.1:1003"}, []string{"X-Forwarded-For"}},
-		{"backend.conf.tmpl", []string{"listen 127.0.0.1:1001", `return 200 "x"`}, nil},
+		{"lb.hcl.tmpl", []string{`listen "127.0.0.1:1001"`, `backend "127.0.0.1:1003"`, `backend "127.0.0.1:1004"`, `root = "/www"`}, []string{"127.0.0.1:1002", "/a.log", "127.0.0.1:1005"}},
+		{"nginx.conf.tmpl", []string{"listen 127.0.0.1:1001", "server 127.0.0.1:1003;", "server 127.0.0.1:1004;", "keepalive 300;", "/n.pid;", "root /www"}, []string{"127.0.0.1:1002", "/a.log", "X-Forwarded-For"}},
+		{"haproxy.cfg.tmpl", []string{"bind 127.0.0.1:1001", "server app0 127.0.0.1:1003", "server app1 127.0.0.1:1004"}, []string{"X-Forwarded-For", "bind 127.0.0.1:1002 ssl crt b.pem"}},
+		{"backend.conf.tmpl", []string{"listen 127.0.0.1:1006;", "listen 127.0.0.2:1006;", `return 200 "x"`, "alias /www/files/"}, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.template, func(t *testing.T) {
 			full, plain := render(t, test.template, values), values
-			plain.TLSAddress, plain.AccessLog, plain.Forwarded = "", "", false
+			plain.TLSAddress, plain.AccessLog, plain.Admin, plain.Forwarded = "", "", "", false
 			bare := render(t, test.template, plain)
 			for _, want := range test.has {
 				if !strings.Contains(full, want) || !strings.Contains(bare, want) {
@@ -126,11 +136,14 @@ func TestFixtures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, size := range map[string]int64{"1k.txt": 1024, "100k.txt": 102400} {
+	for name, size := range map[string]int64{"1k.txt": 1024, "100k.txt": 102400, "10m.txt": 10485760} {
 		info, err := os.Stat(filepath.Join(f.root, "files", name))
 		if err != nil || info.Size() != size {
 			t.Errorf("%s: %v and %v, want %d bytes", name, info, err, size)
 		}
+	}
+	if pair, err := tls.LoadX509KeyPair(f.bundle, f.bundle); err != nil || pair.PrivateKey == nil {
+		t.Errorf("the bundle has no certificate with its key: %v", err)
 	}
 	if strings.ContainsAny(bodyText(1024), "\"\\$\n") {
 		t.Error("the backend's body needs quoting in a configuration")

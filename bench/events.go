@@ -70,7 +70,16 @@ func readStreams(ctx context.Context, url string, duration time.Duration) ([]tim
 	group.Wait()
 	all := slices.Concat(delays...)
 	slices.Sort(all)
-	return all, errors.Join(failures...)
+	return all, firstError(failures)
+}
+
+// firstError says how many others there were.
+func firstError(failures []error) error {
+	failures = slices.DeleteFunc(failures, func(err error) bool { return err == nil })
+	if len(failures) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of them failed, the first: %w", len(failures), failures[0])
 }
 
 // readStream leaves out the first piece, which may come together with the head.

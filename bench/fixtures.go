@@ -12,15 +12,30 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
 // fixtures is what all balancers serve and present alike.
 type fixtures struct {
-	root        string // of /files/1k.txt and /files/100k.txt
+	root        string // of /files/1k.txt and its like
 	certificate string // PEM, self-made, ECDSA P-256
 	key         string
+	bundle      string // both in one file, as HAProxy wants them
+}
+
+// fixture is the file /files/NAME.txt.
+type fixture struct {
+	name string
+	size int
+}
+
+func fixtureFiles() []fixture {
+	return []fixture{
+		{"1k", 1 << 10}, {"8k", 8 << 10}, {"16k", 16 << 10}, {"32k", 32 << 10}, {"64k", 64 << 10}, {"100k", 100 << 10},
+		{"1m", mib}, {"10m", 10 * mib},
+	}
 }
 
 // writeFixtures creates the files below dir. nginx's workers may run as another user than the harness, so
@@ -30,6 +45,7 @@ func writeFixtures(dir string) (fixtures, error) {
 		root:        filepath.Join(dir, "www"),
 		certificate: filepath.Join(dir, "bench.pem"),
 		key:         filepath.Join(dir, "bench.key"),
+		bundle:      filepath.Join(dir, "bench-bundle.pem"),
 	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return f, fmt.Errorf("cannot open up %q: %w", dir, err)
@@ -37,12 +53,12 @@ func writeFixtures(dir string) (fixtures, error) {
 	if err := os.MkdirAll(filepath.Join(f.root, "files"), 0o755); err != nil {
 		return f, fmt.Errorf("cannot create the files to serve: %w", err)
 	}
-	for name, size := range map[string]int{"1k.txt": 1 << 10, "100k.txt": 100 << 10} {
-		if err := os.WriteFile(filepath.Join(f.root, "files", name), []byte(bodyText(size)), 0o644); err != nil {
+	for _, file := range fixtureFiles() {
+		if err := os.WriteFile(filepath.Join(f.root, "files", file.name+".txt"), []byte(bodyText(file.size)), 0o644); err != nil {
 			return f, fmt.Errorf("cannot create the files to serve: %w", err)
 		}
 	}
-	return f, writeCertificate(f.certificate, f.key)
+	return f, writeCertificate(f)
 }
 
 // bodyText is size bytes of plain text that needs no quoting in a configuration.
@@ -51,7 +67,7 @@ func bodyText(size int) string {
 	return strings.Repeat(line, size/len(line)+1)[:size]
 }
 
-func writeCertificate(certificatePath, keyPath string) error {
+func writeCertificate(f fixtures) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("cannot make a key: %w", err)
@@ -74,15 +90,16 @@ func writeCertificate(certificatePath, keyPath string) error {
 	if err != nil {
 		return fmt.Errorf("cannot encode the key: %w", err)
 	}
-	if err := writePEM(certificatePath, 0o644, "CERTIFICATE", certificate); err != nil {
-		return err
-	}
-	return writePEM(keyPath, 0o600, "PRIVATE KEY", keyBytes)
-}
-
-func writePEM(path string, mode os.FileMode, kind string, content []byte) error {
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), mode); err != nil {
-		return fmt.Errorf("cannot write %q: %w", path, err)
+	certificatePEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyBytes})
+	for _, file := range []struct {
+		path    string
+		mode    os.FileMode
+		content []byte
+	}{{f.certificate, 0o644, certificatePEM}, {f.key, 0o600, keyPEM}, {f.bundle, 0o600, slices.Concat(certificatePEM, keyPEM)}} {
+		if err := os.WriteFile(file.path, file.content, file.mode); err != nil {
+			return fmt.Errorf("cannot write %q: %w", file.path, err)
+		}
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func TestParseWrk(t *testing.T) {
 		want         load
 		fails        bool
 	}{
-		{"report", text + "\n" + good + "\n", load{1000, 2, 10, 30, 50, 31}, false},
+		{"report", text + "\n" + good + "\n", load{1000, 5, 2, 10, 30, 40, 50, 31}, false},
 		{"no report", "Running 1s test\n", load{}, true},
 		{"broken report", text + "\n{\"requests\":", load{}, true},
 		{"no answers", text + "\n" + `{"requests":0,"duration_us":2000000}`, load{}, true},
@@ -43,23 +43,38 @@ func TestWrkItself(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	var asked atomic.Int64
+	var asked, posted, closed atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); r.Method == http.MethodPost && len(body) == 100 {
+			posted.Add(1)
+		}
+		if r.Close {
+			closed.Add(1)
+		}
 		if asked.Add(1)%2 == 0 {
 			w.WriteHeader(http.StatusTeapot)
 		}
 	}))
 	defer server.Close()
-	got, err := generator.run(t.Context(), server.URL, 2, time.Second)
+	got, err := generator.run(t.Context(), request{url: server.URL}, 2, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.requests == 0 || got.errors == 0 || got.p99 < got.p50 || got.max < got.p99 || got.seconds < 1 {
 		t.Errorf("implausible: %+v of %d", got, asked.Load())
 	}
+	if posted.Load() != 0 || closed.Load() != 0 {
+		t.Errorf("%d requests had a body and %d a connection of their own, though none should", posted.Load(), closed.Load())
+	}
+	if _, err := generator.run(t.Context(), request{url: server.URL, post: 100, close: true}, 2, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if posted.Load() == 0 || posted.Load() != closed.Load() {
+		t.Errorf("%d requests had a body and %d a connection of their own, want all", posted.Load(), closed.Load())
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := generator.run(ctx, server.URL, 2, time.Minute); !errors.Is(err, context.Canceled) {
+	if _, err := generator.run(ctx, request{url: server.URL}, 2, time.Minute); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want one for the cancelled context", err)
 	}
 }
@@ -202,5 +217,16 @@ func TestOpenKept(t *testing.T) {
 	}
 	if _, err := openKept(address, "/", 3); err == nil {
 		t.Error("no error, though nobody listens")
+	}
+}
+
+// Few large bodies are counted by their bytes, which those under way when the load ends are a part of.
+func TestLargeBodiesAreCountedByBytes(t *testing.T) {
+	l := load{requests: 3, bytes: 5*mib + mib/4}
+	if got := l.byBytes(mib).requests; got != 5 {
+		t.Errorf("%d bodies of 1 MiB in %d bytes, want 5", got, l.bytes)
+	}
+	if got := l.byBytes(1 << 10).requests; got != 3 {
+		t.Errorf("%d small responses, want the 3 that were counted", got)
 	}
 }

@@ -9,15 +9,38 @@ import (
 	"time"
 )
 
+// largeBody is from where on a closed loop counts bytes instead of requests: those that are under way when it
+// begins and ends would be a part of few.
+const largeBody = 64 << 10
+
 func measureClosedLoop(ctx context.Context, b *bench, s scenario, r *running) (sample, error) {
 	return underLoad(r.process.pid, func() (load, error) {
-		return b.wrk.run(ctx, s.url(r), b.options.connections, b.options.duration)
+		l, err := b.wrk.run(ctx, s.request(r), s.clients(b.options), b.options.duration)
+		return l.byBytes(s.size), err
 	})
+}
+
+func (s scenario) request(r *running) request {
+	return request{url: s.url(r), post: s.post, close: s.close}
+}
+
+// byBytes counts responses with large bodies by the bytes that came, heads left out of account.
+func (l load) byBytes(size int) load {
+	if size >= largeBody {
+		l.requests = max(1, (l.bytes+size/2)/size)
+	}
+	return l
 }
 
 func measureOpenLoop(ctx context.Context, b *bench, s scenario, r *running) (sample, error) {
 	return underLoad(r.process.pid, func() (load, error) {
-		return openLoop(ctx, r.address, s.path, b.options.connections, b.options.rate, b.options.duration)
+		return openLoop(ctx, r.address, s.path, s.clients(b.options), s.rate, b.options.duration)
+	})
+}
+
+func measureHandshakes(ctx context.Context, b *bench, s scenario, r *running) (sample, error) {
+	return underLoad(r.process.pid, func() (load, error) {
+		return handshakeLoop(ctx, r.tls, s.path, s.clients(b.options), 0, b.options.duration)
 	})
 }
 
@@ -45,6 +68,7 @@ func underLoad(pid int, generate func() (load, error)) (sample, error) {
 		"rps":     float64(l.requests) / l.seconds,
 		"p50_us":  l.p50,
 		"p99_us":  l.p99,
+		"p999_us": l.p999,
 		"max_us":  l.max,
 		otherLoad: used.otherCores(),
 	}, nil

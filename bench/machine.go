@@ -41,6 +41,9 @@ func describeMachine(ctx context.Context, subjects []subject) machine {
 		m.MemoryMiB = total / mib
 	}
 	for _, s := range subjects {
+		if s.version == nil {
+			continue
+		}
 		output, err := exec.CommandContext(ctx, s.program, s.version...).CombinedOutput()
 		if err != nil {
 			m.Versions[s.name] = "unknown"

@@ -101,6 +101,7 @@ func summarizeLatencies(latencies []time.Duration, elapsed time.Duration, errors
 		seconds:  elapsed.Seconds(),
 		p50:      microseconds(percentile(latencies, 0.50)),
 		p99:      microseconds(percentile(latencies, 0.99)),
+		p999:     microseconds(percentile(latencies, 0.999)),
 		max:      microseconds(latencies[len(latencies)-1]),
 		errors:   errors,
 	}, nil

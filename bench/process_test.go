@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,7 +16,35 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is the harness's main as far as the harness starts itself, and a server to measure.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 {
+		var err error
+		switch os.Args[1] {
+		case handshakesArgument:
+			err = generateHandshakes(context.Background(), os.Args[2:], os.Stdout)
+		case serveArgument:
+			err = serve(os.Args[2:])
+		default:
+			goleak.VerifyTestMain(m)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func testBinary(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
+}
 
 // newFleet is stopped at the test's end, which must stay on the thread that starts the programs.
 func newFleet(t *testing.T) *fleet {

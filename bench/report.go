@@ -29,11 +29,11 @@ type scenarioResult struct {
 	Failures []string            `json:"failures,omitempty"`
 }
 
-func newScenarioResult(s scenario, o options) scenarioResult {
+func newScenarioResult(s scenario) scenarioResult {
 	return scenarioResult{
 		Name:    s.name,
 		Title:   s.title,
-		Text:    s.scaleText(o),
+		Text:    s.text,
 		Metrics: s.metrics,
 		Samples: make(map[string][]sample),
 	}
@@ -140,7 +140,7 @@ func (m metric) title() string {
 
 // ratio is the cell that compares a balancer with a peer; empty for the peer itself.
 func (r scenarioResult) ratio(subject, peer string, m metric) string {
-	if subject == peer || m.NearZero {
+	if subject == peer || m.NoRatio {
 		return ""
 	}
 	ratios := summarize(pairedRatios(r.Samples[subject], r.Samples[peer], m.Key))
@@ -153,7 +153,7 @@ func (r scenarioResult) ratio(subject, peer string, m metric) string {
 // noise says how far the scenario's metrics can be trusted: the first one that has a meaningful ratio stands
 // for them.
 func (r scenarioResult) noise() string {
-	i := slices.IndexFunc(r.Metrics, func(m metric) bool { return !m.NearZero })
+	i := slices.IndexFunc(r.Metrics, func(m metric) bool { return !m.NoRatio })
 	if i < 0 {
 		return ""
 	}

@@ -78,7 +78,7 @@ func exampleReport() report {
 		Machine: machine{Cores: 2, Kernel: "Linux 9", Versions: map[string]string{"lb": "lb <1>", "nginx": "nginx/9"}},
 		Notes:   []string{"haproxy is left out, it is not installed"},
 		Scenarios: []scenarioResult{{
-			Name: "proxy1k", Title: "Proxying <1 KiB", Metrics: []metric{{Key: "cpu_us", Label: "CPU", Unit: "µs", Digits: 1}, {Key: "up", Label: "growth", NearZero: true}},
+			Name: "proxy1k", Title: "Proxying <1 KiB", Metrics: []metric{{Key: "cpu_us", Label: "CPU", Unit: "µs", Digits: 1}, {Key: "up", Label: "growth", NoRatio: true}},
 			Subjects: []string{"lb", "nginx", "haproxy"},
 			Samples: map[string][]sample{
 				"lb":      {{"cpu_us": 10, "up": 5, otherLoad: 0.5}, {"cpu_us": 30, "up": 6, otherLoad: 0.5}, {"cpu_us": 20, "up": 7, otherLoad: 0.1}},

@@ -20,40 +20,56 @@ var templates embed.FS
 type feature string
 
 const (
-	featureProxy     feature = "proxying"
-	featureFiles     feature = "static files"
-	featureTLS       feature = "TLS with static files"
-	featureAccessLog feature = "an access log file"
+	featureProxy        feature = "proxying"
+	featureManyBackends feature = "many backends"
+	featureFiles        feature = "static files"
+	featureTLS          feature = "TLS"
+	featureAccessLog    feature = "an access log file"
+	featureProfile      feature = "a CPU profile of itself"
 )
 
 // subject is one balancer under test.
 type subject struct {
 	name     string
-	template string
+	template string // of the configuration; empty: none
 	program  string // path of the binary
 	features []feature
 	// command returns the arguments and the extra environment to run it in the foreground.
-	command func(configuration string) (argv, env []string)
-	version []string // arguments that print the version
+	command func(configuration string, values settings) (argv, env []string)
+	version []string // arguments that print the version; none: it does not say
 }
 
 // settings is what the templates of the configurations are filled with.
 type settings struct {
 	Dir         string
+	Name        string // of the subject, for the files that it must not share with another
 	User        string // nginx's workers give up root; empty unless we are root
 	Address     string
 	TLSAddress  string // empty: no TLS listener
+	Admin       string // empty: no admin listener
 	Certificate string
 	Key         string
+	Bundle      string // certificate and key
 	Root        string
-	Backend     string
-	AccessLog   string // path; empty: none
-	Body        string // of the backend's answer
+	Backends    []string
+	Keepalive   int      // connections to all backends that nginx keeps in each worker
+	Listen      []string // addresses of the backend, when it is what is started
+	AccessLog   string   // path; empty: none
+	Body        string   // of the backend's response
 	Workers     int
-	Connections int // a bound that no scenario reaches
+	Kept        bool // many connections are kept, more than a balancer may allow by itself where descriptors are few
+	Clients     int  // a bound of the clients' connections that no scenario reaches
+	Connections int  // the same of those on both sides
 	Descriptors uint64
 	Forwarded   bool
 	NoDelay     bool // pieces of bodies are passed on at once
+}
+
+// setBackends names what is proxied to. nginx's documentation wants its cache of connections to be small beside what
+// a backend can take, and large enough to keep one to each.
+func (s *settings) setBackends(addresses []string) {
+	s.Backends = addresses
+	s.Keepalive = max(256, len(addresses))
 }
 
 func lbSubject(name, program string, workers int) subject {
@@ -61,8 +77,8 @@ func lbSubject(name, program string, workers int) subject {
 		name:     name,
 		template: "lb.hcl.tmpl",
 		program:  program,
-		features: []feature{featureProxy, featureFiles, featureTLS, featureAccessLog},
-		command: func(configuration string) (argv, env []string) {
+		features: []feature{featureProxy, featureManyBackends, featureFiles, featureTLS, featureAccessLog, featureProfile},
+		command: func(configuration string, _ settings) (argv, env []string) {
 			return []string{program, "-config", configuration}, []string{fmt.Sprintf("GOMAXPROCS=%d", workers)}
 		},
 		version: []string{"version"},
@@ -74,8 +90,8 @@ func nginxSubject(program string) subject {
 		name:     "nginx",
 		template: "nginx.conf.tmpl",
 		program:  program,
-		features: []feature{featureProxy, featureFiles, featureTLS, featureAccessLog},
-		command: func(configuration string) (argv, env []string) {
+		features: []feature{featureProxy, featureManyBackends, featureFiles, featureTLS, featureAccessLog},
+		command: func(configuration string, _ settings) (argv, env []string) {
 			return nginxCommand(program, configuration), nil
 		},
 		version: []string{"-v"},
@@ -88,8 +104,8 @@ func haproxySubject(program string) subject {
 		name:     "haproxy",
 		template: "haproxy.cfg.tmpl",
 		program:  program,
-		features: []feature{featureProxy},
-		command: func(configuration string) (argv, env []string) {
+		features: []feature{featureProxy, featureManyBackends, featureTLS},
+		command: func(configuration string, _ settings) (argv, env []string) {
 			return []string{program, "-db", "-f", configuration}, nil
 		},
 		version: []string{"-v"},
@@ -102,7 +118,21 @@ func nginxCommand(program, configuration string) []string {
 	return []string{program, "-e", "stderr", "-p", filepath.Dir(configuration), "-c", configuration}
 }
 
-func (s subject) can(f feature) bool { return slices.Contains(s.features, f) }
+// backendSubject is what the balancers proxy to.
+func backendSubject(program, name string) subject {
+	return subject{
+		name:     name,
+		template: "backend.conf.tmpl",
+		command: func(configuration string, _ settings) (argv, env []string) {
+			return nginxCommand(program, configuration), nil
+		},
+	}
+}
+
+// can is whether the balancer has everything that a scenario needs.
+func (s subject) can(need []feature) bool {
+	return !slices.ContainsFunc(need, func(f feature) bool { return !slices.Contains(s.features, f) })
+}
 
 // findSubjects returns the balancers that can be measured, lb first, and a note for each that cannot.
 func findSubjects(ctx context.Context, o options, dir string) (subjects []subject, notes []string) {
@@ -121,6 +151,9 @@ func findSubjects(ctx context.Context, o options, dir string) (subjects []subjec
 			continue
 		}
 		subjects = append(subjects, lbSubject(b.name, b.path, o.workers))
+	}
+	for _, c := range o.commands {
+		subjects = append(subjects, commandSubject(c))
 	}
 	makePeer := map[string]func(string) subject{"nginx": nginxSubject, "haproxy": haproxySubject}
 	for _, name := range o.peers {
@@ -155,27 +188,33 @@ type running struct {
 	process *process
 	address string
 	tls     string
+	admin   string
 }
 
-// start writes the configuration below s.Dir, starts the balancer and waits until it answers.
-func (s subject) start(ctx context.Context, f *fleet, values settings) (*running, error) {
+// start writes the configuration below values.Dir, starts the balancer and waits until it answers what the scenario
+// asks for.
+func (s subject) start(ctx context.Context, f *fleet, values settings, asked scenario) (*running, error) {
 	configuration := filepath.Join(values.Dir, s.name+".conf")
 	if s.template == "lb.hcl.tmpl" {
 		configuration = filepath.Join(values.Dir, s.name+".hcl")
 	}
-	if err := writeConfiguration(configuration, s.template, values); err != nil {
-		return nil, err
+	values.Name = s.name
+	if s.template != "" {
+		if err := writeConfiguration(configuration, s.template, values); err != nil {
+			return nil, err
+		}
 	}
-	argv, env := s.command(configuration)
+	argv, env := s.command(configuration, values)
 	p, err := f.start(s.name, env, argv...)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.waitReady(ctx, "http://"+values.Address+"/"); err != nil {
+	r := &running{subject: s, process: p, address: values.Address, tls: values.TLSAddress, admin: values.Admin}
+	if err := p.waitReady(ctx, asked.url(r)); err != nil {
 		f.stop(p)
 		return nil, err
 	}
-	return &running{subject: s, process: p, address: values.Address, tls: values.TLSAddress}, nil
+	return r, nil
 }
 
 func writeConfiguration(path, templateName string, values settings) error {
@@ -194,16 +233,31 @@ func writeConfiguration(path, templateName string, values settings) error {
 	return file.Close()
 }
 
+// raiseDescriptors raises the limit of descriptors, for what is started too, as far as it may.
+func raiseDescriptors(need int) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return // commonSettings says why.
+	}
+	wanted := syscall.Rlimit{Cur: max(limit.Cur, uint64(need)), Max: max(limit.Max, uint64(need))}
+	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &wanted) != nil {
+		// Only root may raise the hard limit.
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: limit.Max, Max: limit.Max})
+	}
+}
+
 // commonSettings are those that do not depend on the scenario.
 func commonSettings(o options, f fixtures, dir string) (settings, error) {
 	values := settings{
 		Dir:         dir,
 		Certificate: f.certificate,
 		Key:         f.key,
+		Bundle:      f.bundle,
 		Root:        f.root,
 		Body:        bodyText(1 << 10),
 		Workers:     o.workers,
-		Connections: o.idle + 2*o.connections + 1024,
+		Clients:     1024,
+		Connections: 1024,
 		Forwarded:   o.forwarded,
 	}
 	var limit syscall.Rlimit

@@ -18,7 +18,7 @@ const megabyte = 1_000_000
 // measureTransfers sends one large body through the balancer and fetches another.
 func measureTransfers(ctx context.Context, b *bench, _ scenario, r *running) (sample, error) {
 	size := int64(b.options.transfer) * megabyte
-	base, err := settledRSS(ctx, r.process.pid)
+	base, err := settledRSS(ctx, r.process.pid, b.options.quiet)
 	if err != nil {
 		return nil, err
 	}

@@ -38,20 +38,36 @@ func findWrk(dir string) (wrk, error) {
 
 // load is what a load generator saw.
 type load struct {
-	requests      int
-	seconds       float64
-	p50, p99, max float64 // microseconds
-	errors        int     // answers other than 2xx and 3xx, failed connections, timeouts
+	requests            int
+	bytes               int // that came, where it is known
+	seconds             float64
+	p50, p99, p999, max float64 // microseconds
+	errors              int     // responses other than 2xx and 3xx, failed connections, timeouts
+}
+
+// request is what wrk sends.
+type request struct {
+	url   string
+	post  int  // bytes of the body of a POST; 0: GET
+	close bool // every request has a connection of its own
 }
 
 // run keeps connections busy for the duration. wrk ends with ctx.
-func (w wrk) run(ctx context.Context, url string, connections int, duration time.Duration) (load, error) {
+func (w wrk) run(ctx context.Context, r request, connections int, duration time.Duration) (load, error) {
 	// wrk knows whole seconds only.
 	seconds := max(1, int(duration.Round(time.Second)/time.Second))
 	threads := min(2, connections)
-	command := exec.CommandContext(ctx, w.program,
+	arguments := []string{
 		"-t", strconv.Itoa(threads), "-c", strconv.Itoa(connections), "-d", fmt.Sprintf("%ds", seconds),
-		"--timeout", "10s", "-s", w.script, url)
+		"--timeout", "10s", "-s", w.script,
+	}
+	if r.close {
+		arguments = append(arguments, "-H", "Connection: close")
+	}
+	command := exec.CommandContext(ctx, w.program, append(arguments, r.url)...)
+	if r.post > 0 {
+		command.Env = append(os.Environ(), "METHOD=POST", "BODY_BYTES="+strconv.Itoa(r.post))
+	}
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	output, err := command.Output()
 	if ctx.Err() != nil {
@@ -71,9 +87,11 @@ func parseWrk(output []byte) (load, error) {
 	}
 	var report struct {
 		Requests int     `json:"requests"`
+		Bytes    int     `json:"bytes"`
 		Duration float64 `json:"duration_us"`
 		P50      float64 `json:"p50_us"`
 		P99      float64 `json:"p99_us"`
+		P999     float64 `json:"p999_us"`
 		Max      float64 `json:"max_us"`
 		Errors   struct{ Connect, Read, Write, Status, Timeout int }
 	}
@@ -86,9 +104,11 @@ func parseWrk(output []byte) (load, error) {
 	e := report.Errors
 	return load{
 		requests: report.Requests,
+		bytes:    report.Bytes,
 		seconds:  report.Duration / 1e6,
 		p50:      report.P50,
 		p99:      report.P99,
+		p999:     report.P999,
 		max:      report.Max,
 		errors:   e.Connect + e.Read + e.Write + e.Status + e.Timeout,
 	}, nil

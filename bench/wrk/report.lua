@@ -6,6 +6,11 @@
 -- the answer to the last, so a stall hides the requests that would have come meanwhile. For honest
 -- percentiles use a fixed rate: the "rate" scenario, or ../k6/constant-arrival-rate.js.
 
+-- METHOD and BODY_BYTES in the environment: another method than GET, and a body.
+
+wrk.method = os.getenv("METHOD") or wrk.method
+wrk.body = os.getenv("BODY_BYTES") and ("x"):rep(tonumber(os.getenv("BODY_BYTES"))) or wrk.body
+
 function done(summary, latency, requests)
   local e = summary.errors
   io.write(string.format(
