@@ -15,6 +15,7 @@ type report struct {
 	Machine   machine          `json:"machine"`
 	Options   string           `json:"options"`
 	Notes     []string         `json:"notes,omitempty"`
+	Verdicts  []verdict        `json:"verdicts,omitempty"`
 	Scenarios []scenarioResult `json:"scenarios"`
 }
 
@@ -59,6 +60,7 @@ func writeReport(r report, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("cannot create the report's directory: %w", err)
 	}
+	r.Verdicts = judgeAll(r.Scenarios)
 	results, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("cannot encode the results: %w", err)
@@ -79,6 +81,8 @@ func writeReport(r report, dir string) error {
 
 // peerNames are the columns of ratios.
 func peerNames() []string { return []string{"nginx", "haproxy"} }
+
+func isPeer(subject string) bool { return slices.Contains(peerNames(), subject) }
 
 func markdown(r report) string {
 	var out strings.Builder
@@ -101,6 +105,7 @@ func markdown(r report) string {
 	out.WriteString("\nEach figure is the median over the rounds, ± the median deviation from it, then lowest and highest. " +
 		"A ratio is the median of the ratios within each round, with the lowest and the highest of them: " +
 		"where these lie on both sides of 1, the order is not certain. CPU is user and system time of all processes and threads of a balancer.\n")
+	writeSummary(&out, r)
 	for _, s := range r.Scenarios {
 		writeScenario(&out, s)
 	}

@@ -48,6 +48,28 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
+// interval is where the true median of what the values were drawn from lies in nine of ten cases, whatever the
+// distribution: between two of the values, of which each is as likely to be above it as below (an order-statistic
+// interval). Fewer than five values are too few for nine of ten: it is then from the lowest to the highest.
+func interval(values []float64) (low, high float64) {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	if n == 0 {
+		return math.NaN(), math.NaN()
+	}
+	outside, chance, skip := 0.0, math.Pow(0.5, float64(n)), 0
+	for i := range n / 2 {
+		// chance is that of exactly i values below the median, and as much that of i above it.
+		outside += 2 * chance
+		if outside > 0.1 {
+			break
+		}
+		skip = i
+		chance *= float64(n-i) / float64(i+1)
+	}
+	return sorted[skip], sorted[n-1-skip]
+}
+
 // valuesOf collects a metric from the rounds that have it.
 func valuesOf(samples []sample, key string) []float64 {
 	var values []float64
