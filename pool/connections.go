@@ -5,29 +5,30 @@ import (
 	"slices"
 )
 
-// Connections is the transport's side of a backend; the proxy knows its concrete type.
-// Close closes the idle connections and makes the busy ones close when they are done.
+// Connections is a set of connections to one backend, as far as a pool needs to know it; see Conns.
 type Connections interface {
-	io.Closer
+	io.Closer // closes the idle connections at once, and those in use when they are done
 	Counts() (active, idle int)
 }
 
-// connections are those in force and those that they replaced. A value never changes.
+// connections are the set in use and the sets that it replaced. A value never changes.
 type connections struct {
 	now    Connections
-	before []Connections // closed, some of them in use when that was last looked at
+	before []Connections // closed; some had connections in use when last looked at
 }
 
-// Conns returns what connects to the backend; nil where Options.Connect was. It is replaced when Options.TransportKey
-// changes, so that an exchange asks for it once. One that has been replaced can still be used.
-func (b *Backend) Conns() Connections {
+// Conns returns the connections to a backend in the type that Options.Connect of its pool makes; the zero value without
+// Options.Connect. It panics if C is another type. The set is replaced when Options.TransportKey changes, so an exchange
+// asks for it once; a set that has been replaced still works.
+func Conns[C Connections](b *Backend) C {
 	if c := b.conns.Load(); c != nil {
-		return c.now
+		return c.now.(C)
 	}
-	return nil
+	var none C
+	return none
 }
 
-// connect gives the backend its connections. Those that it has already finish what they do and are closed. The
+// connect gives the backend a set of connections. The one that it replaces finishes what it does and is closed. The
 // caller holds Pool.mu.
 func (b *Backend) connect(to Connections) {
 	next := &connections{now: to}
@@ -45,7 +46,7 @@ func (b *Backend) connect(to Connections) {
 	}
 }
 
-// countConns returns the connections in use and those kept for the next request, with what is left of those before.
+// countConns counts the connections in use and the idle ones, those of replaced sets included.
 func (b *Backend) countConns() (active, idle int) {
 	c := b.conns.Load()
 	if c == nil {

@@ -108,7 +108,7 @@ func (p *Pool) registerBackend(b *Backend) {
 			return toFloat(b.state.Load().name() == name)
 		}, labels("state", name)...)
 	}
-	if b.Conns() == nil {
+	if b.conns.Load() == nil {
 		return
 	}
 	s.Gauge("lb_backend_connections", func() float64 {

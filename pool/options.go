@@ -29,8 +29,8 @@ type Options struct {
 	// Sticky, if set, makes clients return to their backend.
 	Sticky *Sticky
 
-	// Connect makes the transport's side of a backend that joins. It must not block and must
-	// not call the pool's setters. nil: Backend.Conns is nil.
+	// Connect makes the connections of a backend that joins, always in the same type. It must not block and must
+	// not call the pool's setters. nil: backends have no connections.
 	Connect func(*Backend) Connections
 
 	// Dial connects to a backend as a request would, TLS included, and closes the connection; it must give up when the

@@ -108,7 +108,7 @@ func TestLeaverFinishesItsRequests(t *testing.T) {
 			t.Errorf("picked %s, which has left", b.Address())
 		}
 		synctest.Wait()
-		c := a.Conns().(*conns)
+		c := Conns[*conns](a)
 		a.Release()
 		synctest.Wait()
 		if c.closed.Load() != 0 {
@@ -139,7 +139,7 @@ func TestCloseEndsWithTheLastRequest(t *testing.T) {
 		}
 		a.Release()
 		p.Wait()
-		if n := a.Conns().(*conns).closed.Load(); n != 1 {
+		if n := Conns[*conns](a).closed.Load(); n != 1 {
 			t.Errorf("connections were closed %d times", n)
 		}
 	})
@@ -154,7 +154,7 @@ func TestContextEndsEverything(t *testing.T) {
 		b := p.Backend("b")
 		cancel()
 		p.Wait()
-		if a.Conns().(*conns).closed.Load() != 1 || b.Conns().(*conns).closed.Load() != 1 {
+		if Conns[*conns](a).closed.Load() != 1 || Conns[*conns](b).closed.Load() != 1 {
 			t.Error("connections were left open")
 		}
 		a.Release()
@@ -167,7 +167,7 @@ func TestCloseWithoutStart(t *testing.T) {
 	a := p.Backend("a")
 	p.Close()
 	p.Wait()
-	if a.Conns().(*conns).closed.Load() != 1 {
+	if Conns[*conns](a).closed.Load() != 1 {
 		t.Error("connections were left open")
 	}
 }

@@ -317,7 +317,7 @@ func TestMembersChangeUnderLoad(t *testing.T) {
 					all.add(err.Error())
 					continue
 				}
-				if b.Conns().(*conns).closed.Load() != 0 {
+				if Conns[*conns](b).closed.Load() != 0 {
 					all.add("picked " + b.Address() + " after its connections were closed")
 				}
 				b.Report(Success)
@@ -335,7 +335,7 @@ func TestMembersChangeUnderLoad(t *testing.T) {
 	p.Wait()
 	expect(t, "errors", all.lines, nil)
 	for _, b := range backends {
-		if c := b.Conns().(*conns); c.closed.Load() != 1 || c.early.Load() {
+		if c := Conns[*conns](b); c.closed.Load() != 1 || c.early.Load() {
 			t.Errorf("%s was closed %d times, early: %v", b.Address(), c.closed.Load(), c.early.Load())
 		}
 	}

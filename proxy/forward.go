@@ -80,7 +80,7 @@ func unpicked(x *Exchange, err error) {
 // been closed by the backend before the request came. It gives b back. If the request may be tried again it returns
 // the backend reserved for that; nil says that the client has been answered, or that the request rests.
 func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
-	client := b.Conns().(*transport.Client)
+	client := pool.Conns[*transport.Client](b)
 	for fresh := x.avoidsKept(client); ; fresh = true {
 		var wait pool.Waiting
 		if f.Timed && !x.body.live() { // else the client's own pace would count as the backend's

@@ -139,7 +139,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 // connections that it had not accepted yet, more than the budget allows retries for; but it gets no request until it accepts
 // again, so that these are as many as it had in hand, once.
 func (f *Forward) refusal(x *Exchange, b *pool.Backend) error {
-	conn, err := b.Conns().(*transport.Client).Get(x.departure, true)
+	conn, err := pool.Conns[*transport.Client](b).Get(x.departure, true)
 	if err == nil {
 		conn.Abort() // closed, it would leave its port in TIME-WAIT, and where all backends reset connections there are many
 		conn.Done(false)

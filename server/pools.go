@@ -236,7 +236,7 @@ func (run *poolRun) applyHealth(s *Server, plan *poolPlan) {
 }
 
 func dial(ctx context.Context, b *pool.Backend) (net.Conn, error) {
-	return b.Conns().(*transport.Client).Dial(ctx)
+	return pool.Conns[*transport.Client](b).Dial(ctx)
 }
 
 // look tells whether a backend accepts a connection.
@@ -300,7 +300,7 @@ func (run *poolRun) hurry(b *pool.Backend) {
 // sweep closes connections that have been idle too long.
 func (run *poolRun) sweep() {
 	for _, b := range run.pool.Backends() {
-		b.Conns().(*transport.Client).Sweep()
+		pool.Conns[*transport.Client](b).Sweep()
 	}
 }
 
