@@ -138,9 +138,8 @@ func (c *Checker) Leave(b *pool.Backend) {
 	}
 }
 
-// AdminChanged tells that the backend's admin state may have changed: one under maintenance is not
-// probed. What was known before is stale when it returns, so that its next probe runs at once and
-// decides alone, like a first one.
+// AdminChanged is called after the backend's admin state has changed, in the order of the changes. Under maintenance a
+// backend is not probed. After maintenance its first probe runs at once and decides alone, since what was known is stale.
 func (c *Checker) AdminChanged(b *pool.Backend) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -152,7 +151,7 @@ func (c *Checker) AdminChanged(b *pool.Backend) {
 	case m.loop == nil:
 		c.begin(b, m)
 	case m.loop.told.Load() && b.ActiveState() == pool.ActiveUnknown:
-		// Maintenance was over before anybody heard of it.
+		// Maintenance was over before this call.
 		m.end()
 		c.begin(b, m)
 	}

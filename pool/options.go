@@ -66,6 +66,7 @@ type Options struct {
 	// request, and never before Start: members that a pool was made with are reported then.
 	OnJoin  func(*Backend)
 	OnLeave func(*Backend)
+	OnAdmin func(*Backend) // a member's admin state has changed; called before OnEvent for the same change
 	OnEvent func(Event)
 
 	Log       hclog.Logger        // nil: nothing is logged

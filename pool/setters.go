@@ -23,6 +23,9 @@ func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to str
 	s.record(was, Change{Time: time.Now(), From: from, To: to, Reason: reason})
 	p.warm(b, &s)
 	b.state.Store(&s) // first, as what is announced wakes those who look at it
+	if hook := p.options.OnAdmin; hook != nil && s.admin != was.admin {
+		p.outbox.add(func() { hook(b) })
+	}
 	p.announce(b, s.change, !s.flapping || s.active == was.active)
 	if s.passive.out() && was.passive == PassiveTrial {
 		// The limit goes last, or as long as requests see the old snapshot any number of them could have a

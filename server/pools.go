@@ -73,8 +73,8 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 		Eject:      pool.Eject{Failures: c.Eject.Failures, Duration: c.Eject.Duration, MaxPercent: c.Eject.MaxPercent},
 		QueueLimit: c.Queue.Limit, QueueTimeout: c.Queue.Timeout, WhileDown: c.Queue.WhileDown, RetryBudget: c.Retry.Budget,
 		Hurry:  run.hurry,
-		OnJoin: run.join, OnLeave: run.leave,
-		OnEvent: func(e pool.Event) { run.event(e); s.events.Publish("backend", e) },
+		OnJoin: run.join, OnLeave: run.leave, OnAdmin: run.adminChanged,
+		OnEvent: func(e pool.Event) { s.events.Publish("backend", e) },
 		Log:     s.log.Named("pool"), Telemetry: s.registry,
 	}}
 	if plan.sticky = s.sticky(c.Sticky); plan.sticky != nil {
@@ -276,14 +276,10 @@ func (run *poolRun) leave(b *pool.Backend) {
 	}
 }
 
-// event tells the checks of a change that the administrator may have made.
-func (run *poolRun) event(e pool.Event) {
+func (run *poolRun) adminChanged(b *pool.Backend) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
-	if run.checker == nil || e.Backend == "" {
-		return
-	}
-	if b := run.pool.Backend(e.Backend); b != nil {
+	if run.checker != nil {
 		run.checker.AdminChanged(b)
 	}
 }
