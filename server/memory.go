@@ -6,72 +6,72 @@ import (
 )
 
 const (
-	// crowd is how many connections have to go, or fall silent, before their memory is given back at once.
-	crowd = 1000
-	// calmTicks is for how many ticks in a row most of a crowd must have gone: the last ones take their time.
-	calmTicks = 5
+	// manyConns is the number of connections from which memory is managed here.
+	manyConns = 1000
+	// releaseTicks is for how many ticks in a row most of them must be gone before their memory is released.
+	releaseTicks = 5
 )
 
-// ebb finds the moment to give back what a crowd of connections needed: the collector may else not run for
-// minutes, as there is little to do when they have gone. The zero value is ready.
-type ebb struct {
-	most int // connections at a time, since memory was given back
-	calm int // ticks since fewer than a quarter of them were there
+// memoryRelease decides when to release the memory that many connections needed: when they have gone there is little to
+// do, and the collector may not run for minutes. The zero value is ready.
+type memoryRelease struct {
+	peak int // connections at a time since the last release
+	low  int // ticks since fewer than a quarter of the peak were there
 }
 
-// tick takes the number of connections, about once a second, and reports whether it is time.
-func (e *ebb) tick(open int) bool {
-	e.most = max(e.most, open)
-	if e.most < crowd || open >= e.most/4 {
-		e.calm = 0
+// tick takes the number of connections, about once a second, and reports whether to release memory now.
+func (r *memoryRelease) tick(open int) bool {
+	r.peak = max(r.peak, open)
+	if r.peak < manyConns || open >= r.peak/4 {
+		r.low = 0
 		return false
 	}
-	if e.calm++; e.calm < calmTicks {
+	if r.low++; r.low < releaseTicks {
 		return false
 	}
-	rest := open
-	if e.most > crowd {
-		rest = max(open, crowd) // the rest of them may yet go
+	next := open
+	if r.peak > manyConns {
+		next = max(open, manyConns) // to release once more when the remaining ones go
 	}
-	*e = ebb{most: rest}
+	*r = memoryRelease{peak: next}
 	return true
 }
 
-// thrift lets less garbage pile up while there is a crowd of slow clients: what these need stays in use, so that the heap
-// would grow to twice of it. It goes on for a while, so that what is left of the crowd is found. The zero value is ready.
-type thrift struct {
-	on    bool
-	usual int // percent of what is in use that garbage may be otherwise
-	calm  int // ticks since most of the crowd has gone
+// gcTuner makes the collector run more often while there are many slow clients: what they need stays in use, and the heap
+// would grow to twice that. It stops some time after they have gone. The zero value is ready.
+type gcTuner struct {
+	on     bool
+	before int // GOGC without it
+	low    int // ticks since most of the slow clients have gone
 }
 
 const (
-	// thrifty is that percentage meanwhile.
-	thrifty = 20
-	// thriftTicks is for how many ticks in a row most of the crowd must have gone.
-	thriftTicks = 120
+	// tunedPercent is GOGC while there are many slow clients.
+	tunedPercent = 20
+	// tunedTicks is for how many ticks in a row most of them must be gone.
+	tunedTicks = 120
 )
 
 // tick takes the number of slow clients, about once a second.
-func (t *thrift) tick(slow int) {
+func (t *gcTuner) tick(slow int) {
 	switch {
-	case !t.on && slow >= crowd:
-		t.on, t.usual = true, debug.SetGCPercent(thrifty)
-		if t.usual < thrifty { // GOGC asks for less yet, or for no collection but by GOMEMLIMIT
-			debug.SetGCPercent(t.usual)
+	case !t.on && slow >= manyConns:
+		t.on, t.before = true, debug.SetGCPercent(tunedPercent)
+		if t.before < tunedPercent { // lower already, or off with GOMEMLIMIT alone
+			debug.SetGCPercent(t.before)
 		}
-	case slow >= crowd/2:
-		t.calm = 0
+	case slow >= manyConns/2:
+		t.low = 0
 	case t.on:
-		if t.calm++; t.calm >= thriftTicks {
-			t.on, t.calm = false, 0
-			debug.SetGCPercent(t.usual)
+		if t.low++; t.low >= tunedTicks {
+			t.on, t.low = false, 0
+			debug.SetGCPercent(t.before)
 		}
 	}
 }
 
-// giveBackMemory returns to the system what is not in use.
-func giveBackMemory() {
-	runtime.GC() // what lies in pools survives one collection
+// releaseMemory returns unused memory to the system.
+func releaseMemory() {
+	runtime.GC() // objects in a sync.Pool survive one collection
 	debug.FreeOSMemory()
 }

@@ -5,59 +5,58 @@ import (
 	"testing"
 )
 
-// TestThrift: the collector is in a hurry while there is a crowd of slow clients and for a while after it, and what it did
-// before is kept.
-func TestThrift(t *testing.T) {
+// TestGCTuner: the collector runs more often while there are many slow clients and for some time after, and no less often
+// than without.
+func TestGCTuner(t *testing.T) {
 	percent := func() int {
 		now := debug.SetGCPercent(-1)
 		debug.SetGCPercent(now)
 		return now
 	}
-	before := percent()
-	defer debug.SetGCPercent(before)
-	for _, usual := range []int{100, thrifty - 5, -1} {
-		debug.SetGCPercent(usual)
-		hurry := min(usual, thrifty)
-		var th thrift
+	defer debug.SetGCPercent(percent())
+	for _, before := range []int{100, tunedPercent - 5, -1} {
+		debug.SetGCPercent(before)
+		tuned := min(before, tunedPercent)
+		var gc gcTuner
 		for i, step := range []struct{ slow, ticks, want int }{
-			{crowd - 1, 2, usual}, {0, thriftTicks, usual}, // no crowd
-			{crowd, 1, hurry}, {crowd / 2, 2 * thriftTicks, hurry}, {crowd/2 - 1, thriftTicks - 1, hurry}, {crowd / 2, 1, hurry},
-			{0, thriftTicks - 1, hurry}, {0, 1, usual}, {0, 2 * thriftTicks, usual},
-			{crowd, 1, hurry}, {0, thriftTicks - 1, hurry}, {0, 1, usual},
+			{manyConns - 1, 2, before}, {0, tunedTicks, before}, // too few
+			{manyConns, 1, tuned}, {manyConns / 2, 2 * tunedTicks, tuned}, {manyConns/2 - 1, tunedTicks - 1, tuned}, {manyConns / 2, 1, tuned},
+			{0, tunedTicks - 1, tuned}, {0, 1, before}, {0, 2 * tunedTicks, before},
+			{manyConns, 1, tuned}, {0, tunedTicks - 1, tuned}, {0, 1, before},
 		} {
 			for range step.ticks {
-				th.tick(step.slow)
+				gc.tick(step.slow)
 			}
 			if got := percent(); got != step.want {
-				t.Errorf("usually %d, step %d: %d", usual, i, got)
+				t.Errorf("GOGC %d, step %d: %d", before, i, got)
 			}
 		}
 	}
 }
 
-// TestEbb: memory is given back when most of a crowd has gone for a while, once more when its rest has, and not
-// again while nothing happens.
-func TestEbb(t *testing.T) {
+// TestMemoryRelease: memory is released when most of many connections have been gone for some time, once more when the
+// remaining ones have, and not again while nothing happens.
+func TestMemoryRelease(t *testing.T) {
 	for name, steps := range map[string][]struct {
-		open, ticks, due int // for so many ticks so many are open; how often it is time
+		open, ticks, due int // for so many ticks so many are open; releases
 	}{
-		"a few":               {{crowd - 1, 10, 0}, {0, 60, 0}},
-		"a crowd":             {{10_000, 10, 0}, {0, calmTicks - 1, 0}, {0, 1, 1}, {0, calmTicks, 1}, {0, 60, 0}},
-		"half of it":          {{10_000, 10, 0}, {5000, 60, 0}},
-		"with a tail":         {{10_000, 10, 0}, {2000, calmTicks, 1}, {900, 60, 0}, {200, calmTicks, 1}, {0, 60, 1}},
-		"it comes back":       {{10_000, 10, 0}, {0, calmTicks - 1, 0}, {10_000, 10, 0}, {0, calmTicks, 1}},
-		"the last of a crowd": {{crowd, 1, 0}, {300, 60, 0}, {200, calmTicks, 1}, {0, 60, 0}},
+		"a few":            {{manyConns - 1, 10, 0}, {0, 60, 0}},
+		"many":             {{10_000, 10, 0}, {0, releaseTicks - 1, 0}, {0, 1, 1}, {0, releaseTicks, 1}, {0, 60, 0}},
+		"half of it":       {{10_000, 10, 0}, {5000, 60, 0}},
+		"with a tail":      {{10_000, 10, 0}, {2000, releaseTicks, 1}, {900, 60, 0}, {200, releaseTicks, 1}, {0, 60, 1}},
+		"it comes back":    {{10_000, 10, 0}, {0, releaseTicks - 1, 0}, {10_000, 10, 0}, {0, releaseTicks, 1}},
+		"the last of many": {{manyConns, 1, 0}, {300, 60, 0}, {200, releaseTicks, 1}, {0, 60, 0}},
 	} {
-		var e ebb
+		var r memoryRelease
 		for i, s := range steps {
 			due := 0
 			for range s.ticks {
-				if e.tick(s.open) {
+				if r.tick(s.open) {
 					due++
 				}
 			}
 			if due != s.due {
-				t.Errorf("%s: step %d: it was time %d times, want %d", name, i, due, s.due)
+				t.Errorf("%s: step %d: %d releases, want %d", name, i, due, s.due)
 			}
 		}
 	}

@@ -244,8 +244,8 @@ func (s *Server) goRun(f func()) { s.running.Go(f) }
 func (s *Server) housekeeping() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var leaving, parking ebb
-	var thrift thrift
+	var open, active memoryRelease
+	var gc gcTuner
 	for {
 		select {
 		case <-s.background.Done():
@@ -256,10 +256,10 @@ func (s *Server) housekeeping() {
 				run.sweep()
 			}
 			load := s.front.Load()
-			thrift.tick(load.Slow)
-			left, fellSilent := leaving.tick(load.Open), parking.tick(load.Active)
-			if left || fellSilent {
-				giveBackMemory()
+			gc.tick(load.Slow)
+			fewerOpen, fewerActive := open.tick(load.Open), active.tick(load.Active)
+			if fewerOpen || fewerActive {
+				releaseMemory()
 			}
 		}
 	}
