@@ -51,8 +51,8 @@ type Options struct {
 	Reload func(ctx context.Context) (diagnostics string, err error)
 	// Config returns the configuration in force, secrets masked, as something that encodes as JSON.
 	Config func() any
-	// Order carries out do, which changes a backend, or says why no orders are taken. nil: do is carried out.
-	Order func(do func()) error
+	// Change runs do, which changes a backend, or returns why backends cannot be changed now. nil: do is always run.
+	Change func(do func()) error
 	// Explain tells what a request would meet. An error means that the question is wrong.
 	Explain func(Question) (*Explanation, error)
 }
@@ -76,8 +76,8 @@ func New(o Options) *Server {
 	if o.Pools == nil {
 		o.Pools = func() []*pool.Pool { return nil }
 	}
-	if o.Order == nil {
-		o.Order = func(do func()) error { do(); return nil }
+	if o.Change == nil {
+		o.Change = func(do func()) error { do(); return nil }
 	}
 	s := &Server{options: o, access: newAccess(o), page: newPage(o.Token != "")}
 	s.handler = s.routes()

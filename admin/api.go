@@ -216,7 +216,7 @@ func (s *Server) setBackend(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	var wrong error
-	err := s.options.Order(func() {
+	err := s.options.Change(func() {
 		const reason = "admin API"
 		if change.Weight != nil {
 			wrong = p.SetWeight(b, *change.Weight, reason)

@@ -59,8 +59,8 @@ func dashboardShowsPools(t *testing.T, browser context.Context) {
 // Every click lands, though the page is updated while the button is down.
 func dashboardClicksLand(t *testing.T, browser context.Context) {
 	p := replicas("127.0.0.1:5000", "127.0.0.1:5001")
-	var orders atomic.Int32
-	b := open(t, browser, serveDashboard(t, Options{Pools: only(p), Order: func(do func()) error { orders.Add(1); do(); return nil }}), 1280, 800)
+	var changes atomic.Int32
+	b := open(t, browser, serveDashboard(t, Options{Pools: only(p), Change: func(do func()) error { changes.Add(1); do(); return nil }}), 1280, 800)
 	b.run("setInterval(refresh, 7)")
 	const clicks = 60
 	for i := range clicks {
@@ -71,7 +71,7 @@ func dashboardClicksLand(t *testing.T, browser context.Context) {
 		b.run("refresh()")
 		b.release(x, y)
 	}
-	eventually(t, fmt.Sprintf("%d clicks, but %d orders", clicks, orders.Load()), func() bool { return orders.Load() == clicks })
+	eventually(t, fmt.Sprintf("%d clicks, but %d changes", clicks, changes.Load()), func() bool { return changes.Load() == clicks })
 	if got := p.Backend("127.0.0.1:5001").AdminState(); got != pool.Maint {
 		t.Errorf("at the end it is %v", got)
 	}

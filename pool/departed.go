@@ -5,41 +5,41 @@ import (
 	"slices"
 )
 
-// rememberAtMost is how many members that left a pool keeps in mind what the administrator said of.
-const rememberAtMost = 1000
+// maxDeparted is how many members that left are remembered with their overrides.
+const maxDeparted = 1000
 
-// departed remembers what the administrator said of members that left: who drops out of discovery for a moment
-// must not come back from maintenance by it. It lasts as long as the pool, and is guarded by Pool.mu.
+// departed keeps the overrides of members that left, so that a backend that discovery loses for a moment does not come
+// back from maintenance. It lasts as long as the pool, and is guarded by Pool.mu.
 type departed struct {
-	said  map[string]Order // by address; nil: nobody has left yet
-	order []string         // the addresses, the oldest first
+	overrides map[string]Override // by address; nil: none yet
+	addresses []string            // the oldest first
 }
 
-// Order is what the administrator said of a backend; the zero value is nothing.
-type Order struct {
+// Override is what an administrator set for a backend at run time; the zero value is nothing.
+type Override struct {
 	Admin  Admin `json:"admin"`
 	Weight int   `json:"weight"` // 0: none
 }
 
-// Orders returns by address what the administrator said of members, and of such as have left: see Obey.
-func (p *Pool) Orders() map[string]Order {
+// Overrides returns by address what was set at run time for members, and for some that have left: see Restore.
+func (p *Pool) Overrides() map[string]Override {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := maps.Clone(p.departed.said)
+	all := maps.Clone(p.departed.overrides)
 	if all == nil {
-		all = map[string]Order{}
+		all = map[string]Override{}
 	}
 	for _, b := range p.members {
-		if s := b.state.Load(); s.order() != (Order{}) {
-			all[b.address] = s.order()
+		if o := b.state.Load().overridden(); o != (Override{}) {
+			all[b.address] = o
 		}
 	}
 	return all
 }
 
-// Obey takes over what the administrator said of another pool's members, of those that are not here yet too.
-func (p *Pool) Obey(orders map[string]Order, reason string) {
-	for address, o := range orders {
+// Restore sets what Overrides of another pool returned, for members that join later too.
+func (p *Pool) Restore(overrides map[string]Override, reason string) {
+	for address, o := range overrides {
 		p.mu.Lock()
 		i := slices.IndexFunc(p.members, func(b *Backend) bool { return b.address == address })
 		if i < 0 {
@@ -50,34 +50,34 @@ func (p *Pool) Obey(orders map[string]Order, reason string) {
 		b := p.members[i]
 		p.mu.Unlock()
 		p.SetAdmin(b, o.Admin, reason)
-		_ = p.SetWeight(b, o.Weight, reason) // another pool has taken it
+		_ = p.SetWeight(b, o.Weight, reason) // another pool has accepted it
 	}
 }
 
-func (s *state) order() Order { return Order{s.admin, s.override} }
+func (s *state) overridden() Override { return Override{s.admin, s.override} }
 
-func (d *departed) remember(address string, o Order) {
-	if o == (Order{}) {
+func (d *departed) remember(address string, o Override) {
+	if o == (Override{}) {
 		return
 	}
-	if len(d.order) == rememberAtMost {
-		delete(d.said, d.order[0])
-		d.order = slices.Delete(d.order, 0, 1)
+	if len(d.addresses) == maxDeparted {
+		delete(d.overrides, d.addresses[0])
+		d.addresses = slices.Delete(d.addresses, 0, 1)
 	}
-	if d.said == nil {
-		d.said = map[string]Order{}
+	if d.overrides == nil {
+		d.overrides = map[string]Override{}
 	}
-	d.said[address] = o
-	d.order = append(d.order, address)
+	d.overrides[address] = o
+	d.addresses = append(d.addresses, address)
 }
 
-// recall returns what was said of a member that joins, and forgets it: from now on its state says it.
-func (d *departed) recall(address string) Order {
-	o, ok := d.said[address]
+// take returns the overrides of a member that joins, and forgets them: its state has them from now on.
+func (d *departed) take(address string) Override {
+	o, ok := d.overrides[address]
 	if ok {
-		delete(d.said, address)
-		i := slices.Index(d.order, address)
-		d.order = slices.Delete(d.order, i, i+1)
+		delete(d.overrides, address)
+		i := slices.Index(d.addresses, address)
+		d.addresses = slices.Delete(d.addresses, i, i+1)
 	}
 	return o
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestAdminStateOutlivesAbsence: a backend that drops out of discovery and comes back is what the administrator
-// made it; and whatever was said of it afterwards holds from then on.
+// TestAdminStateOutlivesAbsence: a backend that discovery loses and finds again keeps its admin state and weight; later changes
+// replace them.
 func TestAdminStateOutlivesAbsence(t *testing.T) {
 	var e events
 	o := Options{HealthChecks: true, Sources: []string{"dns"}}
@@ -47,10 +47,9 @@ func TestAdminStateOutlivesAbsence(t *testing.T) {
 	})
 }
 
-// TestOrdersGoOver: what the administrator said of backends holds in a pool that is told of it, for those that are
-// there at once and those that join later.
-func TestOrdersGoOver(t *testing.T) {
-	given := map[string]Order{}
+// TestRestore: overrides of one pool hold in another, at once for its members and later for those that join.
+func TestRestore(t *testing.T) {
+	given := map[string]Override{}
 	running(t, Options{Sources: []string{"dns"}, Members: at("a:1", "d:1")}, func(t *testing.T, p *Pool) {
 		p.SetMembers("dns", at("b:1", "c:1"))
 		p.SetAdmin(p.Backend("a:1"), Drain, "by hand")
@@ -59,7 +58,7 @@ func TestOrdersGoOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.SetMembers("dns", at("c:1"))
-		text, err := json.Marshal(p.Orders())
+		text, err := json.Marshal(p.Overrides())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +67,7 @@ func TestOrdersGoOver(t *testing.T) {
 		}
 	})
 	running(t, Options{Sources: []string{"dns"}, Members: at("a:1", "d:1")}, func(t *testing.T, p *Pool) {
-		p.Obey(given, "handed over")
+		p.Restore(given, "handed over")
 		p.SetMembers("dns", at("b:1", "c:1"))
 		got := []string{}
 		for _, b := range p.Backends() {
@@ -85,17 +84,17 @@ func TestOrdersGoOver(t *testing.T) {
 
 func TestDepartedAreBounded(t *testing.T) {
 	var d departed
-	for i := range 3 * rememberAtMost {
-		d.remember(fmt.Sprint(i), Order{Admin: Drain})
-		d.remember("nothing said", Order{})
+	for i := range 3 * maxDeparted {
+		d.remember(fmt.Sprint(i), Override{Admin: Drain})
+		d.remember("no override", Override{})
 	}
-	if len(d.said) != rememberAtMost || len(d.order) != rememberAtMost {
-		t.Errorf("%d and %d remembered, want %d", len(d.said), len(d.order), rememberAtMost)
+	if len(d.overrides) != maxDeparted || len(d.addresses) != maxDeparted {
+		t.Errorf("%d and %d remembered, want %d", len(d.overrides), len(d.addresses), maxDeparted)
 	}
-	if d.recall("5") != (Order{}) || d.recall(fmt.Sprint(3*rememberAtMost-1)).Admin != Drain {
+	if d.take("5") != (Override{}) || d.take(fmt.Sprint(3*maxDeparted-1)).Admin != Drain {
 		t.Error("not the newest ones are remembered")
 	}
-	if d.recall(fmt.Sprint(3*rememberAtMost-1)) != (Order{}) || len(d.order) != rememberAtMost-1 {
-		t.Error("recalled twice")
+	if d.take(fmt.Sprint(3*maxDeparted-1)) != (Override{}) || len(d.addresses) != maxDeparted-1 {
+		t.Error("taken twice")
 	}
 }

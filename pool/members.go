@@ -47,8 +47,7 @@ func (p *Pool) updateMembers(reason string, reconnect bool) {
 	p.members = members
 }
 
-// join makes a backend. What the administrator said of the one that was here under its address before holds for
-// it too.
+// join makes a backend. It has the overrides of the member that left with the same address.
 func (p *Pool) join(m Member, reason string) *Backend {
 	active := ActiveUp
 	if p.options.HealthChecks {
@@ -57,11 +56,11 @@ func (p *Pool) join(m Member, reason string) *Backend {
 	b := newBackend(m, active, p.options.Clock)
 	b.pool = p
 	s := *b.state.Load()
-	said := p.departed.recall(m.Address)
-	if said != (Order{}) {
+	override := p.departed.take(m.Address)
+	if override != (Override{}) {
 		reason += ", with the admin state and weight that it had"
 	}
-	s.admin, s.override = said.Admin, said.Weight
+	s.admin, s.override = override.Admin, override.Weight
 	if last := p.snapshot.Load(); last != nil {
 		s.cold = last.tier > tierUnknown
 	}
@@ -107,7 +106,7 @@ func (p *Pool) leave(b *Backend, reason string) {
 	s := b.state.Load()
 	from := s.name()
 	b.limit.Store(gone)
-	p.departed.remember(b.address, s.order())
+	p.departed.remember(b.address, s.overridden())
 	b.scope.Close()
 	p.leaving[b] = struct{}{}
 	p.announce(b, Change{Time: time.Now(), From: from, To: "absent", Reason: reason}, true)

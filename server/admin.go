@@ -98,7 +98,7 @@ func (s *Server) serveAdmin() {
 	server := admin.New(admin.Options{
 		Listen: run.config.Listen, Token: string(run.config.Token), Registry: s.registry, Log: s.log.Named("admin"),
 		Events: &s.events, Pools: s.poolsInForce, Status: s.status, Ready: s.Ready, Reload: s.Reload,
-		Config: func() any { return s.current.Load().config }, Explain: s.explain, Order: s.order,
+		Config: func() any { return s.current.Load().config }, Explain: s.explain, Change: s.changeBackend,
 	})
 	s.goRun(func() {
 		if err := server.Serve(ctx, run.listener); err != nil {

@@ -29,7 +29,7 @@ type handover struct {
 	Listeners map[string]int `json:"listeners"` // by the address as configured
 	Admin     map[string]int `json:"admin"`     // none, or one
 	Secret    int            `json:"secret"`    // where to read Server.stickySecret; 0: nowhere
-	Orders    int            `json:"orders"`    // where to read, after ordersWanted, by pool what pool.Pool.Orders returns; 0: nowhere
+	Overrides int            `json:"orders"`    // a pipe with pool.Pool.Overrides by pool, to read after writing overridesWanted; 0: none
 	Ready     int            `json:"ready"`     // where a byte is written once the new process serves
 
 	stickySecret []byte // what was read from Secret
@@ -75,7 +75,7 @@ func (s *Server) HandOver(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.stopping, func() { cancel(errStopping) })()
-	defer s.resumeOrders()
+	defer s.releaseChanges()
 	if len(s.opt.Command) == 0 {
 		return errCannotHandOver
 	}
@@ -130,12 +130,12 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 	}
 	defer ready.Close()
 	given.Ready = give(readyWriter)
-	orders, ordersWriter, err := os.Pipe()
+	overrides, overridesWriter, err := os.Pipe()
 	if err != nil {
 		return 0, err
 	}
-	defer ordersWriter.Close()
-	given.Orders = give(orders)
+	defer overridesWriter.Close()
+	given.Overrides = give(overrides)
 	secret, err := filledPipe(s.stickySecret)
 	if err != nil {
 		return 0, err
@@ -148,8 +148,8 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 		return 0, err
 	}
 	readyWriter.Close() // so that the pipe ends with the new process
-	orders.Close()      // so that writing to it does
-	if err := s.awaitReady(ctx, ready, ordersWriter); err != nil {
+	overrides.Close()   // so that writing to it does
+	if err := s.awaitReady(ctx, ready, overridesWriter); err != nil {
 		_ = cmd.Process.Kill()
 		return 0, fmt.Errorf("%w (%s)", err, ending(cmd.Wait()))
 	}
@@ -198,16 +198,16 @@ func environment(given handover) ([]string, error) {
 	return append(env, handoverVariable+"="+string(text)), nil
 }
 
-// awaitReady waits for the byte that says that the new process serves. When it asks for them, it is told the orders.
-func (s *Server) awaitReady(ctx context.Context, ready, orders *os.File) error {
+// awaitReady waits for the byte that says that the new process serves, and sends it the overrides when it asks for them.
+func (s *Server) awaitReady(ctx context.Context, ready, overrides *os.File) error {
 	_ = ready.SetReadDeadline(time.Now().Add(handoverTime))
 	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Now()) })
 	defer stop()
 	var said [1]byte
 	_, err := ready.Read(said[:])
-	if err == nil && said[0] == ordersWanted {
-		if err := s.tellOrders(orders); err != nil {
-			return fmt.Errorf("it was not told what was ordered of the backends: %w", err)
+	if err == nil && said[0] == overridesWanted {
+		if err := s.sendOverrides(overrides); err != nil {
+			return fmt.Errorf("cannot send it the overrides of the backends: %w", err)
 		}
 		_, err = ready.Read(said[:])
 	}
@@ -245,8 +245,8 @@ func takenOver() (*handover, error) {
 		}
 	}
 	unix.CloseOnExec(h.Ready)
-	if h.Orders != 0 {
-		unix.CloseOnExec(h.Orders)
+	if h.Overrides != 0 {
+		unix.CloseOnExec(h.Overrides)
 	}
 	return h, nil
 }

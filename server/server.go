@@ -69,15 +69,15 @@ type Server struct {
 	stickySecret []byte
 	handedOver   atomic.Bool // to the next
 
-	ordering   sync.RWMutex // written by tellOrders, read by those who order
-	ordersHeld bool         // ordering is locked; under reloading
-	reloading  sync.Mutex   // one at a time
-	current    atomic.Pointer[generation]
-	pools      map[string]*poolRun
-	sites      map[string]*siteRun
-	admin      *adminRun
-	lastReload atomic.Pointer[admin.Reload]
-	reloads    struct{ succeeded, failed *telemetry.Counter } // the start is none
+	changing    sync.RWMutex // locked by sendOverrides, read-locked while a backend is changed at run time
+	changesHeld bool         // changing is locked; under reloading
+	reloading   sync.Mutex   // one at a time
+	current     atomic.Pointer[generation]
+	pools       map[string]*poolRun
+	sites       map[string]*siteRun
+	admin       *adminRun
+	lastReload  atomic.Pointer[admin.Reload]
+	reloads     struct{ succeeded, failed *telemetry.Counter } // the start is none
 }
 
 // New returns a server; nothing is read, bound or started before Start.
@@ -172,7 +172,7 @@ func (s *Server) startParts(cfg *config.Config, diags config.Diagnostics) error 
 	s.commit(gen)
 	if s.taken != nil {
 		s.awaitFirstProbes()
-		s.takeOrders()
+		s.restoreOverrides()
 	}
 	s.goRun(func() {
 		if err := s.front.Serve(); err != nil {

@@ -13,11 +13,11 @@ async function refresh() {
   refreshing = true;
   while (again) {
     again = false;
-    const before = carriedOut;
+    const before = changesMade;
     try {
       const [pools, status] = await Promise.all([ask("/api/v1/pools"), ask("/api/v1/status")]);
       lastNews = Date.now() + skew;
-      if (before !== carriedOut) again = true;
+      if (before !== changesMade) again = true;
       else undrawn = {pools, status, now: performance.now()};
       setLost("");
     } catch (error) {

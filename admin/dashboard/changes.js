@@ -1,39 +1,39 @@
-// The buttons. Orders are carried out one after the other, so that each is judged by what the one before has left.
-let orders = Promise.resolve();
-let carriedOut = 0; // how many
+// The buttons. Changes are made one after the other, so that each check sees the result of the change before it.
+let changes = Promise.resolve();
+let changesMade = 0;
 
 byId("pools").addEventListener("click", event => {
   const button = event.target.closest("button");
   if (!button) return;
   const {pool, backend, admin} = button.dataset;
-  orders = orders.then(() => carryOut(pool, backend, admin)).catch(error =>
-    answer(`${backend} is not set to ${admin}`, `${error.message}`, "Close"));
+  changes = changes.then(() => change(pool, backend, admin)).catch(error =>
+    showDialog(`${backend} is not set to ${admin}`, `${error.message}`, "Close"));
 });
 
-async function carryOut(pool, backend, admin) {
+async function change(pool, backend, admin) {
   const path = `/api/v1/pools/${encodeURIComponent(pool)}`;
   if (admin !== "ready" && isLast(await ask(path), backend)) {
     const text = `${backend} is the last usable backend of pool ${pool}. Set to ${admin}, it gets no new requests: visitors get ` +
       "503 Service Unavailable, or their site's maintenance page, until a backend is usable again.";
-    if (!await answer("Take the last usable backend out?", text, "Cancel", `Set to ${admin}`)) return;
+    if (!await showDialog("Take the last usable backend out?", text, "Cancel", `Set to ${admin}`)) return;
   }
   await ask(`${path}/backends/${encodeURIComponent(backend)}`,
     {method: "PUT", body: JSON.stringify({admin}), headers: {"Content-Type": "application/json"}});
-  carriedOut++;
+  changesMade++;
   refresh();
 }
 
-// serves tells whether requests may go to a backend: to one not checked yet they do if no other is usable.
+// serves reports whether requests may go to a backend; one that has not been checked yet counts.
 const serves = b => b.admin === "ready" && b.active !== "down" && b.passive !== "ejected";
 
-// isLast tells whether without a backend no other serves.
+// isLast reports whether no other backend serves.
 function isLast(pool, address) {
   return pool.backends.some(b => b.address === address && serves(b)) &&
     !pool.backends.some(b => b.address !== address && serves(b));
 }
 
-// answer shows a text until it is answered, and returns whether by yes, which may be left out.
-function answer(title, text, no, yes) {
+// showDialog shows a text until the dialog is closed, and returns whether with yes. Without a text for yes there is no such button.
+function showDialog(title, text, no, yes) {
   const dialog = byId("dialog");
   setText(byId("dialog-title"), title);
   setText(byId("dialog-text"), text);
