@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"lb/internal/limits"
 	"lb/pool"
 	"lb/telemetry"
 )
@@ -27,15 +28,12 @@ const (
 	maxBody      = 64 << 10
 )
 
-// LeastToken is how many bytes a token has at least where other machines can try to guess it.
-const LeastToken = 16
-
 // Options are what the server shows and controls. A nil func leaves its endpoint out: it answers 404.
 type Options struct {
 	// Listen is the address as configured; requests may name its host even if it is no loopback name.
 	Listen string
 	// Token, if set, is asked for everywhere but on /metrics, /healthz and /readyz. Where other machines reach the
-	// listener it has at least LeastToken characters.
+	// listener it has at least limits.MinSecret characters.
 	Token string
 
 	Registry *telemetry.Registry
@@ -88,12 +86,12 @@ func New(o Options) *Server {
 // two seconds then. The error is nil if ctx ended it. Without a token, or with a short one, it refuses a listener
 // that other machines can reach. Sessions end with it.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	if token := s.options.Token; len(token) < LeastToken && !isLocal(ln.Addr()) {
+	if token := s.options.Token; len(token) < limits.MinSecret && !isLocal(ln.Addr()) {
 		ln.Close()
 		if token == "" {
 			return fmt.Errorf("cannot serve the admin API on %s without a token: other machines can reach it", ln.Addr())
 		}
-		return fmt.Errorf("cannot serve the admin API on %s with a token of less than %d characters: other machines can guess it", ln.Addr(), LeastToken)
+		return fmt.Errorf("cannot serve the admin API on %s with a token of less than %d characters: other machines can guess it", ln.Addr(), limits.MinSecret)
 	}
 	defer s.access.failures.stop()
 	defer s.access.sessions.endAll()

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"lb/internal/limits"
 	"lb/pool"
 	"lb/telemetry"
 )
@@ -271,7 +272,7 @@ func TestServeRefusesOpenListenerWithoutToken(t *testing.T) {
 	if ln, err = net.Listen("tcp", "0.0.0.0:0"); err != nil {
 		t.Fatal(err)
 	}
-	if err := New(Options{Token: strings.Repeat("x", LeastToken-1)}).Serve(t.Context(), ln); err == nil || !strings.Contains(err.Error(), "16 characters") {
+	if err := New(Options{Token: strings.Repeat("x", limits.MinSecret-1)}).Serve(t.Context(), ln); err == nil || !strings.Contains(err.Error(), "16 characters") {
 		t.Errorf("with a short token: %v", err)
 	}
 }

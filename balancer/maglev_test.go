@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"lb/internal/limits"
 	"lb/pool"
 )
 
@@ -50,7 +51,7 @@ func TestMaglevIsEven(t *testing.T) {
 
 func TestMaglevHonoursWeights(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		weights := rapid.SliceOfN(rapid.IntRange(1, pool.MaxWeight), 1, 30).Draw(t, "weights")
+		weights := rapid.SliceOfN(rapid.IntRange(1, limits.MaxWeight), 1, 30).Draw(t, "weights")
 		checkWeights(t, weights)
 	})
 	many := make([]int, 10_000) // too many to have exact shares of the small table

@@ -8,13 +8,14 @@ import (
 
 	"pgregory.net/rapid"
 
+	"lb/internal/limits"
 	"lb/pool"
 )
 
 // The table itself says with which probability an index comes up: no need to draw.
 func TestAliasHoldsTheWeights(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		weights := rapid.SliceOfN(rapid.IntRange(1, pool.MaxWeight), 1, 50).Draw(t, "weights")
+		weights := rapid.SliceOfN(rapid.IntRange(1, limits.MaxWeight), 1, 50).Draw(t, "weights")
 		table := newAlias(weights)
 		share := make([]float64, len(weights))
 		sum := 0

@@ -5,14 +5,18 @@ import (
 	"time"
 
 	"lb/balancer"
+	"lb/internal/limits"
 )
+
+// DefaultAdmin is where the admin listener is unless the configuration says otherwise.
+const DefaultAdmin = "127.0.0.1:9900"
 
 // The defaults of each block. They hold for a block that is not written, too,
 // unless its absence means something.
 
 func defaultConfig() *Config {
 	return &Config{
-		Admin:       Admin{Listen: "127.0.0.1:9900"},
+		Admin:       Admin{Listen: DefaultAdmin},
 		Log:         Log{Level: "info", Format: "text", File: "-"},
 		AccessLog:   AccessLog{Format: "json", File: "-", Sample: 1},
 		Limits:      defaultLimits(),
@@ -23,12 +27,12 @@ func defaultConfig() *Config {
 
 func defaultLimits() Limits {
 	return Limits{
-		HeaderSize:      16 << 10,
-		HeaderFields:    100,
-		HeaderTimeout:   10 * time.Second,
-		BodyIdleTimeout: 60 * time.Second,
+		HeaderSize:      limits.HeaderSize,
+		HeaderFields:    limits.HeaderFields,
+		HeaderTimeout:   limits.HeaderTimeout,
+		BodyIdleTimeout: limits.BodyIdleTimeout,
 		BodyMinRate:     128,
-		IdleTimeout:     75 * time.Second,
+		IdleTimeout:     limits.IdleTimeout,
 	}
 }
 
@@ -64,7 +68,7 @@ func defaultPool() Pool {
 			Body:     64 << 10,
 		},
 		Queue:              Queue{Limit: 1024, Timeout: 5 * time.Second, WhileDown: time.Second},
-		ResponseHeaderSize: 32 << 10,
+		ResponseHeaderSize: limits.ResponseHeaderSize,
 		Timeouts:           Timeouts{Connect: 3 * time.Second, Response: 60 * time.Second, Idle: 60 * time.Second, Tunnel: time.Hour},
 		// Below the five seconds after which Node closes: a POST on a
 		// connection that is just being closed cannot be sent again.
@@ -80,16 +84,16 @@ func defaultHealth() Health {
 		Path:         "/",
 		Method:       "GET",
 		Status:       StatusSet{{From: 200, To: 399}},
-		Interval:     2 * time.Second,
-		FastInterval: 500 * time.Millisecond,
-		Timeout:      time.Second,
+		Interval:     limits.ProbeInterval,
+		FastInterval: limits.ProbeFastInterval,
+		Timeout:      limits.ProbeTimeout,
 		Jitter:       0.1,
-		Rise:         2,
-		Fall:         3,
+		Rise:         limits.ProbeRise,
+		Fall:         limits.ProbeFall,
 	}
 }
 
-func defaultDiscoverDNS() DiscoverDNS { return DiscoverDNS{Type: "A", Interval: 5 * time.Second} }
+func defaultDiscoverDNS() DiscoverDNS { return DiscoverDNS{Type: "A", Interval: limits.DNSInterval} }
 
 func defaultDiscoverDocker() DiscoverDocker { return DiscoverDocker{Socket: "/var/run/docker.sock"} }
 

@@ -38,7 +38,7 @@ type Pool struct {
 type Backend struct {
 	Pos      Pos
 	Address  string // "host:port" or "unix:PATH"
-	Weight   int    // 0 to 1000; 0: no share of its own
+	Weight   int    // 0 to limits.MaxConfiguredWeight; 0: no share of its own
 	MaxConns int    // requests at a time; 0: no limit
 	Backup   bool   // used only when no other is usable
 }

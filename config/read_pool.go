@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"lb/balancer"
+	"lb/internal/limits"
 )
-
-// maxWeight bounds weights of backends and shares of a split.
-const maxWeight = 1000
 
 func readPools(root *block) []Pool {
 	var list []Pool
@@ -43,7 +41,7 @@ func readPool(b *block) Pool {
 	readQueue(b.one("queue"), &p.Queue)
 	b.duration("slow_start", &p.SlowStart, 0)
 	b.share("panic_threshold", &p.PanicThreshold)
-	b.size("response_header_size", &p.ResponseHeaderSize, 1<<10, 1<<20)
+	b.size("response_header_size", &p.ResponseHeaderSize, limits.MinHeaderSize, limits.MaxHeaderSize)
 	readTimeouts(b.one("timeouts"), &p.Timeouts)
 	readKeepAlive(b.one("keepalive"), &p.KeepAlive)
 	p.TLS = readBackendTLS(b.one("tls"))
@@ -64,7 +62,7 @@ func readBackends(pool *block) []Backend {
 		m := defaultBackend()
 		m.Pos, m.Address = b.pos(b.at), b.label
 		good := b.passes("backend", m.Address, b.labelAt, []textCheck{peerAddress})
-		b.number("weight", &m.Weight, 0, maxWeight)
+		b.number("weight", &m.Weight, 0, limits.MaxConfiguredWeight)
 		b.number("max_conns", &m.MaxConns, 0, unlimited)
 		b.flag("backup", &m.Backup)
 		b.end()
@@ -277,9 +275,6 @@ func readBackendTLS(b *block) *BackendTLS {
 	return &t
 }
 
-// leastSecret is how long a secret must be that others can try to guess, in bytes; admin.LeastToken is the same.
-const leastSecret = 16
-
 func readSticky(b *block) *Sticky {
 	if b == nil {
 		return nil
@@ -298,8 +293,8 @@ func readSticky(b *block) *Sticky {
 	if s.Secret == "" && !b.broken("secret") {
 		b.warn(b.at, "sticky has no secret, so that clients lose their backend when lb is restarted, and several balancers do not agree",
 			`Write: secret = env("LB_STICKY_SECRET")`)
-	} else if len(s.Secret) < leastSecret && !b.broken("secret") {
-		b.warn(b.place("secret"), fmt.Sprintf("the secret is shorter than %d characters, and can be guessed", leastSecret), "Make one: openssl rand -hex 32")
+	} else if len(s.Secret) < limits.MinSecret && !b.broken("secret") {
+		b.warn(b.place("secret"), fmt.Sprintf("the secret is shorter than %d characters, and can be guessed", limits.MinSecret), "Make one: openssl rand -hex 32")
 	}
 	return &s
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"lb/internal/limits"
 )
 
 func readRoute(b *block) Route {
@@ -329,8 +331,8 @@ func readSplit(b *block) []Share {
 		if !ok {
 			continue
 		}
-		if n < 0 || n > maxWeight {
-			b.fail(e.valueAt, fmt.Sprintf("the share of %q = %d is out of range", e.shown, n), numberRange(0, maxWeight))
+		if n < 0 || n > limits.MaxConfiguredWeight {
+			b.fail(e.valueAt, fmt.Sprintf("the share of %q = %d is out of range", e.shown, n), numberRange(0, limits.MaxConfiguredWeight))
 			continue
 		}
 		sum += int(n)

@@ -6,6 +6,8 @@ import (
 	"math"
 	"path/filepath"
 	"time"
+
+	"lb/internal/limits"
 )
 
 // The shortest time that makes sense for a timeout that cannot be off.
@@ -152,8 +154,8 @@ func readAdmin(b *block, a *Admin) {
 	case a.Token == "":
 		b.fail(b.place("listen"), "admin listens beyond this machine and has no token",
 			`Add a token: token = env("LB_ADMIN_TOKEN"), or write: listen = "127.0.0.1:9900"`)
-	case len(a.Token) < leastSecret:
-		b.fail(b.place("token"), fmt.Sprintf("admin listens beyond this machine, and its token is shorter than %d characters: it can be guessed", leastSecret),
+	case len(a.Token) < limits.MinSecret:
+		b.fail(b.place("token"), fmt.Sprintf("admin listens beyond this machine, and its token is shorter than %d characters: it can be guessed", limits.MinSecret),
 			"Make one: openssl rand -hex 32")
 	}
 }
@@ -216,7 +218,7 @@ func readLimits(b *block, l *Limits) {
 	l.Pos = b.pos(b.at)
 	b.number("max_connections", &l.MaxConnections, 0, unlimited)
 	b.number("connections_per_ip", &l.ConnectionsPerIP, 0, unlimited)
-	b.size("header_size", &l.HeaderSize, 1<<10, 1<<20)
+	b.size("header_size", &l.HeaderSize, limits.MinHeaderSize, limits.MaxHeaderSize)
 	b.number("header_fields", &l.HeaderFields, 1, 10_000)
 	b.duration("header_timeout", &l.HeaderTimeout, leastTimeout)
 	b.size("body_size", &l.BodySize, 0, math.MaxInt64)

@@ -138,7 +138,7 @@ type RouteTimeouts struct {
 // Share is a pool's part of a split.
 type Share struct {
 	Pool   string
-	Weight int // 0 to 1000, relative to the sum of all shares, which is above 0
+	Weight int // 0 to limits.MaxConfiguredWeight, relative to the sum of all shares, which is above 0
 }
 
 // Redirect answers with another place to go.

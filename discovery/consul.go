@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"lb/internal/limits"
 	"lb/pool"
 )
 
@@ -184,7 +185,7 @@ func (c *Consul) members(instances []instance) []pool.Member {
 			continue
 		}
 		seen[address] = true
-		weight := min(max(n.Service.Weights.Passing, 1), pool.MaxWeight)
+		weight := min(max(n.Service.Weights.Passing, 1), limits.MaxWeight)
 		members = append(members, pool.Member{Address: address, Weight: weight})
 	}
 	c.skipped.end()

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"lb/internal/limits"
 	"lb/pool"
 )
 
@@ -28,7 +29,7 @@ type dnsName struct {
 
 func newDNSName(o DNSOptions, records string) dnsName {
 	if o.Interval <= 0 {
-		o.Interval = 5 * time.Second
+		o.Interval = limits.DNSInterval
 	}
 	log := orNull(o.Log)
 	return dnsName{

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"lb/internal/limits"
 	"lb/pool"
 )
 
@@ -16,7 +17,7 @@ func checkMembers(t *testing.T, members []pool.Member) {
 	t.Helper()
 	seen := make(map[string]bool)
 	for _, m := range members {
-		if !validAddress(m.Address) || seen[m.Address] || m.Weight < 0 || m.Weight > pool.MaxWeight {
+		if !validAddress(m.Address) || seen[m.Address] || m.Weight < 0 || m.Weight > limits.MaxWeight {
 			t.Errorf("member %+v", m)
 		}
 		seen[m.Address] = true

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"lb/internal/limits"
 	"lb/pool"
 )
 
@@ -75,8 +76,8 @@ func parseLine(line string) (m pool.Member, problem, remedy string) {
 		ok := true
 		switch {
 		case name == "weight" && hasValue:
-			m.Weight, ok = number(value, 1, pool.MaxWeight)
-			remedy = fmt.Sprintf("write weight=N with N from 1 to %d", pool.MaxWeight)
+			m.Weight, ok = number(value, 1, limits.MaxWeight)
+			remedy = fmt.Sprintf("write weight=N with N from 1 to %d", limits.MaxWeight)
 		case name == "max_conns" && hasValue:
 			m.MaxConns, ok = number(value, 0, 1<<31-1)
 			remedy = "write max_conns=N with N from 1, or 0 for no limit"

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"lb/pool"
+	"lb/internal/limits"
 )
 
 func TestParse(t *testing.T) {
@@ -85,7 +85,7 @@ func FuzzParse(f *testing.F) {
 		}
 		seen := make(map[string]bool)
 		for _, m := range members {
-			if seen[m.Address] || m.Weight < 1 || m.Weight > pool.MaxWeight || m.MaxConns < 0 {
+			if seen[m.Address] || m.Weight < 1 || m.Weight > limits.MaxWeight || m.MaxConns < 0 {
 				t.Fatalf("member %+v", m)
 			}
 			seen[m.Address] = true

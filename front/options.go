@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/valyala/fasthttp"
 
+	"lb/internal/limits"
 	"lb/telemetry"
 )
 
@@ -100,19 +101,19 @@ func (o Options) withDefaults() Options {
 		l.MaxConnections = connectionsAllowed()
 	}
 	if l.HeaderSize <= 0 {
-		l.HeaderSize = 16 << 10
+		l.HeaderSize = limits.HeaderSize
 	}
 	if l.HeaderFields <= 0 {
-		l.HeaderFields = 100
+		l.HeaderFields = limits.HeaderFields
 	}
 	if l.HeaderTimeout <= 0 {
-		l.HeaderTimeout = 10 * time.Second
+		l.HeaderTimeout = limits.HeaderTimeout
 	}
 	if l.BodyIdleTimeout <= 0 {
-		l.BodyIdleTimeout = 60 * time.Second
+		l.BodyIdleTimeout = limits.BodyIdleTimeout
 	}
 	if l.IdleTimeout <= 0 {
-		l.IdleTimeout = 75 * time.Second
+		l.IdleTimeout = limits.IdleTimeout
 	}
 	if l.RateWindow <= 0 {
 		l.RateWindow = time.Minute

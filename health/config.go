@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"lb/internal/limits"
 	"lb/pool"
 )
 
@@ -51,11 +52,11 @@ func newSettings(c Config) *settings {
 	setDefault(&s.Type, HTTP)
 	setDefault(&s.Path, "/")
 	setDefault(&s.Method, "GET")
-	setDefault(&s.Interval, 2*time.Second)
-	setDefault(&s.FastInterval, 500*time.Millisecond)
-	setDefault(&s.Timeout, time.Second)
-	setDefault(&s.Rise, 2)
-	setDefault(&s.Fall, 3)
+	setDefault(&s.Interval, limits.ProbeInterval)
+	setDefault(&s.FastInterval, limits.ProbeFastInterval)
+	setDefault(&s.Timeout, limits.ProbeTimeout)
+	setDefault(&s.Rise, limits.ProbeRise)
+	setDefault(&s.Fall, limits.ProbeFall)
 	s.FastInterval = min(s.FastInterval, s.Interval)
 	s.Jitter = min(max(s.Jitter, 0), 1)
 	if len(s.Status) == 0 {

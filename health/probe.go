@@ -9,11 +9,13 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"lb/internal/limits"
 )
 
 const (
 	maxHead = 64 << 10 // bytes of an answer's head, interim answers included
-	maxBody = 64 << 10 // bytes of an answer's body that are looked at
+	maxBody = limits.ProbeBody
 	// maxRaw bounds the bytes that a chunked body of maxBody may take on the wire.
 	maxRaw = 8 * maxBody
 	// maxInterim is how many 1xx answers may come before the final one.

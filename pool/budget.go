@@ -5,11 +5,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"lb/internal/limits"
 )
 
 const (
-	// retryFloor is how many retries a second any pool may make, however few requests it has.
-	retryFloor = 3.0
 	// budgetMemory is how long unused budget lasts: about ten seconds' worth can pile up.
 	budgetMemory = 10 * time.Second
 	// firstRetries is what a new pool starts with, so that its first failures can be retried.
@@ -108,7 +108,7 @@ func (g *budget) refill(s *snapshot, now time.Time) {
 	}
 	// Who adds to it is alone here; who takes from it meanwhile is given it back at worst.
 	g.between.Store(min(g.between.Load()+requests, excuses*inVainAtMost))
-	deposit := max(s.retryBudget*float64(requests), retryFloor*elapsed.Seconds()) * token
+	deposit := max(s.retryBudget*float64(requests), limits.RetryFloor*elapsed.Seconds()) * token
 	g.fresh.Store(int64(deposit * refillEvery.Seconds() / elapsed.Seconds()))
 	// The deposit came in evenly over the time elapsed and decayed meanwhile.
 	k := elapsed.Seconds() / budgetMemory.Seconds()

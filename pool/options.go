@@ -12,9 +12,6 @@ import (
 // SourceConfig names the members that come from Options.Members rather than from a discoverer.
 const SourceConfig = "config"
 
-// MaxWeight is the largest weight of a backend.
-const MaxWeight = 65535
-
 // Options are what a pool is made of. The zero value of every field has a meaning;
 // a pool with the zero Options is empty and picks nothing.
 type Options struct {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+
+	"lb/internal/limits"
 )
 
 func TestMembersAreTheUnionOfTheSources(t *testing.T) {
@@ -206,7 +208,7 @@ func TestAdminStates(t *testing.T) {
 	if s := a.Status(); s.LastChange == nil || s.LastChange.To != "up" || s.LastChange.Reason == "" {
 		t.Errorf("last change %+v", s.LastChange)
 	}
-	for _, w := range []int{-1, MaxWeight + 1} {
+	for _, w := range []int{-1, limits.MaxWeight + 1} {
 		if err := p.SetWeight(a, w, "by hand"); err == nil {
 			t.Errorf("weight %d was accepted", w)
 		}

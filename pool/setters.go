@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"lb/internal/limits"
 )
 
 // change replaces a backend's state by one that edit has worked on, and publishes it. An edit that returns
@@ -119,8 +121,8 @@ func (p *Pool) SetAdmin(b *Backend, a Admin, reason string) {
 // SetWeight sets a backend's weight at run time; 0 gives the configured one back. It survives a
 // reload. The error names the range allowed.
 func (p *Pool) SetWeight(b *Backend, weight int, reason string) error {
-	if weight < 0 || weight > MaxWeight {
-		return fmt.Errorf("cannot set weight %d of backend %q: not between 1 and %d", weight, b.address, MaxWeight)
+	if weight < 0 || weight > limits.MaxWeight {
+		return fmt.Errorf("cannot set weight %d of backend %q: not between 1 and %d", weight, b.address, limits.MaxWeight)
 	}
 	p.change(b, reason, func(s *state) (from, to string) {
 		from = "weight " + strconv.Itoa(s.weight())

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/internal/limits"
 	"lb/telemetry"
 )
 
@@ -67,7 +68,7 @@ func New(opt Options) *Client {
 		start:  time.Now(),
 	}
 	if c.opt.HeadSize == 0 {
-		c.opt.HeadSize = 32 << 10
+		c.opt.HeadSize = limits.ResponseHeaderSize
 	}
 	if path, ok := strings.CutPrefix(opt.Address, "unix:"); ok {
 		c.network, c.address = "unix", path

@@ -28,7 +28,7 @@ const outage = 20 * time.Second
 func demoCommand(args []string, s streams) int {
 	flags := newFlags("demo")
 	listen := flags.String("listen", "127.0.0.1:8080", "the balancer's `address`")
-	admin := flags.String("admin", "127.0.0.1:9900", "the admin listener's `address`")
+	admin := flags.String("admin", config.DefaultAdmin, "the admin listener's `address`")
 	every := flags.Duration("outage", outage, "how often the third replica dies, and how long it is away")
 	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status

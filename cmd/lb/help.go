@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"lb/config"
 	"lb/internal/spelling"
 )
 
@@ -32,7 +33,7 @@ func commandList() string {
 	text.WriteString(`
 -config defaults to ./lb.hcl, then /etc/lb/lb.hcl. Commands that talk to a running balancer find its
 admin listener, and the token, by the flags -admin and -token, the variables LB_ADMIN and
-LB_ADMIN_TOKEN, the configuration, or at 127.0.0.1:9900. "lb help COMMAND" tells more.
+LB_ADMIN_TOKEN, the configuration, or at ` + config.DefaultAdmin + `. "lb help COMMAND" tells more.
 `)
 	return text.String()
 }

@@ -18,7 +18,6 @@ import (
 const (
 	adminVariable = "LB_ADMIN"
 	tokenVariable = "LB_ADMIN_TOKEN"
-	defaultAdmin  = "127.0.0.1:9900"
 )
 
 // target is the running balancer that a command talks to. Address and token each come from the first of these that has
@@ -40,7 +39,7 @@ func clientFlags(flags *flag.FlagSet) *target {
 // addressFlags adds those of them that name no configuration.
 func addressFlags(flags *flag.FlagSet) *target {
 	t := new(target)
-	flags.StringVar(&t.admin, "admin", "", "the `address` of the running balancer's admin listener (default: the variable "+adminVariable+", then the configuration's, then "+defaultAdmin+")")
+	flags.StringVar(&t.admin, "admin", "", "the `address` of the running balancer's admin listener (default: the variable "+adminVariable+", then the configuration's, then "+config.DefaultAdmin+")")
 	flags.StringVar(&t.token, "token", "", "the admin `token` (default: the variable "+tokenVariable+", then the configuration's)")
 	return t
 }
@@ -102,16 +101,16 @@ func (t *target) configured() (configured, error) {
 
 // address sets the client's. unread is why the configuration cannot be read; that ends the command if it was named.
 func (f configured) address(c *admin.Client, unread error, named bool, s streams) error {
-	c.Addr, c.From = defaultAdmin, "the default"
+	c.Addr, c.From = config.DefaultAdmin, "the default"
 	switch {
 	case f.path == "":
 		c.From = "the default, as there is neither " + strings.Join(configPaths, " nor ")
 	case unread != nil && named:
 		return fmt.Errorf("%w; %s", unread, readRemedy(unread))
 	case unread != nil:
-		fmt.Fprintf(s.err, "lb: warning: %v; trying the default admin address, %s; %s\n", unread, defaultAdmin, readRemedy(unread))
+		fmt.Fprintf(s.err, "lb: warning: %v; trying the default admin address, %s; %s\n", unread, config.DefaultAdmin, readRemedy(unread))
 	case f.ListenProblem != nil:
-		fmt.Fprintf(s.err, "lb: warning: %s: %s; trying the default admin address, %s\n", line(f.ListenProblem.Pos), f.ListenProblem.Summary, defaultAdmin)
+		fmt.Fprintf(s.err, "lb: warning: %s: %s; trying the default admin address, %s\n", line(f.ListenProblem.Pos), f.ListenProblem.Summary, config.DefaultAdmin)
 	case f.Listen == "":
 		return fmt.Errorf("%s: the configuration has no admin listener, listen is \"off\"; if the running lb has one, %s", line(f.ListenPos), c.Remedy)
 	case f.ListenPos.Line == 0:
