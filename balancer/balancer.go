@@ -1,25 +1,24 @@
 // Package balancer has the algorithms that choose among the usable backends of a pool.
 //
-// A picker is made from a fixed set of backends and replaced when the set, a weight or a state changes.
-// It reserves what it picks in the same step, so that requests which come at the same moment see each
-// other's choices, and max_conns is never exceeded. It takes no lock, allocates nothing, and asks each
-// backend a bounded number of times: with no room anywhere it returns nil at once.
+// A picker is made from a fixed set of backends and replaced when the set, a weight or a state changes. It picks and
+// reserves in one step, so that concurrent requests see each other's choices and max_conns is never exceeded. It
+// takes no lock, allocates nothing and tries each backend a bounded number of times; without room anywhere it returns
+// nil at once.
 package balancer
 
 import "lb/pool"
 
-// source returns 64 random bits. In production it is rand.Uint64, whose state belongs to the
-// thread, so that picks do not meet on it.
+// source returns 64 random bits. In production it is rand.Uint64, whose state is per thread, so that concurrent picks
+// do not contend for it.
 type source func() uint64
 
-// below returns a number from 0 to n-1 made of the upper half of the random bits. The bias, n in 2³², is
-// far below what anybody could measure here.
+// below returns a number from 0 to n-1, made from the upper half of the random bits. Its bias, n in 2³², is too small
+// to measure.
 func below(random uint64, n int) int {
 	return int((random >> 32) * uint64(n) >> 32)
 }
 
-// scan reserves the first with room from a starting point on: the last resort of
-// the pickers that look at a few backends only.
+// scan reserves the first backend with room, beginning at start. Pickers that look at a few backends fall back on it.
 func scan(backends []*pool.Backend, start int) *pool.Backend {
 	for i := range backends {
 		at := start + i
@@ -33,8 +32,8 @@ func scan(backends []*pool.Backend, start int) *pool.Backend {
 	return nil
 }
 
-// weightsOf returns the weights as they count at this moment. During a slow start all are in tenths, so that a
-// part of 1 is a whole number.
+// weightsOf returns the weights in force. During a slow start all are in tenths, so that a part of 1 is a whole
+// number.
 func weightsOf(backends []*pool.Backend) []int {
 	weights := make([]int, len(backends))
 	tenths, _ := tenthsOf(backends)
@@ -47,8 +46,8 @@ func weightsOf(backends []*pool.Backend) []int {
 	return weights
 }
 
-// tenthsOf returns how much of its weight counts of each backend, and the most of these; nil if it is
-// the same of all: then their weights alone decide.
+// tenthsOf returns how many tenths of its weight each backend counts with, and the largest of them; nil if they are
+// all equal, so that the weights alone decide.
 func tenthsOf(backends []*pool.Backend) (tenths []int, most int) {
 	tenths = make([]int, len(backends))
 	differ := false

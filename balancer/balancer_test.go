@@ -49,7 +49,7 @@ func TestUnknownAlgorithmNamesTheKnownOnes(t *testing.T) {
 	}
 }
 
-func TestNobodyToPick(t *testing.T) {
+func TestNoBackend(t *testing.T) {
 	for _, name := range Names() {
 		if b := picker(t, name, nil).Pick(0); b != nil {
 			t.Errorf("%s picked %v from nothing", name, b.Address())
@@ -57,7 +57,7 @@ func TestNobodyToPick(t *testing.T) {
 	}
 }
 
-// With no room anywhere the answer is nil, at once, and not a search that never ends (mistake 4).
+// Without room anywhere Pick returns nil at once; it does not search forever.
 func TestAllFull(t *testing.T) {
 	for _, name := range Names() {
 		for _, n := range []int{1, 2, 3, 32, 33, 100} {
@@ -79,8 +79,7 @@ func TestAllFull(t *testing.T) {
 	}
 }
 
-// Requests that come at the same moment see each other: no limit is exceeded, no place is left
-// unused, and without limits they spread (mistake 1).
+// Concurrent requests see each other: no limit is exceeded, no place stays unused, and without limits they spread.
 func TestBurst(t *testing.T) {
 	const backendsInPool, places, requests = 5, 7, 60
 	for _, name := range Names() {

@@ -7,8 +7,8 @@ import (
 	"lb/pool"
 )
 
-// TestFailingFastIsNotPreferred: a backend whose requests fail at once has none in flight. That is no reason for the algorithms
-// that go by load to send more there; and in time it is tried again.
+// TestFailingFastIsNotPreferred: a backend whose requests fail at once has none in flight. Algorithms
+// that go by load must not send it more for that, and must try it again in time.
 func TestFailingFastIsNotPreferred(t *testing.T) {
 	for _, name := range []string{"least_conn", "p2c", "peak_ewma"} {
 		var now int64

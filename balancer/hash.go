@@ -10,33 +10,33 @@ import (
 )
 
 const (
-	// boundFactor is how far above the average, for its weight, a backend may be loaded before keys move on
+	// boundFactor is how far above the average for its weight a backend may be loaded before keys move on
 	// ("Consistent Hashing with Bounded Loads", Mirrokni, Thorup, Zadimoghaddam).
 	boundFactor = 1.25
-	// boundAtLeast is the load that no backend is passed over for, however idle the others are: a browser's
-	// requests come by six connections at once, and with a few in flight in all, every second one would move.
+	// boundAtLeast is the load up to which no backend is skipped. A browser sends requests on six connections at
+	// once; with few requests in flight overall, every second one would move otherwise.
 	boundAtLeast = 8
-	// longestWalk is how many slots are looked at for a backend below the bound. Of the average load four backends in
-	// five at most can be above it, so that this many slots hardly ever miss the others.
+	// longestWalk is how many slots are tried for a backend below the bound. At most four in five backends can be
+	// above it, so that many slots hardly ever miss the others.
 	longestWalk = 100
-	// countEvery is how long, in nanoseconds for each backend, the total of the requests in flight is good for:
-	// counting takes a hundredth of that.
+	// countEvery is for how long a count of all requests in flight is used, in nanoseconds for each backend. Counting
+	// takes about a hundredth of that.
 	countEvery = 1000
 )
 
-// hashed sends a key always to the same backend, by a Maglev table. A backend that is full, or loaded too far
-// above the average, is passed over to another one: the same for the same key.
+// hashed maps a key always to the same backend, by a Maglev table. A backend that is full, or loaded too far above
+// the average, is skipped for another one, which is the same for the same key.
 type hashed struct {
 	backends []*pool.Backend
 	table    maglev
 	shares   []float64 // of the weights, times boundFactor
-	// growing is the part, of 2³², that each backend has of its keys while some start slowly; nil: all have theirs.
-	// The table is that of the full weights, so that the keys of a backend come back to it one by one, each
-	// once, and those of the others stay where they are.
+	// growing is which part of its keys, of 2³², each backend has while some are in their slow start; nil: all have
+	// all. The table is that of the full weights, so that the keys of a backend return to it one by one, each once,
+	// and other keys do not move.
 	growing []uint64
 
 	_     cpu.CacheLinePad
-	until atomic.Int64 // total is good until this time of the backends' clock
+	until atomic.Int64 // total is used until this time of the backends' clock
 	total atomic.Int64 // requests in flight on all backends
 	_     cpu.CacheLinePad
 }
@@ -64,8 +64,8 @@ func newHash(backends []*pool.Backend, _ uint64, _ source) pool.Picker {
 	return h
 }
 
-// Pick implements pool.Picker. With nobody below the bound the key's own backend is taken, and
-// if that is full, the first with room behind it.
+// Pick implements pool.Picker. If no backend is below the bound, the key's own backend is picked; if that is full,
+// the next one with room.
 func (h *hashed) Pick(key uint64) *pool.Backend {
 	b, owner := h.walk(key, (*pool.Backend).Reserve)
 	if b == nil {
@@ -87,14 +87,14 @@ func (h *hashed) Prefer(key uint64) (now, own *pool.Backend) {
 	return now, h.backends[owner]
 }
 
-// walk returns the first backend of the key below the bound that take takes, nil if there is none, and the
-// index of the key's own, -1 if it came upon none.
+// walk returns the first backend of the key below the bound that take accepts, or nil, and the index of the key's own
+// backend, -1 if it found none.
 func (h *hashed) walk(key uint64, take func(*pool.Backend) bool) (b *pool.Backend, owner int) {
 	owner = -1
-	place := another(key) & (1<<32 - 1) // the key's, among those that come back one by one
+	place := rehash(key) & (1<<32 - 1) // of the key, among the keys that return one by one
 	for range longestWalk {
 		i, ok := h.table.at(key)
-		if key = another(key); !ok {
+		if key = rehash(key); !ok {
 			continue
 		}
 		if owner < 0 {
@@ -111,13 +111,13 @@ func (h *hashed) walk(key uint64, take func(*pool.Backend) bool) (b *pool.Backen
 	return nil, owner
 }
 
-// allows tells whether a backend with so many requests may have one more: up to its share of all of them and
-// a quarter, rounded up, but at least boundAtLeast.
+// allows reports whether a backend with inFlight requests may have one more: up to its share of all of them times
+// boundFactor, rounded up, but at least boundAtLeast.
 func (h *hashed) allows(i int, inFlight int64) bool {
 	return inFlight < boundAtLeast || float64(inFlight+1) <= math.Ceil(h.shares[i]*float64(h.load()+1))
 }
 
-// load returns the requests in flight on all backends, counted by one request now and then.
+// load returns the requests in flight on all backends. Now and then one request counts them.
 func (h *hashed) load() int64 {
 	now := h.backends[0].Now()
 	if until := h.until.Load(); now < until || !h.until.CompareAndSwap(until, now+int64(len(h.backends))*countEvery) {

@@ -56,7 +56,7 @@ func TestHashBoundsTheLoad(t *testing.T) {
 			t.Errorf("backend %d has %d of %d requests, the bound is %d", i, n, requests, bound)
 		}
 	}
-	// Below the smallest bound nobody is passed over, however idle the others are.
+	// Below the smallest bound no backend is skipped, however idle the others are.
 	few := clocked(0, 10)
 	p = picker(t, "hash", few)
 	owner := p.Pick(keyOf(1))
@@ -70,7 +70,7 @@ func TestHashBoundsTheLoad(t *testing.T) {
 	}
 }
 
-// Whose backend is full goes on in an order of its own, the same each time.
+// A key whose backend is full continues in its own order, the same each time.
 func TestHashPassesOverTheFull(t *testing.T) {
 	order := func(key uint64) string {
 		p := picker(t, "hash", members(1, equal(6)...))

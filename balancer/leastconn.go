@@ -5,20 +5,20 @@ import "lb/pool"
 const (
 	// exactUpTo is the largest set in which least_conn and peak_ewma look at every backend.
 	exactUpTo = 32
-	// samples is how many it looks at in a larger one.
+	// samples is how many backends least_conn looks at in a larger set.
 	samples = 8
-	// races is how often it looks again after another request took the last place of its choice.
+	// races is how often it chooses again after another request took the last place of its choice.
 	races = 4
 )
 
-// leastConn takes the backend with the fewest requests in flight for its weight, and among
-// equals one at random by weight. Failures of late count as requests in flight.
+// leastConn picks the backend with the fewest requests in flight for its weight, and among equals a random one by
+// weight. Recent failures count as requests in flight.
 //
-// Up to 32 backends it looks at all: an idle backend is never passed over for a busy one. To read 1,000
-// counters that other processors write to would cost microseconds, so in a larger set it looks at eight: one at
-// random from each eighth of the set. The choice is then among the least busy eighth or so, not the least busy of
-// all; the known result on such choices is that the longest queue stays within a few requests of the mean.
-// Only if those eight are all full does it go through the rest, and takes the first with room.
+// Up to 32 backends it looks at all, so that it never prefers a busy backend to an idle one. Reading 1,000 counters
+// that other processors write would take microseconds, so in a larger set it looks at eight, a random one from each
+// eighth of the set. The choice is then among the least busy eighth or so; it is a known result that with such
+// choices the longest queue stays within a few requests of the mean. Only if all eight are full does it scan the rest
+// for one with room.
 type leastConn struct {
 	backends []*pool.Backend
 	weights  []int64
@@ -56,13 +56,13 @@ func (l *leastConn) Pick(uint64) *pool.Backend {
 	return scan(l.backends, below(l.random(), len(l.backends)))
 }
 
-// sample considers one backend of each eighth: never the same twice, and all can be drawn.
+// sample considers one backend of each eighth, so that none comes twice and each can come up.
 func (l *leastConn) sample(best *choice, random uint64) {
 	n := len(l.backends)
 	from := 0
 	for k := range samples {
 		to := (k + 1) * n / samples
-		// SplitMix64: eight calls of the source would cost more than the eight looks.
+		// SplitMix64: eight calls of the source would cost more than reading eight counters.
 		random += 0x9e3779b97f4a7c15
 		mixed := (random ^ random>>30) * 0xbf58476d1ce4e5b9
 		mixed = (mixed ^ mixed>>27) * 0x94d049bb133111eb
@@ -71,7 +71,7 @@ func (l *leastConn) sample(best *choice, random uint64) {
 	}
 }
 
-// choice is the best backends seen so far: those with the least load for their weight.
+// choice holds the best backends seen so far, those with the least load for their weight.
 type choice struct {
 	load   int64 // of the first of them
 	weight int64
@@ -80,7 +80,7 @@ type choice struct {
 	equals [exactUpTo]int32 // their indexes
 }
 
-// consider takes a backend into the choice if it has room and none is better.
+// consider adds a backend to the choice if it has room and none is better.
 func (c *choice) consider(l *leastConn, i int) {
 	load, room := l.backends[i].Load()
 	if !room {

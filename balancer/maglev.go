@@ -9,38 +9,39 @@ import (
 	"lb/pool"
 )
 
-// The sizes of a table: prime, so that any step goes through all slots. A pool that outgrows the smaller has nearly
-// all its keys moved, so that there are but two.
+// Sizes of a table. They are prime, so that any step visits all slots. There are only two since nearly all keys of a
+// pool that outgrows the smaller one move.
 const (
 	smallTable = 65_521
 	largeTable = 1_048_573
-	// What is left empty of a table: the less, the fewer keys move when a backend leaves and the others take over
-	// its slots; the more, the quicker it is filled.
+	// Slots that stay empty. With fewer of them, fewer keys move when a backend leaves and others take over its
+	// slots; with more, the table is filled faster.
 	smallEmpty = smallTable / 16
 	largeEmpty = largeTable / 4
-	// averageSlots is how many slots a backend of average weight has at least where its weight cannot be
-	// held exactly.
+	// averageSlots is the least number of slots of a backend of average weight where weights cannot be represented
+	// exactly.
 	averageSlots = 100
 )
 
 // maglev is the lookup table of "Maglev: A Fast and Reliable Software Network Load Balancer" (Eisenbud et al.,
-// section 3.4), with a difference: some slots stay empty, and a key that comes to one of those goes on
-// by another hash. That makes the shares exact, equal weights have equally many slots, and the table quick
-// to fill: the last slots are the ones that take long to come upon.
+// section 3.4), with one difference: some slots stay empty, and a key that hits one of them continues with another
+// hash. This makes the shares exact and the table fast to fill, since the last slots are the ones that take long to
+// find.
 //
-// A slot holds the index of a backend and one, or 0.
+// A slot holds the index of a backend plus one, or 0 if it is empty.
 type maglev []uint32
 
-// claimant is a backend while slots are given out.
+// claimant is a backend while slots are assigned.
 type claimant struct {
 	index      uint32
-	next, step uint32 // the slot it wants, and how far it is to the one it wants after that
-	quota      uint32 // slots it is to have
+	next, step uint32 // the slot it claims next, and the distance to the one after that
+	quota      uint32 // slots it gets in all
 	credit     uint32 // of a slot, in 1/rounds
 }
 
-// newMaglev makes the table. The backends take turns, each taking the free slot that it likes best by the hash of its
-// address: what leaves or joins moves few slots of the others. The order of the backends does not matter.
+// newMaglev builds the table. The backends take turns, and each claims the next free slot in a sequence made from the
+// hash of its address, so that a backend that leaves or joins moves few slots of the others. The order of the
+// backends does not matter.
 func newMaglev(backends []*pool.Backend, weights []int) maglev {
 	quotas, size := slotQuotas(weights)
 	claimants := make([]claimant, len(backends))
@@ -61,8 +62,8 @@ func newMaglev(backends []*pool.Backend, weights []int) maglev {
 	return fill(claimants, size)
 }
 
-// slotQuotas returns how many slots each weight has in a table, and the table's size. Exact multiples of the weights
-// if there is room for them, else within one slot of the share, but at least one.
+// slotQuotas returns how many slots each weight gets, and the size of the table. These are exact multiples of the
+// weights if there is room for them, otherwise within one slot of the share, and at least one.
 func slotQuotas(weights []int) (quotas []uint32, size uint32) {
 	sum, divisor := 0, 0
 	for _, w := range weights {
@@ -86,8 +87,7 @@ func slotQuotas(weights []int) (quotas []uint32, size uint32) {
 	return quotas, size
 }
 
-// fill lets the claimants have their slots. In a round the average claimant gets one, and each in
-// proportion to its quota.
+// fill assigns the slots. In each round the average claimant gets one, and the others in proportion to their quotas.
 func fill(claimants []claimant, size uint32) maglev {
 	left := uint32(0)
 	for i := range claimants {
@@ -115,12 +115,12 @@ func fill(claimants []claimant, size uint32) maglev {
 	return table
 }
 
-// at returns the index of the backend in a key's slot; false if that is empty.
+// at returns the index of the backend in a key's slot; false if the slot is empty.
 func (m maglev) at(key uint64) (index int, ok bool) {
 	slot, _ := bits.Mul64(key, uint64(len(m)))
 	i := m[slot]
 	return int(i) - 1, i != 0
 }
 
-// another returns the key to go on by: the same for the same key.
-func another(key uint64) uint64 { return stablehash.Mix(key + 0x9e3779b97f4a7c15) }
+// rehash returns the key to continue with, the same one for the same key.
+func rehash(key uint64) uint64 { return stablehash.Mix(key + 0x9e3779b97f4a7c15) }

@@ -35,7 +35,7 @@ func slotCounts(names []string) map[string]int {
 	return counts
 }
 
-// Equal weights have exactly equal shares, and nobody is without.
+// Equal weights have exactly equal shares, and every backend has some.
 func TestMaglevIsEven(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 10, 100, 1000, 10_000} {
 		least, most := 1<<30, 0

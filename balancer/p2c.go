@@ -2,9 +2,8 @@ package balancer
 
 import "lb/pool"
 
-// p2c draws two different backends and takes the one with fewer requests in flight for its weight. Failures of late count
-// as requests in flight.
-// That keeps clear of the busy ones at the cost of looking at two, however many there are.
+// p2c draws two different backends and picks the one with fewer requests in flight for its weight. Recent failures
+// count as requests in flight. It avoids busy backends by looking at two, however many there are.
 //
 // The first is drawn by weight and wins a tie, so that an idle pool is used by weight.
 type p2c struct {
@@ -19,7 +18,7 @@ func newP2C(backends []*pool.Backend, _ uint64, random source) pool.Picker {
 	return &p2c{backends, weights, newAlias(weights), random}
 }
 
-// Pick implements pool.Picker. If both are full, the first with room behind them is taken.
+// Pick implements pool.Picker. If both are full, it falls back on the next one with room.
 func (p *p2c) Pick(uint64) *pool.Backend {
 	i, j := drawTwo(p.draw, p.random)
 	one, other := p.backends[i], p.backends[j]
@@ -38,8 +37,7 @@ func (p *p2c) Pick(uint64) *pool.Backend {
 	return scan(p.backends, i)
 }
 
-// drawTwo draws two indexes that differ, if there are two: the first by weight, the second from n-1,
-// shifted past the first.
+// drawTwo draws two different indexes if there are two. The first is drawn by weight, the second from the other n-1.
 func drawTwo(draw alias, random source) (i, j int) {
 	i = draw.index(random())
 	if len(draw) == 1 {

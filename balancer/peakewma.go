@@ -3,18 +3,18 @@ package balancer
 import "lb/pool"
 
 const (
-	// coldFactor is how much slower than the others a backend is taken to be before its first answer.
+	// coldFactor is how much slower than the others a backend is assumed to be before its first response.
 	coldFactor = 4
-	// noise, in nanoseconds, is the shortest peak that is believed: what is quicker counts as equally quick, or
-	// a few microseconds would send everything to one backend as long as requests come one at a time.
+	// noise, in nanoseconds, is the shortest peak that counts; anything faster is equally fast. Otherwise a few
+	// microseconds would send everything to one backend as long as requests come one at a time.
 	noise = 1e6
 )
 
-// peakEWMA takes the backend where a request costs least: its slow answers of late (a peak, decaying over ten
-// seconds) times the requests in flight and this one, for its weight.
+// peakEWMA picks the backend where a request costs least: its recent slow responses (a peak that decays over ten
+// seconds) times the requests in flight including this one, for its weight.
 //
-// Up to 32 backends it looks at all: that came out as good or better in every simulation. In a larger set it draws two, the
-// first by weight, and takes the better of them.
+// Up to 32 backends it looks at all, which was as good or better in every simulation. In a larger set it draws two,
+// the first by weight, and picks the better one.
 type peakEWMA struct {
 	backends []*pool.Backend
 	weights  []int
@@ -27,13 +27,13 @@ func newPeakEWMA(backends []*pool.Backend, _ uint64, random source) pool.Picker 
 	return &peakEWMA{backends, weights, newAlias(weights), random}
 }
 
-// Pick implements pool.Picker. If those looked at are full, the first with room behind them is taken.
+// Pick implements pool.Picker. If the backends it looked at are full, it falls back on the next one with room.
 func (p *peakEWMA) Pick(uint64) *pool.Backend {
 	now := p.backends[0].Now()
 	var best offer
 	i := 0
 	if n := len(p.backends); n <= exactUpTo {
-		i = below(p.random(), n) // so that ties are shared out
+		i = below(p.random(), n) // a random start, so that ties do not always go to the same one
 		for k := i; k < n; k++ {
 			best.consider(p.backends[k], p.weights[k], now)
 		}
@@ -56,11 +56,11 @@ func (p *peakEWMA) Pick(uint64) *pool.Backend {
 	return scan(p.backends, i)
 }
 
-// offer is the best of the backends seen so far: one that has a history, and one that is fresh.
+// offer holds the best backends seen so far, one with a history and one without.
 type offer struct {
 	known     *pool.Backend
 	knownCost float64
-	peaks     float64 // sum over those that are known
+	peaks     float64 // sum over the known ones
 	count     float64
 
 	fresh     *pool.Backend
@@ -92,10 +92,10 @@ func (o *offer) consider(b *pool.Backend, weight int, now int64) {
 	}
 }
 
-// cheapest returns the two in order, nil for what there is not.
+// cheapest returns the two in order; nil where there is none.
 //
-// A fresh backend gets its first request at once, since only an answer tells what it is worth. Until then
-// it is taken to be slower than the others, and so has a part of their load at most.
+// A fresh backend gets its first request at once, since only a response shows what it is worth. Until then it is
+// assumed to be slower than the others, which limits its share of their load.
 func (o *offer) cheapest() (one, other *pool.Backend) {
 	if o.fresh == nil {
 		return o.known, nil

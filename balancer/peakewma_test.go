@@ -31,7 +31,7 @@ func newFleet(t *testing.T, weights ...int) *fleet {
 	return f
 }
 
-// serve has b answer one request after that time.
+// serve lets b respond to one request after that time.
 func (f *fleet) serve(b *pool.Backend, took time.Duration) {
 	b.Reserve()
 	w := b.Await()
@@ -70,7 +70,7 @@ func TestPeakEWMAAvoidsTheSlow(t *testing.T) {
 	if n := f.share(f.backends[0]); n != 0 {
 		t.Errorf("the slow one gets %d of 100", n)
 	}
-	// One slow answer is believed for a while only: then one request has a look.
+	// One slow response counts for some time only; then one request tries again.
 	for range 600 {
 		f.now += 90 * time.Millisecond
 		f.serve(f.backends[1], 10*time.Millisecond)
@@ -83,7 +83,7 @@ func TestPeakEWMAAvoidsTheSlow(t *testing.T) {
 	}
 }
 
-// A backend that stops answering has no new times to show. Its requests in flight show it.
+// A backend that stops responding gives no new times. Its requests in flight show it.
 func TestPeakEWMASeesTheStalled(t *testing.T) {
 	f := newFleet(t, 1, 1, 1)
 	for _, b := range f.backends {
@@ -103,8 +103,8 @@ func TestPeakEWMASeesTheStalled(t *testing.T) {
 	}
 }
 
-// A backend that fails at once has few requests in flight and quick answers: it must not
-// look like the best of all.
+// A backend that fails at once has few requests in flight and fast responses: it must not
+// look like the best one.
 func TestPeakEWMAIsNoBlackHole(t *testing.T) {
 	for _, outcome := range []pool.Outcome{pool.Connect, pool.Reset, pool.Status} {
 		for _, known := range []bool{true, false} {
@@ -141,7 +141,7 @@ func TestPeakEWMAIsNoBlackHole(t *testing.T) {
 	}
 }
 
-// A fresh backend has a request at once, and no more than a part of the others' load before it has answered.
+// A fresh backend gets a request at once, and only a part of the others' load before its first response.
 func TestPeakEWMAColdStart(t *testing.T) {
 	f := newFleet(t, 1, 1, 1, 1)
 	for _, b := range f.backends[1:] {

@@ -7,8 +7,8 @@ import (
 	"lb/pool"
 )
 
-// TestPrefer: what is foretold is what is picked, nothing is reserved by it, and whose the key is shows
-// when another has to take it.
+// TestPrefer: Prefer predicts the next pick and reserves nothing, and it names the key's own backend when another one has to
+// take the request.
 func TestPrefer(t *testing.T) {
 	for _, name := range []string{"hash", "first"} {
 		var backends []*pool.Backend
@@ -21,7 +21,7 @@ func TestPrefer(t *testing.T) {
 		}
 		picker, ok := a.NewPicker(backends, 0).(pool.Predictable)
 		if !ok {
-			t.Fatalf("%s cannot be foretold", name)
+			t.Fatalf("%s cannot be predicted", name)
 		}
 		key := uint64(0x1234567890abcdef)
 		_, own := picker.Prefer(key)
@@ -32,7 +32,7 @@ func TestPrefer(t *testing.T) {
 			}
 			before := now.InFlight()
 			if got := picker.Pick(key); got != now || got.InFlight() != before+1 {
-				t.Errorf("%s: pick %d is %s, foretold was %s", name, i, got.Address(), now.Address())
+				t.Errorf("%s: pick %d is %s, predicted was %s", name, i, got.Address(), now.Address())
 			}
 		}
 		if now, _ := picker.Prefer(key); now != nil || picker.Pick(key) != nil {

@@ -2,7 +2,7 @@ package balancer
 
 import "lb/pool"
 
-// random draws a backend with the probability that its weight says. Requests share nothing but the backends.
+// random draws a backend with the probability that its weight gives. Requests share nothing but the backends.
 type random struct {
 	backends []*pool.Backend
 	draw     alias
@@ -14,7 +14,7 @@ func newRandom(backends []*pool.Backend, _ uint64, from source) pool.Picker {
 	return &random{backends, newAlias(weights), from}
 }
 
-// Pick implements pool.Picker. If the one drawn is full, the first with room behind it is taken.
+// Pick implements pool.Picker. If the drawn backend is full, it falls back on the next one with room.
 func (r *random) Pick(uint64) *pool.Backend {
 	i := r.draw.index(r.random())
 	if b := r.backends[i]; b.Reserve() {
@@ -23,12 +23,12 @@ func (r *random) Pick(uint64) *pool.Backend {
 	return scan(r.backends, i)
 }
 
-// alias draws an index by weight in constant time (Vose's alias method): a fair draw of a column,
-// then one comparison decides between the column's own index and the one that shares it.
+// alias draws an index by weight in constant time (Vose's alias method): it draws a column uniformly, then one
+// comparison decides between the column's own index and the other one that shares it.
 type alias []column
 
 type column struct {
-	own   uint32 // of 2³²: the share that is the column's own; the rest is other's
+	own   uint32 // of 2³²: the share of the column's own index; the rest is other's
 	other uint32
 }
 
@@ -41,7 +41,7 @@ func newAlias(weights []int) alias {
 		sum += w
 	}
 	columns := make(alias, n)
-	share := make([]float64, n) // 1 is a column's fair share
+	share := make([]float64, n) // 1 fills a column
 	var poor, rich []int
 	for i, w := range weights {
 		columns[i] = column{whole, uint32(i)}
@@ -52,7 +52,7 @@ func newAlias(weights []int) alias {
 			rich = append(rich, i)
 		}
 	}
-	// Each poor column is filled up by a rich one, which may thereby become poor itself.
+	// Each poor column is filled from a rich one, which may become poor by that.
 	for len(poor) > 0 && len(rich) > 0 {
 		p, r := poor[len(poor)-1], rich[len(rich)-1]
 		poor = poor[:len(poor)-1]

@@ -47,7 +47,7 @@ func TestAliasDraws(t *testing.T) {
 	}
 }
 
-// Two draws that can be the same backend are one choice only (mistake 2).
+// Two draws that can be the same backend are only one choice.
 func TestTwoChoicesDiffer(t *testing.T) {
 	source := rand.New(rand.NewPCG(3, 4))
 	for _, weights := range [][]int{{1, 1}, {1, 1, 1}, {100, 1}, {1, 5, 1, 90}} {
@@ -96,8 +96,7 @@ func TestP2CIdleByWeight(t *testing.T) {
 	}
 }
 
-// Ties are shared out: a test that only looks at one backend's count would pass if the last always
-// won (mistake 3).
+// Ties are shared out. The test looks at all counts, since one alone would pass if the last backend always won.
 func TestLeastConnSharesTies(t *testing.T) {
 	for _, c := range []struct {
 		weights []int

@@ -8,9 +8,8 @@ import (
 	"lb/pool"
 )
 
-// roundRobin walks a schedule in which each backend stands as often as its weight says. The only thing that
-// requests share is the position. A backend without room is passed over; the next in the schedule
-// takes its turn.
+// roundRobin walks a schedule that has each backend as often as its weight says. Requests share nothing but the
+// position. A backend without room is skipped for the next in the schedule.
 type roundRobin struct {
 	backends []*pool.Backend
 	schedule []*pool.Backend
@@ -40,8 +39,8 @@ func (r *roundRobin) Pick(uint64) *pool.Backend {
 	return r.pickNext(at)
 }
 
-// pickNext goes on from a turn that was full. The heavy ones stand in the schedule often, so that some
-// backend may not come up within a bounded walk: those are asked at the end.
+// pickNext continues after a turn whose backend was full. Heavy backends fill much of the schedule, so a bounded walk
+// may miss a light one; the scan at the end does not.
 func (r *roundRobin) pickNext(at int) *pool.Backend {
 	for range min(len(r.schedule), 2*len(r.backends)) {
 		if at++; at == len(r.schedule) {

@@ -2,21 +2,21 @@ package balancer
 
 import "slices"
 
-// The most turns of a schedule. Up to there the weights hold exactly; above, each share is rounded
-// to whole turns, and no backend gets less than one.
+// The most turns of a schedule. Up to that weights are exact; beyond it each share is rounded to whole turns, and
+// every backend has at least one.
 const (
 	minScheduleLimit = 4096
 	turnsPerBackend  = 16
 )
 
-// indexBits is room for a million backends.
+// indexBits has room for a million backends.
 const indexBits = 20
 
-// interleave returns the indexes of the weights in the order of their turns, each as often as its weight
-// says, spread as evenly as whole turns allow: with 5, 1 and 1 not five turns in a row.
+// interleave returns the indexes of the weights in the order of their turns. Each comes as often as its weight says,
+// spread as evenly as whole turns allow: with 5, 1 and 1 there are no five turns in a row.
 //
-// A backend of weight w has its turns at the times (k+phase)/w of one round. Backends of the same weight
-// share out the phases among themselves, so that they take turns in their order.
+// A backend of weight w has its turns at the times (k+phase)/w of one round. Backends of the same weight divide the
+// phases among themselves, so that they take turns in order.
 func interleave(weights []int) []int {
 	weights = reduce(weights)
 	most := slices.Max(weights)
@@ -26,7 +26,7 @@ func interleave(weights []int) []int {
 		same[w]++
 		total += w
 	}
-	// A turn is its time, in 2⁻⁴⁰ of a round, above the index: sorted as a number, by time and then by order.
+	// A turn is its time, in 2⁻⁴⁰ of a round, above the index, so that numbers sort by time and then by index.
 	turns := make([]uint64, 0, total)
 	for i, w := range weights {
 		phase := (float64(seen[w]) + 0.5) / float64(same[w])
@@ -43,8 +43,8 @@ func interleave(weights []int) []int {
 	return order
 }
 
-// sortTurns sorts by a bucket for each stretch of time that has one turn on average: a round is filled
-// evenly, so that hardly anything is left to compare.
+// sortTurns sorts with one bucket for each turn's worth of time. A round is filled evenly, so little is left to
+// compare.
 func sortTurns(turns []uint64) []uint64 {
 	n := uint64(len(turns))
 	bucket := func(t uint64) uint64 { return (t >> indexBits) * n >> 40 }
@@ -56,7 +56,7 @@ func sortTurns(turns []uint64) []uint64 {
 		ends[i+1] += ends[i]
 	}
 	sorted := make([]uint64, n)
-	for _, t := range turns { // makes of each bucket's beginning its end
+	for _, t := range turns { // turns each bucket's begin into its end
 		sorted[ends[bucket(t)]] = t
 		ends[bucket(t)]++
 	}
@@ -70,7 +70,7 @@ func sortTurns(turns []uint64) []uint64 {
 	return sorted
 }
 
-// reduce divides the weights by what they have in common, and scales them down if that is not enough.
+// reduce divides the weights by their common divisor, and scales them down if the sum is still too large.
 func reduce(weights []int) []int {
 	sum, divisor := 0, 0
 	for _, w := range weights {
