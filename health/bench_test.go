@@ -20,7 +20,7 @@ import (
 
 const serveEnv = "LB_HEALTH_BENCH_SERVE"
 
-// serveForBenchmark answers probes in a process of its own, so that BenchmarkProbe measures lb's share alone.
+// serveForBenchmark serves probes in another process, so that BenchmarkProbe measures lb's share alone.
 func serveForBenchmark() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ func serveForBenchmark() {
 	}
 }
 
-// answerProbes keeps the connection for as long as the probes ask for it.
+// answerProbes keeps the connection as long as the probes want it.
 func answerProbes(conn net.Conn) {
 	defer conn.Close()
 	request := make([]byte, 4096)
@@ -88,8 +88,8 @@ func BenchmarkProbe(b *testing.B) {
 	}
 }
 
-// BenchmarkThousandBackends probes 1,000 backends every 2 s for the time of b.N probes, 500 a second: as in real life,
-// where each probe wakes a process that sleeps. It reports the share of one core that this process takes.
+// BenchmarkThousandBackends probes 1,000 backends every 2 s until b.N probes have run, 500 a second; as in
+// production, each probe wakes a sleeping process. It reports the share of one core that this process takes.
 func BenchmarkThousandBackends(b *testing.B) {
 	address := startServing(b)
 	for _, kind := range []string{HTTP, TCP} {
@@ -133,7 +133,7 @@ func (c *counting) ProbePassed(*pool.Backend) {
 	}
 }
 
-// startServing starts the process that answers, and returns its address.
+// startServing starts the process that serves, and returns its address.
 func startServing(b *testing.B) string {
 	b.Helper()
 	command := exec.Command(os.Args[0])

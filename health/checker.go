@@ -1,9 +1,8 @@
-// Package health probes the backends of a pool and tells the pool which are up.
+// Package health probes the backends of a pool and reports to the pool which are up.
 //
-// Each backend has a loop of its own, so that a target that hangs delays nobody else. The loop
-// alone owns the counts of passes and failures; the pool hears of a backend only when its state
-// flips. A backend's first probe runs at once and decides alone; later ones need Config.Rise or
-// Config.Fall results in a row.
+// Each backend has its own loop, so that a target that hangs does not delay the others. The loop owns the counts of
+// passes and failures and reports only flips of the state. A backend's first probe runs at once and decides alone;
+// later ones need Config.Rise or Config.Fall results in a row.
 package health
 
 import (
@@ -18,32 +17,32 @@ import (
 	"lb/pool"
 )
 
-// Pool is told what the probes found; *pool.Pool is one. Its methods are called from the backends'
-// loops, and may still be for a moment after Leave.
+// Pool receives what the probes find; *pool.Pool is one. Its methods are called from the backends' loops, and may be
+// for a moment after Leave.
 type Pool interface {
 	SetActive(b *pool.Backend, up bool, reason string) // the first result, and each flip
 	ProbePassed(b *pool.Backend)                       // each probe that passed
 
-	// SetFlapping tells that the state flips too often, from time to time how often, and that it no longer does.
+	// SetFlapping reports that the state flips too often, again from time to time with the number of flips, and that
+	// it has stopped.
 	SetFlapping(b *pool.Backend, flapping bool, reason string)
 }
 
-// Options are what a Checker is made from.
+// Options are the settings of a Checker.
 type Options struct {
 	Config Config
 	Pool   Pool
 
-	// Dial connects to a backend as a request would, TLS included. It must
-	// give up when the context ends.
+	// Dial connects to a backend as a request would, TLS included. It must give up when the context ends.
 	Dial func(ctx context.Context, b *pool.Backend) (net.Conn, error)
 
-	Version string         // of lb, for the User-Agent field; empty: none is told
+	Version string         // of lb, for the User-Agent field; empty: sent without
 	Log     hclog.Logger   // failures that change nothing yet, at debug level; nil: no log
 	Random  func() float64 // from 0 up to but not 1, for the jitter; nil: math/rand/v2
 }
 
-// Checker probes the backends of one pool. A backend's state belongs to the Checker, not to its
-// address: two pools with the same backend probe it apart.
+// Checker probes the backends of one pool. It keeps state by backend and not by address, so that two pools with the
+// same backend probe it independently.
 type Checker struct {
 	pool    Pool
 	dial    func(context.Context, *pool.Backend) (net.Conn, error)
@@ -63,7 +62,7 @@ type Checker struct {
 	members map[*pool.Backend]*member
 }
 
-// member is a backend's place in the Checker, guarded by Checker.mu.
+// member is a backend of the Checker, guarded by Checker.mu.
 type member struct {
 	loop *loop // nil before Start and under maintenance
 }
@@ -89,8 +88,8 @@ func New(o Options) *Checker {
 	return c
 }
 
-// Start begins to probe the backends that have joined, and from now on those that join, until
-// ctx ends or Stop is called. It is called once.
+// Start begins to probe the backends that have joined and those that will, until ctx ends or Stop is called. It is
+// called once.
 func (c *Checker) Start(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,7 +113,7 @@ func (c *Checker) Stop() {
 	c.loops.Wait()
 }
 
-// Join adds a backend, which is probed at once. A backend that is there already goes on as it was.
+// Join adds a backend, which is probed at once. It does nothing if the backend is there already.
 func (c *Checker) Join(b *pool.Backend) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,7 +126,7 @@ func (c *Checker) Join(b *pool.Backend) {
 	c.begin(b, m)
 }
 
-// Leave takes a backend out. It does not wait for a probe under way; the result of that is dropped.
+// Leave removes a backend. It does not wait for a running probe, whose result is dropped.
 func (c *Checker) Leave(b *pool.Backend) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,57 +149,57 @@ func (c *Checker) AdminChanged(b *pool.Backend) {
 		m.end()
 	case m.loop == nil:
 		c.begin(b, m)
-	case m.loop.told.Load() && b.ActiveState() == pool.ActiveUnknown:
+	case m.loop.reported.Load() && b.ActiveState() == pool.ActiveUnknown:
 		// Maintenance was over before this call.
 		m.end()
 		c.begin(b, m)
 	}
 }
 
-// Reconfigure sets how to probe from the next probe on. States and counts stay as they are; only the
-// waits are measured anew.
+// Reconfigure sets how to probe from the next probe on. It keeps states and counts.
 func (c *Checker) Reconfigure(config Config) {
 	c.settings.Store(newSettings(config))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range c.members {
 		if m.loop != nil {
-			m.loop.nudge()
+			m.loop.wake()
 		}
 	}
 }
 
-// Restart has all backends looked at again, as what Dial connects with has changed: the next probe of each runs at
-// once, on a new connection, and decides alone. Until then the states stay as they are.
+// Restart probes all backends at once, on new connections, after a change of what Dial connects with. The first
+// result of each decides alone; until then states stay as they are.
 func (c *Checker) Restart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range c.members {
 		if m.loop != nil {
-			m.loop.anew.Store(true)
-			m.loop.nudge()
+			m.loop.restart.Store(true)
+			m.loop.wake()
 		}
 	}
 }
 
-// Hurry has a backend looked at at once, and a pass decide alone, as requests wait for any backend that can be used.
-func (c *Checker) Hurry(b *pool.Backend) {
+// CheckNow probes a backend at once, and lets one pass bring it up. It is for pools with waiting requests and no
+// usable backend.
+func (c *Checker) CheckNow(b *pool.Backend) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m := c.members[b]; m != nil && m.loop != nil {
-		m.loop.hurry.Store(true)
-		m.loop.nudge()
+		m.loop.urgent.Store(true)
+		m.loop.wake()
 	}
 }
 
-// begin starts a backend's loop if it is time to. The caller holds c.mu.
+// begin starts a backend's loop unless it is not to be probed. The caller holds c.mu.
 func (c *Checker) begin(b *pool.Backend, m *member) {
 	if c.ctx == nil || c.stopped || b.AdminState() == pool.Maint {
 		return
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	m.loop = &loop{checker: c, backend: b, cancel: cancel, changed: make(chan struct{}, 1)}
-	m.loop.head = int(c.random() * maxUses) // so that not all backends are due for a new connection together
+	m.loop.head = int(c.random() * maxUses) // so that not all backends need a new connection at the same time
 	l := m.loop
 	c.loops.Go(func() { l.run(ctx) })
 }

@@ -11,7 +11,7 @@ import (
 
 // The kinds of probe.
 const (
-	HTTP = "http" // a request whose answer is judged
+	HTTP = "http" // a request whose response is judged
 	TCP  = "tcp"  // a connection, with the TLS handshake for a backend that speaks TLS
 )
 
@@ -22,26 +22,24 @@ type Config struct {
 	Method string // empty: GET
 	Host   string // the Host field; empty: the backend's address, "localhost" for a unix socket
 
-	// Status are the statuses that pass. A redirect is judged by its own
-	// status and never followed. Empty: 200-399.
+	// Status are the statuses that pass. A redirect is judged by its own status and never followed. Empty: 200-399.
 	Status []StatusRange
-	// Body must occur in the first 64 KiB of the answer's body. Empty: the
-	// body is not looked at.
+	// Body must occur in the first 64 KiB of the response body. Empty: the body is not read.
 	Body string
 
-	Interval     time.Duration // from the start of a probe to that of the next; 0: 2s
-	FastInterval time.Duration // the same while a backend is changing state, never above Interval; 0: 500ms
-	Timeout      time.Duration // of the whole probe: connect, TLS, request, answer; 0: 1s
-	Jitter       float64       // the share of the interval, both ways, that is left to chance; 0 to 1
+	Interval     time.Duration // from the start of a probe to that of the next; 0: limits.ProbeInterval
+	FastInterval time.Duration // the same while a backend is changing state, never above Interval; 0: limits.ProbeFastInterval
+	Timeout      time.Duration // of the whole probe: connect, TLS, request, response; 0: limits.ProbeTimeout
+	Jitter       float64       // the share of the interval, both ways, that is random; 0 to 1
 
-	Rise int // passes in a row that make a backend up; 0: 2
-	Fall int // failures in a row that make it down; 0: 3
+	Rise int // passes in a row that make a backend up; 0: limits.ProbeRise
+	Fall int // failures in a row that make it down; 0: limits.ProbeFall
 }
 
 // StatusRange is the statuses From to To, both included.
 type StatusRange struct{ From, To int }
 
-// settings is a Config with its defaults filled in. It does not change once a loop can see it.
+// settings is a Config with its defaults filled in. It does not change once a loop has it.
 type settings struct {
 	Config
 	statusText string
@@ -82,7 +80,7 @@ func (s *settings) passes(status int) bool {
 	return false
 }
 
-// statusText words ranges as a configuration does: "200,300-399".
+// statusText formats ranges as a configuration does: "200,300-399".
 func statusText(ranges []StatusRange) string {
 	words := make([]string, len(ranges))
 	for i, r := range ranges {
@@ -94,8 +92,7 @@ func statusText(ranges []StatusRange) string {
 	return strings.Join(words, ",")
 }
 
-// request returns the bytes that an HTTP probe sends to b, with "close" or "keep-alive" as what is to become of
-// the connection.
+// request returns the bytes of an HTTP probe of b. The connection option is "close" or "keep-alive".
 func (s *settings) request(b *pool.Backend, version, connection string) []byte {
 	host := s.Host
 	if host == "" {

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// TestFlapping: five changes in a minute are told once, then one summary a minute, and the end; and each fall
-// doubles the passes that are needed, up to eight times rise.
+// TestFlapping: five flips within a minute are reported once, then a summary once a minute, and the end. Each flip to
+// down doubles the passes that are needed, up to eight times rise.
 func TestFlapping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newScript(), &recorder{}
 		config := tcpConfig
 		config.Interval = 500 * time.Millisecond
-		// Changes 1 to 5 need rise or fall; the fifth is a fall, and the backend then needs twice rise to come back.
+		// Flips 1 to 5 need rise or fall; the fifth is to down, and the backend then needs twice rise.
 		s.set("a:1", "u"+"ddd"+"uu"+"ddd"+"uu"+"ddd"+strings.Repeat("u", 4)+
 			"ddd"+strings.Repeat("u", 8)+"ddd"+strings.Repeat("u", 16)+strings.Repeat("ddd"+strings.Repeat("u", 16), 10)+"u")
 		checker := New(Options{Config: config, Pool: r, Dial: s.dial})
@@ -40,29 +40,29 @@ func TestFlapping(t *testing.T) {
 			"false: no change of state for 1m0s",
 		}
 		if strings.Join(r.flaps, "\n") != strings.Join(want, "\n") {
-			t.Errorf("told\n%s\nwant\n%s", strings.Join(r.flaps, "\n"), strings.Join(want, "\n"))
+			t.Errorf("reported\n%s\nwant\n%s", strings.Join(r.flaps, "\n"), strings.Join(want, "\n"))
 		}
 
-		s.set("a:1", "ddd"+"uuu") // one more failure, long after, is a failure like any other
+		s.set("a:1", "ddd"+"uuu") // one more failure, much later, is an ordinary one
 		time.Sleep(time.Minute)
 		checker.Stop()
 		if f := r.all(); len(f) != len(flips)+2 || f[len(f)-1].reason != "2 checks passed in a row" {
 			t.Errorf("after the end: %v", f[len(flips):])
 		}
 		if len(r.flaps) != len(want) {
-			t.Errorf("told %q after the end", r.flaps[len(want):])
+			t.Errorf("reported %q after the end", r.flaps[len(want):])
 		}
 	})
 }
 
-// TestSlowFlipsAreNoFlapping: five changes that take longer than the window, and a first result that is none.
+// TestSlowFlipsAreNoFlapping: five flips in more than the window, and a first result, which is no flip.
 func TestSlowFlipsAreNoFlapping(t *testing.T) {
 	s := newSettings(Config{})
 	f := &flapping{}
 	now := time.Unix(1000, 0)
 	for i := range 50 {
 		f.flip(now, i%2 == 0)
-		if text, on := f.news(now, s); text != "" || on {
+		if text, on := f.report(now, s); text != "" || on {
 			t.Fatalf("change %d: %q", i, text)
 		}
 		now = now.Add(16 * time.Second)
@@ -72,7 +72,7 @@ func TestSlowFlipsAreNoFlapping(t *testing.T) {
 	}
 	long := newSettings(Config{Interval: 10 * time.Second})
 	f.flip(now, true)
-	if text, on := f.news(now, long); !on {
+	if text, on := f.report(now, long); !on {
 		t.Errorf("%q with an interval of 10s, want flapping within five minutes", text)
 	}
 }

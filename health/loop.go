@@ -11,36 +11,36 @@ import (
 	"lb/pool"
 )
 
-// loop probes one backend until its context ends. Its goroutine alone touches the fields from state on.
+// loop probes one backend until its context ends. Only its goroutine uses the fields from onePass on.
 type loop struct {
-	checker *Checker
-	backend *pool.Backend
-	cancel  context.CancelFunc
-	changed chan struct{} // holds one token: the settings are new, or anew is set
-	anew    atomic.Bool   // the next probe is due, and is to be like the first
-	hurry   atomic.Bool   // the next probe is due, and a pass decides alone
-	told    atomic.Bool   // the pool knows of the first result
-	running running
+	checker  *Checker
+	backend  *pool.Backend
+	cancel   context.CancelFunc
+	changed  chan struct{} // holds one token: settings, restart or urgent have changed
+	restart  atomic.Bool   // the next probe is due, and counts as the first
+	urgent   atomic.Bool   // the next probe is due, and one pass brings the backend up
+	reported atomic.Bool   // the pool has the first result
+	running  running
 
-	alone      bool // a pass of the probe under way is enough
+	onePass    bool // one pass of the current probe brings the backend up
 	state      state
 	flapping   flapping
-	unresolved int // probes in a row whose name did not resolve
+	unresolved int // probes in a row for which the name did not resolve
 	settings   *settings
-	request    [2][]byte // see settings.request; the second asks to keep the connection
+	request    [2][]byte // see settings.request; the second one keeps the connection
 	kept       net.Conn  // for the next probe; nil: none
-	uses       int       // probes that the connection in use, or kept, has served
-	head       int       // what uses is for the first connection
+	uses       int       // probes that the connection in use, or the kept one, has served
+	head       int       // initial value of uses for the first connection
 }
 
-// running is the connection of the probe under way, for whoever ends the loop.
+// running is the connection of the current probe, for the goroutine that ends the loop.
 type running struct {
 	mu    sync.Mutex
 	conn  net.Conn
 	ended bool
 }
 
-// begin lets reads and writes of conn wait until the deadline, or until end.
+// begin sets the deadline of conn, which end brings forward.
 func (r *running) begin(conn net.Conn, deadline time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,16 +62,15 @@ func (r *running) end() {
 var longAgo = time.Unix(1, 0)
 
 const (
-	// keepFrom is how many backends a pool must have for probes to share connections, as it is then that their
-	// cost counts.
+	// keepFrom is the size of a pool from which on probes share connections, since their cost matters then.
 	keepFrom = 100
-	// maxUses is how many probes share one. A backend that has stopped accepting, but still
-	// answers on what is open, is found out by the next one.
+	// maxUses is how many probes share a connection. The next one notices a backend that has stopped accepting
+	// connections but responds on open ones.
 	maxUses = 10
 )
 
-// takeKept returns the connection that the last probe left; nil if there is none. While there is any doubt
-// about the backend each probe has a new one.
+// takeKept returns the connection that the last probe kept; nil if there is none. While the state of the backend is
+// in doubt, every probe uses a new one.
 func (l *loop) takeKept() net.Conn {
 	if l.settings.Type == TCP || l.state.changing() || !l.backend.Usable() {
 		l.dropKept()
@@ -99,8 +98,8 @@ func (l *loop) nextRequest() (request []byte, keep bool) {
 	return l.request[0], false
 }
 
-// nudge makes the loop look at the settings again. It never blocks.
-func (l *loop) nudge() {
+// wake makes the loop look at its flags and settings. It never blocks.
+func (l *loop) wake() {
 	select {
 	case l.changed <- struct{}{}:
 	default:
@@ -115,24 +114,24 @@ func (l *loop) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		l.configure()
-		if l.anew.Swap(false) {
+		if l.restart.Swap(false) {
 			l.forget()
 		}
 		start := time.Now()
-		l.alone = l.hurry.Swap(false)
+		l.onePass = l.urgent.Swap(false)
 		if !l.check(ctx, start) || !l.wait(ctx, start, timer) {
 			return
 		}
 	}
 }
 
-// forget drops what the probes of before have left: their results in a row and their connection.
+// forget drops the results in a row and the kept connection.
 func (l *loop) forget() {
 	l.state, l.unresolved = state{}, 0
 	l.dropKept()
 }
 
-// dropKept closes the connection that the last probe left, if it left one.
+// dropKept closes the kept connection, if there is one.
 func (l *loop) dropKept() {
 	if l.kept != nil {
 		_ = l.kept.Close()
@@ -152,12 +151,11 @@ func (l *loop) configure() {
 	}
 }
 
-// check runs one probe and reports it. It returns false once ctx has ended, when the result, if any,
-// says nothing of the backend.
+// check runs one probe and reports the result. It returns false once ctx has ended; the result says nothing then.
 func (l *loop) check(ctx context.Context, start time.Time) bool {
 	x := l.checker.buffers.Get().(*exchange)
 	defer l.checker.buffers.Put(x)
-	defer func() { l.kept = x.end() }() // after the report: the rest of an answer's body delays no verdict
+	defer func() { l.kept = x.end() }() // after the report, so that reading the rest of a body does not delay it
 
 	v := x.probe(ctx, start.Add(l.settings.Timeout), l)
 	if ctx.Err() != nil {
@@ -178,18 +176,18 @@ func (l *loop) check(ctx context.Context, start time.Time) bool {
 	return true
 }
 
-// report hands one result on, and the state if it flips it.
+// report passes a result to the pool, and the state if it flips.
 func (l *loop) report(check pool.Check) {
 	c := l.checker
 	l.backend.RecordCheck(check)
 	reason, first, rise := check.Error, !l.state.known, l.flapping.rise(l.settings.Rise)
-	if l.alone {
+	if l.onePass {
 		rise = 1
 	}
 	if check.OK {
 		c.pool.ProbePassed(l.backend)
 		reason = "first check passed"
-		if !first && l.alone {
+		if !first && l.onePass {
 			reason = "a check passed while requests wait for the pool"
 		} else if !first {
 			reason = fmt.Sprintf("%d checks passed in a row", rise)
@@ -197,14 +195,14 @@ func (l *loop) report(check pool.Check) {
 	}
 	if l.state.add(check.OK, rise, l.settings.Fall) {
 		c.pool.SetActive(l.backend, l.state.up, reason)
-		l.told.Store(true)
+		l.reported.Store(true)
 		if !first {
 			l.flapping.flip(check.Time, l.state.up)
 		}
 	} else if !check.OK && c.log.IsDebug() {
 		c.log.Debug("health check failed", "backend", l.backend.Address(), "reason", reason, "took", check.Duration)
 	}
-	if news, on := l.flapping.news(check.Time, l.settings); news != "" {
+	if news, on := l.flapping.report(check.Time, l.settings); news != "" {
 		c.pool.SetFlapping(l.backend, on, news)
 	}
 }
@@ -219,7 +217,7 @@ func (l *loop) wait(ctx context.Context, start time.Time, timer *time.Timer) boo
 		case <-timer.C:
 			return true
 		case <-l.changed:
-			if l.anew.Load() || l.hurry.Load() && l.unresolved == 0 { // a resolver must not be hammered
+			if l.restart.Load() || l.urgent.Load() && l.unresolved == 0 { // do not query a resolver that often
 				return true
 			}
 			l.configure()
@@ -228,8 +226,8 @@ func (l *loop) wait(ctx context.Context, start time.Time, timer *time.Timer) boo
 	}
 }
 
-// due returns the time of the next probe. To wake a process that sleeps costs more than a probe does, so that loops
-// wake together: at the twentieths of an interval, each 100 ms at 2 s.
+// due returns the time of the next probe. Waking a sleeping process costs more than a probe, so loops wake together:
+// at multiples of a twentieth of the interval, every 100 ms at 2 s.
 func (l *loop) due(start time.Time) time.Time {
 	delay := l.delay()
 	slot := max(delay/20, 1)
@@ -243,8 +241,8 @@ func (l *loop) delay() time.Duration {
 	s := l.settings
 	switch {
 	case l.unresolved > 0:
-		// A name often appears soon after its service has been started, but a
-		// resolver must not be hammered for one that never does.
+		// A name often appears soon after its service has started, but a resolver must not be queried often for one
+		// that never does.
 		d := s.FastInterval
 		for n := 1; n < l.unresolved && d < s.Interval; n++ {
 			d *= 2
@@ -256,14 +254,14 @@ func (l *loop) delay() time.Duration {
 	return s.Interval
 }
 
-// state is a backend's active state with the results in a row that speak against it.
+// state is a backend's active state and the number of results in a row against it.
 type state struct {
 	known    bool
 	up       bool
 	contrary int
 }
 
-// add counts one result and tells whether the state flipped; a first result always does.
+// add counts a result and reports whether the state flipped; a first result always flips it.
 func (s *state) add(pass bool, rise, fall int) bool {
 	if !s.known {
 		*s = state{known: true, up: pass}
@@ -285,5 +283,5 @@ func (s *state) add(pass bool, rise, fall int) bool {
 	return true
 }
 
-// changing tells whether the last result spoke against the state without flipping it.
+// changing reports whether the last result was against the state without flipping it.
 func (s *state) changing() bool { return s.contrary > 0 }

@@ -30,14 +30,14 @@ type flip struct {
 	at      time.Time
 }
 
-// recorder is a Pool that remembers what it was told.
+// recorder is a Pool that records its calls.
 type recorder struct {
-	mu     sync.Mutex
-	flips  []flip
-	passed int
-	flaps  []string
-	told   chan flip  // each flip; nil: nobody waits
-	pool   *pool.Pool // is told too; may be nil
+	mu       sync.Mutex
+	flips    []flip
+	passed   int
+	flaps    []string
+	reported chan flip  // each flip; may be nil
+	pool     *pool.Pool // gets the calls too; may be nil
 }
 
 func (r *recorder) SetActive(b *pool.Backend, up bool, reason string) {
@@ -48,8 +48,8 @@ func (r *recorder) SetActive(b *pool.Backend, up bool, reason string) {
 	if r.pool != nil {
 		r.pool.SetActive(b, up, reason)
 	}
-	if r.told != nil {
-		r.told <- f
+	if r.reported != nil {
+		r.reported <- f
 	}
 }
 
@@ -75,7 +75,7 @@ func (r *recorder) all() []flip {
 func (r *recorder) await(t *testing.T) flip {
 	t.Helper()
 	select {
-	case f := <-r.told:
+	case f := <-r.reported:
 		return f
 	case <-time.After(10 * time.Second):
 		t.Fatal("no flip within 10s")

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	maxHead = 64 << 10 // bytes of an answer's head, interim answers included
+	maxHead = 64 << 10 // bytes of a response head, interim responses included
 	maxBody = limits.ProbeBody
 	// maxRaw bounds the bytes that a chunked body of maxBody may take on the wire.
 	maxRaw = 8 * maxBody
-	// maxInterim is how many 1xx answers may come before the final one.
+	// maxInterim is how many 1xx responses may precede the final one.
 	maxInterim = 8
 )
 
-// exchange is one probe's connection and buffers. It is pooled.
+// exchange is the connection and the buffers of one probe. It is pooled.
 type exchange struct {
 	conn     net.Conn
 	fit      bool // conn may serve another probe
@@ -43,10 +43,10 @@ func (x *exchange) probe(ctx context.Context, deadline time.Time, l *loop) verdi
 	if conn := l.takeKept(); conn != nil {
 		x.hold(conn, deadline, l)
 		v := x.ask(deadline, l)
-		if v.failure == "" || x.heard() || outOfTime(deadline) {
+		if v.failure == "" || x.received() || outOfTime(deadline) {
 			return v
 		}
-		x.close() // the backend has closed it meanwhile, which says nothing of the backend
+		x.close() // closed by the backend meanwhile, which says nothing about it
 	}
 	conn, err := l.dial(ctx, deadline)
 	if err != nil {
@@ -59,7 +59,7 @@ func (x *exchange) probe(ctx context.Context, deadline time.Time, l *loop) verdi
 	return x.ask(deadline, l)
 }
 
-// hold takes over a connection until the deadline, or until the loop ends.
+// hold uses a connection until the deadline, or until the loop ends.
 func (x *exchange) hold(conn net.Conn, deadline time.Time, l *loop) {
 	l.running.begin(conn, deadline)
 	x.conn = conn
@@ -67,10 +67,10 @@ func (x *exchange) hold(conn net.Conn, deadline time.Time, l *loop) {
 	x.reader.Reset(&x.limited)
 }
 
-// heard tells whether a byte of an answer has come.
-func (x *exchange) heard() bool { return x.limited.N < maxHead }
+// received reports whether a byte of a response has come.
+func (x *exchange) received() bool { return x.limited.N < maxHead }
 
-// ask sends the request and judges the answer.
+// ask sends the request and judges the response.
 func (x *exchange) ask(deadline time.Time, l *loop) verdict {
 	s := l.settings
 	request, keep := l.nextRequest()
@@ -99,9 +99,9 @@ func (x *exchange) ask(deadline time.Time, l *loop) verdict {
 	return v
 }
 
-// readResponse reads the head of the first answer that is not an interim one.
+// readResponse reads the head of the first response that is not an interim one.
 func (x *exchange) readResponse(method string) (*http.Response, error) {
-	request := http.Request{Method: method} // a HEAD's answer has no body
+	request := http.Request{Method: method} // a response to HEAD has no body
 	for range maxInterim {
 		response, err := http.ReadResponse(x.reader, &request)
 		if err != nil {
@@ -114,7 +114,7 @@ func (x *exchange) readResponse(method string) (*http.Response, error) {
 	return nil, errInterim
 }
 
-// mayTrail tells whether the backend may send a body where there must be none, late as some do: the next probe on the
+// mayTrail reports whether the backend may send a body where none is allowed, perhaps late: the next probe on the
 // connection would take it for its response.
 func mayTrail(response *http.Response, method string) bool {
 	switch response.StatusCode {
@@ -124,9 +124,8 @@ func mayTrail(response *http.Response, method string) bool {
 	return method == http.MethodHead && response.ContentLength != 0
 }
 
-// contains tells whether text occurs in the first maxBody bytes of the answer's body. It reads no
-// further than it must. The window keeps the end of what was read before, so that text is found
-// across the borders of chunks and packets.
+// contains reports whether text occurs in the first maxBody bytes of the response body. It reads no further than
+// necessary. The window keeps the end of what was read before, so that text is found across chunks and packets.
 func (x *exchange) contains(text string) (bool, error) {
 	if need := max(4096, 2*len(text)); cap(x.window) < need {
 		x.window = make([]byte, need)
@@ -153,9 +152,8 @@ func (x *exchange) contains(text string) (bool, error) {
 	return false, nil
 }
 
-// end reads the rest of a short body, since a server that is cut off while it writes logs an error
-// each time. It returns the connection if that may serve another probe, else it closes it. It takes no longer than
-// the probe may.
+// end reads the rest of a short body, since servers log an error when they are cut off while writing. It returns the
+// connection if another probe may use it, and closes it otherwise. It takes no longer than the probe may.
 func (x *exchange) end() (kept net.Conn) {
 	if x.response != nil && x.response.StatusCode != http.StatusSwitchingProtocols {
 		x.limited.N = maxRaw
@@ -168,7 +166,7 @@ func (x *exchange) end() (kept net.Conn) {
 	return kept
 }
 
-// close closes the connection, if there is one, and forgets what belonged to it.
+// close closes the connection, if there is one, and resets what belongs to it.
 func (x *exchange) close() {
 	if x.conn != nil {
 		_ = x.conn.Close()

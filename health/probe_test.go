@@ -42,7 +42,7 @@ func serve(t *testing.T, network, address string, script func(conn net.Conn, hea
 	return listener.Addr().String()
 }
 
-// says is a script that writes the parts one after another, with a pause that makes them apart on the wire.
+// says is a script that writes the parts one after another, with a pause so that they arrive apart.
 func says(parts ...string) func(net.Conn, *http.Request) {
 	return func(conn net.Conn, _ *http.Request) {
 		for i, part := range parts {
@@ -61,10 +61,10 @@ func untilClosed(conn net.Conn) {
 	_, _ = conn.Read(make([]byte, 1))
 }
 
-// firstFlip probes the address and returns what the first probe decided.
+// firstFlip probes the address and returns the result of the first probe.
 func firstFlip(t *testing.T, config Config, address string, dial func(context.Context, *pool.Backend) (net.Conn, error)) (flip, *pool.Backend) {
 	t.Helper()
-	r := &recorder{told: make(chan flip, 1)}
+	r := &recorder{reported: make(chan flip, 1)}
 	if config.Interval == 0 {
 		config.Interval = time.Hour
 	}
@@ -221,7 +221,7 @@ func TestConnectFailures(t *testing.T) {
 	}
 }
 
-// TestTimeoutCoversTheWholeProbe: each step in turn takes for ever, and the reason names the timeout.
+// TestTimeoutCoversTheWholeProbe: each step in turn never ends, and the reason names the timeout.
 func TestTimeoutCoversTheWholeProbe(t *testing.T) {
 	hang := func(ctx context.Context, _ *pool.Backend) (net.Conn, error) {
 		<-ctx.Done()
@@ -261,8 +261,8 @@ func TestTimeoutCoversTheWholeProbe(t *testing.T) {
 	}
 }
 
-// TestBackendIsNotCutOff: a server that is still writing when the verdict is clear can finish, else it
-// would log a broken pipe at each probe.
+// TestBackendIsNotCutOff: a server that is still writing when the verdict is clear can finish; otherwise it would log
+// a broken pipe at each probe.
 func TestBackendIsNotCutOff(t *testing.T) {
 	wrote := make(chan error, 1)
 	script := func(conn net.Conn, head *http.Request) {
@@ -276,7 +276,7 @@ func TestBackendIsNotCutOff(t *testing.T) {
 		}
 		wrote <- err
 	}
-	r := &recorder{told: make(chan flip, 1)}
+	r := &recorder{reported: make(chan flip, 1)}
 	checker := New(Options{Config: Config{Interval: time.Hour, Timeout: 5 * time.Second}, Pool: r, Dial: dialTCP})
 	checker.Join(backend(serve(t, "tcp", "127.0.0.1:0", script)))
 	checker.Start(t.Context())
@@ -289,7 +289,7 @@ func TestBackendIsNotCutOff(t *testing.T) {
 	checker.Stop()
 }
 
-// TestWithPool runs a real pool's backend through a failure and back.
+// TestWithPool takes a backend of a real pool down and up again.
 func TestWithPool(t *testing.T) {
 	statuses := make(chan string, 1)
 	statuses <- "200 OK"

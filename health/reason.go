@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// verdict is what a probe found.
+// verdict is the result of a probe.
 type verdict struct {
 	failure    string // in words for a person; empty: it passed
-	status     int    // of the answer; 0: there was none
+	status     int    // of the response; 0: there was none
 	unresolved bool   // the backend's name could not be resolved
 }
 
-// The ways an answer can be wrong that are no error of the network.
+// Responses that are wrong without a network error.
 var (
 	errInterim = errors.New("more interim answers than a probe waits for")
 	errHead    = errors.New("no end of the answer's head within 64 KiB")
 )
 
-// failed words an error of the network or of the answer's syntax.
+// failed describes a network error or an error in the syntax of the response.
 func failed(deadline time.Time, err error, s *settings) verdict {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
@@ -46,10 +46,10 @@ func dnsCause(err *net.DNSError) string {
 	return err.Err
 }
 
-// outOfTime tells whether the probe's own timeout is over.
+// outOfTime reports whether the probe's own timeout has passed.
 func outOfTime(deadline time.Time) bool { return !time.Now().Before(deadline) }
 
-// cause words an error without addresses and ports, which change from probe to probe.
+// cause describes an error without addresses and ports, which differ between probes.
 func cause(err error) string {
 	var errno syscall.Errno
 	var protocol net.Error
@@ -69,7 +69,7 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// errnoText words what probes meet every day; the rest is in the words of the system.
+// errnoText describes the usual errors; others have the system's text.
 var errnoText = map[syscall.Errno]string{
 	syscall.ECONNREFUSED: "connection refused",
 	syscall.ECONNRESET:   "connection reset",
@@ -79,7 +79,7 @@ var errnoText = map[syscall.Errno]string{
 	syscall.ENETUNREACH:  "network unreachable",
 }
 
-// lacks words that the body ended, or could not be read on, without the text that it must have.
+// lacks describes a body that ended, or could not be read further, without the required text.
 func lacks(deadline time.Time, err error, s *settings) string {
 	reason := fmt.Sprintf("body lacks %q", s.Body)
 	switch {

@@ -17,7 +17,7 @@ import (
 	"lb/pool"
 )
 
-// keeping is a dialer to one backend that answers on what is open for as long as it is asked to, and to others that
+// keeping is a dialer to one backend that serves open connections as long as it is asked to, and to others that
 // refuse. It works in fake time.
 type keeping struct {
 	mu       sync.Mutex
@@ -110,8 +110,8 @@ func flipsOf(r *recorder) (flips []flip) {
 	return flips
 }
 
-// TestManyBackendsShareConnections: from keepFrom backends on a connection serves maxUses probes; below
-// that each probe has one of its own.
+// TestManyBackendsShareConnections: from keepFrom backends on, a connection serves maxUses probes; below that each
+// probe has its own.
 func TestManyBackendsShareConnections(t *testing.T) {
 	for _, c := range []struct {
 		refusing         int
@@ -136,8 +136,8 @@ func TestManyBackendsShareConnections(t *testing.T) {
 	}
 }
 
-// TestKeptConnectionThatEnds: a backend may close what it wants when it wants; only what it does with a new
-// connection tells whether it works.
+// TestKeptConnectionThatEnds: a backend may close a kept connection at any time; only a new connection shows whether
+// it works.
 func TestKeptConnectionThatEnds(t *testing.T) {
 	answers := map[string]func(net.Conn, int, int) bool{
 		"after the answer": func(conn net.Conn, c, n int) bool { return ok(conn, c, n) || n == 2 },
@@ -175,8 +175,8 @@ func TestKeptConnectionThatEnds(t *testing.T) {
 	}
 }
 
-// TestStoppedAccepting: a backend that refuses new connections and still answers on what is open goes down
-// after the probes that share a connection and the usual failures.
+// TestStoppedAccepting: a backend that refuses new connections but responds on open ones goes down after the probes
+// that share a connection and the usual failures.
 func TestStoppedAccepting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &keeping{answer: ok}
@@ -200,7 +200,7 @@ func TestStoppedAccepting(t *testing.T) {
 	})
 }
 
-// TestDoubtsNeedNewConnections: one failure on a shared connection, and the next probe has its own.
+// TestDoubtsNeedNewConnections: after a failure on a shared connection the next probe has its own.
 func TestDoubtsNeedNewConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &keeping{answer: func(conn net.Conn, c, n int) bool {
@@ -220,8 +220,8 @@ func TestDoubtsNeedNewConnections(t *testing.T) {
 	})
 }
 
-// TestLateBytesAreNoResult: where there must be no body, a backend that sends one all the same, and late, does not decide
-// what comes of the next probe.
+// TestLateBytesAreNoResult: a backend that sends a body where none is allowed, and late, does not change the result
+// of the next probe.
 func TestLateBytesAreNoResult(t *testing.T) {
 	for _, tc := range []struct {
 		name, method, head string

@@ -16,7 +16,8 @@ import (
 	"lb/pool"
 )
 
-// scripted is a dialer whose backends answer at once, refuse, or hang, without a network and so in fake time.
+// scripted is a dialer whose backends respond at once, refuse or hang. It works without a network and so in fake
+// time.
 type scripted struct {
 	mu     sync.Mutex
 	script map[string]string // by address: what the next probes meet: u up, d refused, h hang; the last one stays
@@ -80,9 +81,8 @@ var tcpConfig = Config{
 	Type: TCP, Interval: 2 * time.Second, FastInterval: 500 * time.Millisecond, Timeout: time.Second, Rise: 2, Fall: 3,
 }
 
-// TestSchedule pins when probes run and what flips: the first probe runs at once and decides alone
-// (mistake 6 of those that others made), later ones need rise or fall in a row, and a backend that is
-// changing state is probed at the fast interval.
+// TestSchedule pins when probes run and what flips: the first probe runs at once and decides alone, later ones need
+// rise or fall in a row, and a backend that is changing state is probed at the fast interval.
 func TestSchedule(t *testing.T) {
 	cases := []struct {
 		name, script string
@@ -133,7 +133,7 @@ func TestSchedule(t *testing.T) {
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// TestHangingTargetDelaysNobody is mistake 7: probes must not run one after another.
+// TestHangingTargetDelaysNobody: probes of different backends must not run one after another.
 func TestHangingTargetDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newScript(), &recorder{}
@@ -187,8 +187,8 @@ func TestJitterBounds(t *testing.T) {
 	}
 }
 
-// TestLoopsWakeTogether: probes are due at the fortieths of their interval, whenever their backends joined, so that
-// the process wakes forty times in an interval at most; and rounding moves nobody's mean interval.
+// TestLoopsWakeTogether: probes are due at multiples of a fortieth of their interval, whenever their backends joined,
+// so that the process wakes at most forty times in an interval. Rounding does not change the mean interval.
 func TestLoopsWakeTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const backends, seconds = 200, 60
@@ -258,7 +258,7 @@ func TestJoinAndLeaveWhileRunning(t *testing.T) {
 	})
 }
 
-// TestLeaveDropsTheProbeUnderWay: a result that comes after its backend left must not be reported.
+// TestLeaveDropsTheProbeUnderWay: a result that comes after its backend left is not reported.
 func TestLeaveDropsTheProbeUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newScript(), &recorder{}
@@ -277,7 +277,7 @@ func TestLeaveDropsTheProbeUnderWay(t *testing.T) {
 	})
 }
 
-// TestReconfigureKeepsState is mistake 6: a reload must not reset health.
+// TestReconfigureKeepsState: a reload must not reset health.
 func TestReconfigureKeepsState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newScript(), &recorder{}
@@ -306,7 +306,7 @@ func TestReconfigureKeepsState(t *testing.T) {
 	})
 }
 
-// TestTwoPoolsDoNotShareHealth is mistake 5: results belong to a backend of a pool, not to an address.
+// TestTwoPoolsDoNotShareHealth: results belong to a backend of a pool, not to an address.
 func TestTwoPoolsDoNotShareHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fine, broken := newScript(), newScript()
@@ -331,7 +331,7 @@ func TestTwoPoolsDoNotShareHealth(t *testing.T) {
 	})
 }
 
-// TestMaintenance: no probes while it lasts, and one at once, which decides alone, when it ends.
+// TestMaintenance: no probes during maintenance, and one at once when it ends, which decides alone.
 func TestMaintenance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newScript(), &recorder{}
@@ -346,7 +346,7 @@ func TestMaintenance(t *testing.T) {
 		time.Sleep(time.Minute)
 		p.SetAdmin(b, pool.Ready, "test")
 		checker.AdminChanged(b)
-		checker.AdminChanged(b) // told twice: still one loop
+		checker.AdminChanged(b) // called twice: still one loop
 		time.Sleep(3 * time.Second)
 		p.SetAdmin(b, pool.Drain, "test") // a draining backend is probed on
 		checker.AdminChanged(b)
@@ -368,7 +368,7 @@ func TestMaintenance(t *testing.T) {
 	})
 }
 
-// TestShortMaintenance: one that is over before the Checker hears of it makes what was known stale all the same.
+// TestShortMaintenance: what was known is stale even if maintenance was over before AdminChanged was called.
 func TestShortMaintenance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()

@@ -74,7 +74,7 @@ func (p *Pool) tend(now time.Time) time.Duration {
 	}
 	wait := s.downUntil.Sub(now)
 	p.mu.Lock()
-	hurry := p.options.Hurry
+	hurry := p.options.CheckNow
 	p.mu.Unlock()
 	if hurry == nil {
 		return wait

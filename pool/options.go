@@ -55,7 +55,7 @@ type Options struct {
 
 	// Hurry, if set, is called every few milliseconds for each backend that failed its checks while requests wait for the pool: one
 	// check that passes is then to be enough. It must not block.
-	Hurry func(*Backend)
+	CheckNow func(*Backend)
 
 	Clock Clock // of backends that join; nil: Monotonic
 

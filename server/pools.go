@@ -72,8 +72,8 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold, SlowStart: c.SlowStart,
 		Eject:      pool.Eject{Failures: c.Eject.Failures, Duration: c.Eject.Duration, MaxPercent: c.Eject.MaxPercent},
 		QueueLimit: c.Queue.Limit, QueueTimeout: c.Queue.Timeout, WhileDown: c.Queue.WhileDown, RetryBudget: c.Retry.Budget,
-		Hurry:  run.hurry,
-		OnJoin: run.join, OnLeave: run.leave, OnAdmin: run.adminChanged,
+		CheckNow: run.checkNow,
+		OnJoin:   run.join, OnLeave: run.leave, OnAdmin: run.adminChanged,
 		OnEvent: func(e pool.Event) { s.events.Publish("backend", e) },
 		Log:     s.log.Named("pool"), Telemetry: s.registry,
 	}}
@@ -284,12 +284,11 @@ func (run *poolRun) adminChanged(b *pool.Backend) {
 	}
 }
 
-// hurry has a backend checked at once.
-func (run *poolRun) hurry(b *pool.Backend) {
+func (run *poolRun) checkNow(b *pool.Backend) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
 	if run.checker != nil {
-		run.checker.Hurry(b)
+		run.checker.CheckNow(b)
 	}
 }
 
