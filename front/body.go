@@ -9,9 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/http1"
 	"lb/internal/dormant"
 	"lb/internal/progress"
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // What reading a request body can fail with, to be found with errors.Is.
@@ -42,13 +43,13 @@ type requestBody struct {
 	hurry   time.Time   // see HurryBody
 	since   time.Time   // that a read waits for more; zero: none does
 	pace    progress.Pace
-	chunks  wire.ChunkDecoder
+	chunks  http1.ChunkDecoder
 }
 
-func (b *requestBody) begin(h *wire.RequestHead, limit int64) {
-	b.left, b.limit, b.payload, b.framing = max(h.ContentLength, 0), limit, 0, 0
-	b.chunked, b.owes100 = h.Chunked, h.Continue
-	b.done.Store(!h.HasBody())
+func (b *requestBody) begin(r *message.Request, limit int64) {
+	b.left, b.limit, b.payload, b.framing = max(r.Length, 0), limit, 0, 0
+	b.chunked, b.owes100 = r.Length < 0, r.Continue
+	b.done.Store(r.Length == 0)
 	b.stopped.Store(false)
 	b.paused.Store(false)
 	b.err, b.until, b.hurry, b.since = nil, time.Time{}, time.Time{}, time.Time{}
@@ -108,7 +109,7 @@ func (b *requestBody) readChunks(p []byte) (int, error) {
 		n, err := b.receive(p)
 		payload, read, malformed := b.chunks.Decode(p[:n])
 		b.framing += int64(read - payload)
-		if malformed == wire.ErrTrailerFields {
+		if malformed == http1.ErrTrailerFields {
 			return payload, ErrTrailerFields
 		}
 		if malformed != nil || b.framing > framingAllowed+framingShare*(b.payload+int64(payload)) {
@@ -150,7 +151,7 @@ func (b *requestBody) receive(p []byte) (int, error) {
 	}
 	if b.owes100 {
 		b.owes100 = false
-		if err := c.SendInterim(continueHead); err != nil {
+		if err := c.SendInterim(&continueResponse, false); err != nil {
 			return 0, err
 		}
 	}
@@ -203,7 +204,15 @@ func (b *requestBody) await(p []byte) (int, error) {
 
 func isEnd(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
 
-var continueHead = []byte("HTTP/1.1 100 Continue\r\n\r\n")
+var continueResponse = message.Response{Status: 100}
+
+// Body returns what reads the body of the present request; nil if there is none.
+func (c *Conn) Body() io.Reader {
+	if r := c.Request(); r.Length == 0 {
+		return nil
+	}
+	return &c.body
+}
 
 // StopBody makes the Read of the body that waits in another goroutine, and all later ones, fail with
 // ErrBodyStopped, so that a handler that needs no more of it can wait for that goroutine and return.
@@ -237,11 +246,10 @@ func (c *Conn) BodyPending() bool { return c.body.pending() }
 // BodyBytes returns the bytes of this request's body that were read, without chunk framing.
 func (c *Conn) BodyBytes() int64 { return c.body.payload }
 
-// Trailer returns the trailer lines of a chunked body that was read to its end, each with
-// its CRLF. Nil if there are none.
-func (c *Conn) Trailer() []byte {
+// Trailers returns the trailer fields of a body that was read to its end, as far as they may be passed on.
+func (c *Conn) Trailers() []message.Field {
 	if !c.body.chunked || !c.body.done.Load() {
 		return nil
 	}
-	return c.body.chunks.Trailer()
+	return http1.Trailers(c.body.chunks.Trailer(), c.Request().Fields)
 }

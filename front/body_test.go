@@ -7,17 +7,15 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // bodyError reads the body and hands on the error.
 func bodyError(got chan<- error) Handler {
-	return func(ctx *fasthttp.RequestCtx) {
-		_, err := io.Copy(io.Discard, ctx.RequestBodyStream())
+	return func(c *Conn) {
+		_, err := io.Copy(io.Discard, c.Body())
 		got <- err
-		ctx.Conn().(*Conn).Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), nil)
-		ctx.SetConnectionClose()
+		reply(c, []byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), nil)
+		c.EndAfter()
 	}
 }
 
@@ -100,12 +98,11 @@ func TestLimitsOfAHurriedBody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := make(chan error, 1)
-			f := start(t, Options{Limits: limits, Handler: func(ctx *fasthttp.RequestCtx) {
-				c := ctx.Conn().(*Conn)
+			f := start(t, Options{Limits: limits, Handler: func(c *Conn) {
 				piece := make([]byte, 100)
 				for {
 					c.HurryBody(time.Now().Add(2 * time.Millisecond))
-					if _, err := ctx.RequestBodyStream().Read(piece); err != nil && err != os.ErrDeadlineExceeded {
+					if _, err := c.Body().Read(piece); err != nil && err != os.ErrDeadlineExceeded {
 						got <- err
 						c.Abort()
 						return
@@ -153,17 +150,16 @@ func TestShortBodiesOverALongWay(t *testing.T) {
 }
 
 func TestContinueIsSentWhenTheBodyIsRead(t *testing.T) {
-	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
-		if string(ctx.RequestURI()) == "/no" {
-			c := ctx.Conn().(*Conn)
+	f := start(t, Options{Handler: func(c *Conn) {
+		if string(c.Request().Target) == "/no" {
 			if !c.BodyPending() {
 				t.Error("the body is not pending")
 			}
-			c.Send([]byte("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), nil)
-			ctx.SetConnectionClose()
+			reply(c, []byte("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), nil)
+			c.EndAfter()
 			return
 		}
-		echo(ctx)
+		echo(c)
 	}})
 	head := " HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
 	c := dial(t, f)
@@ -189,8 +185,8 @@ func TestContinueIsSentWhenTheBodyIsRead(t *testing.T) {
 
 // What the handler leaves of a body is never taken for a request.
 func TestBodyLeftByTheHandler(t *testing.T) {
-	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
-		ctx.Conn().(*Conn).Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"), ctx.Method()[:2])
+	f := start(t, Options{Handler: func(c *Conn) {
+		reply(c, []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"), c.Request().Method[:2])
 	}})
 	const hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
 	c := dial(t, f)
@@ -208,18 +204,17 @@ func TestBodyLeftByTheHandler(t *testing.T) {
 }
 
 func TestStopBody(t *testing.T) {
-	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
-		c := ctx.Conn().(*Conn)
+	f := start(t, Options{Handler: func(c *Conn) {
 		ended := make(chan error, 1)
 		go func() {
-			_, err := io.Copy(io.Discard, ctx.RequestBodyStream())
+			_, err := io.Copy(io.Discard, c.Body())
 			ended <- err
 		}()
 		c.StopBody()
 		if err := <-ended; !errors.Is(err, ErrBodyStopped) {
 			t.Errorf("body: %v", err)
 		}
-		c.Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), nil) // the client sends the rest only now
+		reply(c, []byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), nil) // the client sends the rest only now
 	}})
 	c := dial(t, f)
 	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
@@ -231,13 +226,12 @@ func TestStopBody(t *testing.T) {
 // TestHurriedBody: a read that would wait beyond the time set fails, and nothing is lost.
 func TestHurriedBody(t *testing.T) {
 	hurried := make(chan bool)
-	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
-		c := ctx.Conn().(*Conn)
+	f := start(t, Options{Handler: func(c *Conn) {
 		c.HurryBody(time.Now().Add(10 * time.Millisecond))
 		var body []byte
 		buf := make([]byte, 100)
 		for {
-			n, err := ctx.RequestBodyStream().Read(buf)
+			n, err := c.Body().Read(buf)
 			body = append(body, buf[:n]...)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				c.HurryBody(time.Time{})
@@ -248,7 +242,7 @@ func TestHurriedBody(t *testing.T) {
 				break
 			}
 		}
-		c.Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), body)
+		reply(c, []byte("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), body)
 	}})
 	for _, parts := range [][2]string{{"Content-Length: 10\r\n\r\nhello", "world"}, {"Transfer-Encoding: chunked\r\n\r\na\r\nhel", "loworld\r\n0\r\n\r\n"}} {
 		c := dial(t, f)

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"container/list"
 	"crypto/tls"
 	"net"
@@ -10,9 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/http1"
 	"lb/internal/dormant"
 	"lb/internal/progress"
-	"lb/internal/wire"
 )
 
 // phase says what a connection waits for; others look at it only to know whether it is idle.
@@ -27,19 +28,8 @@ const (
 	lingering              // for the client to close
 )
 
-// next says what becomes of a connection whose loop in fasthttp has ended.
-type next int8
-
-const (
-	toEnd  next = iota
-	toPark      // it waits for its client
-	toGrow      // its head needs more room
-)
-
-// Conn is a client's connection while a request is answered on it. It is the net.Conn that
-// fasthttp serves: what fasthttp reads from it is one checked request head at a time, and
-// what fasthttp writes to it is dropped. All answers go through Send and its like, which belong
-// to the handler's goroutine, or to one that it waits for.
+// Conn is a client's connection, and what a handler responds to requests by: Respond, then Send, SendFile and Finish, which
+// belong to the handler's goroutine, or to one that it waits for.
 type Conn struct {
 	listener *Listener
 	socket   dormant.Conn
@@ -62,31 +52,29 @@ type Conn struct {
 	requests   int // heads that were read
 
 	// of the present wait for a request
-	idleUntil time.Time   // the end of the wait for its first byte, or for the client to close; zero: it has not begun
-	headUntil time.Time   // that for the rest of the head
-	parkings  int         // in this head
-	next      next        // after fasthttp's loop
-	large     bool        // it is in the large one of Listener.servers
-	resident  bool        // it cannot be parked
-	noBody    bool        // the request that waits is a HEAD
-	suspended *suspension // the request that waits; nil: none does
-	scan      headScan    // of rest; under parking.mu
-	space     uint64      // among the parked; 0: it is not; under parking.mu
-	alarm     *time.Timer // wakes it; under parking.mu
+	idleUntil time.Time      // the end of the wait for its first byte, or for the client to close; zero: it has not begun
+	headUntil time.Time      // that for the rest of the head
+	parkings  int            // in this head
+	parks     bool           // it waits for its client without a goroutine from now on
+	resident  bool           // it cannot be parked
+	suspended *suspension    // the request that waits; nil: none does
+	scan      http1.HeadScan // of rest; under parking.mu
+	space     uint64         // among the parked; 0: it is not; under parking.mu
+	alarm     *time.Timer    // wakes it; under parking.mu
 
 	// of the present request
-	head     wire.RequestHead
-	rest     []byte // came in with the head, or before the connection was parked; it may lie in fasthttp's buffer, which is not read into before Read is called again
-	headRead bool   // and the handler has not been called
-	longer   bool   // rest did not fit in that buffer, so that it lies elsewhere and begins with the present head
-	body     requestBody
+	work *work              // nil: nothing is lent at present
+	kept *http1.RequestHead // the request, if it has been suspended; nil: it is in work
+	rest []byte             // came in and has not been looked at; it may lie in work
+	body requestBody
 
-	sending   sync.Mutex // so that a body read elsewhere can send its 100 Continue
-	sent      int64
-	answered  bool
-	cut       bool // by Abort
-	midChunks bool // see MidChunks
-	early     int  // bytes of statusLineStart that were sent before the head that they begin
+	sending  sync.Mutex // so that a body read elsewhere can send its 100 Continue
+	sent     int64
+	writer   http1.Writer // what it has made of the response goes out in order
+	begun    bool         // by Respond: no interim response can follow
+	answered bool         // something of the final response was sent
+	cut      bool         // by Abort
+	early    int          // bytes of http1.StatusLineStart that were sent before the head that they begin
 
 	vigil    vigil
 	farewell atomic.Pointer[func()] // see Upgrade; nil: not upgraded
@@ -139,31 +127,23 @@ func (c *Conn) depart() {
 	}
 }
 
-// serve answers requests until there are no more, or for now: then it reports true, for the connection to be parked.
+// serve responds to requests until there are no more, or for now: then it reports true, for the connection to be parked.
 func (c *Conn) serve() bool {
 	if !c.opened && !c.open() {
 		return false
 	}
 	c.opened = true
+	defer c.returnWork()
 	if c.suspended != nil {
-		if c.carryOn(); c.next == toPark || c.ended {
-			return c.next == toPark
-		}
+		c.resume()
 	}
-	for {
-		server := c.listener.servers.usual
-		if c.large {
-			server = c.listener.servers.large
-		}
-		c.next = toEnd
-		if err := server.ServeConn(c); err != nil {
-			c.listener.socket.front.log.Debug("connection ended", "peer", c.peer, "error", err)
-		}
-		if c.next != toGrow {
-			return c.next == toPark && (c.suspended != nil || !c.ended)
-		}
-		c.large = true
+	for c.suspended == nil && !c.ended && c.dropBody() && c.nextRequest() {
+		c.handle()
 	}
+	if c.parks = c.parks && (c.suspended != nil || !c.ended); c.parks && c.suspended == nil {
+		c.rest = bytes.Clone(c.rest) // it may lie in what was lent
+	}
+	return c.parks
 }
 
 // finish is the end of every connection.
@@ -302,26 +282,8 @@ func (c *Conn) TLSVersion() string {
 	return ""
 }
 
-// Draining reports whether the connection should end with this answer, which should then say Connection: close.
+// Draining reports whether the connection should end with the present response.
 func (c *Conn) Draining() bool { return c.listener.retiring() }
-
-// Write drops p: it is what fasthttp would answer.
-func (c *Conn) Write(p []byte) (int, error) { return len(p), nil }
-
-// Close does nothing: fasthttp calls it when its loop ends, and serve closes after that.
-func (c *Conn) Close() error { return nil }
 
 // LocalAddr is the socket's own address.
 func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
-
-// RemoteAddr is the socket's peer; see Peer for the client.
-func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
-
-// SetDeadline does nothing: Conn knows itself what it waits for, and how long.
-func (c *Conn) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline does nothing; see SetDeadline.
-func (c *Conn) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline does nothing; see SetDeadline.
-func (c *Conn) SetWriteDeadline(time.Time) error { return nil }

@@ -8,16 +8,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // A handler that waits for something else than its client is told that the client was cut, so that it need not be waited for.
 func TestShutdownTellsHandlersOfTheCut(t *testing.T) {
 	for _, body := range []string{"", "Expect: 100-continue\r\nContent-Length: 5\r\n"} {
 		entered := make(chan struct{})
-		f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
-			c := ctx.Conn().(*Conn)
+		f := start(t, Options{Handler: func(c *Conn) {
 			gone := make(chan struct{})
 			c.Await(func() { close(gone) })
 			close(entered)

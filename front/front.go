@@ -35,7 +35,9 @@ type Front struct {
 	options Options
 	sockets map[string]*socket // by address
 	leaving []*socket          // removed by Apply, with connections left
-	servers *servers           // for connections to come
+
+	// usualHead is how much room for a head a connection has at first.
+	usualHead int
 
 	serving atomic.Bool
 	stopped chan struct{} // closed when Serve may return
@@ -46,7 +48,7 @@ type Front struct {
 // New builds a front. Nothing is bound or started.
 func New(o Options) *Front {
 	f := &Front{
-		log: o.Log, sockets: map[string]*socket{}, stopped: make(chan struct{}), rounds: newRounds(),
+		log: o.Log, sockets: map[string]*socket{}, stopped: make(chan struct{}), rounds: newRounds(), usualHead: usualHead,
 		parking: parking{after: parkAfter, newAfter: parkNewAfter, parked: map[uint64]*Conn{}},
 	}
 	if f.log == nil {
@@ -99,9 +101,6 @@ func (f *Front) Apply(o Options) error {
 	if err != nil {
 		return err
 	}
-	if f.servers == nil || f.servers.large.ReadBufferSize != o.Limits.HeaderSize {
-		f.servers = f.newServers(o.Limits.HeaderSize)
-	}
 	f.handler.Store(&o.Handler)
 	f.refused.Store(&o.Refused)
 	f.leaving = slices.DeleteFunc(f.leaving, func(s *socket) bool { return s.count() == 0 })
@@ -109,13 +108,13 @@ func (f *Front) Apply(o Options) error {
 	for _, lo := range o.Listeners {
 		wanted[lo.Address] = true
 		if s := f.sockets[lo.Address]; s != nil {
-			s.configure(lo, o.Limits, f.servers)
+			s.configure(lo, o.Limits)
 			continue
 		}
 		s := newSocket(f, bound[lo.Address], lo.Address)
 		s.ipv6Only = lo.IPv6Only
 		s.ownsFile = o.Inherited[lo.Address] == nil
-		s.configure(lo, o.Limits, f.servers)
+		s.configure(lo, o.Limits)
 		f.sockets[lo.Address] = s
 		if f.serving.Load() {
 			f.running.Go(s.acceptLoop)

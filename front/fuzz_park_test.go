@@ -55,7 +55,7 @@ func FuzzParked(f *testing.F) {
 	whole, parking := newConnection(false), newConnection(false)
 	front := parking.listener.socket.front
 	front.parking.after, front.parking.newAfter = 0, 0
-	parking.listener.servers.usual = front.newServer(64)
+	front.usualHead = 64
 	f.Fuzz(func(t *testing.T, stream, sizes, parks []byte) {
 		atOnce, answers := whole.serve(string(stream), nil)
 		cut, answersToCut := parking.serveParked(t, string(stream), sizes, parks)

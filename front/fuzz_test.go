@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
+	"lb/http1"
 	"lb/internal/lbtest"
+	"lb/message"
 )
 
 // pieces is a client whose bytes come in pieces of those sizes, in turn, and then end.
@@ -62,7 +62,7 @@ func newConnection(proxied bool) *connection {
 	f.handler.Store(&handler)
 	s := newSocket(f, nil, "memory")
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	s.configure(ListenerOptions{Address: "memory", ProxyProtocol: proxied, TrustedProxies: loopback}, f.options.Limits, f.newServers(4096))
+	s.configure(ListenerOptions{Address: "memory", ProxyProtocol: proxied, TrustedProxies: loopback}, f.options.Limits)
 	fake.listener = s.current.Load()
 	return fake
 }
@@ -75,19 +75,26 @@ func (f *connection) serve(stream string, sizes []byte) ([]seen, string) {
 }
 
 // handle leaves the body alone if the target says so, so that what is left must be dropped.
-func (f *connection) handle(ctx *fasthttp.RequestCtx) {
-	c := ctx.Conn().(*Conn)
-	h := &ctx.Request.Header
-	s := seen{c.Peer().String(), string(h.Method()), string(h.RequestURI()), string(h.RawHeaders()), "", ""}
-	if r := ctx.RequestBodyStream(); r != nil && !strings.HasPrefix(s.target, "/skip") {
+func (f *connection) handle(c *Conn) {
+	r := c.Request()
+	s := seen{c.Peer().String(), string(r.Method), string(r.Target), linesOf(r), "", ""}
+	if r := c.Body(); r != nil && !strings.HasPrefix(s.target, "/skip") {
 		b, err := io.ReadAll(r)
 		if s.body = string(b); err != nil {
 			s.body, s.err = "", err.Error()
-			ctx.SetConnectionClose()
+			c.EndAfter()
 		}
 	}
 	f.handled = append(f.handled, s)
-	c.Send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-N: %d\r\n\r\n", len(f.handled)), nil)
+	reply(c, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-N: %d\r\n\r\n", len(f.handled)), nil)
+}
+
+// linesOf returns the fields of a request as they came.
+func linesOf(r *message.Request) (lines string) {
+	for i := range r.Fields {
+		lines += string(r.Fields[i].Line)
+	}
+	return lines
 }
 
 // FuzzConn: in whatever pieces a client's bytes come, the requests, their bodies, the peer that a PROXY
@@ -130,7 +137,7 @@ func statuses(answers string) (all string) {
 func compareWithGrammar(t *testing.T, stream string, handled []seen) {
 	t.Helper()
 	for rest := stream; len(handled) > 0; handled = handled[1:] {
-		for range maxBlanks {
+		for range http1.MaxBlanks {
 			rest = strings.TrimPrefix(rest, "\r\n")
 		}
 		got := handled[0]

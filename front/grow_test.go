@@ -5,14 +5,17 @@ import (
 	"io"
 	"strings"
 	"testing"
-
-	"github.com/valyala/fasthttp"
 )
 
 // tellField answers with the value of X-Own.
-func tellField(ctx *fasthttp.RequestCtx) {
-	v := ctx.Request.Header.Peek("X-Own")
-	ctx.Conn().(*Conn).Send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(v)), v)
+func tellField(c *Conn) {
+	var v []byte
+	for _, f := range c.Request().Fields {
+		if string(f.Name) == "X-Own" {
+			v = f.Value
+		}
+	}
+	reply(c, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(v)), v)
 }
 
 // TestHeadsOfAllSizes: heads that need more room than a connection has at first arrive unchanged, in one piece or two,

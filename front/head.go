@@ -1,43 +1,30 @@
 package front
 
 import (
-	"bytes"
 	"io"
 	"runtime"
 	"time"
 
-	"lb/internal/wire"
+	"lb/http1"
 )
 
-// Read gives fasthttp the next request's head, whole and checked, and nothing else. It returns
-// io.EOF when there is none, after a refusal was sent where one is due.
-func (c *Conn) Read(p []byte) (int, error) {
-	if c.suspended != nil || c.ended || !c.dropBody() {
-		return 0, io.EOF
-	}
-	c.head, c.longer = wire.RequestHead{}, false
-	n := c.awaitRequest(p)
-	if n > 0 {
-		n = c.readHead(p, n)
-	}
-	if n == 0 {
-		c.ended = c.next == toEnd
-		return 0, io.EOF
+// nextRequest reads the head of the next request. It reports false if there is none, after a refusal was sent where one is due,
+// or if the connection is to be parked (see Conn.parks).
+func (c *Conn) nextRequest() bool {
+	if c.parks = false; len(c.rest) == 0 && !c.awaitRequest() || !c.readHead() {
+		c.ended = !c.parks
+		return false
 	}
 	c.idleUntil, c.headUntil, c.parkings = time.Time{}, time.Time{}, 0
-	c.sent, c.early, c.answered, c.midChunks, c.headRead = 0, 0, false, false, true
+	c.sent, c.early, c.begun, c.answered = 0, 0, false, false
 	c.requests++
-	return n, nil
+	return true
 }
 
-// awaitRequest returns the number of bytes that came first of a request, 0 if the connection ends or is to be parked (see Conn.next).
-func (c *Conn) awaitRequest(p []byte) int {
-	n := copy(p, c.rest)
-	if c.longer = n < len(c.rest); !c.longer {
-		c.rest = nil // it may keep a buffer that is fasthttp's
-	}
-	if n > 0 {
-		return n
+// awaitRequest waits for the first bytes of a request, which are then in c.rest.
+func (c *Conn) awaitRequest() bool {
+	if c.tls == nil {
+		c.returnWork() // TLS needs room to read into before it is known that something has come
 	}
 	parking := &c.listener.socket.front.parking
 	wait, park := c.listener.limits.IdleTimeout, parking.after
@@ -60,28 +47,41 @@ func (c *Conn) awaitRequest(p []byte) int {
 	ending, lastLook := false, false
 	for {
 		// Whoever makes us end sets its mark first and looks at the phase then, so either
-		// we see the mark here or it interrupts the Read below.
+		// we see the mark here or it interrupts the read below.
 		if !ending && c.listener.ending() {
 			ending = true
 			c.raw.SetReadDeadline(minTime(c.idleUntil, time.Now().Add(idleGrace)))
 		}
-		n, err := c.receive(p)
+		n, err := c.receiveFirst()
 		switch {
 		case n > 0:
-			return n
+			c.rest = c.room()[:n]
+			return true
 		case isInterrupt(err):
 		case isTimeout(err) && !ending && time.Now().Before(c.idleUntil):
 			if !c.listener.ending() {
-				c.next = toPark
-				return 0
+				c.parks = true
+				return false
 			}
 		case isTimeout(err) && !lastLook && readable(&c.socket):
 			lastLook = true // a request has come this moment; or the client's end of the connection
 			c.raw.RenewRead(closeTime)
 		default:
-			return 0
+			return false
 		}
 	}
+}
+
+// receiveFirst reads once into the room for a head.
+func (c *Conn) receiveFirst() (int, error) {
+	if c.tls != nil || len(c.link.ahead) > 0 {
+		return c.receive(c.Lend())
+	}
+	n, err := c.raw.ReadLent(c)
+	if n > 0 && !c.link.heard.Load() {
+		c.link.heard.Store(true)
+	}
+	return n, err
 }
 
 // waitUntil has the reads that follow wait until end, or until it is time to park the connection.
@@ -92,38 +92,34 @@ func (c *Conn) waitUntil(end, park time.Time) {
 	c.raw.SetReadDeadline(end)
 }
 
-// readHead completes the head of which n bytes are in p. It returns its length, and leaves what
-// came beyond it in c.rest; 0 if the connection leaves fasthttp's loop (see Conn.next), then with all that has come in c.rest.
-func (c *Conn) readHead(p []byte, n int) int {
-	var scan headScan
-	started, ending := false, false
-	for {
-		end, refused := scan.find(p[:n])
-		if refused != nil {
-			c.refuseHead(refused, p[:n])
-			return 0
-		}
-		if end > 0 {
-			return c.acceptHead(p, end, n)
-		}
+// readHead completes the head that c.rest begins with, and leaves what came beyond it there. It reports false if the connection ends or
+// is to be parked.
+func (c *Conn) readHead() bool {
+	var scan http1.HeadScan
+	limits := &c.listener.limits
+	head := &c.lendWork().head
+	for waiting, ending := false, false; ; {
+		n, refused := head.Read(c.rest[:min(len(c.rest), limits.HeaderSize)], &scan, limits.HeaderFields)
 		switch {
-		case n < len(p):
-		case !c.large && n < c.listener.limits.HeaderSize:
-			if c.next = toGrow; !c.longer {
-				c.rest = bytes.Clone(p)
-			}
-			return 0
-		default:
-			c.refuse(headTooLarge, skim(p))
-			return 0
+		case refused != nil:
+			c.refuseHead(refused, c.rest)
+			return false
+		case n > 0:
+			c.rest = c.rest[n:]
+			c.ended = head.Close
+			c.body.begin(&head.Request, limits.BodySize)
+			return true
+		case !c.makeRoom():
+			c.refuse(headTooLarge, readPreferences(c.rest))
+			return false
 		}
-		if !started {
-			started = true
+		if !waiting {
+			waiting = true
 			c.phase.Store(heading)
 			defer c.phase.Store(busy)
 			now := time.Now()
 			if c.headUntil.IsZero() {
-				c.headUntil = now.Add(c.listener.limits.HeaderTimeout)
+				c.headUntil = now.Add(limits.HeaderTimeout)
 			}
 			c.waitUntil(c.headUntil, now.Add(c.listener.socket.front.parking.afterHead(c.parkings)))
 		}
@@ -132,92 +128,22 @@ func (c *Conn) readHead(p []byte, n int) int {
 			c.headUntil = minTime(c.headUntil, time.Now().Add(lastHead))
 			c.raw.SetReadDeadline(c.headUntil)
 		}
-		k, err := c.receive(p[n:])
-		n += k
+		k, err := c.receive(c.room()[len(c.rest):])
+		c.rest = c.rest[:len(c.rest)+k]
 		switch {
 		case k > 0:
 		case isInterrupt(err):
 		case isTimeout(err) && time.Now().Before(c.headUntil):
 			if !c.listener.ending() {
-				c.next, c.rest = toPark, bytes.Clone(p[:n])
+				c.parks = true
 				c.parkings++
-				return 0
+				return false
 			}
 		case isTimeout(err):
-			c.refuse(headTooSlow, skim(p[:n]))
-			return 0
+			c.refuse(headTooSlow, readPreferences(c.rest))
+			return false
 		default:
-			return 0 // the client has gone
-		}
-	}
-}
-
-// acceptHead checks the whole head in p[:end] and prepares what follows it. It returns the head's length.
-func (c *Conn) acceptHead(p []byte, end, n int) int {
-	// What came beyond the head is not copied: p is fasthttp's buffer, in which nothing moves
-	// before Read is called again.
-	switch {
-	case c.longer:
-		c.rest = c.rest[end:]
-	case n > end:
-		c.rest = p[end:n]
-	}
-	blank := 0
-	for p[blank] == '\r' && p[blank+1] == '\n' { // see headScan
-		blank += 2
-	}
-	head := p[:copy(p, p[blank:end])]
-	if err := c.head.Check(head, c.listener.limits.HeaderFields); err != nil {
-		c.refuseHead(err, head)
-		return 0
-	}
-	if c.head.Minor == 1 {
-		c.head.Version[len("HTTP/1.")] = '1' // or fasthttp takes a higher one for HTTP/1.0
-	}
-	c.body.begin(&c.head, c.listener.limits.BodySize)
-	return len(head)
-}
-
-// headScan finds the end of a head that arrives in pieces, and each line end that is not
-// CRLF as soon as it is there, so that a client that sends no proper blank line
-// is not waited for.
-type headScan struct {
-	at        int // looked at so far
-	clean     int // up to which there is no NUL
-	lineStart int
-	blanks    int // empty lines before the request line
-}
-
-// maxBlanks is how many empty lines may precede a request (RFC 9112 section 2.2 asks for one).
-const maxBlanks = 4
-
-// find returns the length of the head once b holds all of it, else 0.
-func (s *headScan) find(b []byte) (int, *wire.RequestError) {
-	if s.at == 0 && len(b) > 0 && b[0] != '\r' && b[0] != '\n' && !wire.IsToken(b[:1]) {
-		return 0, wire.ErrRequestLine // TLS on a plain port, say: no line end may ever come
-	}
-	for {
-		i := bytes.IndexByte(b[s.at:], '\n')
-		if i < 0 {
-			if bytes.IndexByte(b[s.clean:], 0) >= 0 {
-				return 0, wire.ErrValue // no line end may ever come, nor would it help
-			}
-			s.at, s.clean = len(b), len(b)
-			return 0, nil
-		}
-		lf := s.at + i
-		if lf == 0 || b[lf-1] != '\r' {
-			return 0, wire.ErrBareLineEnd
-		}
-		empty := lf-1 == s.lineStart
-		leading := empty && s.lineStart == 2*s.blanks
-		s.at, s.lineStart = lf+1, lf+1
-		if leading {
-			if s.blanks++; s.blanks > maxBlanks {
-				return 0, wire.ErrRequestLine
-			}
-		} else if empty {
-			return lf + 1, nil
+			return false // the client has gone
 		}
 	}
 }
@@ -266,7 +192,7 @@ const (
 // Nobody else may be reading the body.
 func (c *Conn) DropArrivedBody() {
 	b := &c.body
-	if !b.pending() || b.owes100 || b.left > smallBody {
+	if c.ended || !b.pending() || b.owes100 || b.left > smallBody {
 		return
 	}
 	waste := wastePool.Get().(*[4096]byte)

@@ -4,8 +4,6 @@ import (
 	"container/list"
 	"sync"
 	"time"
-
-	"lb/internal/wire"
 )
 
 const (
@@ -29,7 +27,7 @@ func (c *Conn) lingers() bool {
 	}
 	if !c.leaving {
 		c.leaving, c.idleUntil, c.headUntil = true, time.Now().Add(lingerTime), time.Time{}
-		c.head, c.rest, c.link.ahead = wire.RequestHead{}, nil, nil // so that it holds on to no buffer
+		c.rest, c.link.ahead = nil, nil // so that it holds on to no buffer
 		// Before the client sees the end, upon which it may close and connect again at once.
 		if c.counted && !c.away {
 			f.perIP.linger(c)

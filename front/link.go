@@ -44,7 +44,7 @@ func (k *link) Write(p []byte) (int, error) {
 	if idle == 0 {
 		idle = k.c.listener.limits.BodyIdleTimeout
 	}
-	n, err := k.Conn.WriteParts(p, nil, idle)
+	n, err := k.Conn.WriteParts(p, nil, nil, idle)
 	return int(n), err
 }
 

@@ -20,7 +20,6 @@ type Listener struct {
 
 	options ListenerOptions
 	limits  Limits
-	servers *servers
 	socket  *socket
 	tls     *tlsSource
 	retired atomic.Bool // its connections should end when they can
@@ -58,9 +57,9 @@ func newSocket(f *Front, ln net.Listener, address string) *socket {
 
 // configure makes o and limits hold for connections to come. If only certificates differ,
 // connections of before go on as they are.
-func (s *socket) configure(o ListenerOptions, limits Limits, servers *servers) {
+func (s *socket) configure(o ListenerOptions, limits Limits) {
 	old := s.current.Load()
-	if old != nil && old.servers == servers && old.limits == limits && sameBehaviour(old.options, o) {
+	if old != nil && old.limits == limits && sameBehaviour(old.options, o) {
 		if o.TLS != nil {
 			old.tls.use(o.TLS)
 		}
@@ -68,7 +67,7 @@ func (s *socket) configure(o ListenerOptions, limits Limits, servers *servers) {
 	}
 	l := &Listener{
 		Address: o.Address, TLS: o.TLS != nil, RedirectHTTPS: o.RedirectHTTPS,
-		options: o, limits: limits, servers: servers, socket: s,
+		options: o, limits: limits, socket: s,
 	}
 	if o.TLS != nil {
 		if old != nil && old.tls != nil && old.options.TLS.sameTrust(o.TLS) {

@@ -1,10 +1,6 @@
 // Package front is the client's side: it listens, accepts, speaks TLS and the PROXY protocol, limits
 // connections, refuses every request that two parsers could read differently, and hands the rest
 // to one handler.
-//
-// fasthttp parses the requests and runs the loop of a connection, but never writes: all answers
-// go through [Conn], which the handler finds as ctx.Conn(). Conn frames what comes in as well, so
-// that fasthttp sees one checked request at a time and never a byte beyond it.
 package front
 
 import (
@@ -15,22 +11,21 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/valyala/fasthttp"
 
 	"lb/internal/limits"
 	"lb/telemetry"
 )
 
-// Handler answers one request through ctx.Conn().(*Conn); what it writes to ctx.Response goes nowhere.
+// Handler responds to the present request of c; see Conn.Request.
 //
-// It must send exactly one final answer (interim 1xx ones aside) before it returns. After
-// ctx.SetConnectionClose() the connection ends when the handler returns; the answer must have
-// said so. The body, if any, comes from ctx.RequestBodyStream(), whose errors tell the reason:
+// It must send exactly one final response (interim ones aside) before it returns: [Conn.Respond], then
+// [Conn.Finish] in the end. After [Conn.EndAfter] the connection ends when the handler returns, which the response says
+// if that was called before Respond. The body, if any, comes from [Conn.Body], whose errors tell the reason:
 // [ErrBodyTooLarge] (see [Conn.BodyTooLarge] too), [ErrBodyTimeout], [ErrBodyMalformed], [ErrBodyShort], else the
 // client has gone. What it leaves of the body is read and dropped if that is little, else the connection ends.
 //
-// ctx and the Conn must not be used after the handler has returned.
-type Handler func(ctx *fasthttp.RequestCtx)
+// The Conn must not be used after the handler has returned.
+type Handler func(c *Conn)
 
 // Options is all that a Front needs to know.
 type Options struct {

@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"lb/internal/wire"
+	"lb/http1"
 )
 
 // parking keeps the connections whose clients are silent. A parked one has no goroutine, no stack and no buffer, which
@@ -70,7 +70,7 @@ func (p *parking) park(c *Conn) {
 		until = c.headUntil
 	}
 	if c.suspended == nil {
-		c.body.chunks = wire.ChunkDecoder{} // which keeps the room for a trailer section
+		c.body.chunks = http1.ChunkDecoder{} // which keeps the room for a trailer section
 	}
 	p.mu.Lock()
 	p.last++
@@ -85,7 +85,7 @@ func (p *parking) park(c *Conn) {
 	}
 	c.phase.Store(parked)
 	c.listener.socket.setParked(c, true)
-	c.scan = headScan{}
+	c.scan = http1.HeadScan{}
 	err := p.fallAsleep(c)
 	c.resident = err != nil && (c.leaving || !passing(err))
 	// Whoever makes us end sets its mark first and looks at the phase then.
@@ -189,7 +189,7 @@ func (p *parking) takeIn(c *Conn) bool {
 		return false // it has ended
 	}
 	c.rest = append(c.rest, p.room[len(c.rest):][:max(n, 0)]...)
-	if end, refused := c.scan.find(c.rest); end > 0 || refused != nil || len(c.rest) == len(p.room) {
+	if end, refused := c.scan.Find(c.rest); end > 0 || refused != nil || len(c.rest) == len(p.room) {
 		return false
 	}
 	return p.watch.again(&c.socket, c.space) == nil

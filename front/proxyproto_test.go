@@ -6,15 +6,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // tellPeer answers with the client's address.
-func tellPeer(ctx *fasthttp.RequestCtx) {
-	c := ctx.Conn().(*Conn)
-	c.Send([]byte("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+c.Peer().String()), nil)
-	ctx.SetConnectionClose()
+func tellPeer(c *Conn) {
+	reply(c, []byte("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+c.Peer().String()), nil)
+	c.EndAfter()
 }
 
 // proxyV2 makes a header of version 2 with those addresses and extra bytes after them.

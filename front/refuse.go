@@ -4,20 +4,20 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"net/http"
 	"time"
 
+	"lb/http1"
 	"lb/internal/answer"
-	"lb/internal/wire"
+	"lb/message"
 )
 
-// refusal is an answer of the front's own, after which the connection ends.
+// refusal is a response of the front's own, after which the connection ends.
 type refusal struct {
 	status int
 	label  string // of lb_rejected_requests_total; "": not counted there
 	reason string
-	fields string // further header lines
+	fields []message.Field
 }
 
 // The labels of lb_rejected_requests_total that the front counts.
@@ -31,84 +31,98 @@ const (
 )
 
 var (
-	headTooLarge       = &refusal{431, reasonHeaderSize, "The request line and header fields are larger than allowed.", ""}
-	headTooSlow        = &refusal{408, reasonHeaderTimeout, "The request did not arrive in time.", ""}
-	notUnderstood      = &refusal{400, reasonBadRequest, "The request could not be understood.", ""}
-	speaksTLS          = &refusal{400, reasonBadRequest, "This port speaks https.", ""}
-	tooManyConnections = &refusal{503, "", "Too many connections are open.", "Retry-After: 1\r\n"}
-	tooManyFromAddress = &refusal{429, "", "Too many connections are open from this address.", "Retry-After: 1\r\n"}
-	failed             = &refusal{500, "", "", ""}
+	soon           = []message.Field{message.NewField("Retry-After", "1")}
+	allowedMethods = []message.Field{message.NewField("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")}
+
+	headTooLarge       = &refusal{431, reasonHeaderSize, "The request line and header fields are larger than allowed.", nil}
+	headTooSlow        = &refusal{408, reasonHeaderTimeout, "The request did not arrive in time.", nil}
+	speaksTLS          = &refusal{400, reasonBadRequest, "This port speaks https.", nil}
+	tooManyConnections = &refusal{503, "", "Too many connections are open.", soon}
+	tooManyFromAddress = &refusal{429, "", "Too many connections are open from this address.", soon}
+	failed             = &refusal{500, "", "", nil}
 )
 
-func (c *Conn) refuseHead(err *wire.RequestError, head []byte) {
-	r := refusal{err.Status, reasonBadRequest, err.Reason, ""}
+func (c *Conn) refuseHead(err *http1.RequestError, head []byte) {
+	r := refusal{err.Status, reasonBadRequest, err.Reason, nil}
 	switch err.Status {
 	case 431:
 		r.label = reasonHeaderFields
 	case 405:
-		r.fields = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+		r.fields = allowedMethods
 	}
-	c.refuse(&r, skim(head))
+	c.refuse(&r, readPreferences(head))
 }
 
-// wishes are what a request says about the form of an answer.
-type wishes struct {
-	noBody bool   // the method is HEAD
+// preferences are what a request says about the form of a response.
+type preferences struct {
+	head   bool   // the method is HEAD
 	accept []byte // the Accept fields as one list, as far as anybody looks
 	id     []byte // the first X-Request-Id
 }
 
-// skim reads them leniently out of a request that may have come in part or break every rule: the worst that can come
+func preferencesOf(r *message.Request) preferences {
+	return preferences{r.IsHead(), message.List(r.Fields, message.Accept), message.Lookup(r.Fields, message.XRequestID)}
+}
+
+// readPreferences reads them leniently out of a request that may have come in part or break every rule: the worst that can come
 // of it is a refusal in another form.
-func skim(request []byte) (w wishes) {
+func readPreferences(request []byte) (p preferences) {
 	request = bytes.TrimLeft(request, "\r\n")
-	w.noBody = bytes.HasPrefix(request, []byte("HEAD "))
+	p.head = bytes.HasPrefix(request, []byte("HEAD "))
 	for {
 		line, rest, whole := bytes.Cut(request, []byte{'\n'})
 		line = bytes.TrimSuffix(line, []byte{'\r'})
 		name, value, ok := bytes.Cut(line, []byte{':'})
 		switch {
 		case !whole || len(line) == 0:
-			return w
+			return p
 		case !ok:
-		case wire.KindOf(name) == wire.Accept && len(w.accept) < answer.MaxAccept: // RFC 9110 section 5.3
-			if w.accept != nil {
-				w.accept = append(w.accept, ',')
+		case message.KindOf(name) == message.Accept && len(p.accept) < answer.MaxAccept: // RFC 9110 section 5.3
+			if p.accept != nil {
+				p.accept = append(p.accept, ',')
 			}
-			w.accept = append(w.accept, value[:min(len(value), answer.MaxAccept)]...)
-		case wire.KindOf(name) == wire.XRequestID && w.id == nil:
-			w.id = wire.TrimSpace(value)
+			p.accept = append(p.accept, value[:min(len(value), answer.MaxAccept)]...)
+		case message.KindOf(name) == message.XRequestID && p.id == nil:
+			p.id = message.TrimSpace(value)
 		}
 		request = rest
 	}
 }
 
 // requestID is the client's, if it may give one and gave a sane one, or else a new one.
-func (c *Conn) requestID(w wishes) []byte {
-	if c.peer.IsValid() && c.peerTrusted() && answer.SaneID(w.id) {
-		return w.id
+func (c *Conn) requestID(p preferences) []byte {
+	if c.peer.IsValid() && c.peerTrusted() && answer.SaneID(p.id) {
+		return p.id
 	}
 	return newRequestID()
 }
 
-// refuse answers, and ends the connection once the client has had time to read that.
-func (c *Conn) refuse(r *refusal, w wishes) {
+// refuse responds, and ends the connection once the client has had time to read that.
+func (c *Conn) refuse(r *refusal, p preferences) {
 	if r.label != "" {
 		c.listener.socket.front.metrics.rejected(r.label)
 	}
 	c.ended, c.linger = true, true
-	id := c.requestID(w)
-	body, mediaType := answer.Body(w.accept, r.status, r.reason, id)
-	head := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nX-Request-Id: %s\r\n%sConnection: close\r\n\r\n",
-		r.status, http.StatusText(r.status), time.Now().UTC().Format(http.TimeFormat), mediaType, len(body), id, r.fields)
-	if w.noBody {
+	id := c.requestID(p)
+	body, mediaType := answer.Body(p.accept, r.status, r.reason, id)
+	m := message.Response{Status: r.status}
+	m.Add("Date", time.Now().UTC().Format(http.TimeFormat))
+	m.Add("Content-Type", mediaType)
+	m.SetLength(int64(len(body)))
+	m.AddBytes("X-Request-Id", id)
+	m.Fields = append(m.Fields, r.fields...)
+	if p.head {
 		body = nil
 	}
-	n, err := c.Send(head, body)
+	c.sending.Lock()
+	c.respond(&m, http1.Recipient{Minor: 1, Head: p.head, Close: true})
+	before := c.sent - int64(c.early)
+	c.sending.Unlock()
+	_, err := c.Finish(body, nil, 0)
 	f := c.listener.socket.front
 	f.log.Debug("request refused", "peer", c.peer, "status", r.status, "reason", r.reason, "error", err)
-	if told := f.refused.Load(); told != nil && *told != nil {
-		(*told)(c, Refusal{Status: r.status, Reason: r.reason, RequestID: id, BytesOut: n})
+	if refused := f.refused.Load(); refused != nil && *refused != nil {
+		(*refused)(c, Refusal{Status: r.status, Reason: r.reason, RequestID: id, BytesOut: c.Sent() - before})
 	}
 }
 
@@ -122,6 +136,6 @@ func newRequestID() []byte {
 // turnAway tells a client that there is no room for its connection, if that needs no handshake, and closes.
 func (c *Conn) turnAway(r *refusal) {
 	if !c.listener.TLS {
-		c.refuse(r, wishes{})
+		c.refuse(r, preferences{})
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"lb/telemetry"
 )
 
@@ -22,7 +20,7 @@ func TestRefusals(t *testing.T) {
 	f := start(t, Options{
 		Metrics: registry,
 		Limits:  Limits{HeaderSize: 1024},
-		Handler: func(ctx *fasthttp.RequestCtx) { handled <- ctx.Request.Header.String(); echo(ctx) },
+		Handler: func(c *Conn) { handled <- string(c.Request().Target); echo(c) },
 	})
 	tests := []struct {
 		name, sent string
@@ -148,18 +146,17 @@ func TestBodyOverTheLimit(t *testing.T) {
 
 // refuseLarge answers 413 to a body over the limit, else 204.
 func refuseLarge(t *testing.T) Handler {
-	return func(ctx *fasthttp.RequestCtx) {
-		c := ctx.Conn().(*Conn)
-		b, err := io.ReadAll(ctx.RequestBodyStream())
+	return func(c *Conn) {
+		b, err := io.ReadAll(c.Body())
 		if c.BodyTooLarge() != (err == ErrBodyTooLarge) || err != nil && len(b) > 0 {
 			t.Errorf("too large: %v; %d bytes were read, %v", c.BodyTooLarge(), len(b), err)
 		}
 		if err == nil {
-			c.Send([]byte("HTTP/1.1 204 No Content\r\n\r\n"), nil)
+			reply(c, []byte("HTTP/1.1 204 No Content\r\n\r\n"), nil)
 			return
 		}
-		ctx.SetConnectionClose()
-		c.Send([]byte("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), nil)
+		c.EndAfter()
+		reply(c, []byte("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), nil)
 	}
 }
 
@@ -217,18 +214,17 @@ func TestIdleTimeout(t *testing.T) {
 }
 
 func TestPanicsAreAnswered(t *testing.T) {
-	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
-		c := ctx.Conn().(*Conn)
-		switch string(ctx.RequestURI()) {
+	f := start(t, Options{Handler: func(c *Conn) {
+		switch string(c.Request().Target) {
 		case "/before":
 			panic("before")
 		case "/within":
-			c.Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"), nil)
+			reply(c, []byte("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"), nil)
 			panic("within")
 		case "/nothing":
 			return
 		}
-		echo(ctx)
+		echo(c)
 	}})
 	for _, path := range []string{"/before", "/nothing"} {
 		c := dial(t, f)

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 func shutdown(t testing.TB, f *Front) {
@@ -160,12 +158,12 @@ func TestReloadLosesNothing(t *testing.T) {
 
 func TestShutdown(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
-	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
-		if string(ctx.RequestURI()) == "/slow" {
+	f := start(t, Options{Handler: func(c *Conn) {
+		if string(c.Request().Target) == "/slow" {
 			close(entered)
 			<-release
 		}
-		echo(ctx)
+		echo(c)
 	}})
 	silent, idle, slow := dial(t, f), dial(t, f), dial(t, f)
 	idle.send(ok + "\r\n")
@@ -226,16 +224,15 @@ func TestShutdownServesWhatIsOnItsWay(t *testing.T) {
 func TestShutdownCutsWhatIsLeft(t *testing.T) {
 	for _, upgraded := range []bool{false, true} {
 		entered := make(chan struct{})
-		f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
-			c := ctx.Conn().(*Conn)
+		f := start(t, Options{Handler: func(c *Conn) {
 			close(entered)
 			if upgraded {
-				c.Send([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"), nil)
+				reply(c, []byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"), nil)
 				io.Copy(io.Discard, c.Upgrade(nil))
 				return
 			}
-			io.Copy(io.Discard, ctx.RequestBodyStream())
-			echo(ctx)
+			io.Copy(io.Discard, c.Body())
+			echo(c)
 		}})
 		c := dial(t, f)
 		c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")

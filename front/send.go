@@ -1,80 +1,135 @@
 package front
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"time"
 
+	"lb/http1"
 	"lb/internal/dormant"
 	"lb/internal/poison"
 	"lb/internal/progress"
+	"lb/message"
 )
 
-// Send writes head and then body with one system call if the socket takes them.
-// It returns when all is written, or fails with os.ErrDeadlineExceeded when no byte moved for
-// Limits.BodyIdleTimeout. An answer may take several Sends; the bytes go on the wire as they
-// are, so chunk framing is the caller's.
-func (c *Conn) Send(head, body []byte) (int64, error) {
-	return c.send(head, body, true, 0)
+// Respond begins the final response. Its head goes out with what is sent next, so that this, Send(nil, 0) at least, must
+// follow. Until then another Respond takes its place. The connection ends with the response if that has to be.
+func (c *Conn) Respond(r *message.Response) {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	c.ended = c.ended || c.Draining()
+	c.respond(r, c.recipient())
 }
 
-// SendInterim writes an interim (1xx, but not 101) head; the final answer is still owed.
-func (c *Conn) SendInterim(head []byte) error {
-	_, err := c.send(head, nil, false, 0)
-	return err
+// recipient says how the present request's client takes a response.
+func (c *Conn) recipient() http1.Recipient {
+	h := c.kept
+	if h == nil {
+		h = &c.work.head
+	}
+	return http1.Recipient{Minor: h.Minor, Head: h.IsHead(), Close: c.ended}
 }
 
-// SendOrPause is Send for an answer that can rest: it fails with dormant.ErrPaused if the client takes nothing for so long,
-// and may yet take the rest. On a TLS connection it waits.
-func (c *Conn) SendOrPause(head, body []byte, patience time.Duration) (int64, error) {
-	return c.send(head, body, true, patience)
+// respond is Respond for who holds sending.
+func (c *Conn) respond(r *message.Response, to http1.Recipient) {
+	c.writer.Reset(c.lendWork().out[:0])
+	c.writer.Respond(r, &to)
+	c.begun, c.ended = true, to.Close
 }
 
-// SendFileOrPause is SendFile in the same way.
-func (c *Conn) SendFileOrPause(head []byte, f *os.File, off, n int64, patience time.Duration) (int64, error) {
-	return c.sendWithFile(head, f, off, n, patience)
+// Send sends what is left of the head, and then p, the next piece of the body. It returns how much of p was sent, which is
+// all of it unless there is an error: os.ErrDeadlineExceeded when no byte moved for Limits.BodyIdleTimeout or, with
+// patience, dormant.ErrPaused if the client takes nothing for so long and may yet take the rest, which is to be sent
+// again from there on. On a TLS connection it waits.
+func (c *Conn) Send(p []byte, patience time.Duration) (int, error) {
+	return c.send(p, false, nil, patience)
 }
 
-func (c *Conn) send(head, body []byte, final bool, patience time.Duration) (n int64, err error) {
+// Finish is Send for the last piece of the body, behind which the trailer fields go. It may have no bytes.
+func (c *Conn) Finish(p []byte, trailers []message.Field, patience time.Duration) (int, error) {
+	return c.send(p, true, trailers, patience)
+}
+
+// Append puts the last piece of the body behind what is to be sent, copied: what follows is Finish without a body.
+func (c *Conn) Append(p []byte, trailers []message.Field) {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	c.writer.Append(p, trailers)
+}
+
+func (c *Conn) send(p []byte, end bool, trailers []message.Field, patience time.Duration) (taken int, err error) {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if c.cut {
+		return 0, net.ErrClosed
+	}
+	c.answered = true
+	if err := c.goOnFromEarly(); err != nil {
+		return 0, err
+	}
+	for {
+		head, body, tail := c.writer.Frame(p[taken:], end, trailers)
+		n, err := c.writeParts(head, body, tail, patience)
+		c.sent += n
+		taken += c.writer.Wrote(int(n))
+		if err != nil || taken == len(p) {
+			return taken, err
+		}
+	}
+}
+
+// goOnFromEarly leaves out what has gone out before the head that it begins.
+func (c *Conn) goOnFromEarly() error {
+	if c.early > 0 && !c.writer.Skip(http1.StatusLineStart[:c.early]) {
+		c.abort() // it cannot go on from the bytes that are out
+		return errNoStatusLine
+	}
+	c.early = 0
+	return nil
+}
+
+var errNoStatusLine = errors.New("the response does not begin with " + http1.StatusLineStart)
+
+// mostInterims is how many bytes of interim responses go out at a time.
+const mostInterims = 4 << 10
+
+// SendInterim sends an interim (1xx, but not 101) response, to a client that understands it; the final one is still owed. With more it may wait
+// for what comes next. Nil sends those that wait.
+func (c *Conn) SendInterim(r *message.Response, more bool) error {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	switch {
 	case c.cut:
-		return 0, net.ErrClosed
-	case c.answered && !final:
-		return 0, ErrClientGone // it has its answer, and waits for nothing else
-	}
-	c.answered = c.answered || final
-	early := c.early
-	if early > 0 {
-		if !bytes.HasPrefix(head, []byte(statusLineStart[:early])) {
-			c.abort() // it cannot go on from the bytes that are out
-			return 0, errNoStatusLine
+		return net.ErrClosed
+	case r != nil && (c.begun || c.answered):
+		return ErrClientGone // it has its response, and waits for nothing else
+	case r != nil && c.recipient().Minor > 0:
+		if c.writer.Pending() == 0 {
+			c.writer.Reset(c.lendWork().out[:0])
 		}
-		c.early = 0
-		head = head[early:]
+		c.writer.Interim(r)
 	}
-	n, err = c.write(head, body, patience)
+	if n := c.writer.Pending(); n == 0 || c.begun || more && n < mostInterims {
+		return nil
+	}
+	if err := c.goOnFromEarly(); err != nil {
+		return err
+	}
+	head, _, _ := c.writer.Frame(nil, false, nil)
+	n, err := c.writeParts(head, nil, nil, 0)
+	c.writer.Wrote(int(n))
 	c.sent += n
-	return int64(early) + n, err
+	return err
 }
 
-// statusLineStart is what every head sent to a client begins with, whichever version the client speaks (RFC 9110
-// section 2.5). Conn.early tells how much of it has gone out before the head itself: see vigil. Every first byte of a
-// head passes through send.
-const statusLineStart = "HTTP/1.1 "
-
-var errNoStatusLine = errors.New("the answer does not begin with " + statusLineStart)
-
-func (c *Conn) write(head, body []byte, patience time.Duration) (int64, error) {
+func (c *Conn) writeParts(head, body, tail []byte, patience time.Duration) (int64, error) {
 	if c.tls != nil {
-		return c.sendRecords(head, body)
+		return c.sendRecords(head, body, tail)
 	}
 	c.raw.SetPatience(patience)
-	n, err := c.raw.WriteParts(head, body, c.listener.limits.BodyIdleTimeout)
+	n, err := c.raw.WriteParts(head, body, tail, c.listener.limits.BodyIdleTimeout)
 	return n, c.written(err)
 }
 
@@ -82,28 +137,40 @@ func (c *Conn) write(head, body []byte, patience time.Duration) (int64, error) {
 func (c *Conn) written(err error) error {
 	c.raw.SetPatience(0)
 	if err == progress.ErrSlow {
-		c.midChunks = false // what is left may begin anywhere
 		return dormant.ErrPaused
 	}
 	return err
 }
 
-// sendRecords writes through TLS: the head and as much of the body as one record holds are joined.
-func (c *Conn) sendRecords(head, body []byte) (int64, error) {
-	if len(head) == 0 || len(body) == 0 || len(head) >= recordSize {
-		n, err := writeBoth(c.tls, head, body)
-		return int64(n), err
-	}
+// sendRecords writes through TLS. What is short is joined, so that there are no more records than need be.
+func (c *Conn) sendRecords(parts ...[]byte) (done int64, err error) {
 	record := recordPool.Get().(*[recordSize]byte)
-	k := copy(record[:], head)
-	joined := copy(record[k:], body)
-	n, err := c.tls.Write(record[:k+joined])
-	giveBack(record)
-	if err != nil || joined == len(body) {
-		return int64(n), err
+	defer giveBack(record)
+	joined := 0
+	write := func(p []byte) {
+		var n int
+		n, err = c.tls.Write(p)
+		done += int64(n)
 	}
-	m, err := c.tls.Write(body[joined:])
-	return int64(n) + int64(m), err
+	for _, part := range parts {
+		for len(part) > 0 && err == nil {
+			if whole := len(part) - len(part)%recordSize; joined == 0 && whole > 0 {
+				write(part[:whole])
+				part = part[whole:]
+				continue
+			}
+			k := copy(record[joined:], part)
+			joined, part = joined+k, part[k:]
+			if joined == recordSize {
+				write(record[:])
+				joined = 0
+			}
+		}
+	}
+	if joined > 0 && err == nil {
+		write(record[:joined])
+	}
+	return done, err
 }
 
 // giveBack returns a record to its pool; nothing may read from it any more.
@@ -112,50 +179,33 @@ func giveBack(record *[recordSize]byte) {
 	recordPool.Put(record)
 }
 
-func writeBoth(w io.Writer, head, body []byte) (n int, err error) {
-	for _, part := range [2][]byte{head, body} {
-		if len(part) > 0 && err == nil {
-			var k int
-			k, err = w.Write(part)
-			n += k
-		}
-	}
-	return n, err
-}
-
-// SendFile writes head and then n bytes of f from offset off. It does not touch f's own offset,
-// so many may send from one f at a time. If f ends early the error is io.ErrUnexpectedEOF,
-// and the answer cannot be completed: see Abort.
-func (c *Conn) SendFile(head []byte, f *os.File, off, n int64) (int64, error) {
-	return c.sendWithFile(head, f, off, n, 0)
-}
-
-func (c *Conn) sendWithFile(head []byte, f *os.File, off, n int64, patience time.Duration) (int64, error) {
-	sent, err := c.send(head, nil, true, patience)
-	if err != nil || n <= 0 {
-		return sent, err
+// SendFile sends what is left of the head, and then n bytes of f from offset off, of which it returns how many were sent.
+// It does not touch f's own offset, so many may send from one f at a time. If f ends early the error is
+// io.ErrUnexpectedEOF, and the response cannot be completed: see Abort. The length of the body must be known. Patience is that of Send.
+func (c *Conn) SendFile(f *os.File, off, n int64, patience time.Duration) (sent int64, err error) {
+	if _, err := c.Send(nil, patience); err != nil || n <= 0 {
+		return 0, err
 	}
 	if c.tls == nil {
 		if k, handled, err := c.sendFile(f, off, n, patience); handled {
-			return sent + k, err
+			return k, err
 		}
 	}
 	piece := recordPool.Get().(*[recordSize]byte)
 	defer giveBack(piece)
-	for n > 0 {
-		k, err := f.ReadAt(piece[:min(n, recordSize)], off)
+	for sent < n {
+		k, err := f.ReadAt(piece[:min(n-sent, recordSize)], off+sent)
 		if k == 0 {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return sent, err
 		}
-		m, err := c.send(nil, piece[:k], true, patience)
-		sent += m
+		m, err := c.Send(piece[:k], patience)
+		sent += int64(m)
 		if err != nil {
 			return sent, err
 		}
-		off, n = off+int64(k), n-int64(k)
 	}
 	return sent, nil
 }
@@ -172,14 +222,14 @@ func (c *Conn) sendFile(f *os.File, off, n int64, patience time.Duration) (sent 
 	return sent, handled, c.written(err)
 }
 
-// Sent returns the bytes of this request's answer that the socket has taken, interim heads included.
+// Sent returns the bytes of the present response that the socket has taken, interim heads included.
 func (c *Conn) Sent() int64 {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	return c.sent
 }
 
-// Answered reports whether the final answer was begun.
+// Answered reports whether something of the final response was sent.
 func (c *Conn) Answered() bool {
 	c.sending.Lock()
 	defer c.sending.Unlock()
@@ -192,7 +242,7 @@ func (c *Conn) aborted() bool {
 	return c.cut
 }
 
-// Abort ends the connection so that the client cannot take the answer for whole: a reset on TCP,
+// Abort ends the connection so that the client cannot take the response for whole: a reset on TCP,
 // no close_notify on TLS. Sending fails after it, and so does reading the body. It must not be called while a Send runs.
 func (c *Conn) Abort() {
 	c.sending.Lock()

@@ -1,11 +1,9 @@
 package front
 
 import (
-	"bytes"
 	"time"
 
 	"lb/internal/dormant"
-	"lb/internal/wire"
 )
 
 // suspension is a request under way that waits without a goroutine.
@@ -21,26 +19,23 @@ func (c *Conn) CanSuspend() bool {
 	return !c.resident && !c.Draining() && !c.hungUp()
 }
 
-// Suspend has the present request wait without a goroutine. The handler must then return without an answer, and whatever
-// fasthttp lent it is gone. Resume is called, in a goroutine of its own, when something can be read from the client or from
+// Suspend has the present request wait without a goroutine. The handler must then return without a response, and what
+// Request returned before is gone. Resume is called, in a goroutine of its own, when something can be read from the client or from
 // other or, with room, when something can be sent to the client; when they have ended, or the client's time is over. It may
 // call Suspend too. Other sleeps meanwhile. No Await may be in force.
 func (c *Conn) Suspend(room bool, other *dormant.Conn, resume func()) {
-	c.suspended, c.next = &suspension{room, other, resume}, toPark
-	if c.head.Method != nil { // the first time
-		c.noBody, c.head = string(c.head.Method) == "HEAD", wire.RequestHead{}
-	}
-	c.rest = bytes.Clone(c.rest) // it may lie in fasthttp's buffer
+	c.suspended, c.parks = &suspension{room, other, resume}, true
+	c.keepRequest()
 }
 
-// carryOn goes on with a suspended request.
-func (c *Conn) carryOn() {
+// resume goes on with a suspended request.
+func (c *Conn) resume() {
 	s := c.suspended
-	c.suspended, c.next = nil, toEnd
+	c.suspended, c.parks = nil, false
 	if s.other != nil {
 		s.other.Wake()
 	}
-	defer c.listener.socket.front.settle(nil, c)
+	defer c.listener.socket.front.settle(c)
 	s.resume()
 }
 

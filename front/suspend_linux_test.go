@@ -10,16 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"lb/internal/dormant"
+	"lb/message"
 )
 
 // suspending answers with the request's body, and has the request wait without a goroutine whenever none of it comes.
 // What it needs of the head it keeps before.
-func suspending(ctx *fasthttp.RequestCtx) {
-	c := ctx.Conn().(*Conn)
-	method, body, got := string(ctx.Method()), io.Reader(&c.body), []byte(nil)
+func suspending(c *Conn) {
+	method, body, got := string(c.Request().Method), io.Reader(&c.body), []byte(nil)
 	var goOn func()
 	goOn = func() {
 		piece := make([]byte, 3)
@@ -32,12 +30,12 @@ func suspending(ctx *fasthttp.RequestCtx) {
 				return
 			case err != nil && err != io.EOF && err != dormant.ErrPaused:
 				c.EndAfter()
-				c.Send(fmt.Appendf(nil, "HTTP/1.1 400 No\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%v", len(err.Error()), err), nil)
+				reply(c, fmt.Appendf(nil, "HTTP/1.1 400 No\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%v", len(err.Error()), err), nil)
 				return
 			}
 		}
 		text := method + " " + string(got)
-		c.Send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text), nil)
+		reply(c, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text), nil)
 	}
 	goOn()
 }
@@ -113,8 +111,7 @@ func TestSuspendedEnds(t *testing.T) {
 
 // TestSuspendedPanic: a request that fails when it goes on is answered, and its connection ends.
 func TestSuspendedPanic(t *testing.T) {
-	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
-		c := ctx.Conn().(*Conn)
+	f := start(t, Options{Handler: func(c *Conn) {
 		c.Suspend(false, nil, func() { panic("on purpose") })
 	}})
 	c := dial(t, f)
@@ -126,19 +123,20 @@ func TestSuspendedPanic(t *testing.T) {
 	}
 }
 
-// TestSendOrPause: a send to a client that takes nothing can be broken off and gone on with, and its time counts as one.
-func TestSendOrPause(t *testing.T) {
+// TestPausedSend: a send to a client that takes nothing can be broken off and gone on with, and its time counts as one.
+func TestPausedSend(t *testing.T) {
 	const size = 16 << 20
 	body := []byte(strings.Repeat("0123456789abcdef", size/16))
 	for _, reads := range []bool{true, false} {
-		f := start(t, Options{Limits: Limits{BodyIdleTimeout: time.Second}, Handler: func(ctx *fasthttp.RequestCtx) {
-			c := ctx.Conn().(*Conn)
+		f := start(t, Options{Limits: Limits{BodyIdleTimeout: time.Second}, Handler: func(c *Conn) {
 			var goOn func()
-			head, left, began := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size), body, time.Now()
+			r := message.Response{Status: 200}
+			r.SetLength(size)
+			c.Respond(&r)
+			left, began := body, time.Now()
 			goOn = func() {
-				n, err := c.SendOrPause(head, left, 10*time.Millisecond)
-				k := min(int(n), len(head))
-				head, left = head[k:], left[int(n)-k:]
+				n, err := c.Finish(left, nil, 10*time.Millisecond)
+				left = left[n:]
 				if err == dormant.ErrPaused && c.CanSuspend() {
 					c.Suspend(true, nil, goOn)
 					return
@@ -170,25 +168,23 @@ func TestSendOrPause(t *testing.T) {
 // TestPausedInAChunk: nothing that looks whether a client is still there gets into a chunk of which a part is out.
 func TestPausedInAChunk(t *testing.T) {
 	const size = 16 << 20
-	chunk := []byte(fmt.Sprintf("%x\r\n%s\r\n", size, strings.Repeat("x", size)))
 	paused := make(chan struct{})
-	f := start(t, Options{Handler: func(ctx *fasthttp.RequestCtx) {
-		c := ctx.Conn().(*Conn)
+	f := start(t, Options{Handler: func(c *Conn) {
 		c.Await(func() {})
 		defer c.EndAwait()
-		c.Send([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), nil)
-		c.MidChunks(true)
-		left := chunk
+		c.Respond(&message.Response{Status: 200, Length: -1})
+		c.Send(nil, 0)
+		left := []byte(strings.Repeat("x", size))
 		for began := time.Now(); time.Since(began) < 4*vigilAfter; { // in which it is looked for
-			n, err := c.SendOrPause(nil, left, time.Millisecond)
+			n, err := c.Send(left, time.Millisecond)
 			if left = left[n:]; err != dormant.ErrPaused {
 				t.Errorf("%d bytes, %v", n, err)
 				break
 			}
 		}
 		close(paused)
-		c.Send(left, nil)
-		c.Send([]byte("0\r\n\r\n"), nil)
+		c.Send(left, 0)
+		c.Finish(nil, nil, 0)
 	}})
 	c := dial(t, f)
 	c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 
 	"lb/internal/ciphers"
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // tlsSource gives each handshake the configuration in force. The outer one stays while
@@ -31,7 +31,7 @@ func newTLSSource(o *TLSOptions) *tlsSource {
 
 // configFor refuses server names that no site can have, which may have almost 64 KiB otherwise.
 func (s *tlsSource) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if len(hello.ServerName) > wire.MaxHost {
+	if len(hello.ServerName) > message.MaxHost {
 		if k, ok := hello.Conn.(*link); ok {
 			k.misnamed = true
 		}
@@ -149,7 +149,7 @@ func (c *Conn) handshake() bool {
 		l.socket.front.log.Debug("tls handshake failed", "peer", c.peer, "listener", l.Address, "error", err)
 		var notTLS tls.RecordHeaderError
 		if errors.As(err, &notTLS) && notTLS.Conn != nil && looksLikeHTTP(notTLS.RecordHeader[:]) {
-			c.refuse(speaksTLS, wishes{})
+			c.refuse(speaksTLS, preferences{})
 		}
 		return false
 	}

@@ -10,12 +10,9 @@ import (
 	"crypto/x509/pkix"
 	"io"
 	"math/big"
-	"net"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"lb/telemetry"
 )
@@ -74,11 +71,10 @@ func TestCertificateByServerName(t *testing.T) {
 			}
 			return nil, nil
 		}}}},
-		Handler: func(ctx *fasthttp.RequestCtx) {
-			c := ctx.Conn().(*Conn)
+		Handler: func(c *Conn) {
 			text := c.ServerName() + " " + c.TLSVersion()
-			c.Send([]byte("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+text), nil)
-			ctx.SetConnectionClose()
+			reply(c, []byte("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+text), nil)
+			c.EndAfter()
 		},
 	})
 	for name, want := range map[string]string{
@@ -213,8 +209,6 @@ func TestCertificatesAreSwapped(t *testing.T) {
 		t.Error("new certificates ended a connection")
 	}
 }
-
-var _ net.Conn = (*Conn)(nil)
 
 func dialMaybeTLSOver(t testing.TB, c *client) *client {
 	return newClient(t, tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true}))

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"golang.org/x/sys/unix"
 
 	"lb/internal/progress"
@@ -29,12 +28,11 @@ func TestUnsent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			taken, limits := make(chan int64, 1), make(chan int, 1)
 			o.Limits = Limits{BodyIdleTimeout: 300 * time.Millisecond}
-			o.Handler = func(ctx *fasthttp.RequestCtx) {
-				c := ctx.Conn().(*Conn)
-				n, _ := c.Send([]byte("HTTP/1.1 200 OK\r\nContent-Length: 16777216\r\n\r\n"), make([]byte, size))
+			o.Handler = func(c *Conn) {
+				n, _ := reply(c, []byte("HTTP/1.1 200 OK\r\nContent-Length: 16777216\r\n\r\n"), make([]byte, size))
 				limits <- unsentLimit(t, c)
 				taken <- n
-				ctx.SetConnectionClose()
+				c.EndAfter()
 			}
 			f := start(t, o)
 

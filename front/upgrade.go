@@ -11,7 +11,7 @@ type Stream interface {
 	CloseWrite() error // tells the client that nothing more comes
 }
 
-// Upgrade leaves HTTP, after the handler sent its 101: the returned stream reads what the client
+// Upgrade leaves HTTP, after the handler sent its 101, and moves the request as Suspend does: the returned stream reads what the client
 // sent after its request, and carries no deadline. The handler relays until both sides are
 // done and then returns; the connection ends with it, so the handler need not close the stream.
 // Shutdown calls ending, if it is not nil, lastWords before it cuts the connection.
@@ -21,6 +21,7 @@ func (c *Conn) Upgrade(ending func()) Stream {
 		c.farewell.Store(&ending)
 	}
 	c.body.done.Store(true)
+	c.keepRequest()
 	c.raw.SetDeadline(time.Time{})
 	return (*stream)(c)
 }
@@ -66,7 +67,7 @@ func (s *stream) Close() error {
 }
 
 func (s *stream) LocalAddr() net.Addr                { return s.conn().LocalAddr() }
-func (s *stream) RemoteAddr() net.Addr               { return s.conn().RemoteAddr() }
+func (s *stream) RemoteAddr() net.Addr               { return s.conn().raw.RemoteAddr() }
 func (s *stream) SetDeadline(t time.Time) error      { return s.conn().raw.SetDeadline(t) }
 func (s *stream) SetReadDeadline(t time.Time) error  { return s.conn().raw.SetReadDeadline(t) }
 func (s *stream) SetWriteDeadline(t time.Time) error { return s.conn().raw.SetWriteDeadline(t) }

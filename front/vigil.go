@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"lb/http1"
 )
 
 // probeAfter is how long a client that has ended its sending half is left alone.
@@ -182,13 +184,13 @@ func (c *Conn) probe() bool {
 	case c.cut || c.early > 0:
 		return true
 	case !c.answered:
-		piece = []byte(statusLineStart)
-	case c.midChunks:
+		piece = []byte(http1.StatusLineStart)
+	case c.writer.BetweenChunks():
 		piece = leadingZero
 	default:
 		return false // chunks may come yet
 	}
-	n, err := c.write(piece, nil, 0)
+	n, err := c.writeParts(piece, nil, nil, 0)
 	c.sent += n
 	if !c.answered {
 		c.early = int(n)
@@ -200,10 +202,3 @@ func (c *Conn) probe() bool {
 }
 
 var leadingZero = []byte("0")
-
-// MidChunks tells whether the next bytes handed to Send, if any, begin with a chunk's size.
-func (c *Conn) MidChunks(yes bool) {
-	c.sending.Lock()
-	c.midChunks = yes
-	c.sending.Unlock()
-}

@@ -89,7 +89,7 @@ const maxAnnounced = 100
 // cutAnnouncement makes a Trailer field a list without gaps and without the names of what is taken out of the trailer
 // section: some parsers refuse a whole message for them. Where nothing is left of it, the field is not passed on.
 func (c *connection) cutAnnouncement(f *message.Field) {
-	line := make([]byte, 0, len(f.Line)+len(f.Value))
+	line := make([]byte, 0, len(f.Line)+len(f.Value)+len("\r\n"))
 	line = append(line, f.Name...)
 	separator := ": "
 	count := 0
@@ -106,8 +106,8 @@ func (c *connection) cutAnnouncement(f *message.Field) {
 		f.Hop = true
 		return
 	}
-	f.Value = line[len(f.Name)+len(": "):]
 	f.Line = append(line, '\r', '\n')
+	f.Name, f.Value = f.Line[:len(f.Name)], f.Line[len(f.Name)+len(": "):len(line)]
 }
 
 // Trailers returns the fields of a trailer section that may be passed on, behind a head with those fields: not those that

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -38,6 +39,9 @@ func FuzzRequestHead(f *testing.F) {
 		}
 		checkFields(t, head, &h)
 		checkPieces(t, head, &h)
+		if clone := h.Clone(); !reflect.DeepEqual(*clone, h) {
+			t.Fatalf("%q: %+v is a copy of %+v", head, clone, h)
+		}
 		// As it is passed on, whatever a reader makes of a higher version.
 		head = []byte(string(h.Method) + " " + string(h.Target) + " " + h.Version + string(head[bytes.IndexByte(head, '\r'):]))
 		if h.Length > 1<<16 {

@@ -84,11 +84,16 @@ func (h *RequestHead) Read(b []byte, scan *HeadScan, maxFields int) (n int, err 
 	return n, err
 }
 
+// Clone returns a copy that shares nothing with h.
+func (h *RequestHead) Clone() *RequestHead {
+	return &RequestHead{Request: h.Request.Clone(), Minor: h.Minor, Close: h.Close}
+}
+
 // parse reads the head at the start of b and returns its length, 0 if it is not whole or there is an error.
 func (h *RequestHead) parse(b []byte, maxFields int) (int, *RequestError) {
 	*h = RequestHead{Request: message.Request{Fields: h.Fields[:0]}}
 	at := 0
-	for at < 2*maxBlanks && at+1 < len(b) && b[at] == '\r' && b[at+1] == '\n' {
+	for at < 2*MaxBlanks && at+1 < len(b) && b[at] == '\r' && b[at+1] == '\n' {
 		at += 2
 	}
 	line, whole := nextLine(b[at:])
@@ -154,7 +159,7 @@ func (h *RequestHead) requestLine(line []byte) *RequestError {
 	case v[7] > '0':
 		h.Minor = 1 // a higher one is read as the highest that we speak (RFC 9110 section 2.5)
 	}
-	h.Version = versions[h.Minor]
+	h.Version, h.Interim = versions[h.Minor], h.Minor > 0
 	switch string(h.Method) {
 	case "CONNECT", "TRACE":
 		return ErrMethod

@@ -16,8 +16,8 @@ type HeadScan struct {
 	blanks    int // empty lines before the request line
 }
 
-// maxBlanks is how many empty lines may precede a request (RFC 9112 section 2.2 asks for one).
-const maxBlanks = 4
+// MaxBlanks is how many empty lines may precede a request (RFC 9112 section 2.2 asks for one).
+const MaxBlanks = 4
 
 // Find returns the length of the head once b holds all of it, else 0.
 func (s *HeadScan) Find(b []byte) (int, *RequestError) {
@@ -41,7 +41,7 @@ func (s *HeadScan) Find(b []byte) (int, *RequestError) {
 		leading := empty && s.lineStart == 2*s.blanks
 		s.at, s.lineStart = lf+1, lf+1
 		if leading {
-			if s.blanks++; s.blanks > maxBlanks {
+			if s.blanks++; s.blanks > MaxBlanks {
 				return 0, ErrRequestLine
 			}
 		} else if empty {

@@ -82,8 +82,10 @@ func appendResponse(dst []byte, r *message.Response, to *Recipient) (_ []byte, c
 		switch {
 		case f.Kind == message.Trailer && to.Minor == 0: // it gets none
 			continue
-		case f.Kind == message.Upgrade:
-			upgrade = true
+		case f.Kind == message.Upgrade && !upgrade:
+			if upgrade = true; r.Status == http.StatusSwitchingProtocols {
+				dst = append(dst, "Connection: Upgrade\r\n"...)
+			}
 		}
 		dst = append(dst, f.Line...)
 	}
@@ -103,8 +105,8 @@ func appendResponse(dst []byte, r *message.Response, to *Recipient) (_ []byte, c
 // connectionLine returns the Connection line of a response, "" if it needs none.
 func connectionLine(status int, to *Recipient, upgrade bool) string {
 	switch {
-	case status == http.StatusSwitchingProtocols:
-		return "Connection: Upgrade\r\n"
+	case status == http.StatusSwitchingProtocols: // it has one
+		return ""
 	case to.Close && upgrade:
 		return "Connection: upgrade, close\r\n"
 	case to.Close:

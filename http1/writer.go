@@ -32,11 +32,31 @@ const joinLimit = 4 << 10
 // Reset makes the writer ready for the next message. Room is what its pending bytes may lie in.
 func (w *Writer) Reset(room []byte) { *w = Writer{pending: room[:0]} }
 
-// Pending reports whether there is something to be sent that Frame has made before.
-func (w *Writer) Pending() bool { return len(w.pending) > 0 }
+// Keep gives up the room that was given to Reset, and keeps what is pending.
+func (w *Writer) Keep() {
+	w.pending = append([]byte(nil), w.pending...)
+	w.tail = nil
+}
 
-// Room returns the room given to Reset, or what has taken its place.
-func (w *Writer) Room() []byte { return w.pending[:0] }
+// Use is Keep with other room for what follows.
+func (w *Writer) Use(room []byte) { w.pending = append(room[:0], w.pending...) }
+
+// Pending returns how many bytes are to be sent before anything of the body.
+func (w *Writer) Pending() int { return len(w.pending) }
+
+// Append puts the last piece of the body, with what ends it, behind what is pending. It is copied.
+func (w *Writer) Append(p []byte, trailers []message.Field) {
+	for taken, last := 0, false; !last; {
+		head, body, tail := w.Frame(p[taken:], true, trailers)
+		last = w.last
+		taken += w.joined + w.body
+		if w.chunked {
+			w.left -= int64(w.joined + w.body)
+		}
+		w.pending = append(append(head, body...), tail...)
+	}
+	w.ended = true
+}
 
 // Skip drops the start of what is pending, which was sent before. It reports false if pending does not begin with it.
 func (w *Writer) Skip(start string) bool {

@@ -39,7 +39,7 @@ func send(t *testing.T, rnd *rand.Rand, w *Writer, body string, trailers []messa
 				end = len(piece) == len(rest)
 			}
 		}
-		ended = end && !w.Pending()
+		ended = end && w.Pending() == 0
 	}
 	return out.String()
 }
@@ -80,6 +80,25 @@ func TestWriter(t *testing.T) {
 	}
 }
 
+// TestChunkSizes: a body of any size comes back out of its chunk.
+func TestChunkSizes(t *testing.T) {
+	for _, n := range []int{1, 9, 10, 15, 16, 255, 256, joinLimit - 1, joinLimit, joinLimit + 1, 32 << 10} {
+		var w Writer
+		w.Respond(&message.Response{Status: 200, Length: -1}, &Recipient{Minor: 1})
+		head, _, _ := w.Frame(nil, false, nil)
+		w.Wrote(len(head))
+		framed := slicesJoin(w.Frame(bytes.Repeat([]byte{'x'}, n), true, nil))
+		if w.Wrote(len(framed)) != n {
+			t.Errorf("%d bytes: not all taken", n)
+		}
+		var d ChunkDecoder
+		payload, read, err := d.Decode(framed)
+		if payload != n || read != len(framed) || err != nil || !d.Done() || strings.Trim(string(framed[:payload]), "x") != "" {
+			t.Errorf("%d bytes came back as %d, %d of %d read: %v", n, payload, read, len(framed), err)
+		}
+	}
+}
+
 // TestResponseHeads: how the framing and the Connection field of a response depend on the client.
 func TestResponseHeads(t *testing.T) {
 	upgrade := message.NewField("Upgrade", "a")
@@ -100,7 +119,7 @@ func TestResponseHeads(t *testing.T) {
 		{message.Response{Status: 426, Fields: []message.Field{upgrade}}, Recipient{Minor: 1}, "HTTP/1.1 426 Upgrade Required\r\nUpgrade: a\r\nConnection: upgrade\r\n\r\n", false},
 		{message.Response{Status: 426, Fields: []message.Field{upgrade}}, Recipient{Minor: 1, Close: true}, "HTTP/1.1 426 Upgrade Required\r\nUpgrade: a\r\nConnection: upgrade, close\r\n\r\n", true},
 		{message.Response{Status: 426, Fields: []message.Field{upgrade}}, Recipient{}, "HTTP/1.1 426 Upgrade Required\r\nUpgrade: a\r\nConnection: upgrade, keep-alive\r\n\r\n", false},
-		{message.Response{Status: 101, Fields: []message.Field{upgrade}}, Recipient{Minor: 1}, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: a\r\nConnection: Upgrade\r\n\r\n", false},
+		{message.Response{Status: 101, Fields: []message.Field{upgrade}}, Recipient{Minor: 1}, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: a\r\n\r\n", false},
 	} {
 		var w Writer
 		w.Respond(&tc.r, &tc.to)

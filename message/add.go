@@ -1,6 +1,9 @@
 package message
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // lineRoom is what the room for added lines holds at first: enough for what a balancer adds to most messages.
 const lineRoom = 512
@@ -32,6 +35,18 @@ func (r *Response) SetLength(n int64) {
 func NewField(name, value string) Field {
 	fields, _ := add(nil, make([]byte, 0, len(name)+len(value)+4), name, value)
 	return fields[0]
+}
+
+// Lines appends the fields of a block of lines that were made here, each with its CRLF, as slices of it.
+func Lines(block []byte, fields []Field) []Field {
+	for len(block) > 0 {
+		end := bytes.IndexByte(block, '\n') + 1
+		colon := bytes.IndexByte(block, ':')
+		f := Field{Line: block[:end], Name: block[:colon], Value: TrimSpace(block[colon+1 : end-len("\r\n")])}
+		f.Kind = KindOf(f.Name)
+		fields, block = append(fields, f), block[end:]
+	}
+	return fields
 }
 
 // add appends a field whose line lies in room. What lies there already stays where it is when the room grows.

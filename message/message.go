@@ -15,6 +15,8 @@ type Request struct {
 	Announced bool
 	// Continue says that the sender waits for a 100 (Continue) before it sends the body.
 	Continue bool
+	// Interim says that the sender understands interim responses.
+	Interim bool
 	// Upgrade is the list of protocols that the client offers to switch to; nil if it offers none, or cannot.
 	Upgrade []byte
 	// Version is what a log shows, as "HTTP/1.1".
@@ -34,6 +36,36 @@ type Response struct {
 	Length int64
 
 	room []byte // for the lines of Add
+}
+
+// Clone returns a copy that shares nothing with r. Each of its fields must be a slice of its Line.
+func (r *Request) Clone() Request {
+	size := len(r.Method) + len(r.Target) + len(r.Authority) + len(r.Upgrade)
+	for i := range r.Fields {
+		size += len(r.Fields[i].Line)
+	}
+	all := make([]byte, 0, size)
+	keep := func(b []byte) []byte {
+		if b == nil {
+			return nil
+		}
+		start := len(all)
+		all = append(all, b...)
+		return all[start:]
+	}
+	c := *r
+	c.Method, c.Target, c.Authority, c.Upgrade, c.room = keep(r.Method), keep(r.Target), keep(r.Authority), keep(r.Upgrade), nil
+	c.Fields = make([]Field, len(r.Fields))
+	for i := range r.Fields {
+		from, to := &r.Fields[i], &c.Fields[i]
+		*to = *from
+		to.Line = keep(from.Line)
+		to.Name = to.Line[:len(from.Name)]
+		// Both slices end where their memory does, so that this is where the value begins in the line.
+		at := cap(from.Line) - cap(from.Value)
+		to.Value = to.Line[at : at+len(from.Value)]
+	}
+	return c
 }
 
 // IsHead reports whether the method is HEAD, to which no response has a body.

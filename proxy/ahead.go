@@ -3,12 +3,11 @@ package proxy
 import (
 	"bytes"
 	"io"
-	"strconv"
 	"sync"
 	"time"
 
 	"lb/internal/dormant"
-	"lb/internal/wire"
+	"lb/message"
 	"lb/pool"
 	"lb/transport"
 )
@@ -19,26 +18,25 @@ import (
 type ahead struct {
 	x        *Exchange
 	b        *pool.Backend
-	chunked  bool // for the client; the spool has the frames
 	complete bool // the whole request was sent
 	size     int64
 	spool    spool
 	came     chan struct{} // of one: something below has changed
-	head     []byte        // pump's: what is to be sent before all else
+	unsent   bool          // pump's: there is something to be sent before what is in the spool
+	finished bool          // pump's: the client has all of it
 
 	// fill's, and pump's while fill does not run.
 	pending []byte // of the connection's buffer: what has not been put into the spool
 	last    bool   // nothing comes behind pending
-	frame   [16]byte
 
-	mu     sync.Mutex
-	conn   *transport.Conn // nil: it has been given back
-	r, w   int64           // what is in the spool: positions since it was last empty, of which the offset is the rest modulo size
-	fills  bool            // fill runs
-	broken bool            // the spool cannot be written to: what follows is streamed
-	ended  bool            // the backend's part is over
-	err    error           // why, if not by the end of the response
-	tail   []byte          // follows the last of the spool
+	mu       sync.Mutex
+	conn     *transport.Conn // nil: it has been given back
+	r, w     int64           // what is in the spool: positions since it was last empty, of which the offset is the rest modulo size
+	fills    bool            // fill runs
+	broken   bool            // the spool cannot be written to: what follows is streamed
+	ended    bool            // the backend's part is over
+	err      error           // why, if not by the end of the response
+	trailers []message.Field // follow the last of the spool
 }
 
 // buffersResponse reports whether the response on conn is to be taken ahead of the client. One that is small and there
@@ -48,10 +46,11 @@ func (f *Forward) buffersResponse(conn *transport.Conn) bool {
 	if f.Buffer.Response <= 0 || conn.BufferedWhole() && conn.Length() <= joinLimit {
 		return false
 	}
-	for i := range conn.Head.Fields {
-		if field := &conn.Head.Fields[i]; wire.EqualFold(field.Name, "content-type") {
+	fields := conn.Response().Fields
+	for i := range fields {
+		if field := &fields[i]; message.EqualFold(field.Name, "content-type") {
 			media, _, _ := bytes.Cut(field.Value, []byte{';'})
-			return !wire.EqualFold(wire.TrimSpace(media), "text/event-stream")
+			return !message.EqualFold(message.TrimSpace(media), "text/event-stream")
 		}
 	}
 	return true
@@ -68,7 +67,7 @@ func (f *Forward) relayAhead(x *Exchange, b *pool.Backend, conn *transport.Conn)
 	}
 	x.relayHead(conn)
 	a := &ahead{
-		x: x, b: b, conn: conn, chunked: x.chunks(conn), complete: !x.body.withheld(), head: x.res,
+		x: x, b: b, conn: conn, complete: !x.body.withheld(), unsent: true,
 		size: size, spool: newSpool(f.Buffer.Dir, spoolMemory, size), came: make(chan struct{}, 1), fills: true,
 	}
 	x.ahead = a
@@ -101,9 +100,7 @@ func (a *ahead) fill(f *Forward, wait bool) {
 			break
 		}
 		if a.last && len(a.pending) == 0 {
-			if a.chunked {
-				a.tail = appendLastChunk(nil, a.conn.Trailer(), a.conn.Head.Fields)
-			}
+			a.trailers = cloneFields(a.conn.Trailers())
 			a.giveBack(nil)
 			a.publish(w)
 			a.end(nil)
@@ -128,29 +125,25 @@ func (a *ahead) put() (int64, error) {
 	}
 	w, room := a.w, a.size-(a.w-a.r)
 	a.mu.Unlock()
-	if a.chunked {
-		room -= int64(len(a.frame) + 2)
-	}
 	piece := a.pending[:max(0, min(int64(len(a.pending)), room))]
 	if len(piece) == 0 {
 		return w, nil
 	}
-	parts := [3][]byte{1: piece}
-	if a.chunked { // RFC 9112 section 7.1
-		parts[0] = append(strconv.AppendInt(a.frame[:0], int64(len(piece)), 16), '\r', '\n')
-		parts[2] = lineEnd
-	}
-	for _, part := range parts {
-		if err := a.write(part, w); err != nil {
-			return 0, err
-		}
-		w += int64(len(part))
+	if err := a.write(piece, w); err != nil {
+		return 0, err
 	}
 	a.pending = a.pending[len(piece):]
-	return w, nil
+	return w + int64(len(piece)), nil
 }
 
-var lineEnd = []byte("\r\n")
+// cloneFields returns a copy of fields that shares nothing with them.
+func cloneFields(fields []message.Field) []message.Field {
+	var lines []byte
+	for i := range fields {
+		lines = append(lines, fields[i].Line...)
+	}
+	return message.Lines(lines, nil)
+}
 
 // write writes to the spool from a position on.
 func (a *ahead) write(p []byte, at int64) error {
@@ -216,22 +209,28 @@ func (f *Forward) pump(x *Exchange, a *ahead) {
 	scratch := largeBuffers.Get().(*[]byte)
 	defer giveBack(scratch)
 	for {
-		piece, more := a.next(f, (*scratch)[:largeBuffer])
+		piece, last, more := a.next(f, (*scratch)[:largeBuffer])
 		if !more {
 			break
 		}
-		n, err := x.client.SendOrPause(a.head, piece, x.restAfter())
-		k := min(int(n), len(a.head))
-		a.head = a.head[k:]
-		a.took(int(n) - k)
+		var n int
+		var err error
+		if last {
+			n, err = x.client.Finish(piece, a.trailers, x.restAfter())
+		} else {
+			n, err = x.client.Send(piece, x.restAfter())
+		}
+		a.took(n)
+		a.unsent = err != nil
 		switch err {
 		case nil:
+			a.finished = last
 		case dormant.ErrPaused:
 			if f.restPumping(x, a) {
 				return
 			}
 		default:
-			_ = x.sent(n, err)
+			_ = x.sent(err)
 			a.stop()
 			x.ahead = nil
 			return
@@ -240,8 +239,8 @@ func (f *Forward) pump(x *Exchange, a *ahead) {
 	f.pumped(x, a)
 }
 
-// next returns what is to be sent behind the head; false if the rest of the response is not for pump.
-func (a *ahead) next(f *Forward, scratch []byte) (piece []byte, more bool) {
+// next returns what is to be sent, and whether that is the last of it; without more the rest of the response is not for pump.
+func (a *ahead) next(f *Forward, scratch []byte) (piece []byte, last, more bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for {
@@ -250,28 +249,24 @@ func (a *ahead) next(f *Forward, scratch []byte) (piece []byte, more bool) {
 			a.fills = true
 			go a.fill(f, true)
 		}
+		whole := a.ended && a.err == nil
 		switch {
 		case ready > 0:
 			off := a.r % a.size
 			piece, err := a.spool.bytes(off, min(ready, a.size-off), scratch)
 			if err != nil {
 				a.broken, a.err = true, err
-				return nil, false
+				return nil, false, false
 			}
-			a.x.client.MidChunks(false)
-			return piece, true
-		case a.ended && a.err == nil && len(a.tail) > 0:
-			a.x.client.MidChunks(false)
-			return a.tail, true
-		case len(a.head) > 0 && !(a.ended && a.err != nil):
-			return nil, true
+			return piece, whole && int64(len(piece)) == ready, true
+		case whole && !a.finished:
+			return nil, true, true
+		case a.unsent && !a.ended:
+			return nil, false, true
 		case a.ended, a.broken && !a.fills:
-			return nil, false
+			return nil, false, false
 		}
 		a.mu.Unlock()
-		if a.chunked {
-			a.x.client.MidChunks(true)
-		}
 		<-a.came
 		a.mu.Lock()
 	}
@@ -281,11 +276,7 @@ func (a *ahead) next(f *Forward, scratch []byte) (piece []byte, more bool) {
 func (a *ahead) took(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.r < a.w {
-		a.r += int64(n)
-	} else {
-		a.tail = a.tail[min(n, len(a.tail)):]
-	}
+	a.r += int64(n)
 }
 
 // pumped ends a response of which pump sends no more.
@@ -294,7 +285,7 @@ func (f *Forward) pumped(x *Exchange, a *ahead) {
 	if a.ended {
 		a.spool.close()
 		if a.err != nil {
-			x.broken(a.head, a.err)
+			x.broken(a.err)
 		}
 		return
 	}
@@ -306,12 +297,18 @@ func (f *Forward) pumped(x *Exchange, a *ahead) {
 	// The spool could not be written to, and is empty: the rest goes on as it comes.
 	a.spool.close()
 	x.givenBack = false
-	x.res = append(x.res[:0], a.pending...)
-	if a.chunked && len(a.pending) > 0 {
-		x.res = append(strconv.AppendInt(x.res[:0], int64(len(a.pending)), 16), '\r', '\n')
-		x.res = append(append(x.res, a.pending...), '\r', '\n')
+	outcome := pool.Success
+	if len(a.pending) > 0 || a.last {
+		var ok bool
+		if outcome, ok = x.pass(nil, a.pending, a.last, a.conn.Trailers()); !ok {
+			f.relayed(x, a.b, a.conn, nil, outcome)
+			return
+		}
 	}
-	f.relayed(x, a.b, a.conn, nil, x.relayBody(a.conn, nil, a.chunked))
+	if !a.last {
+		outcome = x.relayBody(a.conn, nil)
+	}
+	f.relayed(x, a.b, a.conn, nil, outcome)
 }
 
 // stop ends fill and gives everything back. It may be called twice.

@@ -3,83 +3,59 @@ package proxy
 import (
 	"net/http"
 	"os"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"lb/internal/answer"
-	"lb/internal/wire"
+	"lb/message"
 	"lb/route"
 )
 
-// statusLines holds "HTTP/1.1 200 OK\r\n" for every status that has a name.
-var statusLines = func() (lines [600][]byte) {
-	for status := range lines {
-		if text := http.StatusText(status); text != "" {
-			lines[status] = []byte("HTTP/1.1 " + strconv.Itoa(status) + " " + text + "\r\n")
-		}
-	}
-	return lines
-}()
+// date holds the Date field of the current second, made by whatever needs it first.
+var date atomic.Pointer[dateOfSecond]
 
-func appendStatusLine(dst []byte, status int) []byte {
-	if status < len(statusLines) && statusLines[status] != nil {
-		return append(dst, statusLines[status]...)
-	}
-	dst = append(dst, "HTTP/1.1 "...)
-	dst = strconv.AppendInt(dst, int64(status), 10)
-	return append(dst, " \r\n"...)
-}
-
-// date holds the Date line of the current second, made by whoever needs it first.
-var date atomic.Pointer[dateLine]
-
-type dateLine struct {
+type dateOfSecond struct {
 	second int64
-	line   []byte
+	field  message.Field
 }
 
-func appendDate(dst []byte, now time.Time) []byte {
+func dateAt(now time.Time) message.Field {
 	d := date.Load()
 	if second := now.Unix(); d == nil || d.second != second {
-		d = &dateLine{second, []byte("Date: " + now.UTC().Format(http.TimeFormat) + "\r\n")}
+		d = &dateOfSecond{second, message.NewField("Date", now.UTC().Format(http.TimeFormat))}
 		date.Store(d)
 	}
-	return append(dst, d.line...)
+	return d.field
 }
 
-// head starts the answer's head in x.res: the status line, header lines, and what every answer of
-// the balancer's own bears.
-func (x *Exchange) head(status int, header []byte) []byte {
-	if !x.close {
-		x.client.DropArrivedBody() // or the connection would have to end
-	}
-	b := appendStatusLine(x.res[:0], status)
-	b = append(b, header...)
-	b = append(b, x.Extra...)
-	b = appendDate(b, x.start)
-	return b
+// beginOwn begins a response of the balancer's own in x.response, with those fields and what has been added.
+func (x *Exchange) beginOwn(status int, fields []message.Field) {
+	x.client.DropArrivedBody() // or the connection would have to end
+	x.status = status
+	r := &x.response
+	r.Reset(status)
+	r.Fields = append(r.Fields, fields...)
+	r.Fields = append(r.Fields, x.Extra...)
+	r.Fields = append(r.Fields, dateAt(x.start))
 }
 
-// endHead adds the request id, what the rules put in and how the connection goes on.
-func (x *Exchange) endHead(b []byte, rules *route.HeaderRules) []byte {
-	b = append(b, "X-Request-Id: "...)
-	b = append(b, x.id...)
-	b = append(b, '\r', '\n')
-	b = rules.Append(b)
-	if x.client.Draining() || x.client.BodyPending() {
-		x.close = true
-	}
-	if x.close {
+// respond completes the response in x.response, but for its body, by the request id and what the rules put in.
+func (x *Exchange) respond(rules *route.HeaderRules) {
+	r := &x.response
+	r.AddBytes("X-Request-Id", x.id)
+	r.Fields = rules.Append(r.Fields)
+	if x.client.BodyPending() {
 		x.client.EndAfter()
 	}
-	return append(append(b, x.connection()...), '\r', '\n')
+	x.client.Respond(r)
 }
 
-// ownHead makes a head of the balancer's own in x.res, changed by the rules.
-func (x *Exchange) ownHead(status int, header []byte, rules *route.HeaderRules) {
-	x.status = status
-	x.res = x.endHead(rules.Cut(x.head(status, header)), rules)
+// respondOwn responds with a head of the balancer's own, changed by the rules.
+func (x *Exchange) respondOwn(status int, fields []message.Field, length int64, rules *route.HeaderRules) {
+	x.beginOwn(status, fields)
+	x.response.Fields = rules.Cut(x.response.Fields)
+	x.response.Length = length
+	x.respond(rules)
 }
 
 // rules returns those of the route for usual responses.
@@ -101,55 +77,36 @@ func (x *Exchange) typedRules(status int) *route.HeaderRules {
 	return &x.route.Response.Typed
 }
 
-// connection returns the Connection line of an answer, "" if it needs none.
-func (x *Exchange) connection() string {
-	switch {
-	case x.close && x.offers:
-		return "Connection: upgrade, close\r\n"
-	case x.close:
-		return "Connection: close\r\n"
-	case x.http10 && x.offers:
-		return "Connection: upgrade, keep-alive\r\n"
-	case x.http10:
-		return "Connection: keep-alive\r\n"
-	case x.offers:
-		return "Connection: upgrade\r\n"
-	}
-	return ""
-}
-
-// Respond answers with a status, complete header lines (Content-Length among them) and a body.
+// Respond responds with a status, its fields (Content-Length among them) and a body.
 // For HEAD the body is left out. The body must not change afterwards: the client may take it later than Respond returns,
 // with an error that is none.
-func (x *Exchange) Respond(status int, header, body []byte) error {
-	x.ownHead(status, header, x.rules())
+func (x *Exchange) Respond(status int, fields []message.Field, body []byte) error {
+	x.respondOwn(status, fields, int64(len(body)), x.rules())
 	if x.Head() {
 		body = nil
-	} else if len(body) <= joinLimit {
-		x.res, body = append(x.res, body...), nil
 	}
-	return x.finish(x.send(x.res, body))
+	return x.finish(x.send(body, true, nil))
 }
 
-// BeginParts sends the head of an answer of several parts, which More and MoreFile send. Its Content-Type stays, since it
+// BeginParts sends the head of a response of several parts, of that length, which More and MoreFile send. Its Content-Type stays, since it
 // has the boundary.
-func (x *Exchange) BeginParts(status int, header []byte) error {
-	x.ownHead(status, header, x.typedRules(status))
-	return x.sent(x.client.Send(x.res, nil))
+func (x *Exchange) BeginParts(status int, fields []message.Field, length int64) error {
+	x.respondOwn(status, fields, length, x.typedRules(status))
+	return x.More(nil)
 }
 
 // RespondFile is Respond with length bytes of f from offset as the body, which does not pass
 // through the process's memory where the system can do without.
-func (x *Exchange) RespondFile(status int, header []byte, f *os.File, offset, length int64) error {
-	x.ownHead(status, header, x.rules())
+func (x *Exchange) RespondFile(status int, fields []message.Field, f *os.File, offset, length int64) error {
+	x.respondOwn(status, fields, length, x.rules())
 	if x.Head() {
-		return x.finish(x.send(x.res, nil))
+		return x.finish(x.send(nil, true, nil))
 	}
-	return x.finish(x.sendFile(x.res, f, offset, length))
+	return x.finish(x.sendFile(f, offset, length))
 }
 
-// sent notes how an answer ended: one cut short must not look whole.
-func (x *Exchange) sent(_ int64, err error) error {
+// sent notes how a response ended: one cut short must not look whole.
+func (x *Exchange) sent(err error) error {
 	if err != nil {
 		x.cut("cannot send the answer: " + err.Error())
 	}
@@ -173,13 +130,13 @@ func (x *Exchange) Refuse(status int, reason string) {
 	}
 	x.reason = reason
 	if status == http.StatusBadRequest {
-		x.close = true
+		x.client.EndAfter()
 	}
 	if page := x.site.ErrorPages[status]; page != nil {
 		x.own(status, "text/html; charset=utf-8", page)
 		return
 	}
-	body, media := answer.Body(wire.List(x.Fields, wire.Accept), status, reason, x.id)
+	body, media := answer.Body(message.List(x.Request.Fields, message.Accept), status, reason, x.id)
 	x.own(status, media, body)
 }
 
@@ -191,9 +148,11 @@ func (x *Exchange) Fail(status int, reason string, err error) {
 	}
 }
 
+var outageFields = []message.Field{message.NewField("Retry-After", "5"), message.NewField("Cache-Control", "no-store")}
+
 // Unavailable answers 503 and asks to come back: with the site's maintenance page if there is one.
 func (x *Exchange) Unavailable(reason string) {
-	x.Extra = append(x.Extra, "Retry-After: 5\r\nCache-Control: no-store\r\n"...)
+	x.Extra = append(x.Extra, outageFields...)
 	if page := x.maintenancePage(); page != nil {
 		x.reason = reason
 		x.own(http.StatusServiceUnavailable, "text/html; charset=utf-8", page)
@@ -211,25 +170,27 @@ func (x *Exchange) maintenancePage() []byte {
 }
 
 func (x *Exchange) own(status int, media string, body []byte) {
-	x.status = status
-	b := x.head(status, nil)
-	b = append(b, "Content-Type: "...)
-	b = append(b, media...)
-	b = append(b, "\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(len(body)), 10)
-	b = append(b, '\r', '\n')
+	x.beginOwn(status, nil)
+	r := &x.response
+	r.Add("Content-Type", media)
+	r.SetLength(int64(len(body)))
 	rules := x.typedRules(status)
-	x.res = x.endHead(rules.Cut(b), rules)
+	r.Fields = rules.Cut(r.Fields)
+	x.respond(rules)
 	if x.Head() {
 		body = nil
 	}
-	_ = x.finish(x.send(x.res, body))
+	_ = x.finish(x.send(body, true, nil))
 }
 
 // More sends more of a body whose head announced it.
-func (x *Exchange) More(body []byte) error { return x.sent(x.client.Send(nil, body)) }
+func (x *Exchange) More(body []byte) error {
+	_, err := x.client.Send(body, 0)
+	return x.sent(err)
+}
 
 // MoreFile sends length bytes of f from offset as more of a body.
 func (x *Exchange) MoreFile(f *os.File, offset, length int64) error {
-	return x.sent(x.client.SendFile(nil, f, offset, length))
+	_, err := x.client.SendFile(f, offset, length, 0)
+	return x.sent(err)
 }

@@ -6,10 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
-
-	"lb/internal/wire"
 )
 
 // requestBody is the body of a request: none, kept whole so that it can be sent again, or streamed.
@@ -67,14 +64,13 @@ func (x *Exchange) readBody(limit int64) bool {
 // there is one, be it of no bytes if it is chunked.
 func (x *Exchange) beginBody(limit int64) bool {
 	x.body = requestBody{}
-	stream := x.ctx.RequestBodyStream()
-	length := int64(x.ctx.Request.Header.ContentLength())
-	if length < -1 || length == 0 {
-		x.body.framed = wire.Lookup(x.Fields, wire.ContentLengthField) != nil
+	r := x.Request
+	if r.Length == 0 {
+		x.body.framed = r.Announced
 		return false
 	}
-	expected := stream != nil && !x.http10 && wire.EqualFold(x.Lookup(wire.Expect), "100-continue")
-	x.body = requestBody{framed: true, length: length, stream: stream, expected: expected, streamed: true, limit: limit}
+	length := r.Length
+	x.body = requestBody{framed: true, length: length, stream: x.client.Body(), expected: r.Continue, streamed: true, limit: limit}
 	x.body.passed = length > limit || limit <= 0
 	return true
 }
@@ -147,31 +143,13 @@ func (b *requestBody) keep(piece []byte) {
 	}
 }
 
-// append appends as much of the body as is kept, framed as the client framed it.
-func (b *requestBody) append(dst []byte, x *Exchange) []byte {
-	switch {
-	case b.expected:
-		return dst // the backend is asked first
-	case b.length >= 0:
-		return append(dst, b.kept...)
-	}
-	if len(b.kept) > 0 {
-		dst = append(strconv.AppendInt(dst, int64(len(b.kept)), 16), '\r', '\n')
-		dst = append(append(dst, b.kept...), '\r', '\n')
-	}
-	if !b.streamed {
-		dst = appendLastChunk(dst, x.client.Trailer(), x.Fields)
-	}
-	return dst
-}
-
 // regain makes the request one whose body is kept, if the upload of it, which must have been stopped, has kept it
 // whole. It reports whether the request can be sent again.
 func (f *Forward) regain(x *Exchange) bool {
 	b := &x.body
 	if b.spent && !b.again() && b.whole {
 		b.streamed, b.spent, b.expected = false, false, false // what a 100 would ask for is here
-		x.out = f.request(x, x.out[:0])
+		f.request(x)
 	}
 	return !b.spent
 }
@@ -202,7 +180,6 @@ func (x *Exchange) refuseBody(err error) {
 	status, r := x.handler.bodyStatus(err), &x.handler.rejections
 	switch status {
 	case 0:
-		x.close = true
 		x.status, x.reason = statusClientGone, errBodyShort.Error()
 		x.client.Abort()
 		x.client.EndAfter()
@@ -220,12 +197,12 @@ func (x *Exchange) refuseBody(err error) {
 		r.BadRequest.Inc()
 		err = errBodyMalformed
 	}
-	x.close = true
+	x.client.EndAfter()
 	x.Refuse(status, err.Error())
 }
 
 func (x *Exchange) refuseLargeBody() {
 	x.handler.rejections.BodySize.Inc()
-	x.close = true
+	x.client.EndAfter()
 	x.Refuse(http.StatusRequestEntityTooLarge, errBodyTooLarge.Error())
 }

@@ -1,31 +1,40 @@
 package proxy
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"time"
 
 	"lb/internal/dormant"
+	"lb/message"
 	"lb/route"
 )
 
-// Client is the client's connection while one request is answered on it. The front
-// implements it; answers are the exact bytes handed to Send.
+// Client is the client's connection while one request is responded to on it. The front implements it.
 type Client interface {
-	// Send writes head and then body, as one where the socket allows.
-	Send(head, body []byte) (int64, error)
-	// SendOrPause is Send, but it fails with dormant.ErrPaused if the client takes nothing for so long.
-	SendOrPause(head, body []byte, patience time.Duration) (int64, error)
-	// SendInterim writes a 1xx head; the final answer is still owed.
-	SendInterim(head []byte) error
-	// SendFile writes head and then n bytes of f from offset off.
-	SendFile(head []byte, f *os.File, off, n int64) (int64, error)
-	// SendFileOrPause is SendFile in the same way.
-	SendFileOrPause(head []byte, f *os.File, off, n int64, patience time.Duration) (int64, error)
+	// Request is the request. It is another one, with the same content, after Suspend and Upgrade.
+	Request() *message.Request
+	// Body returns what reads the body of the request; nil if there is none.
+	Body() io.Reader
+	// Respond begins the final response, whose head goes out with what is sent next. Until then another one takes its place.
+	Respond(r *message.Response)
+	// Send sends what is left of the head and then p, the next piece of the body, of which it returns how much was sent. With patience
+	// it fails with dormant.ErrPaused if the client takes nothing for so long; the rest is to be sent again then.
+	Send(p []byte, patience time.Duration) (int, error)
+	// Finish is Send for the last piece, behind which the trailer fields go.
+	Finish(p []byte, trailers []message.Field, patience time.Duration) (int, error)
+	// Append puts the last piece behind what is to be sent by Finish, which then has none. It is copied.
+	Append(p []byte, trailers []message.Field)
+	// SendFile is Send with n bytes of f from offset off.
+	SendFile(f *os.File, off, n int64, patience time.Duration) (int64, error)
+	// SendInterim sends a 1xx response, to a client that understands it; with more it may wait for what comes next. Nil
+	// sends those that wait.
+	SendInterim(r *message.Response, more bool) error
 	// Sent returns how many bytes the socket has taken for this request.
 	Sent() int64
-	// Answered reports whether a byte of the final answer was sent.
+	// Answered reports whether something of the final response was sent.
 	Answered() bool
 	// BodyTooLarge reports whether the head announced a body over the limit, which then cannot be read.
 	BodyTooLarge() bool
@@ -33,8 +42,8 @@ type Client interface {
 	BodyPending() bool
 	// BodyBytes returns how many bytes of the request's body have arrived.
 	BodyBytes() int64
-	// Trailer returns the trailer lines of a chunked body that was read to its end; nil if there are none.
-	Trailer() []byte
+	// Trailers returns the trailer fields of a body that was read to its end, as far as they may be passed on.
+	Trailers() []message.Field
 	// HurryBody makes reads of the request's body that would wait beyond t fail with os.ErrDeadlineExceeded, and for
 	// no longer than until it is called with the zero time.
 	HurryBody(t time.Time)
@@ -46,8 +55,6 @@ type Client interface {
 	Await(gone func())
 	// EndAwait ends that; gone is not called any more when it returns.
 	EndAwait()
-	// MidChunks tells whether the next bytes handed to Send begin with a chunk's size.
-	MidChunks(yes bool)
 	// PauseBody makes a read of the request's body that waits in another goroutine fail with dormant.ErrPaused;
 	// it can be read on.
 	PauseBody()
@@ -57,13 +64,11 @@ type Client interface {
 	CanSuspend() bool
 	// Suspend has the request wait without a goroutine; its handler must return. resume is called, in another, when
 	// there is something to be read from the client or other, or, with room, when there is room to send to the client,
-	// or an end. Other sleeps meanwhile. What the request's head was read into is gone by then. No Await may be in force.
+	// or an end. Other sleeps meanwhile. What Request has returned is gone by then. No Await may be in force.
 	Suspend(room bool, other *dormant.Conn, resume func())
 	// EndAfter has the connection end with the present answer.
 	EndAfter()
-	// Draining reports whether the connection should end with this answer.
-	Draining() bool
-	// Abort ends the connection so that the answer cannot be taken for whole.
+	// Abort ends the connection so that the response cannot be taken for whole.
 	Abort()
 	// Upgrade leaves HTTP: the connection, with what the client sent behind its request. ending is
 	// called, from another goroutine, when the connection will be cut soon; it must not block.

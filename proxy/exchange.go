@@ -5,11 +5,9 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"lb/internal/answer"
 	"lb/internal/poison"
-	"lb/internal/wire"
+	"lb/message"
 	"lb/pool"
 	"lb/route"
 	"lb/telemetry"
@@ -20,22 +18,16 @@ import (
 type Exchange struct {
 	handler *Handler
 	state   *State
-	ctx     *fasthttp.RequestCtx // nil when fasthttp has left it; see keepHead
 	client  Client
 	in      Inbound
 	start   time.Time
 
-	// The request.
-	Method []byte
-	Target []byte // as the client wrote it
-	Fields []wire.Field
-	path   []byte // of Target, as written
-	query  []byte // with its "?"
-	clean  []byte // path as rules and files are matched by
-	host   []byte // name alone, in lower case
-	err    error  // the head cannot be read
+	Request *message.Request
+	path    []byte // of the target, as written
+	query   []byte // with its "?"
+	clean   []byte // path as rules and files are matched by
+	host    []byte // name alone, in lower case
 
-	http10   bool
 	trusted  bool       // the peer is a trusted proxy
 	clientIP netip.Addr // whom limits, log and forwarded fields mean
 	id       []byte     // the request id
@@ -45,11 +37,10 @@ type Exchange struct {
 	route *Route
 
 	// The answer.
-	Extra  []byte // header lines to add to it
-	status int
-	reason string // why the balancer answered itself, or cut the answer
-	close  bool   // the connection ends with it
-	offers bool   // it has an Upgrade field, which Connection must name
+	Extra    []message.Field // to add to it
+	response message.Response
+	status   int
+	reason   string // why the balancer responded itself, or cut the response
 
 	// The backends' part.
 	givenBack bool // the backend's connection, before the end of the answer
@@ -63,16 +54,16 @@ type Exchange struct {
 	poolName  string
 
 	left    *leftover
-	ahead   *ahead // set: the response is taken from its backend ahead of the client
-	copied  ownHead
+	ahead   *ahead   // set: the response is taken from its backend ahead of the client
 	resting *resting // set: it waits without a goroutine
 	rests   int      // so far
 
 	departure *departure
 	onLeaving func() // departure's happen
 
-	out      []byte // the request towards the backend
-	res      []byte // the answer's head, and small pieces of its body
+	outgoing message.Request // towards the backend
+	pathBuf  []byte          // other readings of the path, and a target that the route has rewritten
+	scratch  []byte
 	hostBuf  []byte
 	cleanBuf []byte
 	idBuf    [32]byte
@@ -85,38 +76,20 @@ const statusClientGone = 499
 // Buffers that grew beyond this are not kept for the next exchange.
 const keepBuffer = 64 << 10
 
-func (x *Exchange) begin(s *State, ctx *fasthttp.RequestCtx, client Client, in Inbound) {
-	x.state, x.ctx, x.client, x.in = s, ctx, client, in
+func (x *Exchange) begin(s *State, client Client, in Inbound) {
+	x.state, x.client, x.in = s, client, in
 	x.start = time.Now()
-	h := &ctx.Request.Header
-	x.http10 = !h.IsHTTP11()
-	x.read(h.Method(), h.RequestURI(), h.RawHeaders())
+	x.read(client.Request())
+	x.host = route.CleanHost(x.hostBuf[:0], x.Request.Authority)
+	x.hostBuf = x.host
 	x.identify(client.Peer().Addr().Unmap())
-	x.close = h.ConnectionClose()
 	x.enter(s.Nowhere)
 }
 
-// read takes a request's head apart; raw are its header lines and the blank line.
-func (x *Exchange) read(method, target, raw []byte) {
-	x.Method, x.Target = method, target
-	x.path, x.query = route.SplitTarget(x.Target)
-	if n := len(raw); n >= 2 {
-		raw = raw[:n-2]
-	}
-	x.Fields, x.err = wire.ParseFields(raw, x.Fields[:0])
-	x.host = route.CleanHost(x.hostBuf[:0], x.authority())
-	x.hostBuf = x.host
-}
-
-// authority returns host and port that the request is for: the Host field, or, with an
-// absolute-form target and no such field, what the target names.
-// Nil if there is neither, as in HTTP/1.0.
-func (x *Exchange) authority() []byte {
-	host := wire.Lookup(x.Fields, wire.Host)
-	if host == nil {
-		host, _ = wire.TargetAuthority(x.Target)
-	}
-	return host
+// read takes the request, or takes it again from where it is now.
+func (x *Exchange) read(r *message.Request) {
+	x.Request = r
+	x.path, x.query = route.SplitTarget(r.Target)
 }
 
 // enter counts the exchange for a site from now on.
@@ -134,8 +107,8 @@ func (x *Exchange) identify(peer netip.Addr) {
 	x.trusted = peer.IsValid() && route.Contains(x.state.TrustedProxies, peer)
 	x.id = nil
 	if x.trusted {
-		x.clientIP = forwardedClient(x.Fields, x.state.TrustedProxies, peer)
-		if id := wire.Lookup(x.Fields, wire.XRequestID); answer.SaneID(id) {
+		x.clientIP = forwardedClient(x.Request.Fields, x.state.TrustedProxies, peer)
+		if id := message.Lookup(x.Request.Fields, message.XRequestID); answer.SaneID(id) {
 			x.id = id
 			return
 		}
@@ -153,10 +126,10 @@ func (x *Exchange) identify(peer netip.Addr) {
 
 // forwardedClient walks the X-Forwarded-For fields from the nearest proxy back and returns the
 // first address that no trusted proxy has, which is the last one that can be believed.
-func forwardedClient(fields []wire.Field, trusted []netip.Prefix, peer netip.Addr) netip.Addr {
+func forwardedClient(fields []message.Field, trusted []netip.Prefix, peer netip.Addr) netip.Addr {
 	client := peer
 	for i := len(fields) - 1; i >= 0; i-- {
-		if fields[i].Kind != wire.XForwardedFor {
+		if fields[i].Kind != message.XForwardedFor {
 			continue
 		}
 		for list := fields[i].Value; len(list) > 0; {
@@ -178,10 +151,10 @@ func forwardedClient(fields []wire.Field, trusted []netip.Prefix, peer netip.Add
 func lastListItem(list []byte) (item, rest []byte) {
 	for i := len(list) - 1; i >= 0; i-- {
 		if list[i] == ',' {
-			return wire.TrimSpace(list[i+1:]), list[:i]
+			return message.TrimSpace(list[i+1:]), list[:i]
 		}
 	}
-	return wire.TrimSpace(list), nil
+	return message.TrimSpace(list), nil
 }
 
 // parseAddr reads an address with or without a port.
@@ -206,7 +179,7 @@ func (x *Exchange) Path() []byte { return x.clean }
 func (x *Exchange) Query() []byte { return x.query }
 
 // Lookup returns the value of the request's first field of that kind.
-func (x *Exchange) Lookup(kind wire.Kind) []byte { return wire.Lookup(x.Fields, kind) }
+func (x *Exchange) Lookup(kind message.Kind) []byte { return message.Lookup(x.Request.Fields, kind) }
 
 // tries returns how many backends have been asked, those without a connection included.
 func (x *Exchange) tries() int { return len(x.tried) }
@@ -215,7 +188,7 @@ func (x *Exchange) tries() int { return len(x.tried) }
 func (x *Exchange) retries() int { return len(x.tried) - x.unmet - 1 }
 
 // Head reports whether the answer must not have a body because the method is HEAD.
-func (x *Exchange) Head() bool { return string(x.Method) == "HEAD" }
+func (x *Exchange) Head() bool { return x.Request.IsHead() }
 
 // end counts and logs the exchange and makes it ready for the next.
 func (x *Exchange) end() {
@@ -249,14 +222,11 @@ func (x *Exchange) log(duration time.Duration) {
 	e := x.handler.entries.Get().(*telemetry.Entry)
 	*e = telemetry.Entry{
 		Time: x.start, Client: x.clientIP, Site: x.site.Name, Pool: x.poolName,
-		Method: x.Method, Host: x.authority(), Target: x.Target, Protocol: "HTTP/1.1",
+		Method: x.Request.Method, Host: x.Request.Authority, Target: x.Request.Target, Protocol: x.Request.Version,
 		Status: x.status, BytesIn: x.client.BodyBytes(), BytesOut: x.client.Sent(),
 		Duration: duration, Upstream: x.upstream, Tries: x.tries(), RequestID: x.id,
-		Referer: x.Lookup(wire.Referer), UserAgent: x.Lookup(wire.UserAgent),
+		Referer: x.Lookup(message.Referer), UserAgent: x.Lookup(message.UserAgent),
 		TLS: x.client.TLSVersion(), Error: x.reason,
-	}
-	if x.http10 {
-		e.Protocol = "HTTP/1.0"
 	}
 	if x.rule != nil {
 		e.Route = x.rule.Pattern
@@ -270,14 +240,18 @@ func (x *Exchange) log(duration time.Duration) {
 }
 
 func (x *Exchange) reset() {
-	clear(x.Fields)
+	clear(x.outgoing.Fields)
+	clear(x.response.Fields)
+	clear(x.Extra)
 	clear(x.tried)
+	x.outgoing.Reset()
+	x.response.Reset(0)
 	if x.departure.used() {
 		x.watchDeparture()
 	}
 	*x = Exchange{
-		handler: x.handler, departure: x.departure, onLeaving: x.onLeaving, Fields: x.Fields[:0], tried: x.tried[:0], Extra: x.Extra[:0],
-		out: kept(x.out), res: kept(x.res), hostBuf: kept(x.hostBuf), cleanBuf: kept(x.cleanBuf),
+		handler: x.handler, departure: x.departure, onLeaving: x.onLeaving, tried: x.tried[:0], Extra: x.Extra[:0],
+		outgoing: x.outgoing, response: x.response, pathBuf: kept(x.pathBuf), scratch: kept(x.scratch), hostBuf: kept(x.hostBuf), cleanBuf: kept(x.cleanBuf),
 	}
 }
 

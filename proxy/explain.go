@@ -1,21 +1,20 @@
 package proxy
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"net/netip"
 
-	"lb/internal/wire"
+	"lb/message"
 	"lb/route"
 )
 
 // Question is a request that is explained rather than answered.
 type Question struct {
-	Head []byte     // from the request line to the blank line, both included
-	Peer netip.Addr // who sends it; not valid: nobody knows
-	In   Inbound
-	By   *Handler // which would serve it; nil: none runs, so that its loop mark is not known
+	Request *message.Request
+	Peer    netip.Addr // who sends it; not valid: nobody knows
+	In      Inbound
+	By      *Handler // which would serve it; nil: none runs, so that its loop mark is not known
 }
 
 // Explained is what a request would meet. What lies behind an obstacle is left out.
@@ -54,15 +53,9 @@ type Way struct {
 
 // Explain goes the way of a request as Serve does, but counts, logs and answers nothing.
 func (s *State) Explain(q Question) Explained {
-	var head wire.RequestHead
-	if err := head.Check(q.Head, 0); err != nil {
-		return Explained{Status: err.Status, Reason: err.Reason}
-	}
 	x := &Exchange{state: s, in: q.In, handler: q.By}
-	x.read(head.Method, head.Target, q.Head[bytes.IndexByte(q.Head, '\n')+1:])
-	if x.err != nil {
-		return Explained{Status: http.StatusBadRequest, Reason: x.err.Error()}
-	}
+	x.read(q.Request)
+	x.host = route.CleanHost(nil, q.Request.Authority)
 	x.identify(q.Peer.Unmap())
 	e := Explained{Host: string(x.host), Client: x.clientIP, Trusted: x.trusted}
 	var ok bool
@@ -75,7 +68,7 @@ func (s *State) Explain(q Question) Explained {
 	o, allow := x.find()
 	e.Path, e.Rule, e.Allow = string(x.clean), x.rule, allow
 	if x.clean != nil {
-		e.Rules = x.site.Paths.Explain(x.clean, x.Method, x.Fields)
+		e.Rules = x.site.Paths.Explain(x.clean, x.Request.Method, x.Request.Fields)
 	}
 	if o == deniedClient && !x.clientIP.IsValid() {
 		e.ClientDecides, o = true, noObstacle
@@ -135,9 +128,9 @@ func (e *Explained) follow(x *Exchange, action Action) {
 }
 
 func (f *Forward) explain(x *Exchange, weight int) Way {
-	w := Way{Forward: f, Weight: weight, Target: string(f.target(x, nil)), Host: f.Host, Key: f.HashKey.of(x)}
+	w := Way{Forward: f, Weight: weight, Target: string(f.target(x)), Host: f.Host, Key: f.HashKey.of(x)}
 	if w.Host == "" {
-		w.Host = string(x.authority())
+		w.Host = string(x.Request.Authority)
 	}
 	_, byHead := f.HashKey.ofHead(x)
 	w.Keyed = byHead || x.clientIP.IsValid()

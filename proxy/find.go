@@ -87,7 +87,7 @@ func (x *Exchange) find() (o obstacle, allow string) {
 		clean = wholeServer
 	}
 	x.clean = clean
-	rule, allow := x.site.Paths.Match(clean, x.Method, x.Fields)
+	rule, allow := x.site.Paths.Match(clean, x.Request.Method, x.Request.Fields)
 	if rule == nil {
 		if allow != "" {
 			return wrongMethod, allow
@@ -109,6 +109,6 @@ func (x *Exchange) ambiguous() (a route.Ambiguity[*Route], ambiguous bool) {
 	if x.route.Local || route.Plain(x.path, x.clean) {
 		return a, false
 	}
-	a, x.out, ambiguous = x.site.Paths.Ambiguous(x.out, x.path, x.clean, x.Method, x.Fields, x.rule)
+	a, x.pathBuf, ambiguous = x.site.Paths.Ambiguous(x.pathBuf, x.path, x.clean, x.Request.Method, x.Request.Fields, x.rule)
 	return a, ambiguous
 }

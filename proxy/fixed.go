@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"lb/message"
 	"lb/route"
 )
 
@@ -57,10 +58,10 @@ func (x *Exchange) linkedPath() []byte {
 	return x.path
 }
 
+var noBytes = message.NewField("Content-Length", "0")
+
 func (x *Exchange) redirect(status int, location []byte) {
-	header := append([]byte("Location: "), location...)
-	header = append(header, "\r\nContent-Length: 0\r\n"...)
-	_ = x.Respond(status, header, nil)
+	_ = x.Respond(status, []message.Field{message.NewField("Location", string(location)), noBytes}, nil)
 }
 
 // ToSlash answers for the Slash of a rule.
@@ -74,7 +75,7 @@ func (ToSlash) Serve(x *Exchange) { x.RedirectToSlash() }
 func (x *Exchange) RedirectToSlash() { x.redirect(x.slashStatus(), x.slashLocation()) }
 
 func (x *Exchange) slashStatus() int {
-	if x.Head() || string(x.Method) == http.MethodGet {
+	if x.Head() || string(x.Request.Method) == http.MethodGet {
 		return http.StatusMovedPermanently
 	}
 	return http.StatusPermanentRedirect
@@ -100,7 +101,7 @@ func (x *Exchange) redirectHTTPS() {
 // other ports than lb, and 443 is assumed.
 func (x *Exchange) httpsLocation() []byte {
 	location := append([]byte("https://"), x.host...)
-	if namesPort(x.authority()) || x.in.OnPort80 {
+	if namesPort(x.Request.Authority) || x.in.OnPort80 {
 		location = append(location, x.in.HTTPSPort...)
 	}
 	location = append(location, x.linkedPath()...)
@@ -115,7 +116,7 @@ func namesPort(authority []byte) bool {
 // Fixed answers with the same body each time.
 type Fixed struct {
 	status int
-	header []byte
+	fields []message.Field
 	body   []byte
 }
 
@@ -123,16 +124,16 @@ type Fixed struct {
 func NewFixed(status int, contentType, body string) *Fixed {
 	f := &Fixed{status: status, body: []byte(body)}
 	if contentType != "" {
-		f.header = append(f.header, "Content-Type: "+contentType+"\r\n"...)
+		f.fields = append(f.fields, message.NewField("Content-Type", contentType))
 	}
 	if status != http.StatusNoContent && status >= 200 {
-		f.header = append(f.header, "Content-Length: "+strconv.Itoa(len(body))+"\r\n"...)
+		f.fields = append(f.fields, message.NewField("Content-Length", strconv.Itoa(len(body))))
 	}
 	return f
 }
 
 // Serve implements Action.
-func (f *Fixed) Serve(x *Exchange) { _ = x.Respond(f.status, f.header, f.body) }
+func (f *Fixed) Serve(x *Exchange) { _ = x.Respond(f.status, f.fields, f.body) }
 
 // appendEscaped percent-encodes what may not stand in a path (RFC 3986 section 3.3).
 func appendEscaped(dst, path []byte) []byte {

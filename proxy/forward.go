@@ -36,7 +36,7 @@ func (f *Forward) Serve(x *Exchange) {
 
 // forward passes on a request whose body has been read as far as it is waited for.
 func (f *Forward) forward(x *Exchange) {
-	x.out = f.request(x, x.out[:0])
+	f.request(x)
 	x.key = f.HashKey.of(x)
 	x.client.Await(x.onLeaving)
 	defer x.client.EndAwait()
@@ -112,7 +112,7 @@ func (f *Forward) asked(x *Exchange, b *pool.Backend, conn *transport.Conn, up *
 		x.upstream = time.Since(begin)
 		b.Observe(x.upstream)
 		took := x.upstream
-		if isFailure(conn.Head.Status) {
+		if isFailure(conn.Response().Status) {
 			took = 0
 		}
 		b.Settle(wait, took)
@@ -131,7 +131,7 @@ func (f *Forward) asked(x *Exchange, b *pool.Backend, conn *transport.Conn, up *
 // answered handles a response head: it is relayed, or, where its status asks for that and another
 // backend is there, given up for another try.
 func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload) *pool.Backend {
-	status := conn.Head.Status
+	status := conn.Response().Status
 	b.Metrics.Requests.Inc(status)
 	failure := isFailure(status)
 	if failure && f.Retry.onStatus(status) && x.idempotent() && !x.informed && x.retries() < f.Retry.Attempts && f.repeatable(x, up) {
@@ -148,7 +148,7 @@ func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, u
 	} else {
 		b.HeadArrived()
 	}
-	x.Extra = f.Sticky.appendCookie(x.Extra, x, b)
+	f.Sticky.setCookie(x, b)
 	if status == http.StatusSwitchingProtocols {
 		x.status = status
 		up.stop(x) // nobody may have asked for it, and the body may still be on its way

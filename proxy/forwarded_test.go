@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // TestForwardedClient: the client is the last address of the chain that no trusted proxy has, and what
@@ -36,32 +36,9 @@ func TestForwardedClient(t *testing.T) {
 		for _, f := range tc.fields {
 			lines.WriteString("A: b\r\nX-Forwarded-For: " + f + "\r\n")
 		}
-		fields, err := wire.ParseFields([]byte(lines.String()), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fields := message.Lines([]byte(lines.String()), nil)
 		if got := forwardedClient(fields, trusted, peer); got.String() != tc.want {
 			t.Errorf("%q: %v, want %s", tc.fields, got, tc.want)
-		}
-	}
-}
-
-func TestChunk(t *testing.T) {
-	const room = 10
-	for _, n := range []int{1, 9, 10, 15, 16, 255, 256, 4095, 32<<10 - room - 2} {
-		buf := make([]byte, room+n+2)
-		for i := range n {
-			buf[room+i] = 'x'
-		}
-		var d wire.ChunkDecoder
-		d.Reset(0)
-		framed := append(chunk(buf, room, n), "0\r\n\r\n"...)
-		payload, read, err := d.Decode(framed)
-		if payload != n || read != len(framed) || err != nil || !d.Done() {
-			t.Errorf("%d bytes came back as %d, %d of %d read: %v", n, payload, read, len(framed), err)
-		}
-		if strings.Trim(string(framed[:payload]), "x") != "" {
-			t.Errorf("%d bytes were changed", n)
 		}
 	}
 }
@@ -76,7 +53,7 @@ func FuzzForwardedClient(f *testing.F) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	peer := netip.MustParseAddr("10.0.0.1")
 	f.Fuzz(func(t *testing.T, chain, before string, split uint8) {
-		if !wire.IsFieldValue([]byte(chain)) || !wire.IsFieldValue([]byte(before)) {
+		if !message.IsFieldValue([]byte(chain)) || !message.IsFieldValue([]byte(before)) {
 			return // no field holds it
 		}
 		client := clientOf(t, trusted, peer, chain)
@@ -111,10 +88,7 @@ func FuzzForwardedClient(f *testing.F) {
 
 func clientOf(t *testing.T, trusted []netip.Prefix, peer netip.Addr, values ...string) netip.Addr {
 	t.Helper()
-	fields, err := wire.ParseFields([]byte("X-Forwarded-For: "+strings.Join(values, "\r\nX-Forwarded-For: ")+"\r\n"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fields := message.Lines([]byte("X-Forwarded-For: "+strings.Join(values, "\r\nX-Forwarded-For: ")+"\r\n"), nil)
 	return forwardedClient(fields, trusted, peer)
 }
 

@@ -2,14 +2,12 @@ package proxy
 
 import (
 	"bytes"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
+	"lb/message"
 	"lb/telemetry"
 )
 
@@ -42,15 +40,10 @@ func (h *Handler) Swap(s *State) { h.state.Store(s) }
 
 // Serve answers one request on client. When it returns, the answer has been sent, counted and
 // logged, or client has been told how to go on: see Exchange.leave. The front has refused what is no valid request before.
-func (h *Handler) Serve(ctx *fasthttp.RequestCtx, client Client, in Inbound) {
+func (h *Handler) Serve(client Client, in Inbound) {
 	x := h.exchanges.Get().(*Exchange)
-	x.begin(h.state.Load(), ctx, client, in)
+	x.begin(h.state.Load(), client, in)
 	defer x.leave()
-	if x.err != nil {
-		h.rejections.BadRequest.Inc()
-		x.Refuse(http.StatusBadRequest, x.err.Error())
-		return
-	}
 	h.dispatch(x)
 }
 
@@ -96,7 +89,7 @@ func (h *Handler) stop(x *Exchange, o obstacle, allow string) {
 		return
 	case wrongMethod:
 		h.rejections.Method.Inc()
-		x.Extra = append(append(append(x.Extra, "Allow: "...), allow...), "\r\n"...)
+		x.Extra = append(x.Extra, message.NewField("Allow", allow))
 	case badPath:
 		h.rejections.BadRequest.Inc()
 	case noSite:

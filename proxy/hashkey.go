@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"lb/internal/stablehash"
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // HashKey says which part of a request keeps it together with others on one backend. The zero value
@@ -65,9 +65,9 @@ func (k HashKey) ofHead(x *Exchange) (key uint64, ok bool) {
 	case keyURI:
 		return stablehash.New().Add(x.clean).Add(x.query).Sum(), true
 	case keyHeader:
-		value = headerNamed(x.Fields, k.name)
+		value = headerNamed(x.Request.Fields, k.name)
 	case keyCookie:
-		value = cookieNamed(x.Fields, k.name)
+		value = cookieNamed(x.Request.Fields, k.name)
 	}
 	if len(value) == 0 {
 		return 0, false
@@ -76,9 +76,9 @@ func (k HashKey) ofHead(x *Exchange) (key uint64, ok bool) {
 }
 
 // headerNamed returns the first field of that name.
-func headerNamed(fields []wire.Field, lower string) []byte {
+func headerNamed(fields []message.Field, lower string) []byte {
 	for i := range fields {
-		if wire.EqualFold(fields[i].Name, lower) {
+		if message.EqualFold(fields[i].Name, lower) {
 			return fields[i].Value
 		}
 	}
@@ -87,9 +87,9 @@ func headerNamed(fields []wire.Field, lower string) []byte {
 
 // cookieNamed returns the value of the first cookie of that name, whose case matters (RFC 6265 section 5.4).
 // HTTP/2 clients may send several Cookie fields.
-func cookieNamed(fields []wire.Field, name string) []byte {
+func cookieNamed(fields []message.Field, name string) []byte {
 	for i := range fields {
-		if !wire.EqualFold(fields[i].Name, "cookie") {
+		if !message.EqualFold(fields[i].Name, "cookie") {
 			continue
 		}
 		for rest := fields[i].Value; len(rest) > 0; {
@@ -101,7 +101,7 @@ func cookieNamed(fields []wire.Field, name string) []byte {
 					break
 				}
 			}
-			pair = wire.TrimSpace(pair)
+			pair = message.TrimSpace(pair)
 			if n := len(name); len(pair) > n && pair[n] == '=' && string(pair[:n]) == name {
 				return pair[n+1:]
 			}

@@ -5,18 +5,15 @@ import (
 	"testing"
 
 	"lb/internal/stablehash"
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // keyed is a request with the given header lines, from the client 192.0.2.7.
 func keyed(t *testing.T, block string) *Exchange {
 	t.Helper()
-	fields, err := wire.ParseFields([]byte(block), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fields := message.Lines([]byte(block), nil)
 	return &Exchange{
-		Fields: fields, clean: []byte("/a/b"), query: []byte("?c=d"), clientIP: netip.MustParseAddr("192.0.2.7"),
+		Request: &message.Request{Fields: fields}, clean: []byte("/a/b"), query: []byte("?c=d"), clientIP: netip.MustParseAddr("192.0.2.7"),
 	}
 }
 
@@ -60,8 +57,8 @@ func TestHashKeyDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkHashKey(b *testing.B) {
-	fields, _ := wire.ParseFields([]byte("Accept: */*\r\nCookie: a=b; sid=0123456789abcdef0123456789abcdef\r\n"), nil)
-	x := &Exchange{Fields: fields}
+	fields := message.Lines([]byte("Accept: */*\r\nCookie: a=b; sid=0123456789abcdef0123456789abcdef\r\n"), nil)
+	x := &Exchange{Request: &message.Request{Fields: fields}}
 	key := NewHashKey("cookie:sid")
 	b.ReportAllocs()
 	for b.Loop() {

@@ -142,7 +142,7 @@ func (f *Forward) spoolBody(x *Exchange, piece []byte) bool {
 // are backends that do not know of chunks.
 func (b *requestBody) heldWhole(client Client) {
 	whole := !client.BodyPending()
-	if whole && b.length < 0 && len(client.Trailer()) == 0 {
+	if whole && b.length < 0 && len(client.Trailers()) == 0 {
 		b.length = b.total()
 		if b.held != nil {
 			b.length += int64(len(b.held.more))

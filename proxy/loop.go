@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // maxPasses is how often a request may pass through this process. Some do so more than once on purpose: an application
@@ -17,8 +17,8 @@ const maxPasses = 5
 // CDN-Loop field (RFC 8586), which other proxies must pass on, beside those of others. Via would do as well, but has some
 // servers not compress. Only backends see the mark. A client that learns it can have its own requests refused.
 type loopMark struct {
-	name []byte // as an item of the field
-	line []byte
+	name  []byte // as an item of the field
+	field message.Field
 }
 
 // newLoopMark makes a mark that no other process has.
@@ -26,18 +26,18 @@ func newLoopMark() loopMark {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // it never fails
 	name := "lb-" + hex.EncodeToString(id[:])
-	return loopMark{[]byte(name), []byte("CDN-Loop: " + name + "\r\n")}
+	return loopMark{[]byte(name), message.NewField("CDN-Loop", name)}
 }
 
 // passes returns how often a request with those fields has been forwarded by this process.
-func (m *loopMark) passes(fields []wire.Field) (n int) {
+func (m *loopMark) passes(fields []message.Field) (n int) {
 	for i := range fields {
-		if fields[i].Kind != wire.CDNLoop {
+		if fields[i].Kind != message.CDNLoop {
 			continue
 		}
 		for list := fields[i].Value; len(list) > 0; {
 			var item []byte
-			if item, list = wire.NextListItem(list); bytes.Equal(item, m.name) {
+			if item, list = message.NextListItem(list); bytes.Equal(item, m.name) {
 				n++
 			}
 		}
@@ -45,21 +45,17 @@ func (m *loopMark) passes(fields []wire.Field) (n int) {
 	return n
 }
 
-// cdnLoopField is for rules to look at.
-var cdnLoopField = wire.Field{Name: []byte("CDN-Loop"), Kind: wire.CDNLoop}
-
-// appendMark appends the mark, unless the route takes such fields out. Then loops through it are not found.
-func (x *Exchange) appendMark(dst []byte) []byte {
-	if x.route.Request.Drops(&cdnLoopField) {
-		return dst
+// addMark adds the mark, unless the route takes such fields out. Then loops through it are not found.
+func (x *Exchange) addMark() {
+	if mark := &x.handler.mark.field; !x.route.Request.Drops(mark) {
+		x.outgoing.Fields = append(x.outgoing.Fields, *mark)
 	}
-	return append(dst, x.handler.mark.line...)
 }
 
 const loopWords = "the request has come back to this balancer more than a few times"
 
 // looped tells whether the request has passed too often.
-func (x *Exchange) looped() bool { return x.handler.mark.passes(x.Fields) >= maxPasses }
+func (x *Exchange) looped() bool { return x.handler.mark.passes(x.Request.Fields) >= maxPasses }
 
 // refuseLoop answers a request that has passed too often, and reports whether it was one.
 func (x *Exchange) refuseLoop() bool {

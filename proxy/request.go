@@ -2,59 +2,45 @@ package proxy
 
 import (
 	"bytes"
-	"strconv"
 	"strings"
 	"time"
 
-	"lb/internal/wire"
+	"lb/message"
 	"lb/pool"
 	"lb/transport"
 )
 
-// request appends the request as the backend gets it: our own request line with the
-// client's target, its fields without those meant for us, ours, and what is kept of its body.
-func (f *Forward) request(x *Exchange, dst []byte) []byte {
-	dst = append(dst, x.Method...)
-	dst = append(dst, ' ')
-	dst = f.target(x, dst)
-	dst = append(dst, " HTTP/1.1\r\n"...)
-	if wire.Lookup(x.Fields, wire.Host) == nil {
-		dst = f.hostField(x, dst)
+// request makes the request as the backend gets it: the client's target, its fields without those meant for us, and ours.
+func (f *Forward) request(x *Exchange) {
+	out := &x.outgoing
+	out.Reset()
+	out.Method = x.Request.Method
+	out.Target = f.target(x)
+	if message.Lookup(x.Request.Fields, message.Host) == nil {
+		f.addHost(x)
 	}
-	dst = f.fields(x, dst)
-	dst = x.forwarded(dst)
-	dst = x.appendMark(dst)
+	f.addFields(x)
+	x.addForwarded()
+	x.addMark()
 	if f.StripPrefix {
-		dst = x.forwardedPrefix(dst)
+		x.addForwardedPrefix()
 	}
-	dst = x.route.Request.Append(dst)
-	if x.body.framed {
-		dst = x.body.frame(dst)
+	out.Fields = x.route.Request.Append(out.Fields)
+	if b := &x.body; b.framed {
+		out.Announced, out.Length, out.Continue = true, b.length, b.expected
 	}
-	dst = x.askUpgrade(dst)
-	dst = append(dst, '\r', '\n')
-	return x.body.append(dst, x)
+	out.Upgrade = offered(x.Request.Upgrade)
 }
 
-// chunked reports whether the body is sent in chunks, behind which trailers may stand.
-func (b *requestBody) chunked() bool { return b.length < 0 }
+// unended reports whether only the end of the body tells how long it is.
+func (b *requestBody) unended() bool { return b.length < 0 }
 
-func (b *requestBody) frame(dst []byte) []byte {
-	if b.expected {
-		dst = append(dst, "Expect: 100-continue\r\n"...)
-	}
-	if b.chunked() {
-		return append(dst, "Transfer-Encoding: chunked\r\n"...)
-	}
-	dst = append(dst, "Content-Length: "...)
-	return append(strconv.AppendInt(dst, b.length, 10), '\r', '\n')
-}
-
-// target appends the request target: the client's byte for byte unless the route rewrites it.
-func (f *Forward) target(x *Exchange, dst []byte) []byte {
+// target returns the request target: the client's byte for byte unless the route rewrites it.
+func (f *Forward) target(x *Exchange) []byte {
 	if !f.StripPrefix && f.Rewrite.IsZero() || string(x.path) == "*" {
-		return append(dst, x.Target...)
+		return x.Request.Target
 	}
+	dst := x.pathBuf[:0]
 	path := x.path
 	if f.StripPrefix {
 		path = x.rest()
@@ -70,125 +56,113 @@ func (f *Forward) target(x *Exchange, dst []byte) []byte {
 	} else {
 		dst = f.Rewrite.Append(dst, path, x.rest())
 	}
-	return append(dst, x.query...)
+	x.pathBuf = append(dst, x.query...)
+	return x.pathBuf
 }
 
-// hostField appends the Host field. An HTTP/1.0 client may send none, but the backend is spoken to in
+// addHost adds the Host field. An HTTP/1.0 client may send none, but a backend is spoken to in
 // HTTP/1.1, which must have one: then it names the address that the client came to.
-func (f *Forward) hostField(x *Exchange, dst []byte) []byte {
-	dst = append(dst, "Host: "...)
-	host := x.authority()
+func (f *Forward) addHost(x *Exchange) {
+	out, host := &x.outgoing, x.Request.Authority
 	switch {
 	case f.Host != "":
-		dst = append(dst, f.Host...)
+		out.Add("Host", f.Host)
 	case len(host) > 0:
-		dst = append(dst, host...)
+		out.AddBytes("Host", host)
 	case x.client.LocalAddr().Network() == "tcp":
-		dst = append(dst, x.client.LocalAddr().String()...)
+		out.Add("Host", x.client.LocalAddr().String())
 	default:
-		dst = append(dst, "localhost"...)
+		out.Add("Host", "localhost")
 	}
-	return append(dst, '\r', '\n')
 }
 
-// fields appends the client's fields that go on to the backend, in their order.
-func (f *Forward) fields(x *Exchange, dst []byte) []byte {
-	var options wire.ConnectionOptions
-	options.Read(x.Fields)
-	for i := range x.Fields {
-		field := &x.Fields[i]
+// addFields adds the client's fields that go on to the backend, in their order.
+func (f *Forward) addFields(x *Exchange) {
+	out, rules := &x.outgoing, &x.route.Request
+	for i := range x.Request.Fields {
+		field := &x.Request.Fields[i]
 		switch kind := field.Kind; {
-		case kind == wire.Other: // most of them
-		case kind == wire.Host:
-			dst = f.hostField(x, dst)
+		case kind == message.Other: // most of them
+		case kind == message.Host:
+			f.addHost(x)
 			continue
-		case kind == wire.CDNLoop: // no Connection field can take it away (RFC 8586 section 2)
-			if !x.route.Request.Drops(field) {
-				dst = append(dst, field.Line...)
+		case kind == message.CDNLoop: // no Connection field can take it away (RFC 8586 section 2)
+			if !rules.Drops(field) {
+				out.Fields = append(out.Fields, *field)
 			}
 			continue
-		case kind.HopByHop(), kind == wire.Proxy, kind >= wire.XForwardedFor && kind <= wire.XRequestID,
-			kind == wire.ContentLengthField, kind == wire.Expect, kind == wire.Trailer && !x.body.chunked(), (kind == wire.Forwarded || kind == wire.XForwarded) && !x.trusted:
+		case kind == message.Proxy, kind >= message.XForwardedFor && kind <= message.XRequestID,
+			kind == message.ContentLengthField, kind == message.Expect, kind == message.Trailer && !x.body.unended(), (kind == message.Forwarded || kind == message.XForwarded) && !x.trusted:
 			continue
 		}
-		if options.Name(field) || x.route.Request.Drops(field) || f.StripPrefix && isPrefixField(field) {
+		if field.Hop || rules.Drops(field) || f.StripPrefix && isPrefixField(field) {
 			continue
 		}
-		if field.Kind == wire.Trailer {
-			dst = appendTrailerField(dst, field, &options)
-			continue
-		}
-		dst = append(dst, field.Line...)
+		out.Fields = append(out.Fields, *field)
 	}
-	return dst
 }
 
 // isPrefixField reports whether a field is X-Forwarded-Prefix.
-func isPrefixField(f *wire.Field) bool {
-	return f.Kind == wire.XForwarded && wire.EqualFold(f.Name, "x-forwarded-prefix")
+func isPrefixField(f *message.Field) bool {
+	return f.Kind == message.XForwarded && message.EqualFold(f.Name, "x-forwarded-prefix")
 }
 
-// forwardedPrefix appends the prefix that was cut from the path, without the slash at its end, so that the backend can make
+// addForwardedPrefix adds the prefix that was cut from the path, without the slash at its end, so that the backend can make
 // links that lead back here. It follows the one that a trusted proxy has cut before. Nothing is cut by the route "/".
-func (x *Exchange) forwardedPrefix(dst []byte) []byte {
-	before := len(dst)
-	dst = append(dst, "X-Forwarded-Prefix: "...)
-	start := len(dst)
+func (x *Exchange) addForwardedPrefix() {
+	var prefix []byte
 	if x.trusted {
-		for i := range x.Fields {
-			if field := &x.Fields[i]; isPrefixField(field) {
-				dst = append(dst, bytes.TrimRight(field.Value, "/")...)
+		for i := range x.Request.Fields {
+			if field := &x.Request.Fields[i]; isPrefixField(field) {
+				prefix = append(prefix, bytes.TrimRight(field.Value, "/")...)
 				break
 			}
 		}
 	}
-	dst = appendEscaped(dst, []byte(strings.TrimRight(x.route.Prefix, "/")))
-	if len(dst) == start {
-		return dst[:before]
+	if prefix = appendEscaped(prefix, []byte(strings.TrimRight(x.route.Prefix, "/"))); len(prefix) > 0 {
+		x.outgoing.AddBytes("X-Forwarded-Prefix", prefix)
 	}
-	return append(dst, '\r', '\n')
 }
 
-// forwarded appends what the backend is told of the client. What a peer that is not trusted
+// addForwarded adds what the backend is told of the client. What a peer that is not trusted
 // says of itself is not passed on.
-func (x *Exchange) forwarded(dst []byte) []byte {
+func (x *Exchange) addForwarded() {
+	out, fields := &x.outgoing, x.Request.Fields
 	if peer := x.client.Peer().Addr().Unmap(); peer.IsValid() {
-		dst = append(dst, "X-Forwarded-For: "...)
+		value := x.scratch[:0]
 		if x.trusted {
-			for i := range x.Fields {
-				if x.Fields[i].Kind == wire.XForwardedFor && len(x.Fields[i].Value) > 0 {
-					dst = append(append(dst, x.Fields[i].Value...), ", "...)
+			for i := range fields {
+				if fields[i].Kind == message.XForwardedFor && len(fields[i].Value) > 0 {
+					value = append(append(value, fields[i].Value...), ", "...)
 				}
 			}
 		}
-		dst = peer.AppendTo(dst)
-		dst = append(dst, "\r\nX-Real-IP: "...)
-		dst = x.clientIP.AppendTo(dst)
-		dst = append(dst, '\r', '\n')
+		x.scratch = peer.AppendTo(value)
+		out.AddBytes("X-Forwarded-For", x.scratch)
+		x.scratch = x.clientIP.AppendTo(x.scratch[:0])
+		out.AddBytes("X-Real-IP", x.scratch)
 	}
 	proto := []byte(nil)
 	host := []byte(nil)
 	if x.trusted {
-		proto = wire.Lookup(x.Fields, wire.XForwardedProto)
-		host = wire.Lookup(x.Fields, wire.XForwardedHost)
+		proto = message.Lookup(fields, message.XForwardedProto)
+		host = message.Lookup(fields, message.XForwardedHost)
 	}
-	dst = append(dst, "X-Forwarded-Proto: "...)
 	switch {
 	case len(proto) > 0:
-		dst = append(dst, proto...)
+		out.AddBytes("X-Forwarded-Proto", proto)
 	case x.in.Secure:
-		dst = append(dst, "https"...)
+		out.Add("X-Forwarded-Proto", "https")
 	default:
-		dst = append(dst, "http"...)
+		out.Add("X-Forwarded-Proto", "http")
 	}
 	if len(host) == 0 {
-		host = x.authority()
+		host = x.Request.Authority
 	}
 	if len(host) > 0 {
-		dst = append(append(dst, "\r\nX-Forwarded-Host: "...), host...)
+		out.AddBytes("X-Forwarded-Host", host)
 	}
-	dst = append(dst, "\r\nX-Request-Id: "...)
-	return append(append(dst, x.id...), '\r', '\n')
+	out.AddBytes("X-Request-Id", x.id)
 }
 
 // ask sends the request to b on conn and waits for the head of the final response, which is then in
@@ -196,12 +170,12 @@ func (x *Exchange) forwarded(dst []byte) []byte {
 // is still on its way. The error may be errResting; begin is when the request began to be sent.
 func (f *Forward) ask(x *Exchange, b *pool.Backend, conn *transport.Conn, begin time.Time) (up *upload, err error) {
 	var sendErr error
-	x.res = x.res[:0]
+	out, kept := &x.outgoing, x.body.kept
 	switch {
 	case !x.body.streamed:
-		sendErr, err = conn.Ask(x.out, x.Head())
+		sendErr, err = conn.Ask(out, kept, x.client.Trailers())
 	case x.body.expected:
-		if _, sendErr = conn.Write(x.out); sendErr == nil {
+		if sendErr = conn.Begin(out, nil); sendErr == nil { // the backend is asked first
 			wanted, err := x.bodyWanted(conn)
 			if !wanted {
 				return nil, err
@@ -209,7 +183,7 @@ func (f *Forward) ask(x *Exchange, b *pool.Backend, conn *transport.Conn, begin 
 			up = x.startUpload(conn)
 		}
 	default:
-		if _, sendErr = conn.Write(x.out); sendErr == nil {
+		if sendErr = conn.Begin(out, kept); sendErr == nil {
 			up = x.startUpload(conn)
 		}
 	}
@@ -248,14 +222,14 @@ func (f *Forward) await(x *Exchange, b *pool.Backend, conn *transport.Conn, up *
 		if err != nil {
 			return err
 		}
-		if conn.Head.Status >= 200 || conn.Head.Status == 101 {
-			return x.sendInterims() // its error is no *transport.Error, so it is not the backend's
+		status := conn.Response().Status
+		if status >= 200 || status == 101 {
+			return x.client.SendInterim(nil, false) // its error is no *transport.Error, so it is not the backend's
 		}
-		if conn.Head.Status != 100 && !x.http10 { // a 100 is sent by the front, if the client asked for one
-			x.addInterim(conn)
-		}
-		if err := x.interimsAdded(conn); err != nil {
-			return err
+		if status != 100 && x.Request.Interim { // a 100 is sent by the front, if the client asked for one
+			if err := x.inform(conn); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -271,57 +245,30 @@ func (x *Exchange) bodyWanted(conn *transport.Conn) (bool, error) {
 		switch {
 		case err != nil:
 			return isTimeout(err) && !x.departure.happened(), err
-		case conn.Head.Status == 100:
-			err := x.sendInterims()
+		case conn.Response().Status == 100:
+			err := x.client.SendInterim(nil, false)
 			return err == nil, err
-		case conn.Head.Status >= 200 || conn.Head.Status == 101:
-			return false, x.sendInterims()
+		case conn.Response().Status >= 200 || conn.Response().Status == 101:
+			return false, x.client.SendInterim(nil, false)
 		}
-		x.addInterim(conn)
-		if err := x.interimsAdded(conn); err != nil {
+		if err := x.inform(conn); err != nil {
 			return false, err
 		}
 	}
 }
 
-// addInterim puts an interim response behind those that are to be sent.
-func (x *Exchange) addInterim(conn *transport.Conn) {
-	x.informed = true
-	x.res = x.interim(conn, x.res)
-}
-
-// interimsAdded sends the interim responses, unless the next head is there already: a backend that sends thousands does not
+// inform passes an interim response on, at once unless the next head is there already: a backend that sends thousands does not
 // cost a write for each.
-func (x *Exchange) interimsAdded(conn *transport.Conn) error {
-	if conn.HeadBuffered() && len(x.res) < smallBuffer {
-		return nil
-	}
-	return x.sendInterims()
-}
-
-// sendInterims sends the interim responses that were added.
-func (x *Exchange) sendInterims() error {
-	if len(x.res) == 0 {
-		return nil
-	}
-	err := x.client.SendInterim(x.res)
-	x.res = x.res[:0]
-	return err
-}
-
-func (x *Exchange) interim(conn *transport.Conn, b []byte) []byte {
-	b = appendOriginLine(b, &conn.Head)
-	b, _ = x.originFields(conn, b, &x.route.Response.Any)
-	return append(b, '\r', '\n')
+func (x *Exchange) inform(conn *transport.Conn) error {
+	x.informed = true
+	in := conn.Response()
+	x.response.Reset(in.Status)
+	x.response.Reason = in.Reason
+	x.addOriginFields(in, &x.route.Response.Any)
+	return x.client.SendInterim(&x.response, conn.HeadBuffered())
 }
 
 func isTimeout(err error) bool {
 	e, ok := err.(*transport.Error)
 	return ok && e.Cause == transport.TimedOut
-}
-
-// sameText reports whether the reason phrase is the usual one for its status.
-func sameText(reason []byte, status int) bool {
-	line := statusLines[min(status, len(statusLines)-1)]
-	return len(line) == 15+len(reason) && bytes.Equal(line[13:len(line)-2], reason)
 }

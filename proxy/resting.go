@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lb/internal/dormant"
+	"lb/message"
 	"lb/pool"
 	"lb/transport"
 )
@@ -55,35 +56,19 @@ func (x *Exchange) leave() {
 func (x *Exchange) resume() {
 	r := x.resting
 	x.resting = nil
-	x.read(x.copied.parts())
+	x.read(x.client.Request())
 	defer x.leave()
 	r.goOn()
 }
 
-// ownHead is a copy of a request's head: method, target and field lines, one behind the other.
-type ownHead struct {
-	all            []byte
-	method, target int32 // their lengths
-}
-
-func (h *ownHead) parts() (method, target, raw []byte) {
-	rest := h.all[h.method:]
-	return h.all[:h.method], rest[:h.target], rest[h.target:]
-}
-
-// keepHead has the exchange keep a copy of the request's head, and nothing else of it: what it was read into is for others
-// when the exchange rests.
+// keepHead has the exchange let go of the request, which is at another place when the exchange goes on.
 func (x *Exchange) keepHead() {
-	if x.ctx != nil {
-		raw := x.ctx.Request.Header.RawHeaders()
-		x.ctx = nil
-		x.copied = ownHead{bytes.Join([][]byte{x.Method, x.Target, raw}, nil), int32(len(x.Method)), int32(len(x.Target))}
-		if &x.id[0] != &x.idBuf[0] {
-			x.id = bytes.Clone(x.id)
-		}
-		x.clean = bytes.Clone(x.clean)
+	if x.id != nil && &x.id[0] != &x.idBuf[0] {
+		x.id = bytes.Clone(x.id)
 	}
-	x.Method, x.Target, x.Fields = nil, nil, nil
+	x.clean = bytes.Clone(x.clean)
+	x.Request, x.path, x.query = nil, nil, nil
+	x.outgoing, x.response = message.Request{}, message.Response{}
 }
 
 // rest has the request rest while its body is on its way, if that can be: nothing comes from either side.
@@ -99,7 +84,6 @@ func (f *Forward) rest(x *Exchange, b *pool.Backend, conn *transport.Conn, up *u
 	}
 	x.keepHead()
 	x.body.rest()
-	x.out, x.res = nil, nil
 	x.resting = &resting{other: socket, goOn: func() { f.awake(x, b, conn, begin) }}
 	return true
 }

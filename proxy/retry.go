@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"lb/internal/wire"
+	"lb/message"
 	"lb/pool"
 	"lb/transport"
 )
@@ -234,9 +234,9 @@ func (r *Retry) onStatus(status int) bool {
 
 // idempotent reports whether the request may be carried out twice without harm.
 func (x *Exchange) idempotent() bool {
-	switch string(x.Method) {
+	switch string(x.Request.Method) {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
 		return true
 	}
-	return len(x.Lookup(wire.IdempotencyKey)) > 0
+	return len(x.Lookup(message.IdempotencyKey)) > 0
 }

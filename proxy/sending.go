@@ -2,51 +2,63 @@ package proxy
 
 import (
 	"os"
+	"time"
 
 	"lb/internal/descriptor"
 	"lb/internal/dormant"
+	"lb/message"
 	"lb/pool"
 	"lb/transport"
 )
 
-// leftover is what of an answer is still to be sent when its request rests.
+// leftover is what of a response is still to be sent when its request rests.
 type leftover struct {
-	head, body []byte
-	file       *os.File // n bytes of it from off come behind head; nil: body does
-	off, n     int64
+	body     []byte
+	last     bool // it is the end, and the trailer fields follow
+	trailers []message.Field
+	file     *os.File // n bytes of it from off; nil: body is meant
+	off, n   int64
 }
 
-// send sends a part of the answer. Where the client takes nothing for a while the rest is in x.left, the error is
+// send sends a part of the response, the last one perhaps. Where the client takes nothing for a while the rest is in x.left, the error is
 // errResting, and the caller is to have the request rest.
-func (x *Exchange) send(head, body []byte) error {
-	n, err := x.client.SendOrPause(head, body, x.restAfter())
+func (x *Exchange) send(body []byte, last bool, trailers []message.Field) error {
+	send := func(patience time.Duration) error {
+		var n int
+		var err error
+		if last {
+			n, err = x.client.Finish(body, trailers, patience)
+		} else {
+			n, err = x.client.Send(body, patience)
+		}
+		body = body[n:]
+		return err
+	}
+	err := send(x.restAfter())
 	if err == dormant.ErrPaused {
-		k := min(int(n), len(head))
-		head, body = head[k:], body[int(n)-k:]
 		if x.client.CanSuspend() {
-			x.left = &leftover{head: head, body: body}
+			x.left = &leftover{body: body, last: last, trailers: trailers}
 			return errResting
 		}
-		n, err = x.client.Send(head, body)
+		err = send(0)
 	}
-	return x.sent(n, err)
+	return x.sent(err)
 }
 
-// sendFile is send with n bytes of f from off behind head.
-func (x *Exchange) sendFile(head []byte, f *os.File, off, n int64) error {
-	sent, err := x.client.SendFileOrPause(head, f, off, n, x.restAfter())
+// sendFile is send with n bytes of f from off.
+func (x *Exchange) sendFile(f *os.File, off, n int64) error {
+	sent, err := x.client.SendFile(f, off, n, x.restAfter())
 	if err == dormant.ErrPaused {
-		k := min(sent, int64(len(head)))
-		head, off, n = head[k:], off+sent-k, n-(sent-k)
+		off, n = off+sent, n-sent
 		if x.client.CanSuspend() {
 			if own, dupErr := descriptor.File(f, f.Name()); dupErr == nil { // f is closed by whoever has opened it
-				x.left = &leftover{head: head, file: own, off: off, n: n}
+				x.left = &leftover{file: own, off: off, n: n}
 				return errResting
 			}
 		}
-		sent, err = x.client.SendFile(head, f, off, n)
+		_, err = x.client.SendFile(f, off, n, 0)
 	}
-	return x.sent(sent, err)
+	return x.sent(err)
 }
 
 // sendLeft goes on with a send that has stopped.
@@ -54,10 +66,10 @@ func (x *Exchange) sendLeft() error {
 	u := x.left
 	x.left = nil
 	if u.file == nil {
-		return x.send(u.head, u.body)
+		return x.send(u.body, u.last, u.trailers)
 	}
 	defer u.file.Close()
-	return x.sendFile(u.head, u.file, u.off, u.n)
+	return x.sendFile(u.file, u.off, u.n)
 }
 
 // restSending has the request rest until the client takes more. Then is called with what became of the rest; other, if it
@@ -85,9 +97,9 @@ func (x *Exchange) finish(err error) error {
 // restRelaying has a request rest whose answer is passed on.
 func (f *Forward) restRelaying(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload) {
 	var other *dormant.Conn
-	chunked := false
+	last := x.left.last
 	if !x.givenBack {
-		other, chunked = conn.Plain(), x.chunks(conn)
+		other = conn.Plain()
 	}
 	x.restSending(other, func(err error) {
 		x.client.Await(x.onLeaving)
@@ -99,10 +111,8 @@ func (f *Forward) restRelaying(x *Exchange, b *pool.Backend, conn *transport.Con
 		switch {
 		case err != nil:
 			outcome = pool.Aborted
-		case !x.givenBack:
-			x.client.MidChunks(chunked)
-			x.res = x.res[:0]
-			outcome = x.relayBody(conn, up, chunked)
+		case !last:
+			outcome = x.relayBody(conn, up)
 		}
 		f.relayed(x, b, conn, up, outcome)
 	})

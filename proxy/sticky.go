@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"lb/message"
 	"lb/pool"
 )
 
@@ -33,25 +34,23 @@ func (s *Sticky) of(x *Exchange) []byte {
 	if s == nil {
 		return nil
 	}
-	return cookieNamed(x.Fields, s.Cookie)
+	return cookieNamed(x.Request.Fields, s.Cookie)
 }
 
-// appendCookie appends the line that makes the client return to b, unless it does anyway or is to go back to its own.
-func (s *Sticky) appendCookie(dst []byte, x *Exchange, b *pool.Backend) []byte {
+// setCookie adds the field that makes the client return to b, unless it does anyway or is to go back to its own.
+func (s *Sticky) setCookie(x *Exchange, b *pool.Backend) {
 	if s == nil {
-		return dst
+		return
 	}
 	if own := s.of(x); len(own) > 0 && !b.Pool().Moves(own, b) {
-		return dst
+		return
 	}
-	dst = append(dst, "Set-Cookie: "...)
-	dst = append(append(append(dst, s.Cookie...), '='), s.Value(b.Pool().Name(), b.Address())...)
-	dst = append(dst, "; Path=/; HttpOnly; SameSite=Lax"...)
+	value := s.Cookie + "=" + s.Value(b.Pool().Name(), b.Address()) + "; Path=/; HttpOnly; SameSite=Lax"
 	if x.in.Secure {
-		dst = append(dst, "; Secure"...)
+		value += "; Secure"
 	}
 	if s.MaxAge > 0 {
-		dst = strconv.AppendInt(append(dst, "; Max-Age="...), int64(s.MaxAge/time.Second), 10)
+		value += "; Max-Age=" + strconv.FormatInt(int64(s.MaxAge/time.Second), 10)
 	}
-	return append(dst, '\r', '\n')
+	x.Extra = append(x.Extra, message.NewField("Set-Cookie", value))
 }

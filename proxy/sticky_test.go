@@ -3,7 +3,7 @@ package proxy
 import (
 	"testing"
 
-	"lb/internal/wire"
+	"lb/message"
 	"lb/pool"
 )
 
@@ -15,17 +15,18 @@ func TestReturningClientCostsNothing(t *testing.T) {
 	}})
 	defer p.Close()
 	b := p.Backend("b")
-	x := &Exchange{}
-	set := s.appendCookie(nil, x, b)
+	x := &Exchange{Request: &message.Request{}}
+	s.setCookie(x, b)
+	set := x.Extra[0].Line
 	want := "Set-Cookie: lb=" + s.Value("app", "b") + "; Path=/; HttpOnly; SameSite=Lax\r\n"
 	if string(set) != want {
 		t.Fatalf("a new client gets %q, want %q", set, want)
 	}
-	x.Fields, _ = wire.ParseFields([]byte("Cookie: x=1; lb="+s.Value("app", "b")+"\r\n"), nil)
-	if n := testing.AllocsPerRun(100, func() { set = s.appendCookie(set[:0], x, b) }); n != 0 || len(set) != 0 {
-		t.Errorf("a returning one: %v allocations, %q", n, set)
+	x.Request.Fields = message.Lines([]byte("Cookie: x=1; lb="+s.Value("app", "b")+"\r\n"), nil)
+	if n := testing.AllocsPerRun(100, func() { s.setCookie(x, b) }); n != 0 || len(x.Extra) != 1 {
+		t.Errorf("a returning one: %v allocations, %+v", n, x.Extra[1:])
 	}
-	if other := s.appendCookie(nil, x, p.Backend("a")); len(other) == 0 {
+	if s.setCookie(x, p.Backend("a")); len(x.Extra) != 2 {
 		t.Error("a client that went elsewhere is not told")
 	}
 }

@@ -5,78 +5,50 @@ import (
 	"iter"
 	"net/http"
 
-	"lb/internal/wire"
+	"lb/message"
 	"lb/pool"
 	"lb/transport"
 )
 
-// protocols yields what the Upgrade fields among fields name; several are one list (RFC 9110
-// section 5.3).
-func protocols(fields []wire.Field) iter.Seq[[]byte] {
+// protocols yields what a list of protocols names.
+func protocols(list []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for i := range fields {
-			if fields[i].Kind != wire.Upgrade {
-				continue
-			}
-			for list := fields[i].Value; len(list) > 0; {
-				var protocol []byte
-				if protocol, list = wire.NextListItem(list); len(protocol) > 0 && !yield(protocol) {
-					return
-				}
+		for len(list) > 0 {
+			var protocol []byte
+			if protocol, list = message.NextListItem(list); len(protocol) > 0 && !yield(protocol) {
+				return
 			}
 		}
 	}
-}
-
-// upgrades reports whether the client may be asking for another protocol: a Connection field must
-// name Upgrade, HTTP/1.0 has none (RFC 9110 section 7.8), and a body would be in the way.
-func (x *Exchange) upgrades() bool {
-	if wire.Lookup(x.Fields, wire.Upgrade) == nil || x.http10 || x.body.framed && x.body.length != 0 {
-		return false
-	}
-	for i := range x.Fields {
-		if x.Fields[i].Kind != wire.Connection {
-			continue
-		}
-		for list := x.Fields[i].Value; len(list) > 0; {
-			var item []byte
-			if item, list = wire.NextListItem(list); wire.EqualFold(item, "upgrade") {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // carriesHTTP reports whether a protocol is HTTP in another form, whose requests would pass by the routes and
 // their rules. To ignore such an offer is a server's right (RFC 9110 section 7.8).
 func carriesHTTP(protocol []byte) bool {
 	name, _, _ := bytes.Cut(protocol, []byte{'/'})
-	return len(name) > 1 && wire.EqualFold(name[:2], "h2") || // h2c and its drafts
-		wire.EqualFold(name, "http") || wire.EqualFold(name, "tls") // RFC 2817
+	return len(name) > 1 && message.EqualFold(name[:2], "h2") || // h2c and its drafts
+		message.EqualFold(name, "http") || message.EqualFold(name, "tls") // RFC 2817
 }
 
-// askUpgrade appends the fields by which the backend learns which protocols the client asks for.
-func (x *Exchange) askUpgrade(dst []byte) []byte {
-	if !x.upgrades() {
-		return dst
+// offered returns which of the protocols that the client offers the backend learns of, nil if none.
+func offered(list []byte) (dst []byte) {
+	if len(list) == 0 {
+		return nil
 	}
-	before, lead := len(dst), "Connection: Upgrade\r\nUpgrade: "
-	for protocol := range protocols(x.Fields) {
+	for protocol := range protocols(list) {
 		if !carriesHTTP(protocol) {
-			dst = append(append(dst, lead...), protocol...)
-			lead = ", "
+			if dst != nil {
+				dst = append(dst, ", "...)
+			}
+			dst = append(dst, protocol...)
 		}
 	}
-	if len(dst) == before {
-		return dst
-	}
-	return append(dst, '\r', '\n')
+	return dst
 }
 
 // asked reports whether the client asked for a protocol in a version, and the backend heard of it.
 func (x *Exchange) asked(protocol []byte) bool {
-	for p := range protocols(x.Fields) {
+	for p := range protocols(x.Request.Upgrade) {
 		if bytes.EqualFold(p, protocol) && !carriesHTTP(p) {
 			return true
 		}
@@ -85,66 +57,61 @@ func (x *Exchange) asked(protocol []byte) bool {
 }
 
 // agreed reports whether a 101 goes over to what the client asked for, which it must name, and to nothing
-// else. There is no 101 in HTTP/1.0.
-func (x *Exchange) agreed(h *wire.ResponseHead) bool {
+// else.
+func (x *Exchange) agreed(to []byte) bool {
 	named := false
-	for protocol := range protocols(h.Fields) {
+	for protocol := range protocols(to) {
 		if !x.asked(protocol) {
 			return false
 		}
 		named = true
 	}
-	return named && h.Minor > 0
+	return named
 }
 
 // isWebSocket reports whether a 101 goes over to that and nothing beneath it.
-func isWebSocket(h *wire.ResponseHead) bool {
+func isWebSocket(to []byte) bool {
 	named, is := 0, false
-	for protocol := range protocols(h.Fields) {
+	for protocol := range protocols(to) {
 		named++
-		is = wire.EqualFold(protocol, "websocket")
+		is = message.EqualFold(protocol, "websocket")
 	}
 	return is && named == 1
 }
 
-// appendUpgrade appends the backend's Upgrade fields as they came.
-func appendUpgrade(b []byte, fields []wire.Field) []byte {
-	for i := range fields {
-		if fields[i].Kind == wire.Upgrade {
-			b = append(b, fields[i].Line...)
+// addUpgrade adds the backend's Upgrade fields as they came: those of a 101 and a 426. Those of
+// other responses are dropped: they advertise what the backend's connection could do, mostly h2c.
+func (x *Exchange) addUpgrade(in *message.Response) {
+	for i := range in.Fields {
+		if f := in.Fields[i]; f.Kind == message.Upgrade {
+			f.Hop = false
+			x.response.Fields = append(x.response.Fields, f)
 		}
 	}
-	return b
-}
-
-// offerUpgrade appends the Upgrade fields of a 426, which must have one (RFC 9110 section 15.5.22). Those of
-// other answers are dropped: they advertise what the backend's connection could do, mostly h2c.
-func (x *Exchange) offerUpgrade(b []byte, fields []wire.Field) []byte {
-	before := len(b)
-	b = appendUpgrade(b, fields)
-	x.offers = len(b) > before
-	return b
 }
 
 // switchProtocols relays a 101 and then bytes both ways until both sides have ended
 // (RFC 9110 section 7.8).
 func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcome {
 	defer x.release(conn, false)
-	if !x.upgrades() {
+	in := conn.Response()
+	to := message.List(in.Fields, message.Upgrade)
+	if x.Request.Upgrade == nil {
 		return x.refuseSwitch("the backend switched protocols unasked")
 	}
-	if !x.agreed(&conn.Head) {
+	if !x.agreed(to) {
 		return x.refuseSwitch("the backend switched to no protocol that the client asked for")
 	}
-	websocket := isWebSocket(&conn.Head)
-	b := appendOriginLine(x.res[:0], &conn.Head)
-	b, _ = x.originFields(conn, b, &x.route.Response.Any)
-	b = append(b, x.Extra...)
-	b = append(b, "Connection: Upgrade\r\n"...)
-	b = appendUpgrade(b, conn.Head.Fields)
-	b = append(append(append(b, "X-Request-Id: "...), x.id...), "\r\n\r\n"...)
-	x.res = b
-	if x.sent(x.client.Send(b, nil)) != nil {
+	websocket := isWebSocket(to)
+	r := &x.response
+	r.Reset(in.Status)
+	r.Reason = in.Reason
+	x.addOriginFields(in, &x.route.Response.Any)
+	r.Fields = append(r.Fields, x.Extra...)
+	x.addUpgrade(in)
+	r.AddBytes("X-Request-Id", x.id)
+	x.client.Respond(r)
+	if _, err := x.client.Finish(nil, nil, 0); x.sent(err) != nil {
 		return pool.Aborted
 	}
 	x.client.EndAfter()
@@ -152,7 +119,9 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 	t := newTunnel(f.TunnelIdle, websocket)
 	unread, backend := conn.Tunnel()
 	x.site.Metrics.Upgraded.Add(1)
-	t.relay(x.client.Upgrade(t.end), backend, unread)
+	stream := x.client.Upgrade(t.end)
+	x.read(x.client.Request())
+	t.relay(stream, backend, unread)
 	x.site.Metrics.Upgraded.Add(-1)
 	if t.brokenTo(&t.toBackend) {
 		conn.Abort()

@@ -2,12 +2,10 @@ package proxy
 
 import (
 	"io"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"lb/internal/dormant"
-	"lb/internal/wire"
 	"lb/transport"
 )
 
@@ -16,7 +14,6 @@ import (
 type upload struct {
 	conn     *transport.Conn
 	client   Client
-	head     []wire.Field // of the request
 	done     chan struct{}
 	complete atomic.Bool
 	failed   atomic.Bool  // the client's side did; see requestBody.err after done
@@ -27,7 +24,7 @@ type upload struct {
 
 // startUpload sends the body on conn, or what of it has not been sent when the upload was paused.
 func (x *Exchange) startUpload(conn *transport.Conn) *upload {
-	up := &upload{conn: conn, client: x.client, head: x.Fields, done: make(chan struct{})}
+	up := &upload{conn: conn, client: x.client, done: make(chan struct{})}
 	up.progress.Store(time.Now().UnixNano())
 	body := &x.body
 	if !body.spent {
@@ -52,25 +49,21 @@ func (x *Exchange) startUpload(conn *transport.Conn) *upload {
 func (up *upload) run(body *requestBody) error {
 	buf := newBuffer()
 	defer func() { giveBack(buf) }()
-	const room = 10 // for a chunk's size line before the bytes and the line end behind
 	length := body.length
 	for length != body.sent {
 		up.reading.Store(true)
-		n, err := body.stream.Read((*buf)[room : len(*buf)-2])
+		n, err := body.stream.Read(*buf)
 		up.reading.Store(false)
 		if n > 0 {
-			body.keep((*buf)[room : room+n])
+			piece := (*buf)[:n]
+			body.keep(piece)
 			body.whole = !body.passed && (int64(len(body.kept)) == length || length < 0 && !up.client.BodyPending())
-			piece := (*buf)[room : room+n]
-			if length < 0 {
-				piece = chunk(*buf, room, n)
-			}
-			if _, werr := up.conn.Write(piece); werr != nil {
+			if up.conn.SendBody(piece) != nil {
 				return nil
 			}
 			body.sent += int64(n)
 			up.progress.Store(time.Now().UnixNano())
-			if n == smallBuffer-room-2 && len(*buf) == smallBuffer {
+			if n == smallBuffer && len(*buf) == smallBuffer {
 				buf = enlarge(buf)
 			}
 		}
@@ -83,7 +76,7 @@ func (up *upload) run(body *requestBody) error {
 	}
 	if length < 0 {
 		body.whole = !body.passed
-		if _, err := up.conn.Write(appendLastChunk((*buf)[:0], up.client.Trailer(), up.head)); err != nil {
+		if up.conn.FinishBody(up.client.Trailers()) != nil {
 			return nil
 		}
 	} else if body.sent < length {
@@ -91,16 +84,6 @@ func (up *upload) run(body *requestBody) error {
 	}
 	up.complete.Store(true)
 	return nil
-}
-
-// chunk frames the n bytes at buf[room:] in place (RFC 9112 section 7.1).
-func chunk(buf []byte, room, n int) []byte {
-	var size [8]byte
-	line := append(strconv.AppendInt(size[:0], int64(n), 16), '\r', '\n')
-	start := room - len(line)
-	copy(buf[start:], line)
-	buf[room+n], buf[room+n+1] = '\r', '\n'
-	return buf[start : room+n+2]
 }
 
 // over reports whether the body's last bytes went out longer than wait ago, so that the wait for an
@@ -184,7 +167,6 @@ func (up *upload) stop(x *Exchange) {
 	if pending {
 		x.client.StopBody()
 		x.client.EndAfter()
-		x.close = true
 	}
 	<-up.done
 	if !failed {

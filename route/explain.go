@@ -1,6 +1,6 @@
 package route
 
-import "lb/internal/wire"
+import "lb/message"
 
 // Fit says how a rule fared with a request.
 type Fit uint8
@@ -23,7 +23,7 @@ type Considered[A any] struct {
 
 // Explain is Match with its reasons: all the rules whose path covers the request's, in the order in
 // which they are asked. At most one is Chosen, and that is the one that Match returns, or AddsSlash.
-func (p *Paths[A]) Explain(path, method []byte, fields []wire.Field) []Considered[A] {
+func (p *Paths[A]) Explain(path, method []byte, fields []message.Field) []Considered[A] {
 	chosen, _ := p.Match(path, method, fields)
 	var list []Considered[A]
 	for _, rules := range [][]*Rule[A]{p.exact[string(path)], p.prefixes} {
@@ -36,7 +36,7 @@ func (p *Paths[A]) Explain(path, method []byte, fields []wire.Field) []Considere
 	return list
 }
 
-func (r *Rule[A]) fit(path, method []byte, fields []wire.Field, chosen *Rule[A]) Fit {
+func (r *Rule[A]) fit(path, method []byte, fields []message.Field, chosen *Rule[A]) Fit {
 	switch {
 	case r == chosen:
 		return Chosen

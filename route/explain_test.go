@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"lb/internal/wire"
+	"lb/message"
 	"lb/route"
 )
 
@@ -46,13 +46,10 @@ func TestPathsExplain(t *testing.T) {
 		}
 		paths.Add(&r)
 	}
-	fields, err := wire.ParseFields([]byte("X: 1\r\n"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fields := message.Lines([]byte("X: 1\r\n"), nil)
 	for _, path := range []string{"/", "/a", "/a/", "/a/b", "/a/b/c", "/c", "/c/d", "/d", "*"} {
 		for _, method := range []string{"GET", "POST", "PUT"} {
-			for _, with := range [][]wire.Field{nil, fields} {
+			for _, with := range [][]message.Field{nil, fields} {
 				rule, _ := paths.Match([]byte(path), []byte(method), with)
 				var chosen *route.Rule[int]
 				slashes := 0
@@ -91,10 +88,7 @@ func TestPathsExplain(t *testing.T) {
 
 // TestSlash: a prefix with a slash at its end takes the path without it where only a shorter prefix would.
 func TestSlash(t *testing.T) {
-	fields, err := wire.ParseFields([]byte("X: 1\r\n"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fields := message.Lines([]byte("X: 1\r\n"), nil)
 	x := []route.Header{{Name: "X", Value: "1"}}
 	for _, c := range []struct {
 		rules        string // "/app/" has a Slash; "=" is exact, "GET " a method, "X " a condition
@@ -149,7 +143,7 @@ func TestSlash(t *testing.T) {
 			}
 			paths.Add(r)
 		}
-		var with []wire.Field
+		var with []message.Field
 		if c.with {
 			with = fields
 		}

@@ -3,13 +3,13 @@ package route
 import (
 	"bytes"
 
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // HeaderRules change the fields of a message on its way. The zero value and nil change nothing.
 type HeaderRules struct {
-	drop  []string // names
-	block []byte   // lines to append
+	drop   []string        // names
+	fields []message.Field // to append
 }
 
 // NewHeaderRules returns rules that take out what set and remove name, and then put in what
@@ -37,17 +37,17 @@ func (r *HeaderRules) take(name string) {
 
 func (r *HeaderRules) put(h Header) {
 	if !stays(h.Name) { // a second one would be read differently by different parsers
-		r.block = append(r.block, h.Name+": "+h.Value+"\r\n"...)
+		r.fields = append(r.fields, message.NewField(h.Name, h.Value))
 	}
 }
 
 func stays(name string) bool {
-	kind := wire.KindOf([]byte(name))
-	return kind == wire.ContentLengthField || kind == wire.TransferEncoding || kind == wire.Host
+	kind := message.KindOf([]byte(name))
+	return kind == message.ContentLengthField || kind == message.TransferEncoding || kind == message.Host
 }
 
 // Drops reports whether the rules take that field out.
-func (r *HeaderRules) Drops(f *wire.Field) bool { return r.drops(f.Name) }
+func (r *HeaderRules) Drops(f *message.Field) bool { return len(r.drop) > 0 && r.drops(f.Name) }
 
 func (r *HeaderRules) drops(field []byte) bool {
 	for _, name := range r.drop {
@@ -58,29 +58,24 @@ func (r *HeaderRules) drops(field []byte) bool {
 	return false
 }
 
-// Cut takes the fields out of a head that the balancer made, in place: a status line and header lines.
-func (r *HeaderRules) Cut(head []byte) []byte {
+// Cut takes the fields out of a list, in place. Nil changes nothing.
+func (r *HeaderRules) Cut(fields []message.Field) []message.Field {
 	if r == nil || len(r.drop) == 0 {
-		return head
+		return fields
 	}
-	kept := bytes.IndexByte(head, '\n') + 1
-	for rest := head[kept:]; len(rest) > 0; {
-		line := rest[:bytes.IndexByte(rest, '\n')+1]
-		if len(line) == 0 {
-			line = rest
-		}
-		rest = rest[len(line):]
-		if name, _, _ := bytes.Cut(line, []byte{':'}); !r.drops(name) {
-			kept += copy(head[kept:], line)
+	kept := fields[:0]
+	for i := range fields {
+		if !r.drops(fields[i].Name) {
+			kept = append(kept, fields[i])
 		}
 	}
-	return head[:kept]
+	return kept
 }
 
-// Append appends the lines that the rules put in.
-func (r *HeaderRules) Append(dst []byte) []byte {
+// Append appends the fields that the rules put in.
+func (r *HeaderRules) Append(fields []message.Field) []message.Field {
 	if r == nil {
-		return dst
+		return fields
 	}
-	return append(dst, r.block...)
+	return append(fields, r.fields...)
 }

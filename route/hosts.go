@@ -5,15 +5,15 @@ package route
 import (
 	"bytes"
 
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // Hosts finds a value by host name: an exact name first, then the longest wildcard, then
 // the default. The zero value matches nothing.
 type Hosts[S any] struct {
 	exact    map[string]S
-	wildcard map[string]S           // by the suffix with its dot: ".example.org"
-	suffixes [wire.MaxHost + 1]bool // by length: whether a wildcard has such a suffix
+	wildcard map[string]S              // by the suffix with its dot: ".example.org"
+	suffixes [message.MaxHost + 1]bool // by length: whether a wildcard has such a suffix
 	fallback S
 	any      bool
 }

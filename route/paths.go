@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // Rule is one route of a site. A is what the request meets there.
@@ -81,7 +81,7 @@ func (p *Paths[A]) note(rule *Rule[A]) {
 // Match returns the rule for a clean path: an exact one before the longest prefix, where "/app" is that of "/app/" too if
 // it has such a Slash. A rule whose headers do not match is passed over. If only the method is in the way, rule is nil
 // and allow is the value of an Allow field. It does not allocate unless the method is refused.
-func (p *Paths[A]) Match(path, method []byte, fields []wire.Field) (rule *Rule[A], allow string) {
+func (p *Paths[A]) Match(path, method []byte, fields []message.Field) (rule *Rule[A], allow string) {
 	var refused []*Rule[A]
 	for _, r := range p.exact[string(path)] {
 		if r.matches(fields) {
@@ -151,7 +151,7 @@ func (r *Rule[A]) allows(method []byte) bool {
 	return false
 }
 
-func (r *Rule[A]) matches(fields []wire.Field) bool {
+func (r *Rule[A]) matches(fields []message.Field) bool {
 	for i := range r.Headers {
 		if !r.Headers[i].in(fields) {
 			return false
@@ -160,7 +160,7 @@ func (r *Rule[A]) matches(fields []wire.Field) bool {
 	return true
 }
 
-func (h *Header) in(fields []wire.Field) bool {
+func (h *Header) in(fields []message.Field) bool {
 	for i := range fields {
 		if bytes.EqualFold(fields[i].Name, []byte(h.Name)) && string(fields[i].Value) == h.Value {
 			return true

@@ -3,7 +3,7 @@ package route
 import (
 	"bytes"
 
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // Backends do not agree on what a path means: some take it as it is written, some decode it, some remove dot
@@ -185,7 +185,7 @@ func Plain(path, clean []byte) bool {
 // Ambiguous reports whether a backend that gets path as written could read it as one for which another rule stands
 // than chosen, which is the one for clean. Rules of one class do not count as different, nor do lenient ones. It
 // uses scratch, returns it grown, and allocates nothing else; what a holds is overwritten with scratch.
-func (p *Paths[A]) Ambiguous(scratch, path, clean, method []byte, fields []wire.Field, chosen *Rule[A]) (a Ambiguity[A], grown []byte, ambiguous bool) {
+func (p *Paths[A]) Ambiguous(scratch, path, clean, method []byte, fields []message.Field, chosen *Rule[A]) (a Ambiguity[A], grown []byte, ambiguous bool) {
 	if len(path) == 0 || path[0] != '/' || Plain(path, clean) {
 		return a, scratch, false
 	}
@@ -249,7 +249,7 @@ var readings = [...]struct {
 }
 
 // differs reports whether a path meets another rule than chosen, and notes it.
-func (p *Paths[A]) differs(a *Ambiguity[A], path, clean, method []byte, fields []wire.Field, chosen *Rule[A]) bool {
+func (p *Paths[A]) differs(a *Ambiguity[A], path, clean, method []byte, fields []message.Field, chosen *Rule[A]) bool {
 	if bytes.Equal(path, clean) {
 		return false
 	}

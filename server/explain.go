@@ -12,6 +12,7 @@ import (
 
 	"lb/admin"
 	"lb/config"
+	"lb/http1"
 	"lb/proxy"
 	"lb/route"
 	"lb/staticcache"
@@ -166,7 +167,13 @@ func (a *asked) explain(g *generation, listeners []admin.ExplainedListener, by *
 			in.ServerName = proxy.NewServerName(name)
 		}
 	}
-	found := g.state.Explain(proxy.Question{Head: a.head, Peer: a.client, In: in, By: by})
+	var head http1.RequestHead
+	var found proxy.Explained
+	if refused := head.Parse(a.head, 0); refused != nil {
+		found = proxy.Explained{Status: refused.Status, Reason: refused.Reason}
+	} else {
+		found = g.state.Explain(proxy.Question{Request: &head.Request, Peer: a.client, In: in, By: by})
+	}
 	e.Host, e.Path = found.Host, found.Path
 	if found.Client.IsValid() {
 		e.Client = found.Client.String()

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"os"
 
-	"lb/internal/wire"
+	"lb/message"
 	"lb/proxy"
 	"lb/staticcache"
 )
@@ -16,18 +16,20 @@ type files struct {
 	contentType string // of all files, by response_headers; "": of each its own
 }
 
+var allowField = message.NewField("Allow", staticcache.Allow)
+
 // Serve implements proxy.Action.
 func (f *files) Serve(x *proxy.Exchange) {
 	path := f.path(x.Path())
-	if f.lacksSlash(x.Method, path) {
+	if f.lacksSlash(x.Request.Method, path) {
 		x.RedirectToSlash()
 		return
 	}
 	result, err := f.dir.Serve(fileWriter{x}, &staticcache.Request{
-		Method: x.Method, Path: path, Target: x.Target,
-		IfMatch: x.Lookup(wire.IfMatch), IfNoneMatch: x.Lookup(wire.IfNoneMatch),
-		IfModifiedSince: x.Lookup(wire.IfModifiedSince), IfUnmodifiedSince: x.Lookup(wire.IfUnmodifiedSince),
-		Range: x.Lookup(wire.Range), IfRange: x.Lookup(wire.IfRange), PartType: f.contentType,
+		Method: x.Request.Method, Path: path, Target: x.Request.Target,
+		IfMatch: x.Lookup(message.IfMatch), IfNoneMatch: x.Lookup(message.IfNoneMatch),
+		IfModifiedSince: x.Lookup(message.IfModifiedSince), IfUnmodifiedSince: x.Lookup(message.IfUnmodifiedSince),
+		Range: x.Lookup(message.Range), IfRange: x.Lookup(message.IfRange), PartType: f.contentType,
 	})
 	switch result {
 	case staticcache.Answered:
@@ -35,7 +37,7 @@ func (f *files) Serve(x *proxy.Exchange) {
 	case staticcache.NotFound:
 		x.Refuse(http.StatusNotFound, "there is no such file")
 	case staticcache.MethodNotAllowed:
-		x.Extra = append(x.Extra, "Allow: "+staticcache.Allow+"\r\n"...)
+		x.Extra = append(x.Extra, allowField)
 		x.Refuse(http.StatusMethodNotAllowed, "files can only be read")
 	case staticcache.Forbidden:
 		x.Refuse(http.StatusForbidden, "the file cannot be read")
@@ -56,8 +58,8 @@ func (f *files) lacksSlash(method, path []byte) bool {
 // fileWriter lets the cache answer in parts too.
 type fileWriter struct{ *proxy.Exchange }
 
-func (w fileWriter) RespondParts(status int, header []byte, f *os.File, parts []staticcache.Part) error {
-	if err := w.BeginParts(status, header); err != nil || w.Head() {
+func (w fileWriter) RespondParts(status int, header []message.Field, length int64, f *os.File, parts []staticcache.Part) error {
+	if err := w.BeginParts(status, header, length); err != nil || w.Head() {
 		return err
 	}
 	for _, part := range parts {

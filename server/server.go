@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/hashicorp/go-hclog"
-	"github.com/valyala/fasthttp"
 
 	"lb/admin"
 	"lb/config"
@@ -194,14 +194,13 @@ func (s *Server) closeFront() error {
 }
 
 // serve is the front's handler.
-func (s *Server) serve(ctx *fasthttp.RequestCtx) {
-	c := ctx.Conn().(*front.Conn)
+func (s *Server) serve(c *front.Conn) {
 	l := c.Listener()
 	in := proxy.Inbound{Secure: l.TLS, RedirectHTTPS: l.RedirectHTTPS, ServerName: serverName(c)}
 	if l.RedirectHTTPS {
 		in.HTTPSPort, in.OnPort80 = *s.httpsPort.Load(), portOf(l.Addr().String()) == "80"
 	}
-	s.handler.Serve(ctx, client{c}, in)
+	s.handler.Serve(client{c}, in)
 }
 
 // serverName returns what the requests of a connection share about the name in its TLS handshake; nil without one.
@@ -226,13 +225,13 @@ func (c client) Upgrade(ending func()) proxy.Stream { return c.Conn.Upgrade(endi
 func bodyStatus(err error) int {
 	switch {
 	case errors.Is(err, front.ErrBodyTooLarge):
-		return fasthttp.StatusRequestEntityTooLarge
+		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, front.ErrBodyTimeout):
-		return fasthttp.StatusRequestTimeout
+		return http.StatusRequestTimeout
 	case errors.Is(err, front.ErrTrailerFields):
-		return fasthttp.StatusRequestHeaderFieldsTooLarge
+		return http.StatusRequestHeaderFieldsTooLarge
 	case errors.Is(err, front.ErrBodyMalformed), errors.Is(err, front.ErrBodyShort):
-		return fasthttp.StatusBadRequest
+		return http.StatusBadRequest
 	}
 	return 0
 }

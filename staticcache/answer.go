@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+
+	"lb/message"
 )
 
 // answerCached answers from memory. It allocates nothing but for ranges.
@@ -40,24 +42,27 @@ func (d *Dir) answerFile(w ResponseWriter, r *Request, rep *representation, f *o
 	if v == verdictNotModified {
 		d.cache.counts.notModified.Inc()
 		s.b = rep.appendValidators(s.b[:0], true)
-		return w.Respond(http.StatusNotModified, s.b, nil)
+		return w.Respond(http.StatusNotModified, s.fields(), nil)
 	}
 	d.cache.counts.stream.Inc()
 	s.b = rep.appendFull(s.b[:0], rep.size)
+	full := s.fields()
 	switch {
 	case v == verdictFailed:
 		return preconditionFailed(w)
 	case len(r.Method) == len("HEAD"):
-		return w.Respond(http.StatusOK, s.b, nil)
+		return w.Respond(http.StatusOK, full, nil)
 	case len(r.Range) > 0:
-		return answerRange(w, r, rep, content{file: f}, s.b)
+		return answerRange(w, r, rep, content{file: f}, full)
 	}
-	return content{file: f}.send(w, http.StatusOK, s.b, span{0, rep.size})
+	return content{file: f}.send(w, http.StatusOK, full, span{0, rep.size})
 }
 
 func preconditionFailed(w ResponseWriter) error {
-	return w.Respond(http.StatusPreconditionFailed, []byte("Content-Length: 0\r\n"), nil)
+	return w.Respond(http.StatusPreconditionFailed, []message.Field{noBytes}, nil)
 }
+
+var noBytes = message.NewField("Content-Length", "0")
 
 // content is where the bytes come from: memory, or a file.
 type content struct {
@@ -65,7 +70,7 @@ type content struct {
 	file *os.File
 }
 
-func (c content) send(w ResponseWriter, status int, header []byte, s span) error {
+func (c content) send(w ResponseWriter, status int, header []message.Field, s span) error {
 	if c.file != nil {
 		return w.RespondFile(status, header, c.file, s.start, s.length)
 	}
@@ -82,7 +87,7 @@ func (c content) appendPart(parts []Part, head []byte, s span) []Part {
 
 // answerRange answers a GET with a Range field; full is the header of the whole. Only GET comes here:
 // section 14.2 of RFC 9110 defines ranges for no other method.
-func answerRange(w ResponseWriter, r *Request, rep *representation, c content, full []byte) error {
+func answerRange(w ResponseWriter, r *Request, rep *representation, c content, full []message.Field) error {
 	if !r.rangeHolds(rep) {
 		return c.send(w, http.StatusOK, full, span{0, rep.size})
 	}
@@ -90,7 +95,7 @@ func answerRange(w ResponseWriter, r *Request, rep *representation, c content, f
 	spans, ok := parseRange(room[:0], r.Range, rep.size)
 	if !ok {
 		return w.Respond(http.StatusRequestedRangeNotSatisfiable,
-			fmt.Appendf(nil, "Content-Range: bytes */%d\r\nContent-Length: 0\r\n", rep.size), nil)
+			[]message.Field{message.NewField("Content-Range", fmt.Sprintf("bytes */%d", rep.size)), noBytes}, nil)
 	}
 	switch len(spans) {
 	case 0:
@@ -98,7 +103,7 @@ func answerRange(w ResponseWriter, r *Request, rep *representation, c content, f
 	case 1:
 		header := spans[0].appendContentRange(nil, rep.size)
 		header = rep.appendFull(header, spans[0].length)
-		return c.send(w, http.StatusPartialContent, header, spans[0])
+		return c.send(w, http.StatusPartialContent, message.Lines(header, nil), spans[0])
 	}
 	return answerParts(w, rep, c, spans, cmp.Or(r.PartType, rep.contentType))
 }
@@ -124,6 +129,7 @@ func answerParts(w ResponseWriter, rep *representation, c content, spans []span,
 	parts = append(parts, Part{Bytes: tail})
 	whole := *rep
 	whole.contentType = "multipart/byteranges; boundary=" + boundary
-	header := whole.appendFull(nil, length+int64(len(tail)))
-	return w.RespondParts(http.StatusPartialContent, header, c.file, parts)
+	length += int64(len(tail))
+	header := message.Lines(whole.appendFull(nil, length), nil)
+	return w.RespondParts(http.StatusPartialContent, header, length, c.file, parts)
 }

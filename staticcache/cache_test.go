@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"lb/telemetry"
+
+	"lb/message"
 )
 
 // audit compares the gauges with what is in the cache.
@@ -126,7 +128,7 @@ type bodies struct {
 	body []byte
 }
 
-func (b *bodies) Respond(_ int, _, body []byte) error { b.body = body; return nil }
+func (b *bodies) Respond(_ int, _ []message.Field, body []byte) error { b.body = body; return nil }
 
 func TestConcurrentFirstRequestsReadOnce(t *testing.T) {
 	c := newCache(64<<20, 16<<20)

@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+	"unsafe"
+
+	"lb/message"
 )
 
 const (
@@ -43,8 +46,8 @@ type entry struct {
 	id     identity
 	young  bool // not yet settled
 	body   []byte
-	header []byte // of 200
-	short  []byte // of 304
+	header []message.Field // of 200
+	short  []message.Field // of 304: the end of header
 }
 
 // freshness says until when an entry may be used without a look at the disk.
@@ -63,8 +66,14 @@ func (f *freshness) confirm(now int64, epoch uint64) {
 func (e *entry) alias() bool { return !e.file }
 
 func (e *entry) weight(k key) int64 {
-	return int64(len(e.body)+len(e.header)+len(e.short)+len(e.target)+len(k.path)) + overhead
+	size := len(e.body) + len(e.target) + len(k.path) + len(e.header)*fieldSize
+	for i := range e.header {
+		size += len(e.header[i].Line)
+	}
+	return int64(size) + overhead
 }
+
+const fieldSize = int(unsafe.Sizeof(message.Field{}))
 
 // newFileEntry makes an entry of a body that was read whole.
 //
@@ -82,8 +91,9 @@ func newFileEntry(name string, body []byte, info os.FileInfo, cacheControl strin
 	}
 	e.size = int64(len(body))
 	e.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
-	e.header = e.appendFull(nil, e.size)
-	e.short = e.appendValidators(nil, true)
+	e.header = message.Lines(e.appendFull(nil, e.size), make([]message.Field, 0, 7))
+	e.short = message.Lines(e.appendValidators(nil, true), nil)
+	e.short = e.header[len(e.header)-len(e.short):]
 	return e
 }
 

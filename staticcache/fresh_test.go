@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"lb/message"
 )
 
 // Each kind of change is seen as soon as an entry is due, without any notification.
@@ -177,18 +179,18 @@ type cutter struct {
 	path string
 }
 
-func (c *cutter) RespondFile(status int, header []byte, f *os.File, offset, length int64) error {
+func (c *cutter) RespondFile(status int, header []message.Field, f *os.File, offset, length int64) error {
 	if err := os.Truncate(c.path, 10); err != nil {
 		return err
 	}
 	return c.discard.RespondFile(status, header, f, offset, length)
 }
 
-func (c *cutter) RespondParts(status int, header []byte, f *os.File, parts []Part) error {
+func (c *cutter) RespondParts(status int, header []message.Field, length int64, f *os.File, parts []Part) error {
 	if err := os.Truncate(c.path, 10); err != nil {
 		return err
 	}
-	return c.discard.RespondParts(status, header, f, parts)
+	return c.discard.RespondParts(status, header, length, f, parts)
 }
 
 func TestFileShrinksWhileStreamed(t *testing.T) {

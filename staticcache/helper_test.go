@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"lb/message"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,7 +34,8 @@ type answer struct {
 	t        testing.TB
 }
 
-func (a *answer) begin(status int, header []byte) {
+func (a *answer) begin(status int, fields []message.Field) {
+	header := lines(fields)
 	if a.status != 0 {
 		a.t.Error("answered twice")
 	}
@@ -49,13 +52,13 @@ func (a *answer) begin(status int, header []byte) {
 	}
 }
 
-func (a *answer) Respond(status int, header, body []byte) error {
+func (a *answer) Respond(status int, header []message.Field, body []byte) error {
 	a.begin(status, header)
 	a.body = bytes.Clone(body)
 	return nil
 }
 
-func (a *answer) RespondFile(status int, header []byte, f *os.File, offset, length int64) error {
+func (a *answer) RespondFile(status int, header []message.Field, f *os.File, offset, length int64) error {
 	a.begin(status, header)
 	a.streamed = true
 	var b bytes.Buffer
@@ -64,13 +67,23 @@ func (a *answer) RespondFile(status int, header []byte, f *os.File, offset, leng
 	return err
 }
 
-func (a *answer) RespondParts(status int, header []byte, f *os.File, parts []Part) error {
+func (a *answer) RespondParts(status int, header []message.Field, length int64, f *os.File, parts []Part) error {
 	a.begin(status, header)
 	a.streamed = f != nil
 	var b bytes.Buffer
-	_, err := CopyParts(&b, f, parts)
-	a.body = b.Bytes()
+	n, err := CopyParts(&b, f, parts)
+	if a.body = b.Bytes(); err == nil && n != length {
+		a.t.Errorf("%d bytes announced, %d sent", length, n)
+	}
 	return err
+}
+
+// lines returns the fields as they go on the wire.
+func lines(fields []message.Field) (all []byte) {
+	for i := range fields {
+		all = append(all, fields[i].Line...)
+	}
+	return all
 }
 
 // discard is a ResponseWriter that allocates nothing.
@@ -79,18 +92,18 @@ type discard struct {
 	length int
 }
 
-func (d *discard) Respond(status int, header, body []byte) error {
+func (d *discard) Respond(status int, header []message.Field, body []byte) error {
 	d.status, d.length = status, len(body)
 	return nil
 }
 
-func (d *discard) RespondFile(status int, _ []byte, f *os.File, offset, length int64) error {
+func (d *discard) RespondFile(status int, _ []message.Field, f *os.File, offset, length int64) error {
 	d.status = status
 	_, err := CopyFile(io.Discard, f, offset, length)
 	return err
 }
 
-func (d *discard) RespondParts(status int, _ []byte, f *os.File, parts []Part) error {
+func (d *discard) RespondParts(status int, _ []message.Field, _ int64, f *os.File, parts []Part) error {
 	d.status = status
 	_, err := CopyParts(io.Discard, f, parts)
 	return err

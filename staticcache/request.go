@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+
+	"lb/message"
 )
 
 // Allow lists the methods that Serve answers, for the Allow line of a 405.
@@ -29,19 +31,18 @@ type Request struct {
 	PartType string // Content-Type of each of several ranges; "": the file's
 }
 
-// ResponseWriter sends an answer. Header holds complete lines "Name: value\r\n" without the blank
-// line at the end, with Content-Length where the answer has one; Date, Connection and the like
+// ResponseWriter sends a response. Header has Content-Length where the response has one; Date and the like
 // are the writer's to add. An error it returns is Serve's error.
 //
 // Header and parts are valid only during the call. A body passed to Respond never changes and may be
 // kept. For HEAD and 304 the body is nil and Content-Length, if any, is that of the GET.
 type ResponseWriter interface {
-	Respond(status int, header, body []byte) error
+	Respond(status int, header []message.Field, body []byte) error
 	// RespondFile sends length bytes of f from offset, by sendfile where it can; see CopyFile.
 	// The file is closed after it returns.
-	RespondFile(status int, header []byte, f *os.File, offset, length int64) error
-	// RespondParts sends one part after the other; see CopyParts.
-	RespondParts(status int, header []byte, f *os.File, parts []Part) error
+	RespondFile(status int, header []message.Field, f *os.File, offset, length int64) error
+	// RespondParts sends one part after the other, of that length together; see CopyParts.
+	RespondParts(status int, header []message.Field, length int64, f *os.File, parts []Part) error
 }
 
 // Part is a stretch of an answer: Bytes first, then Length bytes of the file from Offset.

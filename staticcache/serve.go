@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 	"unsafe"
+
+	"lb/message"
 )
 
 // Serve answers a request for a file, or says why it does not. If the error is not nil and the
@@ -30,7 +32,16 @@ func (d *Dir) Serve(w ResponseWriter, r *Request) (Result, error) {
 }
 
 // scratch is room for header lines that are made for one answer.
-type scratch struct{ b []byte }
+type scratch struct {
+	b      []byte
+	header []message.Field
+}
+
+// fields returns the fields of the lines in s.b.
+func (s *scratch) fields() []message.Field {
+	s.header = message.Lines(s.b, s.header[:0])
+	return s.header
+}
 
 // lend returns empty room; give it back with c.scratches.Put.
 func (c *Cache) lend() *scratch {
@@ -38,7 +49,7 @@ func (c *Cache) lend() *scratch {
 		s.b = s.b[:0]
 		return s
 	}
-	return &scratch{make([]byte, 0, 1024)}
+	return &scratch{b: make([]byte, 0, 1024)}
 }
 
 // serveFromDisk answers what is not in memory, and brings it there if it may be.
@@ -147,5 +158,5 @@ func (d *Dir) redirect(w ResponseWriter, r *Request) error {
 	s.b = append(s.b, "Location: "...)
 	s.b = appendLocation(s.b, r.Target)
 	s.b = append(s.b, "\r\nContent-Length: 0\r\n"...)
-	return w.Respond(http.StatusMovedPermanently, s.b, nil)
+	return w.Respond(http.StatusMovedPermanently, s.fields(), nil)
 }

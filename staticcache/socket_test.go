@@ -13,17 +13,19 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"lb/message"
 )
 
 // wire is a ResponseWriter over a connection.
 type wire struct{ net.Conn }
 
-func (w wire) head(status int, header []byte) error {
-	_, err := fmt.Fprintf(w.Conn, "HTTP/1.1 %d %s\r\n%s\r\n", status, http.StatusText(status), header)
+func (w wire) head(status int, header []message.Field) error {
+	_, err := fmt.Fprintf(w.Conn, "HTTP/1.1 %d %s\r\n%s\r\n", status, http.StatusText(status), lines(header))
 	return err
 }
 
-func (w wire) Respond(status int, header, body []byte) error {
+func (w wire) Respond(status int, header []message.Field, body []byte) error {
 	if err := w.head(status, header); err != nil {
 		return err
 	}
@@ -31,7 +33,7 @@ func (w wire) Respond(status int, header, body []byte) error {
 	return err
 }
 
-func (w wire) RespondFile(status int, header []byte, f *os.File, offset, length int64) error {
+func (w wire) RespondFile(status int, header []message.Field, f *os.File, offset, length int64) error {
 	if err := w.head(status, header); err != nil {
 		return err
 	}
@@ -39,7 +41,7 @@ func (w wire) RespondFile(status int, header []byte, f *os.File, offset, length 
 	return err
 }
 
-func (w wire) RespondParts(status int, header []byte, f *os.File, parts []Part) error {
+func (w wire) RespondParts(status int, header []message.Field, _ int64, f *os.File, parts []Part) error {
 	if err := w.head(status, header); err != nil {
 		return err
 	}

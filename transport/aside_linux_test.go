@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lb/internal/lbtest"
+	"lb/message"
 )
 
 // bodylessBackend answers HEAD as if there were a body and everything else with its target; ends gets how the connections ended.
@@ -59,7 +60,8 @@ func ask(t *testing.T, c *Client, method, target string) *Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sendErr, err := conn.Ask([]byte(method+" "+target+" HTTP/1.1\r\nHost: a\r\n\r\n"), method == "HEAD"); sendErr != nil || err != nil {
+	r := message.Request{Method: []byte(method), Target: []byte(target), Fields: []message.Field{message.NewField("Host", "a")}}
+	if sendErr, err := conn.Ask(&r, nil, nil); sendErr != nil || err != nil {
 		t.Fatal(sendErr, err)
 	}
 	var body []byte

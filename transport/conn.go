@@ -9,10 +9,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/http1"
 	"lb/internal/dormant"
 	"lb/internal/poison"
 	"lb/internal/progress"
-	"lb/internal/wire"
+	"lb/message"
 )
 
 const (
@@ -26,7 +27,7 @@ var (
 )
 
 // Conn is a connection to a backend, in use for one exchange at a time:
-// Write…, ReadHead (NextHead after each 1xx), ReadBody until io.EOF, then Done.
+// Ask, or Begin, SendBody… and FinishBody, and ReadHead; NextHead after each 1xx, ReadBody until io.EOF, then Done.
 type Conn struct {
 	client *Client
 	limits *Timeouts    // of this exchange
@@ -50,12 +51,14 @@ type Conn struct {
 	buf  *[]byte // read buffer, held from the first read to Done
 	r, w int     // buf[r:w] is read but not used
 
-	Head wire.ResponseHead // of the response that ReadHead returned last
+	Head http1.ResponseHead // of the response that ReadHead returned last
 
+	writer  http1.Writer // of the request
+	frames  [32]byte     // room for what it makes behind the request's head
 	framing framing
 	clean   bool  // the response ended where it should
 	left    int64 // of a body with a length
-	chunks  wire.ChunkDecoder
+	chunks  http1.ChunkDecoder
 }
 
 type framing uint8
@@ -106,15 +109,46 @@ func (c *Conn) Reused() bool { return c.reused }
 // Answered reports whether a byte of a response, other than 100 (Continue), has come in this exchange.
 func (c *Conn) Answered() bool { return c.answered }
 
-// Write sends part of a request. Each write must make progress within the Idle timeout.
+// Begin sends the head of a request, and then p, the beginning of its body. Each write must make progress within the Idle timeout.
 // Every error is an *Error of phase Write.
-func (c *Conn) Write(p []byte) (int, error) {
-	written, err := c.nc.WriteParts(p, nil, c.limits.Idle)
-	c.noteWritten(written)
-	if err != nil {
-		return int(written), c.writeFailed(err)
+func (c *Conn) Begin(r *message.Request, p []byte) error {
+	c.takeBuffer()
+	c.writer.Reset((*c.buf)[:0]) // which is read into only later
+	c.writer.Request(r)
+	err := c.write(p, false, nil)
+	c.writer.Use(c.frames[:0])
+	return err
+}
+
+// SendBody sends more of the body. It and FinishBody may be called while another goroutine reads.
+func (c *Conn) SendBody(p []byte) error { return c.write(p, false, nil) }
+
+// FinishBody ends the body, with those trailer fields behind it if only its end tells how long it is.
+func (c *Conn) FinishBody(trailers []message.Field) error { return c.write(nil, true, trailers) }
+
+func (c *Conn) write(p []byte, end bool, trailers []message.Field) error {
+	for {
+		head, body, tail := c.writer.Frame(p, end, trailers)
+		written, err := c.writeParts(head, body, tail)
+		c.noteWritten(written)
+		p = p[c.writer.Wrote(int(written)):]
+		if err != nil {
+			return c.writeFailed(err)
+		}
+		if len(p) == 0 {
+			return nil
+		}
 	}
-	return int(written), nil
+}
+
+func (c *Conn) writeParts(head, body, tail []byte) (int64, error) {
+	if c.under != nil && len(body) > 0 && len(head)+len(tail) > 0 && len(head)+len(body)+len(tail) <= largeBuffer {
+		joined := largeBuffers.Get().(*[]byte) // or TLS would make a record, and a system call, of each
+		defer giveBack(joined)
+		all := append(append(append((*joined)[:0], head...), body...), tail...)
+		return c.nc.WriteParts(all, nil, nil, c.limits.Idle)
+	}
+	return c.nc.WriteParts(head, body, tail, c.limits.Idle)
 }
 
 func (c *Conn) noteWritten(n int64) {
@@ -138,12 +172,21 @@ func (c *Conn) noteDeath(e *Error) *Error {
 	return e
 }
 
-// Ask sends a whole request and reads the head of the first response to it, as Write and ReadHead
-// would. If the request could not be written, sendErr says so, and err whether there is
-// an answer all the same.
-func (c *Conn) Ask(request []byte, head bool) (sendErr, err error) {
+// Ask sends a whole request, with p as its body, and reads the head of the first response to it, as Begin, FinishBody and
+// ReadHead would. If the request could not be written, sendErr says so, and err whether there is
+// a response all the same.
+func (c *Conn) Ask(r *message.Request, p []byte, trailers []message.Field) (sendErr, err error) {
 	c.takeBuffer()
 	c.renewRead(c.limits.Response)
+	c.writer.Reset((*c.buf)[:0]) // it is written before anything is read into it
+	c.writer.Request(r)
+	request, body, tail := c.writer.Frame(p, true, trailers)
+	if len(body)+len(tail) > 0 {
+		if sendErr = c.write(p, true, trailers); sendErr == nil {
+			c.renewRead(c.limits.Response) // the request took its time
+		}
+		return sendErr, c.readHead(r.IsHead())
+	}
 	written, n, err := c.nc.Ask(request, *c.buf, c.limits.Idle)
 	c.noteWritten(written)
 	c.w = n
@@ -156,7 +199,7 @@ func (c *Conn) Ask(request []byte, head bool) (sendErr, err error) {
 	if c.answered = n > 0; !c.answered && sendErr == nil {
 		c.renewRead(c.limits.Response) // the request took its time
 	}
-	return sendErr, c.readHead(head)
+	return sendErr, c.readHead(r.IsHead())
 }
 
 // ReadHead reads the head of the next response into c.Head. head says that the request was
@@ -202,7 +245,7 @@ func (c *Conn) takeBuffer() {
 func (c *Conn) readHead(head bool) error {
 	scanned := 0
 	for {
-		if end := wire.HeadEnd((*c.buf)[c.r:c.w], scanned); end >= 0 {
+		if end := http1.HeadEnd((*c.buf)[c.r:c.w], scanned); end >= 0 {
 			if end > c.client.opt.HeadSize {
 				return c.fail(Head, Protocol, ErrHeadTooLarge)
 			}
@@ -237,7 +280,7 @@ func implausible(b []byte, before int) error {
 	const start = "HTTP/1."
 	n := min(len(b), len(start))
 	if string(b[:n]) != start[:n] {
-		return wire.StatusLineError(b)
+		return http1.StatusLineError(b)
 	}
 	for at := before; ; at++ {
 		i := bytes.IndexByte(b[at:], '\n')
@@ -245,7 +288,7 @@ func implausible(b []byte, before int) error {
 			return nil
 		}
 		if at += i; b[at-1] != '\r' {
-			return wire.ErrStatusLine
+			return http1.ErrStatusLine
 		}
 	}
 }
@@ -291,16 +334,18 @@ func giveBack(buf *[]byte) {
 func (c *Conn) frame(head bool) error {
 	h := &c.Head
 	switch {
+	case h.Status == 101 && h.Minor == 0: // RFC 9110 section 7.8
+		return c.fail(Head, Protocol, http1.ErrStatusLine)
 	case h.Status < 200 || h.Status == 204:
 		if h.Chunked || h.ContentLength > 0 {
-			return c.fail(Head, Protocol, wire.ErrFraming)
+			return c.fail(Head, Protocol, http1.ErrFraming)
 		}
 		c.framing = noBody
 	case head || h.Status == 304:
 		c.framing = noBody
 	case h.Chunked:
 		c.framing = byChunks
-		c.chunks.Reset(wire.MaxResponseFields)
+		c.chunks.Reset(http1.MaxResponseFields)
 	case h.ContentLength >= 0:
 		c.framing, c.left = byLength, h.ContentLength
 	default:
@@ -308,6 +353,9 @@ func (c *Conn) frame(head bool) error {
 	}
 	if c.framing == noBody || c.framing == byLength && c.left == 0 {
 		c.clean = h.Status >= 200
+	}
+	if h.Length = c.Length(); head && h.Chunked {
+		h.Length = -1
 	}
 	if h.Status == 100 {
 		c.answered = c.r < c.w // it asks for the rest of the request, and answers nothing
@@ -395,12 +443,15 @@ func (c *Conn) fill() error {
 	return c.fail(Body, causeOf(err), err)
 }
 
-// Trailer returns the trailer lines of a chunked body after its end, nil if there are none.
-func (c *Conn) Trailer() []byte {
+// Response returns the head that was read last. It holds until the connection is given back, or Doze is called.
+func (c *Conn) Response() *message.Response { return &c.Head.Response }
+
+// Trailers returns the trailer fields of a body after its end, as far as they may be passed on.
+func (c *Conn) Trailers() []message.Field {
 	if c.framing != byChunks {
 		return nil
 	}
-	return c.chunks.Trailer()
+	return http1.Trailers(c.chunks.Trailer(), c.Head.Fields)
 }
 
 // headFailed makes the error of a read that wanted a head.
@@ -424,6 +475,7 @@ func (c *Conn) Done(complete bool) {
 		(client.opt.MaxRequests == 0 || c.uses < client.opt.MaxRequests)
 	silence := c.silence()
 	c.release()
+	c.writer.Reset(nil)
 	if fit {
 		client.keep(c, silence)
 		return
@@ -439,11 +491,13 @@ func (c *Conn) release() {
 	giveBack(c.buf)
 	c.buf, c.r, c.w = nil, 0, 0
 	clear(c.Head.Fields)
-	c.Head = wire.ResponseHead{Fields: c.Head.Fields[:0]} // an idle connection holds on to no buffer
+	fields := c.Head.Fields[:0]
+	c.Head = http1.ResponseHead{} // an idle connection holds on to no buffer
+	c.Head.Fields = fields
 }
 
 // HeadBuffered reports whether NextHead returns without waiting.
-func (c *Conn) HeadBuffered() bool { return wire.HeadEnd((*c.buf)[c.r:c.w], 0) >= 0 }
+func (c *Conn) HeadBuffered() bool { return http1.HeadEnd((*c.buf)[c.r:c.w], 0) >= 0 }
 
 // Buffered reports whether ReadBody has something to return without waiting.
 func (c *Conn) Buffered() bool { return c.clean || c.r < c.w }

@@ -8,7 +8,7 @@ import (
 	"os"
 	"syscall"
 
-	"lb/internal/wire"
+	"lb/http1"
 )
 
 // Phase is how far an exchange with a backend had come when it failed.
@@ -62,7 +62,7 @@ func (e *Error) Died() bool {
 	return e.Reused && e.Cause == Reset && (e.Phase == Write || e.Phase == Head)
 }
 
-// The reasons why a response is refused beside those of package wire.
+// The reasons why a response is refused beside those of package http1.
 var (
 	ErrHeadTooLarge = errors.New("the response head is larger than the pool's response_header_size")
 	ErrTruncated    = errors.New("the response ended before its body did")
@@ -71,7 +71,7 @@ var (
 // Unfit reports whether a response was refused for what an application, or the request, put into its fields. It says
 // nothing of the backend's health.
 func (e *Error) Unfit() bool {
-	for _, reason := range [...]error{ErrHeadTooLarge, wire.ErrManyFields, wire.ErrFieldValue} {
+	for _, reason := range [...]error{ErrHeadTooLarge, http1.ErrManyFields, http1.ErrFieldValue} {
 		if errors.Is(e.Err, reason) {
 			return true
 		}

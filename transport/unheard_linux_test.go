@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lb/internal/lbtest"
+	"lb/message"
 )
 
 func selfSigned(t *testing.T) tls.Certificate {
@@ -109,13 +110,16 @@ func TestUnheard(t *testing.T) {
 				defer close(end)
 				client := New(opt)
 				defer client.Close()
-				request := []byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
+				request := &message.Request{
+					Method: []byte("POST"), Target: []byte("/"), Fields: []message.Field{message.NewField("Host", "a")}, Length: 4, Announced: true,
+				}
+				body := []byte("body")
 				for range 3 {
 					conn, err := client.Get(t.Context(), false)
 					if err != nil {
 						t.Fatal(err)
 					}
-					if sendErr, err := conn.Ask(request, false); sendErr != nil || err != nil {
+					if sendErr, err := conn.Ask(request, body, nil); sendErr != nil || err != nil {
 						t.Fatal(sendErr, err)
 					}
 					for err = error(nil); err == nil; {
@@ -134,7 +138,7 @@ func TestUnheard(t *testing.T) {
 				if client.EndsKept() {
 					t.Error("the client knows too early")
 				}
-				sendErr, err := conn.Ask(request, false)
+				sendErr, err := conn.Ask(request, body, nil)
 				if sendErr != nil {
 					err = sendErr
 				}

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"lb/internal/wire"
+	"lb/message"
 )
 
 // Body returns the body of an answer and its media type: HTML where accept (the
@@ -67,7 +67,7 @@ func preferred(accept []byte) int {
 		var item []byte
 		item, accept, _ = bytes.Cut(accept, []byte(","))
 		media, params, _ := bytes.Cut(item, []byte(";"))
-		media = wire.TrimSpace(media)
+		media = message.TrimSpace(media)
 		weight := -1 // unknown
 		for form := range decisive {
 			precise, best := precision(media, form), &decisive[form]
@@ -105,9 +105,9 @@ func precision(media []byte, form int) int {
 	switch {
 	case len(media) == 0:
 		return 0
-	case wire.EqualFold(media, names[0]), wire.EqualFold(media, names[1]):
+	case message.EqualFold(media, names[0]), message.EqualFold(media, names[1]):
 		return 3
-	case wire.EqualFold(media, group):
+	case message.EqualFold(media, group):
 		return 2
 	case string(media) == "*/*":
 		return 1
@@ -120,11 +120,11 @@ func quality(params []byte) int {
 	for len(params) > 0 {
 		var param []byte
 		param, params, _ = bytes.Cut(params, []byte(";"))
-		name, value, ok := bytes.Cut(wire.TrimSpace(param), []byte("="))
-		if !ok || !wire.EqualFold(wire.TrimSpace(name), "q") {
+		name, value, ok := bytes.Cut(message.TrimSpace(param), []byte("="))
+		if !ok || !message.EqualFold(message.TrimSpace(name), "q") {
 			continue
 		}
-		return thousandths(wire.TrimSpace(value))
+		return thousandths(message.TrimSpace(value))
 	}
 	return 1000
 }

@@ -48,7 +48,7 @@ func TestWritePace(t *testing.T) {
 			time.Sleep(time.Millisecond) // the peer's own pace
 		}
 	}()
-	_, err := c.WriteParts(nil, make([]byte, 64<<20), 20*time.Second)
+	_, err := c.WriteParts(nil, make([]byte, 64<<20), nil, 20*time.Second)
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("writing to a slow peer: %v", err)
 	}

@@ -126,6 +126,29 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	}
 }
 
+// Lender has room for a read.
+type Lender interface {
+	Lend() []byte // the same each time, until TakeBack
+	TakeBack()    // what was lent is not needed
+}
+
+// ReadLent is Read into room that is lent by l when there is something to be read, where the system allows that.
+// What has been read is in it; if that is nothing it has been given back.
+func (c *Conn) ReadLent(l Lender) (n int, err error) {
+	for {
+		n, err = c.readLent(l)
+		if n == 0 {
+			l.TakeBack()
+		}
+		if err == nil || n > 0 {
+			return n, err
+		}
+		if err = c.afterDeadline(err); err != nil {
+			return n, err
+		}
+	}
+}
+
 // afterDeadline returns nil if err is that of a deadline which nobody wants any more: the
 // read is to be tried again. Else it returns what the read fails with.
 func (c *Conn) afterDeadline(err error) error {

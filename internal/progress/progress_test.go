@@ -196,9 +196,9 @@ func TestWriteParts(t *testing.T) {
 		"pipe":   func() (*Conn, net.Conn) { c, peer, _ := pipe(t); return c, peer },
 	}
 	for name, open := range ends {
-		for _, parts := range [][2][]byte{{head, body}, {head, nil}, {nil, head}, {nil, nil}} {
+		for _, parts := range [][3][]byte{{head, body}, {head}, {nil, head}, {}, {head, body, head}, {head, nil, head}, {nil, nil, head}} {
 			c, peer := open()
-			want := append(bytes.Clone(parts[0]), parts[1]...)
+			want := bytes.Join(parts[:], nil)
 			type result struct {
 				b   []byte
 				err error
@@ -209,12 +209,12 @@ func TestWriteParts(t *testing.T) {
 				_, err := io.ReadFull(peer, b)
 				got <- result{b, err}
 			}()
-			n, err := c.WriteParts(parts[0], parts[1], 10*time.Second)
+			n, err := c.WriteParts(parts[0], parts[1], parts[2], 10*time.Second)
 			if r := <-got; err != nil || n != int64(len(want)) || r.err != nil || !bytes.Equal(r.b, want) {
 				t.Errorf("%s: %d of %d bytes written, %v; read with %v", name, n, len(want), err, r.err)
 			}
 			c.Close()
-			if _, err := c.WriteParts(head, nil, 0); err == nil {
+			if _, err := c.WriteParts(head, nil, nil, 0); err == nil {
 				t.Errorf("%s: wrote after Close", name)
 			}
 		}
@@ -225,7 +225,7 @@ func TestWriteParts(t *testing.T) {
 func TestWritePartsIdle(t *testing.T) {
 	c, peer := sockets(t)
 	body := make([]byte, 64<<20)
-	n, err := c.WriteParts(nil, body, 30*time.Millisecond)
+	n, err := c.WriteParts(nil, body, nil, 30*time.Millisecond)
 	if !errors.Is(err, os.ErrDeadlineExceeded) || n == 0 || n == int64(len(body)) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
@@ -233,7 +233,7 @@ func TestWritePartsIdle(t *testing.T) {
 		t.Errorf("%d of %d bytes said to be written are there: %v", k, n, err)
 	}
 	// The timer has fired; the next write does not mind.
-	if _, err := c.WriteParts([]byte("more"), nil, time.Second); err != nil {
+	if _, err := c.WriteParts([]byte("more"), nil, nil, time.Second); err != nil {
 		t.Error(err)
 	}
 }
@@ -242,7 +242,7 @@ func TestWriteAndReadAllocateNothing(t *testing.T) {
 	c, peer := sockets(t)
 	head, body, buf := []byte("head"), []byte("body"), make([]byte, 8)
 	trip := func() {
-		c.WriteParts(head, body, time.Second)
+		c.WriteParts(head, body, nil, time.Second)
 		io.ReadFull(peer, buf)
 		peer.Write(buf)
 		c.RenewRead(time.Minute)

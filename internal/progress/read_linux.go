@@ -14,6 +14,7 @@ type reader struct {
 	buf   []byte
 	n     int
 	errno syscall.Errno
+	lend  Lender // of buf, for this read; nil: it is the caller's
 
 	ask     func(fd uintptr) bool // askOnce, bound once
 	request []byte                // to be written before the read; nil once it was tried
@@ -30,6 +31,26 @@ func (c *Conn) readRaw(p []byte) (int, error) {
 	r.buf = p
 	err := c.raw.Read(r.try)
 	r.buf = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case r.errno != 0:
+		return 0, &opError{op: "read", errno: r.errno}
+	case r.n == 0:
+		return 0, io.EOF
+	}
+	return r.n, nil
+}
+
+// readLent is readRaw with room that is lent.
+func (c *Conn) readLent(l Lender) (int, error) {
+	r := &c.reader
+	if r.try == nil && !c.bindReader() {
+		return c.Conn.Read(l.Lend())
+	}
+	r.lend = l
+	err := c.raw.Read(r.try)
+	r.buf, r.lend = nil, nil
 	switch {
 	case err != nil:
 		return 0, err
@@ -78,7 +99,7 @@ func (c *Conn) descriptor() syscall.RawConn {
 func (c *Conn) Ask(request, p []byte, idle time.Duration) (written int64, n int, err error) {
 	r := &c.reader
 	if r.try == nil && !c.bindReader() {
-		written, err = c.WriteParts(request, nil, idle)
+		written, err = c.WriteParts(request, nil, nil, idle)
 		return written, 0, err
 	}
 	r.buf, r.request, r.written, r.n, r.errno = p, request, 0, 0, 0
@@ -95,7 +116,7 @@ func (c *Conn) Ask(request, p []byte, idle time.Duration) (written int64, n int,
 		}
 		return written, 0, &opError{op: op, errno: r.errno}
 	case r.written < len(request): // the socket is full
-		more, err := c.WriteParts(request[r.written:], nil, idle)
+		more, err := c.WriteParts(request[r.written:], nil, nil, idle)
 		return written + more, 0, err
 	case r.n == 0:
 		return written, 0, io.EOF
@@ -140,6 +161,9 @@ func (r *reader) askOnce(fd uintptr) bool {
 
 // readOnce is one read. It reports false to wait for something to read.
 func (r *reader) readOnce(fd uintptr) bool {
+	if r.lend != nil {
+		r.buf = r.lend.Lend()
+	}
 	for {
 		n, errno := receive(fd, r.buf)
 		switch errno {
@@ -149,6 +173,10 @@ func (r *reader) readOnce(fd uintptr) bool {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
+			if r.lend != nil {
+				r.buf = nil
+				r.lend.TakeBack()
+			}
 			return false
 		}
 		r.n, r.errno = 0, errno

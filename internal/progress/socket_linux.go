@@ -25,11 +25,13 @@ func receive(fd uintptr, p []byte) (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// sendBoth is one writev(2) of two parts that are not empty.
-func sendBoth(fd uintptr, first, second []byte) (int, syscall.Errno) {
-	iov := [2]unix.Iovec{{Base: &first[0]}, {Base: &second[0]}}
-	iov[0].SetLen(len(first))
-	iov[1].SetLen(len(second))
-	n, _, errno := unix.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&iov)), uintptr(len(iov)))
+// sendParts is one writev(2) of up to three parts that are not empty.
+func sendParts(fd uintptr, parts [][]byte) (int, syscall.Errno) {
+	var iov [3]unix.Iovec
+	for i, p := range parts {
+		iov[i].Base = &p[0]
+		iov[i].SetLen(len(p))
+	}
+	n, _, errno := unix.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&iov)), uintptr(len(parts)))
 	return int(n), errno
 }

@@ -12,8 +12,8 @@ import (
 const pieceSize = 64 << 10
 
 // writeInTurn is WriteParts for connections that are no sockets, and for other systems.
-func (c *Conn) writeInTurn(head, body []byte, idle time.Duration) (done int64, err error) {
-	for _, part := range [2][]byte{head, body} {
+func (c *Conn) writeInTurn(head, body, tail []byte, idle time.Duration) (done int64, err error) {
+	for _, part := range [3][]byte{head, body, tail} {
 		for len(part) > 0 {
 			piece := part[:min(len(part), pieceSize)]
 			n, err := c.writePiece(piece, idle)

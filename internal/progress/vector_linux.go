@@ -11,7 +11,7 @@ import (
 // vector is what a gathering write needs, kept with the connection so that one costs no memory.
 type vector struct {
 	try   func(fd uintptr) bool // writeOnce, bound once
-	parts [2][]byte
+	parts [3][]byte
 	n     int
 	errno syscall.Errno
 	wait  bool
@@ -38,20 +38,20 @@ func (c *Conn) trust() {
 	})
 }
 
-// WriteParts writes head and then body, in one system call if the socket takes them. It fails with
+// WriteParts writes head, body and tail, in one system call if the socket takes them. It fails with
 // os.ErrDeadlineExceeded when the socket took no byte for idle (0: for ever); each byte
 // renews that, and the write deadline as set before is gone. No deadline is armed before
 // the socket's buffer is full.
-func (c *Conn) WriteParts(head, body []byte, idle time.Duration) (int64, error) {
+func (c *Conn) WriteParts(head, body, tail []byte, idle time.Duration) (int64, error) {
 	v := &c.vector
 	if v.try == nil {
 		if !c.bindVector() {
-			return c.writeInTurn(head, body, idle)
+			return c.writeInTurn(head, body, tail, idle)
 		}
 	}
-	v.parts = [2][]byte{head, body}
+	v.parts = [3][]byte{head, body, tail}
 	n, err := c.writeAll(idle)
-	v.parts = [2][]byte{}
+	v.parts = [3][]byte{}
 	return n, err
 }
 
@@ -66,7 +66,7 @@ func (c *Conn) bindVector() bool {
 func (c *Conn) writeAll(idle time.Duration) (done int64, err error) {
 	v := &c.vector
 	c.write.wanted.Store(0)
-	for len(v.parts[0])+len(v.parts[1]) > 0 {
+	for len(v.parts[0])+len(v.parts[1])+len(v.parts[2]) > 0 {
 		n, err := c.tryWrite(v.try, idle)
 		done += int64(n)
 		if err != nil {
@@ -153,15 +153,19 @@ func (c *Conn) rawWrite(try func(uintptr) bool) error {
 
 // writeOnce is one writev or write. It reports false to wait for room in the socket.
 func (v *vector) writeOnce(fd uintptr) bool {
-	first, second := v.parts[0], v.parts[1]
-	if len(first) == 0 {
-		first, second = second, nil
+	var parts [3][]byte
+	n := 0
+	for _, p := range v.parts {
+		if len(p) > 0 {
+			parts[n] = p
+			n++
+		}
 	}
 	for {
-		if len(second) == 0 {
-			v.n, v.errno = send(fd, first)
+		if n == 1 {
+			v.n, v.errno = send(fd, parts[0])
 		} else {
-			v.n, v.errno = sendBoth(fd, first, second)
+			v.n, v.errno = sendParts(fd, parts[:n])
 		}
 		switch v.errno {
 		case 0:
@@ -176,7 +180,9 @@ func (v *vector) writeOnce(fd uintptr) bool {
 }
 
 func (v *vector) advance(n int) {
-	k := min(n, len(v.parts[0]))
-	v.parts[0] = v.parts[0][k:]
-	v.parts[1] = v.parts[1][n-k:]
+	for i := range v.parts {
+		k := min(n, len(v.parts[i]))
+		v.parts[i] = v.parts[i][k:]
+		n -= k
+	}
 }
