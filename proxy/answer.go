@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lb/filter"
 	"lb/internal/answer"
 	"lb/message"
-	"lb/route"
 )
 
 // date holds the Date field of the current second, made by whatever needs it first.
@@ -39,49 +39,45 @@ func (x *Exchange) beginOwn(status int, fields []message.Field) {
 	r.Fields = append(r.Fields, dateAt(x.start))
 }
 
-// respond completes the response in x.response, but for its body, by the request id and what the rules put in.
-func (x *Exchange) respond(rules *route.HeaderRules) {
-	r := &x.response
-	r.AddBytes("X-Request-Id", x.id)
-	r.Fields = rules.Append(r.Fields)
+// filterResponse has the filters of the route change the response in x.response.
+func (x *Exchange) filterResponse(kind filter.Kind) {
+	if x.route != nil {
+		for _, f := range x.route.Response {
+			f.Response(x, &x.response, kind)
+		}
+	}
+}
+
+// respond completes the response in x.response, but for its body, by the request id.
+func (x *Exchange) respond() {
+	x.response.AddBytes("X-Request-Id", x.id)
 	if x.client.BodyPending() {
 		x.client.EndAfter()
 	}
-	x.client.Respond(r)
+	x.client.Respond(&x.response)
 }
 
-// respondOwn responds with a head of the balancer's own, changed by the rules.
-func (x *Exchange) respondOwn(status int, fields []message.Field, length int64, rules *route.HeaderRules) {
+// respondOwn responds with a head of the balancer's own.
+func (x *Exchange) respondOwn(status int, fields []message.Field, length int64, kind filter.Kind) {
 	x.beginOwn(status, fields)
-	x.response.Fields = rules.Cut(x.response.Fields)
 	x.response.Length = length
-	x.respond(rules)
+	x.filterResponse(kind)
+	x.respond()
 }
 
-// rules returns those of the route for usual responses.
-func (x *Exchange) rules() *route.HeaderRules {
-	if x.route == nil {
-		return nil
+// ownKind returns the kind of a response whose Content-Type is not the route's to change.
+func ownKind(status int) filter.Kind {
+	if status == http.StatusServiceUnavailable {
+		return filter.Outage
 	}
-	return &x.route.Response.Any
-}
-
-// typedRules returns those for responses whose Content-Type is not the route's to change.
-func (x *Exchange) typedRules(status int) *route.HeaderRules {
-	switch {
-	case x.route == nil:
-		return nil
-	case status == http.StatusServiceUnavailable:
-		return &x.route.Response.Outages
-	}
-	return &x.route.Response.Typed
+	return filter.Typed
 }
 
 // Respond responds with a status, its fields (Content-Length among them) and a body.
 // For HEAD the body is left out. The body must not change afterwards: the client may take it later than Respond returns,
 // with an error that is none.
 func (x *Exchange) Respond(status int, fields []message.Field, body []byte) error {
-	x.respondOwn(status, fields, int64(len(body)), x.rules())
+	x.respondOwn(status, fields, int64(len(body)), filter.Usual)
 	if x.Head() {
 		body = nil
 	}
@@ -91,14 +87,14 @@ func (x *Exchange) Respond(status int, fields []message.Field, body []byte) erro
 // BeginParts sends the head of a response of several parts, of that length, which More and MoreFile send. Its Content-Type stays, since it
 // has the boundary.
 func (x *Exchange) BeginParts(status int, fields []message.Field, length int64) error {
-	x.respondOwn(status, fields, length, x.typedRules(status))
+	x.respondOwn(status, fields, length, ownKind(status))
 	return x.More(nil)
 }
 
 // RespondFile is Respond with length bytes of f from offset as the body, which does not pass
 // through the process's memory where the system can do without.
 func (x *Exchange) RespondFile(status int, fields []message.Field, f *os.File, offset, length int64) error {
-	x.respondOwn(status, fields, length, x.rules())
+	x.respondOwn(status, fields, length, filter.Usual)
 	if x.Head() {
 		return x.finish(x.send(nil, true, nil))
 	}
@@ -124,7 +120,7 @@ func (x *Exchange) cut(reason string) {
 // one, else what the client's Accept field prefers. What says that a backend failed, 502 or 504, is Unavailable on a site
 // with a maintenance page.
 func (x *Exchange) Refuse(status int, reason string) {
-	if (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) && x.maintenancePage() != nil {
+	if (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) && x.site.MaintenancePage != nil {
 		x.Unavailable(reason)
 		return
 	}
@@ -153,7 +149,7 @@ var outageFields = []message.Field{message.NewField("Retry-After", "5"), message
 // Unavailable answers 503 and asks to come back: with the site's maintenance page if there is one.
 func (x *Exchange) Unavailable(reason string) {
 	x.Extra = append(x.Extra, outageFields...)
-	if page := x.maintenancePage(); page != nil {
+	if page := x.site.MaintenancePage; page != nil {
 		x.reason = reason
 		x.own(http.StatusServiceUnavailable, "text/html; charset=utf-8", page)
 		return
@@ -161,22 +157,13 @@ func (x *Exchange) Unavailable(reason string) {
 	x.Refuse(http.StatusServiceUnavailable, reason)
 }
 
-// maintenancePage returns the site's page, nil if it has none.
-func (x *Exchange) maintenancePage() []byte {
-	if m := x.site.Maintenance; m != nil {
-		return m.Page
-	}
-	return nil
-}
-
 func (x *Exchange) own(status int, media string, body []byte) {
 	x.beginOwn(status, nil)
 	r := &x.response
 	r.Add("Content-Type", media)
 	r.SetLength(int64(len(body)))
-	rules := x.typedRules(status)
-	r.Fields = rules.Cut(r.Fields)
-	x.respond(rules)
+	x.filterResponse(ownKind(status))
+	x.respond()
 	if x.Head() {
 		body = nil
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"lb/filter"
 )
 
 // requestBody is the body of a request: none, kept whole so that it can be sent again, or streamed.
@@ -31,7 +33,6 @@ type requestBody struct {
 func (b *requestBody) withheld() bool { return b.streamed && !b.spent }
 
 var (
-	errBodyTooLarge  = errors.New("the request body is larger than the limit")
 	errBodyTimeout   = errors.New("the request body made no progress in time")
 	errBodyMalformed = errors.New("the request body is malformed or ends early")
 	errTrailer       = errors.New("the trailer section has more fields than allowed")
@@ -177,32 +178,24 @@ func (x *Exchange) refuseBody(err error) {
 		x.Fail(http.StatusInternalServerError, errSpool.Error(), err)
 		return
 	}
-	status, r := x.handler.bodyStatus(err), &x.handler.rejections
-	switch status {
+	r := filter.Refusal{Status: x.handler.bodyStatus(err), Close: true}
+	switch r.Status {
 	case 0:
 		x.status, x.reason = statusClientGone, errBodyShort.Error()
 		x.client.Abort()
 		x.client.EndAfter()
 		return
 	case http.StatusRequestEntityTooLarge:
-		x.refuseLargeBody()
-		return
+		r = *filter.LargeBody
 	case http.StatusRequestTimeout:
-		r.BodyTimeout.Inc()
-		err = errBodyTimeout
+		r.Rejected, err = "body_timeout", errBodyTimeout
 	case http.StatusRequestHeaderFieldsTooLarge:
-		r.HeaderFields.Inc()
-		err = errTrailer
+		r.Rejected, err = "header_fields", errTrailer
 	case http.StatusBadRequest:
-		r.BadRequest.Inc()
-		err = errBodyMalformed
+		r.Rejected, err = "bad_request", errBodyMalformed
 	}
-	x.client.EndAfter()
-	x.Refuse(status, err.Error())
-}
-
-func (x *Exchange) refuseLargeBody() {
-	x.handler.rejections.BodySize.Inc()
-	x.client.EndAfter()
-	x.Refuse(http.StatusRequestEntityTooLarge, errBodyTooLarge.Error())
+	if r.Reason == "" {
+		r.Reason = err.Error()
+	}
+	x.refuse(&r)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"lb/filter"
 	"lb/internal/dormant"
 	"lb/message"
 	"lb/route"
@@ -89,11 +90,11 @@ type Stream = interface {
 
 // Inbound is what the listener tells about every request that comes by it.
 type Inbound struct {
-	Secure        bool        // TLS ends here
-	RedirectHTTPS bool        // every request is sent to https
-	HTTPSPort     string      // then: of the listener with TLS, as ":8443"; "": 443, or none
-	OnPort80      bool        // then: the client came by port 80
-	ServerName    *ServerName // of the TLS handshake; nil if none was named
+	Secure     bool             // TLS ends here
+	Filters    []filter.Request // asked first
+	HTTPSPort  string           // for RedirectHTTPS: of the listener with TLS, as ":8443"; "": 443, or none
+	OnPort80   bool             // then: the client came by port 80
+	ServerName *ServerName      // of the TLS handshake; nil if none was named
 }
 
 // ServerName is the name of a TLS handshake, with what is known of it: the requests of one connection share it, one after

@@ -32,6 +32,8 @@ type Exchange struct {
 	clientIP netip.Addr // whom limits, log and forwarded fields mean
 	id       []byte     // the request id
 
+	explained *Explained // set: it is only explained, and has no client
+
 	site  *Site
 	rule  *route.Rule[*Route]
 	route *Route

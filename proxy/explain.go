@@ -2,9 +2,9 @@ package proxy
 
 import (
 	"fmt"
-	"net/http"
 	"net/netip"
 
+	"lb/filter"
 	"lb/message"
 	"lb/route"
 )
@@ -58,6 +58,7 @@ func (s *State) Explain(q Question) Explained {
 	x.host = route.CleanHost(nil, q.Request.Authority)
 	x.identify(q.Peer.Unmap())
 	e := Explained{Host: string(x.host), Client: x.clientIP, Trusted: x.trusted}
+	x.explained = &e
 	var ok bool
 	if e.Site, e.SiteName, ok = s.Hosts.Explain(x.host); !ok {
 		e.Site = nil
@@ -65,32 +66,37 @@ func (s *State) Explain(q Question) Explained {
 		return e
 	}
 	x.site = e.Site
-	o, allow := x.find()
-	e.Path, e.Rule, e.Allow = string(x.clean), x.rule, allow
+	refusal := x.find()
+	e.Path, e.Rule = string(x.clean), x.rule
 	if x.clean != nil {
 		e.Rules = x.site.Paths.Explain(x.clean, x.Request.Method, x.Request.Fields)
 	}
-	if o == deniedClient && !x.clientIP.IsValid() {
-		e.ClientDecides, o = true, noObstacle
-	}
-	if o == plainConnection {
-		e.Location = string(x.httpsLocation())
-	}
-	if o != noObstacle {
-		e.refuse(o)
-		if o == ambiguousPath {
+	if refusal != nil {
+		e.refuse(refusal)
+		if refusal == ambiguousPath {
 			e.Reason += ": " + x.ambiguity()
 		}
 		return e
 	}
 	e.follow(x, x.route.Action)
-	if len(e.Ways) > 0 && x.handler != nil && x.looped() {
-		e.Ways, e.Status, e.Reason = nil, http.StatusLoopDetected, loopWords
-	}
 	return e
 }
 
-func (e *Explained) refuse(o obstacle) { e.Status, e.Reason = o.status(), o.words() }
+// overlooks reports whether the explanation goes on behind a refusal, since nobody knows the client that it depends on.
+func (e *Explained) overlooks(x *Exchange, r *filter.Refusal) bool {
+	unknown := r == filter.Denied && !x.clientIP.IsValid()
+	e.ClientDecides = e.ClientDecides || unknown
+	return unknown
+}
+
+func (e *Explained) refuse(r *filter.Refusal) {
+	e.Status, e.Reason, e.Location = r.Status, r.Reason, string(r.Location)
+	for i := range r.Fields {
+		if f := &r.Fields[i]; message.EqualFold(f.Name, "allow") {
+			e.Allow = string(f.Value)
+		}
+	}
+}
 
 // ambiguity names another reading of the path, and the rule that it meets.
 func (x *Exchange) ambiguity() string {

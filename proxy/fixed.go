@@ -86,16 +86,6 @@ func (x *Exchange) slashLocation() []byte {
 	return append(append(appendEscaped(nil, x.clean), '/'), x.query...)
 }
 
-// redirectHTTPS sends the client to the same place under https.
-func (x *Exchange) redirectHTTPS() {
-	if len(x.host) == 0 {
-		x.handler.rejections.BadRequest.Inc()
-		x.Refuse(http.StatusBadRequest, "without a Host field there is no https address to go to")
-		return
-	}
-	x.redirect(http.StatusPermanentRedirect, x.httpsLocation())
-}
-
 // httpsLocation returns where redirectHTTPS leads to. A client that names no port has connected to port 80 (RFC 9110
 // section 4.2.1). Where the listener is on another one, something in front, such as the port mapping of a container, has
 // other ports than lb, and 443 is assumed.

@@ -29,7 +29,7 @@ type Forward struct {
 // Serve implements Action.
 func (f *Forward) Serve(x *Exchange) {
 	x.poolName = f.Pool.Name()
-	if !x.refuseLoop() && !f.holdBody(x) && x.readBody(f.Retry.Body) {
+	if !f.holdBody(x) && x.readBody(f.Retry.Body) {
 		f.forward(x)
 	}
 }

@@ -1,13 +1,11 @@
 package proxy
 
 import (
-	"bytes"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"lb/message"
 	"lb/telemetry"
 )
 
@@ -58,61 +56,17 @@ func (h *Handler) Refused(client netip.Addr, status int, reason string, id []byt
 	})
 }
 
-// dispatch finds who answers.
+// dispatch finds what responds.
 func (h *Handler) dispatch(x *Exchange) {
 	site, ok := x.state.Hosts.Match(x.host)
 	if !ok {
-		h.stop(x, noSite, "")
+		x.refuse(noSite)
 		return
 	}
 	x.enter(site)
-	if o, allow := x.find(); o != noObstacle {
-		h.stop(x, o, allow)
-		return
-	}
-	if x.client.BodyTooLarge() {
-		x.refuseLargeBody()
+	if r := x.find(); r != nil {
+		x.refuse(r)
 		return
 	}
 	x.route.Action.Serve(x)
-}
-
-// stop answers a request that does not come to a route's action.
-func (h *Handler) stop(x *Exchange, o obstacle, allow string) {
-	switch o {
-	case plainConnection:
-		x.redirectHTTPS()
-		return
-	case underMaintenance:
-		h.rejections.Maintenance.Inc()
-		x.Unavailable(o.words())
-		return
-	case wrongMethod:
-		h.rejections.Method.Inc()
-		x.Extra = append(x.Extra, message.NewField("Allow", allow))
-	case badPath:
-		h.rejections.BadRequest.Inc()
-	case noSite:
-		h.rejections.NoSite.Inc()
-	case wrongConnection:
-		h.rejections.Misdirected.Inc()
-	case noRoute:
-		h.rejections.NoRoute.Inc()
-	case deniedClient:
-		h.rejections.ACL.Inc()
-	case ambiguousPath:
-		h.rejections.AmbiguousPath.Inc()
-	}
-	x.Refuse(o.status(), o.words())
-}
-
-// wholeServer is the path that routes match for "OPTIONS *", which asks of the server as a whole
-// (RFC 9110 section 9.3.7): whoever answers for everything answers it.
-var wholeServer = []byte("/")
-
-// misdirected reports whether the connection was opened, by TLS server name, for a name that
-// no site has while the request names another (RFC 9110 section 15.5.20).
-func (x *Exchange) misdirected() bool {
-	name := x.in.ServerName
-	return name != nil && !bytes.Equal(x.host, name.name) && !name.in(x.state)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 
+	"lb/filter"
 	"lb/message"
 )
 
@@ -52,17 +53,13 @@ func (x *Exchange) addMark() {
 	}
 }
 
-const loopWords = "the request has come back to this balancer more than a few times"
+var loop = &filter.Refusal{
+	Status: http.StatusLoopDetected, Reason: "the request has come back to this balancer more than a few times", Rejected: "loop",
+}
 
-// looped tells whether the request has passed too often.
-func (x *Exchange) looped() bool { return x.handler.mark.passes(x.Request.Fields) >= maxPasses }
-
-// refuseLoop answers a request that has passed too often, and reports whether it was one.
-func (x *Exchange) refuseLoop() bool {
-	if !x.looped() {
-		return false
+func noLoop(x *Exchange) *filter.Refusal {
+	if x.handler != nil && x.handler.mark.passes(x.Request.Fields) >= maxPasses { // nil: see Question.By
+		return loop
 	}
-	x.handler.rejections.Loop.Inc()
-	x.Refuse(http.StatusLoopDetected, loopWords)
-	return true
+	return nil
 }

@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"time"
 
+	"lb/filter"
 	"lb/message"
 	"lb/pool"
-	"lb/route"
 	"lb/transport"
 )
 
@@ -26,31 +26,29 @@ func (x *Exchange) relayHead(conn *transport.Conn) {
 	x.status = in.Status
 	r.Reset(in.Status)
 	r.Reason, r.Length = in.Reason, in.Length
-	rules := x.relayRules(in)
-	if dated := x.addOriginFields(in, rules); !dated {
-		if date := dateAt(time.Now()); !rules.Drops(&date) {
-			r.Fields = append(r.Fields, date)
-		}
+	if dated := x.addOriginFields(in); !dated { // RFC 9110 section 6.6.1
+		r.Fields = append(r.Fields, dateAt(time.Now()))
 	}
+	x.filterResponse(relayedKind(in))
 	r.Fields = append(r.Fields, x.Extra...)
 	if in.Status == http.StatusUpgradeRequired { // which must have one (RFC 9110 section 15.5.22)
 		x.addUpgrade(in)
 	}
-	x.respond(rules)
+	x.respond()
 }
 
-// relayRules returns the route's rules for a backend's response.
-func (x *Exchange) relayRules(h *message.Response) *route.HeaderRules {
-	if h.Status == http.StatusPartialContent {
+// relayedKind returns the kind of a backend's response.
+func relayedKind(in *message.Response) filter.Kind {
+	if in.Status == http.StatusPartialContent {
 		const multipart = "multipart/byteranges"
-		for i := range h.Fields {
-			f := &h.Fields[i]
+		for i := range in.Fields {
+			f := &in.Fields[i]
 			if message.EqualFold(f.Name, "content-type") && len(f.Value) > len(multipart) && message.EqualFold(f.Value[:len(multipart)], multipart) {
-				return &x.route.Response.Typed
+				return filter.Typed
 			}
 		}
 	}
-	return &x.route.Response.Any
+	return filter.Usual
 }
 
 // pass sends a part of a relayed response, the last one if so told. Where that returns false, outcome is that of the response.
@@ -84,7 +82,7 @@ func (x *Exchange) giveBack(conn *transport.Conn, up *upload, success bool) {
 
 // addOriginFields adds the backend's fields that go on to the client, in their order. It reports whether
 // Date is among them.
-func (x *Exchange) addOriginFields(in *message.Response, rules *route.HeaderRules) (dated bool) {
+func (x *Exchange) addOriginFields(in *message.Response) (dated bool) {
 	r := &x.response
 	for i := range in.Fields {
 		f := &in.Fields[i]
@@ -96,7 +94,7 @@ func (x *Exchange) addOriginFields(in *message.Response, rules *route.HeaderRule
 				continue
 			}
 		}
-		if f.Hop || rules.Drops(f) {
+		if f.Hop {
 			continue
 		}
 		dated = dated || f.Kind == message.Date

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"lb/filter"
 	"lb/message"
 	"lb/pool"
 	"lb/transport"
@@ -264,7 +265,8 @@ func (x *Exchange) inform(conn *transport.Conn) error {
 	in := conn.Response()
 	x.response.Reset(in.Status)
 	x.response.Reason = in.Reason
-	x.addOriginFields(in, &x.route.Response.Any)
+	x.addOriginFields(in)
+	x.filterResponse(filter.Interim)
 	return x.client.SendInterim(&x.response, conn.HeadBuffered())
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"lb/filter"
 	"lb/route"
 	"lb/telemetry"
 )
@@ -21,36 +22,23 @@ type State struct {
 
 // Site is what is served for a set of hosts.
 type Site struct {
-	Name  string
-	Paths route.Paths[*Route]
-	// Maintenance is nil if the site has none.
-	Maintenance *Maintenance
+	Name    string
+	Paths   route.Paths[*Route]
+	Filters []filter.Request // asked before there is a route
+	// MaintenancePage is the body, in HTML, of responses with 503; nil: the balancer's own words.
+	MaintenancePage []byte
 	// ErrorPages are HTML bodies for the balancer's own answers, by status.
 	ErrorPages map[int][]byte
 	Metrics    SiteMetrics
 }
 
-// Maintenance is the page for bad times, and the switch that shows it.
-type Maintenance struct {
-	Page []byte       // HTML; nil: the balancer's own words
-	On   *atomic.Bool // the file that asks for maintenance exists; may be nil
-}
-
 // Route is what a request meets where its rule matches.
 type Route struct {
-	Prefix   string // the rule's path, for strip_prefix and {rest}
+	Prefix   string           // the rule's path, for strip_prefix and {rest}
+	Filters  []filter.Request // asked before the action
 	Action   Action
-	Local    bool              // the action goes by the clean path alone: no backend gets the one that the client wrote
 	Request  route.HeaderRules // towards the backend
-	Response ResponseRules     // towards the client
-}
-
-// ResponseRules change the fields of a route's responses. The second and third are the first without the fields that
-// those responses need as they are.
-type ResponseRules struct {
-	Any     route.HeaderRules
-	Typed   route.HeaderRules // without Content-Type: the balancer's own errors, and several ranges with a boundary
-	Outages route.HeaderRules // without Cache-Control either: 503, which nobody may keep longer than it is true
+	Response []filter.Response // towards the client
 }
 
 // Action answers requests. It must answer every exchange exactly once.
@@ -84,15 +72,22 @@ func NewSiteMetrics(s *telemetry.Scope, site string) SiteMetrics {
 }
 
 // Rejections count the requests that the proxy refuses, by reason.
-type Rejections struct {
-	ACL, AmbiguousPath, BadRequest, BodySize, BodyTimeout, HeaderFields, NoRoute, NoSite, Method, Misdirected, Maintenance, Loop *telemetry.Counter
-}
+type Rejections map[string]*telemetry.Counter
 
 // NewRejections resolves the counters.
 func NewRejections(s *telemetry.Scope) Rejections {
-	reason := func(r string) *telemetry.Counter { return s.Counter("lb_rejected_requests_total", "reason", r) }
-	return Rejections{
-		ACL: reason("acl"), AmbiguousPath: reason("ambiguous_path"), BadRequest: reason("bad_request"), BodySize: reason("body_size"), BodyTimeout: reason("body_timeout"), HeaderFields: reason("header_fields"),
-		NoRoute: reason("no_route"), NoSite: reason("no_site"), Method: reason("method"), Misdirected: reason("misdirected"), Maintenance: reason("maintenance"), Loop: reason("loop"),
+	r := Rejections{}
+	for _, reason := range []string{
+		"acl", "ambiguous_path", "bad_request", "body_size", "body_timeout", "header_fields", "no_route", "no_site", "method", "misdirected", "maintenance", "loop",
+	} {
+		r[reason] = s.Counter("lb_rejected_requests_total", "reason", reason)
+	}
+	return r
+}
+
+// Inc counts a request that was refused for that reason; "" is not counted.
+func (r Rejections) Inc(reason string) {
+	if c := r[reason]; c != nil {
+		c.Inc()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/http"
 
+	"lb/filter"
 	"lb/message"
 	"lb/pool"
 	"lb/transport"
@@ -106,7 +107,8 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 	r := &x.response
 	r.Reset(in.Status)
 	r.Reason = in.Reason
-	x.addOriginFields(in, &x.route.Response.Any)
+	x.addOriginFields(in)
+	x.filterResponse(filter.Interim)
 	r.Fields = append(r.Fields, x.Extra...)
 	x.addUpgrade(in)
 	r.AddBytes("X-Request-Id", x.id)

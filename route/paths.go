@@ -15,7 +15,6 @@ type Rule[A any] struct {
 	Exact   bool     // Path is the whole path; otherwise a prefix
 	Methods []string // none: all
 	Headers []Header // all must be there with that value
-	Access  Access
 	Action  A
 
 	// CutOff says that the backend gets what follows Path. A prefix then ends where a segment of the path

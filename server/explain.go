@@ -150,9 +150,9 @@ func (a *asked) makeHead() error {
 func (a *asked) explain(g *generation, listeners []admin.ExplainedListener, by *proxy.Handler) *admin.Explanation {
 	e := &admin.Explanation{Method: a.Method, URL: a.URL}
 	e.Listeners = a.takers(listeners)
-	in := proxy.Inbound{Secure: a.url.Scheme == "https"}
+	in, redirects := proxy.Inbound{Secure: a.url.Scheme == "https"}, false
 	if len(e.Listeners) > 0 {
-		in.RedirectHTTPS, in.OnPort80 = e.Listeners[0].RedirectHTTPS, portOf(e.Listeners[0].Address) == "80"
+		redirects, in.OnPort80 = e.Listeners[0].RedirectHTTPS, portOf(e.Listeners[0].Address) == "80"
 		var secure []string
 		for _, l := range listeners {
 			if l.TLS {
@@ -167,6 +167,7 @@ func (a *asked) explain(g *generation, listeners []admin.ExplainedListener, by *
 			in.ServerName = proxy.NewServerName(name)
 		}
 	}
+	in.Filters = inboundFilters(in.ServerName, redirects)
 	var head http1.RequestHead
 	var found proxy.Explained
 	if refused := head.Parse(a.head, 0); refused != nil {

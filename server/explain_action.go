@@ -8,6 +8,7 @@ import (
 
 	"lb/admin"
 	"lb/config"
+	"lb/filter"
 	"lb/proxy"
 	"lb/staticcache"
 )
@@ -98,7 +99,7 @@ func rulesOf(c *config.Route, found *proxy.Explained) []admin.ExplainedRule {
 	for _, h := range c.Headers {
 		add("headers", h.Name+" = "+h.Value)
 	}
-	access := found.Rule.Access
+	access := filter.Access{Allow: c.Allow, Deny: c.Deny}
 	if len(c.Allow)+len(c.Deny) > 0 {
 		verdict := "who is the client?"
 		if client := found.Client; client.IsValid() {

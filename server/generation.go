@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lb/config"
+	"lb/filter"
 	"lb/front"
 	"lb/pool"
 	"lb/proxy"
@@ -112,13 +113,15 @@ func (s *Server) buildSite(c *config.Site, g *generation) error {
 	run := s.site(g, c.Name)
 	site := &proxy.Site{Name: c.Name, Metrics: run.metrics, ErrorPages: map[int][]byte{}}
 	if m := c.Maintenance; m != nil {
-		site.Maintenance = &proxy.Maintenance{On: &run.sw.on}
+		if m.File != "" {
+			site.Filters = append(site.Filters, &filter.Maintenance{On: &run.sw.on})
+		}
 		if m.Page != "" {
 			page, err := os.ReadFile(m.Page)
 			if err != nil {
 				return at(m.Pos, "cannot read the maintenance page", err)
 			}
-			site.Maintenance.Page = page
+			site.MaintenancePage = page
 		}
 	}
 	for _, e := range c.ErrorPages {
@@ -156,31 +159,55 @@ func (s *Server) buildRoute(c *config.Route, class int, site *proxy.Site, g *gen
 		return err
 	}
 	target := &proxy.Route{
-		Prefix: c.Path, Action: action, Local: c.Proxy == nil,
-		Request: headerRules(&c.RequestHeaders),
-		Response: proxy.ResponseRules{
-			Any:     headerRules(&c.ResponseHeaders),
-			Typed:   headerRules(&c.ResponseHeaders, "Content-Type"),
-			Outages: headerRules(&c.ResponseHeaders, "Content-Type", "Cache-Control"),
-		},
+		Prefix: c.Path, Action: action, Filters: requestFilters(c),
+		Request: headerRules(&c.RequestHeaders), Response: responseFilters(c),
 	}
 	g.routes[target] = c
 	rule := &route.Rule[*proxy.Route]{
 		Pattern: c.Pattern, Path: c.Path, Exact: c.Exact, Methods: c.Methods, Headers: headers(c.Headers),
-		Access: route.Access{Allow: c.Allow, Deny: c.Deny}, Action: target,
+		Action: target,
 		CutOff: c.CutsPrefix(),
 		Class:  class, Lenient: c.AmbiguousPaths == "allow",
 		Rewrites: c.Proxy != nil && (c.Proxy.StripPrefix || c.Proxy.Rewrite != ""),
 	}
 	if !c.Exact && len(c.Path) > 1 && strings.HasSuffix(c.Path, "/") {
-		slash := &proxy.Route{Prefix: c.Path, Action: proxy.ToSlash{}, Local: true, Response: target.Response}
+		slash := &proxy.Route{Prefix: c.Path, Action: proxy.ToSlash{}, Filters: clientFilters(c), Response: target.Response}
 		g.routes[slash] = c
 		rule.Slash = &route.Rule[*proxy.Route]{
-			Pattern: c.Pattern, Path: c.Path, Access: rule.Access, Action: slash, Class: class, Lenient: rule.Lenient,
+			Pattern: c.Pattern, Path: c.Path, Action: slash, Class: class, Lenient: rule.Lenient,
 		}
 	}
 	site.Paths.Add(rule)
 	return nil
+}
+
+// clientFilters returns the filters of a route that look at the client alone.
+func clientFilters(c *config.Route) (list []filter.Request) {
+	if len(c.Allow)+len(c.Deny) > 0 {
+		list = append(list, &filter.Access{Allow: c.Allow, Deny: c.Deny})
+	}
+	return append(list, filter.BodySize{})
+}
+
+// requestFilters returns what is asked before the action of a route, in that order.
+func requestFilters(c *config.Route) []filter.Request {
+	list := clientFilters(c)
+	if c.Proxy != nil {
+		list = append(list, proxy.UnambiguousPath, proxy.NoLoop)
+	}
+	return list
+}
+
+// responseFilters returns what changes the responses of a route, in that order.
+func responseFilters(c *config.Route) (list []filter.Response) {
+	if h := &c.ResponseHeaders; len(h.Set)+len(h.Add)+len(h.Remove) > 0 {
+		list = append(list, &filter.Headers{
+			Usual:  headerRules(h),
+			Typed:  headerRules(h, "Content-Type"),
+			Outage: headerRules(h, "Content-Type", "Cache-Control"),
+		})
+	}
+	return list
 }
 
 func (s *Server) buildAction(c *config.Route, g *generation) (proxy.Action, error) {

@@ -20,6 +20,7 @@ import (
 
 	"lb/admin"
 	"lb/config"
+	"lb/filter"
 	"lb/front"
 	"lb/proxy"
 	"lb/staticcache"
@@ -196,12 +197,29 @@ func (s *Server) closeFront() error {
 // serve is the front's handler.
 func (s *Server) serve(c *front.Conn) {
 	l := c.Listener()
-	in := proxy.Inbound{Secure: l.TLS, RedirectHTTPS: l.RedirectHTTPS, ServerName: serverName(c)}
+	in := proxy.Inbound{Secure: l.TLS, ServerName: serverName(c)}
+	in.Filters = inboundFilters(in.ServerName, l.RedirectHTTPS)
 	if l.RedirectHTTPS {
 		in.HTTPSPort, in.OnPort80 = *s.httpsPort.Load(), portOf(l.Addr().String()) == "80"
 	}
 	s.handler.Serve(client{c}, in)
 }
+
+// inboundFilters returns the filters of all requests that come by a listener.
+func inboundFilters(name *proxy.ServerName, redirectHTTPS bool) []filter.Request {
+	switch {
+	case redirectHTTPS:
+		return redirectFilters
+	case name != nil:
+		return namedFilters
+	}
+	return nil
+}
+
+var (
+	redirectFilters = []filter.Request{proxy.Misdirected, proxy.RedirectHTTPS}
+	namedFilters    = redirectFilters[:1]
+)
 
 // serverName returns what the requests of a connection share about the name in its TLS handshake; nil without one.
 func serverName(c *front.Conn) *proxy.ServerName {

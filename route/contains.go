@@ -1,0 +1,15 @@
+package route
+
+import "net/netip"
+
+// Contains reports whether one of the prefixes covers addr; an IPv4 address written
+// as IPv6 counts as the IPv4 one.
+func Contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+	addr = addr.Unmap()
+	for _, p := range prefixes {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
