@@ -3,7 +3,8 @@ package proxy
 import (
 	"bytes"
 	"net/http"
-	"strconv"
+
+	"github.com/valyala/fasthttp"
 
 	"lb/message"
 	"lb/route"
@@ -103,27 +104,25 @@ func namesPort(authority []byte) bool {
 	return colon > bytes.LastIndexByte(authority, ']') && colon+1 < len(authority)
 }
 
-// Fixed answers with the same body each time.
+// Fixed responds with the same body each time.
 type Fixed struct {
 	status int
-	fields []message.Field
-	body   []byte
+	handle Handle
 }
 
-// NewFixed returns an action that answers with that body.
+// NewFixed returns an action that responds with that body.
 func NewFixed(status int, contentType, body string) *Fixed {
-	f := &Fixed{status: status, body: []byte(body)}
-	if contentType != "" {
-		f.fields = append(f.fields, message.NewField("Content-Type", contentType))
-	}
-	if status != http.StatusNoContent && status >= 200 {
-		f.fields = append(f.fields, message.NewField("Content-Length", strconv.Itoa(len(body))))
-	}
-	return f
+	return &Fixed{status, func(ctx *fasthttp.RequestCtx) {
+		ctx.SetStatusCode(status)
+		if contentType != "" {
+			ctx.SetContentType(contentType)
+		}
+		ctx.SetBodyString(body)
+	}}
 }
 
 // Serve implements Action.
-func (f *Fixed) Serve(x *Exchange) { _ = x.Respond(f.status, f.fields, f.body) }
+func (f *Fixed) Serve(x *Exchange) { f.handle.Serve(x) }
 
 // appendEscaped percent-encodes what may not stand in a path (RFC 3986 section 3.3).
 func appendEscaped(dst, path []byte) []byte {
