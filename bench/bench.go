@@ -184,12 +184,26 @@ func (b *bench) enter(ctx context.Context, s scenario, subject subject, values s
 		return nil, err
 	}
 	err = checkAnswer(ctx, s.url(instance), s.size)
-	if warmUp := s.warmUp(b.options, len(values.Backends)); err == nil && !s.fresh && warmUp > 0 {
-		_, err = b.wrk.run(ctx, s.request(instance), s.clients(b.options), warmUp)
+	if err == nil && !s.fresh && b.options.warmUp > 0 {
+		err = b.warmUp(ctx, s, instance, len(values.Backends))
 	}
 	if err != nil {
 		b.fleet.stop(instance.process)
 		return nil, err
 	}
 	return instance, nil
+}
+
+// warmUp opens connections and lets pools grow. Many backends need longer, until each has been asked; and those that are
+// asked seldom, until their connections are kept or closed as they will be from then on.
+func (b *bench) warmUp(ctx context.Context, s scenario, r *running, backends int) error {
+	duration := b.options.warmUp
+	if backends >= 1000 {
+		duration *= 4
+	}
+	_, err := b.wrk.run(ctx, s.request(r), s.clients(b.options), duration)
+	if err == nil && len(s.variants) > 0 && s.rate > 0 {
+		_, err = openLoop(ctx, r.address, s.path, s.clients(b.options), s.rate, 5*b.options.warmUp)
+	}
+	return err
 }

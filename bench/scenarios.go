@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"time"
 )
 
 const closedLoop = " The load is a closed loop (wrk): its latencies are those of a saturated machine."
@@ -139,19 +138,24 @@ func scaleScenarios(o options) []scenario {
 		need: []feature{featureProxy, featureManyBackends}, path: "/", size: 1 << 10,
 		text: "The first scenario with more backends, in turn. Each is an address of its own in 127.0.0.0/8; a few nginx workers listen on all of them. " +
 			"The ratios are those within one round." + closedLoop,
+		measure: measureClosedLoop,
 	}
 	for _, n := range o.backends {
 		backends.variants = append(backends.variants, variant{key: fmt.Sprint(n), label: fmt.Sprintf("%d backends", n), backends: n})
 		backends.backends = max(backends.backends, n)
 	}
+	seldom := backends
+	seldom.name, seldom.title, seldom.rate, seldom.measure = "backends-rate", "Many backends, seldom asked", 1000, measureOpenLoop
+	seldom.text = "The same at 1,000 requests a second (open loop), so that each of 10,000 backends is asked every ten seconds: whether its connection is still kept decides."
 	log := scenario{
 		name: "accesslog", groups: []string{"core", "log"}, title: "Proxying, 1 KiB, with and without an access log",
 		need: []feature{featureProxy, featureAccessLog}, path: "/", size: 1 << 10,
 		text: "With an access log to a file: JSON as lb writes it by default, nginx's combined format with " +
 			"its 64 KiB buffer. HAProxy logs to syslog only and is left out." + closedLoop,
 		variants: []variant{{key: "off", label: "no log"}, {key: "on", label: "log", log: true}},
+		measure:  measureClosedLoop,
 	}
-	for _, s := range []scenario{backends, log} {
+	for _, s := range []scenario{backends, seldom, log} {
 		for _, v := range s.variants {
 			s.metrics = append(s.metrics, metric{Key: "cpu_us_" + v.key, Label: "CPU per request, " + v.label, Unit: "µs", Digits: 1})
 		}
@@ -161,7 +165,6 @@ func scaleScenarios(o options) []scenario {
 		for _, v := range s.variants {
 			s.metrics = append(s.metrics, metric{Key: "rss_mib_" + v.key, Label: "RSS under load, " + v.label, Unit: "MiB", Digits: 1})
 		}
-		s.measure = measureClosedLoop
 		scenarios = append(scenarios, s)
 	}
 	return scenarios
@@ -231,12 +234,4 @@ func sizeText(bytes int) string {
 		return fmt.Sprintf("%d MiB", bytes/mib)
 	}
 	return fmt.Sprintf("%d KiB", bytes>>10)
-}
-
-// warmUp is long enough to open connections and to grow pools; many backends need longer, until each has been asked.
-func (s scenario) warmUp(o options, backends int) time.Duration {
-	if backends >= 1000 {
-		return 4 * o.warmUp
-	}
-	return o.warmUp
 }

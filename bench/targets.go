@@ -39,6 +39,7 @@ func targets() []target {
 		{"idle1000", "bytes_1s", "", 1024},
 		{"idle10000", "bytes_1s", "", 1024},
 		{"backends", ratioKey(variant{key: "10000"}), "", 1.2},
+		{"backends-rate", ratioKey(variant{key: "10000"}), "", 1.2},
 	}
 }
 

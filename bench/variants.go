@@ -48,8 +48,9 @@ func (b *bench) measureVariant(ctx context.Context, s scenario, v variant, e *en
 	if v.backends > 0 {
 		values.setBackends(values.Backends[:v.backends])
 	}
+	measure := s.measure
 	s.measure = func(ctx context.Context, b *bench, s scenario, r *running) (sample, error) {
-		measured, err := measureClosedLoop(ctx, b, s, r)
+		measured, err := measure(ctx, b, s, r)
 		if err != nil {
 			return nil, err
 		}
