@@ -26,6 +26,10 @@ const (
 // returns a function that waits for its end.
 func besideWork(ctx context.Context, b *bench, s scenario, r *running, work func() (wait func() (sample, error), err error)) (sample, error) {
 	result := sample{}
+	before, err := readUsage(r.process.pid)
+	if err != nil {
+		return nil, err
+	}
 	states := []string{"calm", "busy"}
 	rand.Shuffle(len(states), func(i, j int) { states[i], states[j] = states[j], states[i] })
 	for _, state := range states {
@@ -51,6 +55,11 @@ func besideWork(ctx context.Context, b *bench, s scenario, r *running, work func
 			result[key] = value
 		}
 	}
+	after, err := readUsage(r.process.pid)
+	if err != nil {
+		return nil, err
+	}
+	result[otherLoad] = after.since(before).otherCores()
 	return result, nil
 }
 
@@ -108,15 +117,28 @@ func generateHandshakes(ctx context.Context, arguments []string, output io.Write
 	if err != nil {
 		return err
 	}
-	// Of the group, which has this process alone, because a thread's priority is its own on Linux.
-	if err := unix.Setpriority(unix.PRIO_PGRP, 0, 10); err != nil {
-		return fmt.Errorf("cannot lower the priority: %w", err)
+	if err := lowerPriority(); err != nil {
+		return err
 	}
 	l, err := handshakeLoop(ctx, arguments[0], arguments[1], handshakeClients, handshakeRate, duration)
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(output).Encode(handshakeReport{float64(l.requests) / l.seconds, l.errors})
+}
+
+// lowerPriority is about the group, which has this process alone, because a thread's priority is its own on Linux.
+func lowerPriority() error {
+	const step, lowest = 10, 19
+	// The system call returns 20 less the nice value, to have no negative results.
+	inverse, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return fmt.Errorf("cannot read the priority: %w", err)
+	}
+	if err := unix.Setpriority(unix.PRIO_PGRP, 0, min(20-inverse+step, lowest)); err != nil {
+		return fmt.Errorf("cannot lower the priority: %w", err)
+	}
+	return nil
 }
 
 func measureBesideProfile(ctx context.Context, b *bench, s scenario, r *running) (sample, error) {

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // newTLSServer counts requests, and those that did not have a new connection with a full handshake as they should.
@@ -75,6 +77,27 @@ func TestGenerateHandshakes(t *testing.T) {
 	if err := generateHandshakes(t.Context(), []string{address}, &strings.Builder{}); err == nil {
 		t.Error("no error though path and duration are missing")
 	}
+}
+
+// The generator's priority is lower than the harness's, whatever that is.
+func TestGeneratorLowersItsPriority(t *testing.T) {
+	address, _, _ := newTLSServer(t)
+	own, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own == 1 {
+		t.Skip("the priority is the lowest already")
+	}
+	f := newFleet(t)
+	p, err := f.start("handshakes", nil, testBinary(t), handshakesArgument, address, "/", "10s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the generator's priority is lower", func() bool {
+		its, err := unix.Getpriority(unix.PRIO_PROCESS, p.pid)
+		return err == nil && its < own // 20 less the nice value
+	})
 }
 
 // What failed beside the measurement must not look like a measurement.
