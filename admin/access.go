@@ -52,7 +52,7 @@ func (a access) guard(listen net.Addr, next http.Handler) http.Handler {
 		// costs time (a profile) or takes a place (a stream of events), and changes things. It does not have the token.
 		linkable := (open || r.URL.Path == "/") && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 		if !linkable && !bearer && crossOrigin(r) {
-			fail(w, http.StatusForbidden, "a browser sent this for a page of another origin: ask from the dashboard, or with the token")
+			fail(w, http.StatusForbidden, "a browser sent this for a page of another origin: use the dashboard or the token")
 			return
 		}
 		if !bearer && session != nil {
@@ -69,7 +69,7 @@ func (a access) guard(listen net.Addr, next http.Handler) http.Handler {
 func (a access) refuse(w http.ResponseWriter, r *http.Request, offered bool) {
 	if offered {
 		if wait := a.failures.add(r.RemoteAddr, time.Now()); wait > 0 {
-			fail(w, tooMany(w, wait), "too many wrong tokens; the right one is taken at any time")
+			fail(w, tooMany(w, wait), "too many wrong tokens; the right one is always accepted")
 			return
 		}
 	}
@@ -78,7 +78,7 @@ func (a access) refuse(w http.ResponseWriter, r *http.Request, offered bool) {
 		writeLogin(w, http.StatusUnauthorized, "")
 		return
 	}
-	fail(w, http.StatusUnauthorized, "the admin token is needed: Authorization: Bearer TOKEN")
+	fail(w, http.StatusUnauthorized, "the admin token is required: Authorization: Bearer TOKEN")
 }
 
 // crossOrigin tells whether a browser sent the request for a page that is not of this origin: one of another port is not.

@@ -113,7 +113,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	q := Question{Method: query.Get("method"), URL: query.Get("url"), Header: query["header"], Client: query.Get("client")}
 	if q.URL == "" {
-		fail(w, http.StatusBadRequest, "say which URL: /api/v1/explain?url=…")
+		fail(w, http.StatusBadRequest, "the URL is missing: /api/v1/explain?url=…")
 		return
 	}
 	answer, err := s.options.Explain(q)
@@ -200,7 +200,7 @@ func (s *Server) setBackend(w http.ResponseWriter, r *http.Request) {
 	}
 	var change BackendChange
 	if err := readJSON(r.Body, &change); err != nil {
-		fail(w, http.StatusBadRequest, `cannot read the body, which is to be like {"admin":"drain","weight":2}: `+err.Error())
+		fail(w, http.StatusBadRequest, `cannot read the body, which must be like {"admin":"drain","weight":2}: `+err.Error())
 		return
 	}
 	if change.Admin == nil && change.Weight == nil {
@@ -211,7 +211,7 @@ func (s *Server) setBackend(w http.ResponseWriter, r *http.Request) {
 	if change.Admin != nil {
 		var known bool
 		if state, known = pool.ParseAdmin(*change.Admin); !known {
-			fail(w, http.StatusBadRequest, fmt.Sprintf(`no admin state %q: it is "ready", "drain" or "maint"`, *change.Admin))
+			fail(w, http.StatusBadRequest, fmt.Sprintf(`unknown admin state %q: it must be "ready", "drain" or "maint"`, *change.Admin))
 			return
 		}
 	}

@@ -104,13 +104,13 @@ func (c *Client) unauthorized() string {
 	const remedy = "use -token TOKEN, or the variable LB_ADMIN_TOKEN"
 	switch {
 	case c.Token != "" && c.TokenFrom != "":
-		return fmt.Sprintf("lb's admin listener at %s refuses the token of %s; %s", c.place(), c.TokenFrom, remedy)
+		return fmt.Sprintf("lb's admin listener at %s rejects the token of %s; %s", c.place(), c.TokenFrom, remedy)
 	case c.Token != "":
-		return fmt.Sprintf("lb's admin listener at %s refuses the token; %s", c.place(), remedy)
+		return fmt.Sprintf("lb's admin listener at %s rejects the token; %s", c.place(), remedy)
 	case c.TokenFrom != "":
-		return fmt.Sprintf("lb's admin listener at %s wants its token, and %s; %s", c.place(), c.TokenFrom, remedy)
+		return fmt.Sprintf("lb's admin listener at %s requires its token, and %s; %s", c.place(), c.TokenFrom, remedy)
 	}
-	return fmt.Sprintf("lb's admin listener at %s wants its token; %s", c.place(), remedy)
+	return fmt.Sprintf("lb's admin listener at %s requires its token; %s", c.place(), remedy)
 }
 
 // Status returns the state of lb as a whole.
@@ -245,7 +245,7 @@ func (c *Client) read(response *http.Response, into any) error {
 	if response.StatusCode >= 300 {
 		failure := &ResponseError{Status: response.StatusCode}
 		if json.Unmarshal(text, &failure.Failure) != nil || failure.Failure.Error == "" {
-			return fmt.Errorf("what answers at %s is not lb's admin listener: it said %s; %s", c.place(), response.Status, c.remedy())
+			return fmt.Errorf("what responds at %s is not lb's admin listener: it said %s; %s", c.place(), response.Status, c.remedy())
 		}
 		if response.StatusCode == http.StatusUnauthorized {
 			failure.token = c.unauthorized()
@@ -256,7 +256,7 @@ func (c *Client) read(response *http.Response, into any) error {
 		return nil
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("what answers at %s is not lb's admin listener: %w; %s", c.place(), err, c.remedy())
+		return fmt.Errorf("what responds at %s is not lb's admin listener: %w; %s", c.place(), err, c.remedy())
 	}
 	return nil
 }

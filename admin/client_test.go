@@ -96,9 +96,9 @@ func TestClientNamesItsSources(t *testing.T) {
 		client Client
 		want   string
 	}{
-		{Client{Addr: addr, From: "lb.hcl:4", Token: wrong, TokenFrom: "lb.hcl:5"}, addr + " (lb.hcl:4) refuses the token of lb.hcl:5; use -token TOKEN"},
-		{Client{Addr: addr, From: "-admin", Token: wrong}, addr + " (-admin) refuses the token; use -token TOKEN"},
-		{Client{Addr: addr, TokenFrom: "lb.hcl has none"}, addr + " wants its token, and lb.hcl has none; use -token TOKEN"},
+		{Client{Addr: addr, From: "lb.hcl:4", Token: wrong, TokenFrom: "lb.hcl:5"}, addr + " (lb.hcl:4) rejects the token of lb.hcl:5; use -token TOKEN"},
+		{Client{Addr: addr, From: "-admin", Token: wrong}, addr + " (-admin) rejects the token; use -token TOKEN"},
+		{Client{Addr: addr, TokenFrom: "lb.hcl has none"}, addr + " requires its token, and lb.hcl has none; use -token TOKEN"},
 		{Client{Addr: "unix:/does/not/exist", From: "lb.hcl:4", Remedy: "look there"}, "at unix:/does/not/exist (lb.hcl:4): connect: no such file or directory; is lb running? if it is, look there"},
 	} {
 		if _, err := c.client.Pools(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), wrong) {

@@ -46,7 +46,7 @@ func dashboardShowsPools(t *testing.T, browser context.Context) {
 	pools, registry := twoPools()
 	b := open(t, browser, serveDashboard(t, Options{Pools: pools, Registry: registry, Events: &Events{},
 		Status: func() Status { return Status{Version: "v7", Ready: true, Started: time.Now()} }}), 1280, 800)
-	b.wait(`document.body.innerText.includes("Taking traffic")`)
+	b.wait(`document.body.innerText.includes("Ready")`)
 	text := b.text("document.body.innerText")
 	for _, want := range []string{"v7", "127.0.0.1:5000", "unix:/run/app.sock", `odd "pool"/x`, "backup", "2 of 2 usable"} {
 		if !strings.Contains(text, want) {
@@ -237,7 +237,7 @@ func dashboardShowsFailedReload(t *testing.T, browser context.Context) {
 	}
 	bad := refusedReload()
 	status.Store(&bad)
-	b.wait(`byId("reload").innerText.includes("failed: lb still runs the configuration of")`)
+	b.wait(`byId("reload").innerText.includes("failed: lb still uses the configuration of")`)
 	text := b.text(`byId("configuration").innerText`)
 	for _, want := range []string{"/etc/lb/lb.hcl:7:3", `there is no attribute "balence" <b>here</b>`, `Did you mean "balance"?`, `balence = "first"`, `pool "spare" is not used`, "failed and changed nothing"} {
 		if !strings.Contains(text, want) {
@@ -325,13 +325,13 @@ func dashboardSaysThatItIsStale(t *testing.T, browser context.Context) {
 		t.Error("it is lost at once")
 	}
 	stop()
-	b.wait(`byId("lost").innerText.includes("No answer from lb since")`)
+	b.wait(`byId("lost").innerText.includes("No response from lb since")`)
 	if !b.is(`byId("pools").classList.contains("stale") && byId("pools").innerText.includes("127.0.0.1:5000")`) {
 		t.Error("what it knew is gone, or is not marked")
 	}
 	b.look("stale")
 	b.click(button("app", "127.0.0.1:5000", "ready"))
-	b.wait(`byId("dialog").open && byId("dialog").innerText.includes("is not set to ready")`)
+	b.wait(`byId("dialog").open && byId("dialog").innerText.includes("was not set to ready")`)
 	b.do(chromedp.KeyEvent(kb.Enter))
 	b.wait(`!byId("dialog").open`)
 	if ln, err = net.Listen("tcp", ln.Addr().String()); err != nil {

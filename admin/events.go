@@ -132,7 +132,7 @@ func (e *Events) serve(w http.ResponseWriter, r *http.Request) {
 	if text := r.URL.Query().Get("recent"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 {
-			fail(w, http.StatusBadRequest, "recent is the number of past events to begin with")
+			fail(w, http.StatusBadRequest, "recent must be a number of past events")
 			return
 		}
 		recent = n

@@ -34,7 +34,7 @@ func writeExplanation(w io.Writer, e *Explanation, now time.Time) error {
 		}
 	}
 	if a := e.Answer; a != nil {
-		row("answer", "%d %s: %s", a.Status, http.StatusText(a.Status), a.Reason)
+		row("response", "%d %s: %s", a.Status, http.StatusText(a.Status), a.Reason)
 		if a.Allow != "" {
 			row("", "Allow: %s", a.Allow)
 		}
@@ -52,7 +52,7 @@ func writeExplanation(w io.Writer, e *Explanation, now time.Time) error {
 	}
 	notes := e.Notes
 	if e.Offline {
-		notes = append([]string{"this is from the configuration alone, no running lb was asked"}, notes...)
+		notes = append([]string{"this is from the configuration alone; no running lb was asked"}, notes...)
 	}
 	for i, note := range notes {
 		if i == 0 {
@@ -72,7 +72,7 @@ func explainArrival(e *Explanation, row func(name, format string, args ...any)) 
 			text = l.Address + " (https)"
 		}
 		if l.RedirectHTTPS {
-			text += ", sends everybody to https"
+			text += ", redirects to https"
 		}
 		if l.Why != "" {
 			text += ": " + l.Why
@@ -142,7 +142,7 @@ func explainPool(w io.Writer, p *ExplainedPool, now time.Time) error {
 		row("choice", p.Choice)
 	}
 	if p.Waiting > 0 {
-		row("queue", fmt.Sprintf("%d requests wait before this one", p.Waiting))
+		row("queue", fmt.Sprintf("%d requests are ahead of this one", p.Waiting))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -178,7 +178,7 @@ func choiceText(p *ExplainedPool) string {
 
 func orNobody(address string) string {
 	if address == "" {
-		return "nobody has room"
+		return "no backend has room"
 	}
 	return "it goes to " + address
 }

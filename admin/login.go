@@ -23,10 +23,10 @@ func writeLogin(w http.ResponseWriter, status int, message string) {
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	if !s.access.isToken(r.PostFormValue("token")) {
 		if wait := s.access.failures.add(r.RemoteAddr, time.Now()); wait > 0 {
-			writeLogin(w, tooMany(w, wait), "That is not the token. There were too many wrong ones: wait a little.")
+			writeLogin(w, tooMany(w, wait), "This is not the token. There were too many wrong ones: wait a moment.")
 			return
 		}
-		writeLogin(w, http.StatusUnauthorized, "That is not the token.")
+		writeLogin(w, http.StatusUnauthorized, "This is not the token.")
 		return
 	}
 	http.SetCookie(w, sessionOf(r, s.access.sessions.begin(time.Now()), sessionLifetime))

@@ -16,7 +16,7 @@ func reply(w http.ResponseWriter, status int, value any) {
 	if err := encoder.Encode(value); err != nil {
 		status = http.StatusInternalServerError
 		body.Reset()
-		json.NewEncoder(&body).Encode(Failure{Error: "cannot encode the answer: " + err.Error()})
+		json.NewEncoder(&body).Encode(Failure{Error: "cannot encode the response: " + err.Error()})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

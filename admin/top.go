@@ -64,7 +64,7 @@ func (t *Top) Print(ctx context.Context, w io.Writer) error {
 func (t *Top) print(w io.Writer, old *Sample, r round) error {
 	now := time.Now().Format(time.TimeOnly)
 	if r.err != nil {
-		_, err := fmt.Fprintf(w, "%s  no answer, trying again: %v\n\n", now, r.err)
+		_, err := fmt.Fprintf(w, "%s  no response, retrying: %v\n\n", now, r.err)
 		return err
 	}
 	since := ratesSince(old, r.sample)

@@ -144,11 +144,11 @@ func TestFrame(t *testing.T) {
 		}
 	}
 	v.take(round{err: errors.New("connection refused")})
-	if !shows("no answer since") || !shows("connection refused") || !shows("a:1") {
+	if !shows("no response since") || !shows("connection refused") || !shows("a:1") {
 		t.Errorf("without an answer:\n%s", strings.Join(v.frame(80, 12), "\n"))
 	}
 	v.take(round{sample: now})
-	if shows("no answer") {
+	if shows("no response") {
 		t.Error("it answers again")
 	}
 }
@@ -215,7 +215,7 @@ func TestTopLostConnection(t *testing.T) {
 	top := Top{Client: &Client{Addr: address}, Interval: 10 * time.Millisecond}
 	err := top.Print(ctx, writerFunc(func(p []byte) (int, error) {
 		switch text := string(p); {
-		case strings.Contains(text, "no answer, trying again"):
+		case strings.Contains(text, "no response, retrying"):
 			if lost.Add(1) == 2 {
 				ln, err := net.Listen("tcp", address)
 				if err != nil {

@@ -62,7 +62,7 @@ func (v *view) frame(width, height int) []string {
 	v.top = max(0, min(v.top, len(rows)-v.page))
 	summary, look := summaryText(v.now, since), uncoloured
 	if v.failed != nil {
-		summary, look = fmt.Sprintf("no answer since %s, trying again: %v", v.since.Format(time.TimeOnly), plain(v.failed.Error())), red
+		summary, look = fmt.Sprintf("no response since %s, retrying: %v", v.since.Format(time.TimeOnly), plain(v.failed.Error())), red
 	}
 	lines := []string{
 		v.paint(bold, cut(titleText(v.title, v.now), width)),

@@ -58,7 +58,7 @@ func checkAddress(s string, listen bool) (problem, remedy string) {
 			fmt.Sprintf("Write a port from %d to 65535 after the last colon: %q", lowest, example)
 	}
 	if host == "" && !listen {
-		return fmt.Sprintf("%q has no host", s), fmt.Sprintf("Write the host too: %q", "127.0.0.1:"+portText)
+		return fmt.Sprintf("%q has no host", s), fmt.Sprintf("Add the host: %q", "127.0.0.1:"+portText)
 	}
 	if host != "" && !validHost(host) {
 		return fmt.Sprintf("%q has no valid host: %q", s, host), fmt.Sprintf("Write an IP address or a name: %q", example)
@@ -73,7 +73,7 @@ func schemeRemedy(scheme, host, port string, listen bool) string {
 		}
 		host = net.JoinHostPort(strings.Trim(host, "[]"), port)
 	}
-	remedy := fmt.Sprintf("Write the host and the port alone: %q", host)
+	remedy := fmt.Sprintf("Write only the host and the port: %q", host)
 	if scheme == "https" && !listen {
 		remedy += ", and add a tls block to the pool"
 	}
@@ -85,7 +85,7 @@ func schemeRemedy(scheme, host, port string, listen bool) string {
 
 func checkSocket(path string) (problem, remedy string) {
 	if !filepath.IsAbs(path) {
-		return fmt.Sprintf("names the socket %q by a relative path", path), `Write an absolute path: "unix:/run/lb.sock"`
+		return fmt.Sprintf("has a relative path: %q", path), `Write an absolute path: "unix:/run/lb.sock"`
 	}
 	if len(path) > 107 { // the size of sun_path, less its NUL
 		return "names a socket with a path of more than 107 bytes", `Write a shorter path: "unix:/run/lb.sock"`
@@ -99,7 +99,7 @@ func addressWithoutPort(s, port string, listen bool) (problem, remedy string) {
 		if listen {
 			return fmt.Sprintf("%q has no colon before the port", s), fmt.Sprintf("Write: %q", ":"+s)
 		}
-		return fmt.Sprintf("%q has no host", s), fmt.Sprintf("Write the host too: %q", "127.0.0.1:"+s)
+		return fmt.Sprintf("%q has no host", s), fmt.Sprintf("Add the host: %q", "127.0.0.1:"+s)
 	}
 	if strings.HasPrefix(s, "/") {
 		return fmt.Sprintf("%q has no port", s), fmt.Sprintf("For a socket write: %q", "unix:"+s)
@@ -113,7 +113,7 @@ func addressWithoutPort(s, port string, listen bool) (problem, remedy string) {
 			return fmt.Sprintf("%q is an IPv6 address without brackets", s), fmt.Sprintf("Write: %q", net.JoinHostPort(s[:i], s[i+1:]))
 		}
 	}
-	return fmt.Sprintf("%q has no port", s), fmt.Sprintf("Write the port too: %q", net.JoinHostPort(bare, port))
+	return fmt.Sprintf("%q has no port", s), fmt.Sprintf("Add the port: %q", net.JoinHostPort(bare, port))
 }
 
 func validHost(s string) bool {

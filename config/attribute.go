@@ -184,7 +184,7 @@ func noNUL(s string) (problem, remedy string) {
 // noContent refuses what somebody wrote into a file's attribute instead of into the file.
 func noContent(s string) (problem, remedy string) {
 	if strings.ContainsAny(s, "\r\n") || strings.Contains(s, "-----BEGIN") {
-		return "is the content of a file, not its path", "Write the content into a file, and its path here."
+		return "is the content of a file rather than its path", "Put the content into a file, and write its path here."
 	}
 	return "", ""
 }

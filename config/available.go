@@ -17,12 +17,12 @@ type gap struct {
 
 // gaps is all that this version does not serve. A line goes when its feature comes.
 var gaps = [...]gap{
-	{path: "listen.tls.acme", remedy: "Remove the block, and name files in certificate { cert, key }."},
-	{path: "listen.tls.http2", value: "true", effect: "clients are served HTTP/1.1", remedy: "Leave the attribute out, or write: http2 = false"},
+	{path: "listen.tls.acme", remedy: "Remove the block, and use files: certificate { cert, key }."},
+	{path: "listen.tls.http2", value: "true", effect: "clients get HTTP/1.1", remedy: "Remove the attribute, or write: http2 = false"},
 	{path: "site.route.basic_auth", remedy: "Remove the block, and restrict the route with allow = [\"10.0.0.0/8\"], or let the backend ask for the password."},
-	{path: "site.route.rate_limit", remedy: "Remove the block, and bound clients with limits { connections_per_ip }, or backends with max_conns."},
+	{path: "site.route.rate_limit", remedy: "Remove the block, and limit clients with limits { connections_per_ip }, or backends with max_conns."},
 	{path: "site.route.static.browse", value: "true", remedy: "Write browse = false, and put an index.html into each directory."},
-	{path: "site.route.static.compress", value: "true", effect: "files are sent as they are", remedy: "Leave the attribute out, or write: compress = false"},
+	{path: "site.route.static.compress", value: "true", effect: "files are sent as they are", remedy: "Remove the attribute, or write: compress = false"},
 }
 
 // flagNotServed reads a flag of a gap that is a warning. It is false in this version whatever is written: the

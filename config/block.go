@@ -197,7 +197,7 @@ func (b *block) where() string {
 // its sort, or failing that of the other sort.
 func (b *block) unknown(at hcl.Range, sort, name string, same, other []string) {
 	if near := nearest(name, slices.Concat(same, other)); near != "" {
-		remedy := fmt.Sprintf("Write %s, or take the %s out.", near, sort)
+		remedy := fmt.Sprintf("Write %s, or remove the %s.", near, sort)
 		switch {
 		case b.learn != nil: // language waits for this
 		case sort == "attribute" && !slices.Contains(same, near) && language().labelled[near]:
@@ -262,7 +262,7 @@ func newNames(what string) *names { return &names{what: what, at: make(map[strin
 func (n *names) claim(r *reader, name string, at hcl.Range, remedy string) bool {
 	first, taken := n.at[name]
 	if taken {
-		r.fail(at, fmt.Sprintf("%s %q is there twice", n.what, name),
+		r.fail(at, fmt.Sprintf("%s %q appears twice", n.what, name),
 			fmt.Sprintf("The first is at %v. %s", r.pos(first), remedy))
 		return false
 	}

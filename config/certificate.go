@@ -36,10 +36,10 @@ func (b *block) checkTimes(path string, pair tls.Certificate, now time.Time) {
 		left := c.NotAfter.Sub(now)
 		switch {
 		case left <= 0:
-			b.warn(b.place("cert"), fmt.Sprintf("%s expired %s ago, on %s", what, span(-left), date(c.NotAfter)), "Peers refuse it. Renew it, and reload.")
+			b.warn(b.place("cert"), fmt.Sprintf("%s expired %s ago, on %s", what, span(-left), date(c.NotAfter)), "Peers reject it. Renew it, and reload.")
 		case now.Before(c.NotBefore):
 			b.warn(b.place("cert"), fmt.Sprintf("%s is not valid for %s yet, until %s", what, span(c.NotBefore.Sub(now)), date(c.NotBefore)),
-				"Peers refuse it until then. Wait, or check the clock of this machine.")
+				"Peers reject it until then. Wait, or check the clock of this machine.")
 		case left < min(soonExpires, c.NotAfter.Sub(c.NotBefore)/3):
 			b.warn(b.place("cert"), fmt.Sprintf("%s expires in %s, on %s", what, span(left), date(c.NotAfter)), "Renew it, and reload.")
 		}
@@ -82,8 +82,8 @@ func (r *reader) checkNames(sites []Site) {
 	}
 	for _, s := range r.served {
 		if len(hosts) > 0 && !coversAny(s.leaf, hosts) {
-			r.warn(s.at, fmt.Sprintf("the certificate of %s in %q is for none of the sites' hosts", subjectOf(s.leaf), s.path),
-				"Write the certificate of a host that a site has, or add the host to a site.")
+			r.warn(s.at, fmt.Sprintf("the certificate of %s in %q matches none of the sites' hosts", subjectOf(s.leaf), s.path),
+				"Use a certificate for a host that a site has, or add the host to a site.")
 		}
 	}
 }

@@ -138,7 +138,7 @@ func TestCertificateNames(t *testing.T) {
 		}
 		writePair(t, dir, "pair", time.Hour, time.Hour, c.names...)
 		got := foundIn(t, dir, tlsSite("pair", hosts))
-		if want := `the certificate of pair.test in "pair.pem" is for none of the sites' hosts`; strings.Contains(got, want) != c.warns || !c.warns && got != "" {
+		if want := `the certificate of pair.test in "pair.pem" matches none of the sites' hosts`; strings.Contains(got, want) != c.warns || !c.warns && got != "" {
 			t.Errorf("%q for hosts %s: got\n%s", c.names, c.hosts, got)
 		}
 	}

@@ -30,9 +30,9 @@ func (b *block) checkReadable(name, path string) bool {
 func fileRemedy(err error) string {
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		return "Let the user that lb runs as read it."
+		return "Allow the user that lb runs as to read it."
 	case errors.Is(err, os.ErrNotExist):
-		return "Create it, or write the path of one that is there; a relative path begins at the configuration's directory."
+		return "Create it, or write the path of an existing one; a relative path starts at the configuration's directory."
 	}
 	return "Write the path of a file."
 }
@@ -65,7 +65,7 @@ func (b *block) checkFolder(name, path string) {
 	}
 	if err != nil {
 		b.fail(b.place(name), fmt.Sprintf("cannot use the directory of %s, %q: %v", name, path, bare(err)),
-			"Create the directory, or write the path of one that is there; a relative path begins at the configuration's directory.")
+			"Create the directory, or write the path of an existing one; a relative path starts at the configuration's directory.")
 	}
 }
 
@@ -92,11 +92,11 @@ func (b *block) checkSocketPlace(at hcl.Range, address string) {
 	}
 	if err != nil {
 		b.fail(at, fmt.Sprintf("cannot use the directory of the socket, %q: %v", filepath.Dir(path), bare(err)),
-			"Create the directory, or write a path in one that is there.")
+			"Create the directory, or write a path in an existing one.")
 		return
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
-		b.fail(at, fmt.Sprintf("cannot listen on %q: the file exists and is no socket", address), "Remove the file, or choose another path.")
+		b.fail(at, fmt.Sprintf("cannot listen on %q: the file exists and is not a socket", address), "Remove the file, or choose another path.")
 	}
 }
 
@@ -106,7 +106,7 @@ func (b *block) checkAwaited(name, path string) {
 		return
 	}
 	if err := openRegular(path); err != nil {
-		b.warn(b.place(name), fmt.Sprintf("cannot read %s %q: %v", name, path, bare(err)), "Until it can be read it adds no backend.")
+		b.warn(b.place(name), fmt.Sprintf("cannot read %s %q: %v", name, path, bare(err)), "It adds no backend until it can be read.")
 	}
 }
 
@@ -132,8 +132,8 @@ func (b *block) checkPair(cert, key string) *x509.Certificate {
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		b.fail(b.place("key"), fmt.Sprintf("cert %q and key %q do not fit each other: %v", b.shown("cert", cert), b.shown("key", key), bare(err)),
-			"Write the PEM file of the certificate, followed by its chain, and that of its own key.")
+		b.fail(b.place("key"), fmt.Sprintf("cert %q and key %q do not match: %v", b.shown("cert", cert), b.shown("key", key), bare(err)),
+			"Write the path of the PEM file with the certificate, followed by its chain, and that of its own key.")
 		return nil
 	}
 	b.checkTimes(cert, pair, time.Now())

@@ -89,7 +89,7 @@ func toPool(args []string) string {
 		}
 		backends.WriteString(fmt.Sprintf("\n      backend %q {}", withPort(address)))
 	}
-	return "Write, in the route, and outside of the site:\n    proxy { pool = \"app\" }\n\n    pool \"app\" {" + backends.String() + "\n    }"
+	return "Write, in the route, and outside the site:\n    proxy { pool = \"app\" }\n\n    pool \"app\" {" + backends.String() + "\n    }"
 }
 
 func withPort(address string) string {
@@ -109,10 +109,10 @@ func listenLine(args []string) string {
 	}
 	for _, a := range args {
 		if a == "ssl" || a == "crt" {
-			return fmt.Sprintf("Write, outside of any site:\n    listen %q {\n      tls {\n        certificate {\n          cert = \"/etc/lb/site.pem\"\n          key  = \"/etc/lb/site.key\"\n        }\n      }\n    }", address)
+			return fmt.Sprintf("Write, outside any site:\n    listen %q {\n      tls {\n        certificate {\n          cert = \"/etc/lb/site.pem\"\n          key  = \"/etc/lb/site.key\"\n        }\n      }\n    }", address)
 		}
 	}
-	return fmt.Sprintf("Write, outside of any site: listen %q {}", address)
+	return fmt.Sprintf("Write, outside any site: listen %q {}", address)
 }
 
 func routeLine(args []string) string {
@@ -184,7 +184,7 @@ func balanceLine(args []string) string {
 	return fmt.Sprintf("Write: balance = %q", word)
 }
 
-const siteBlock = "Write: site \"app\" {\n  What it listens on is a block of its own, outside of it: listen \":80\" {}"
+const siteBlock = "Write: site \"app\" {\n  The address to listen on is a separate block, outside the site: listen \":80\" {}"
 
 func redirectLine(args []string) string {
 	if len(args) == 2 && strings.HasPrefix(args[1], "https://$") {
@@ -230,13 +230,13 @@ var nginx = dialect{
 		"listen": listenLine,
 		"server_name": func(args []string) string {
 			if argument(args, 0, "") == "_" {
-				return "Remove it: a site without hosts is that of all other hosts."
+				return "Remove it: a site without hosts serves all other hosts."
 			}
 			return "Write: hosts = [" + quoteAll(args) + "]"
 		},
 		"location": routeLine,
 		"upstream": func(args []string) string {
-			return fmt.Sprintf("Write, outside of any site: pool %q {", argument(args, 0, "app"))
+			return fmt.Sprintf("Write, outside any site: pool %q {", argument(args, 0, "app"))
 		},
 		"proxy_pass": toPool, "fastcgi_pass": remove("lb speaks HTTP to its backends."), "uwsgi_pass": remove("lb speaks HTTP to its backends."),
 		"root": func(args []string) string {
@@ -258,7 +258,7 @@ var nginx = dialect{
 		"ssl_certificate": tlsFiles, "ssl_certificate_key": tlsFiles,
 		"add_header":         ourHeader("response_headers"),
 		"proxy_set_header":   remove("the client's Host is kept, and X-Forwarded-For, -Proto and -Host are sent. Others: request_headers { set = { … } }"),
-		"proxy_http_version": remove("HTTP/1.1 and kept connections are the default."), "proxy_buffering": remove("responses are streamed."),
+		"proxy_http_version": remove("HTTP/1.1 and keep-alive are the default."), "proxy_buffering": remove("responses are streamed."),
 		"proxy_connect_timeout": setTo(`timeouts { connect = %q }, in the pool`, nginxTime, "3s"), "proxy_read_timeout": setTo(`timeouts { response = %q }, in the pool`, nginxTime, "60s"),
 		"keepalive_timeout": setTo(`limits { idle_timeout = %q }`, nginxTime, "75s"), "client_max_body_size": setTo(`limits { body_size = %q }`, nginxSize, "8MiB"),
 		"error_page": writeText("error_page { … } in the site, and in it:\n    status = [404]\n    file   = \"/var/www/404.html\""),
@@ -266,7 +266,7 @@ var nginx = dialect{
 		"allow": func(args []string) string { return fmt.Sprintf("Write: allow = [%s]", quoteAll(args)) },
 		"deny": func(args []string) string {
 			if argument(args, 0, "") == "all" {
-				return "Remove it: with allow set, everything else is refused."
+				return "Remove it: with allow set, everything else is denied."
 			}
 			return fmt.Sprintf("Write: deny = [%s]", quoteAll(args))
 		},
@@ -303,9 +303,9 @@ var caddy = dialect{
 			if err != nil {
 				name, port = host, "80"
 			}
-			text := fmt.Sprintf("Write, with the listener outside of the site:\n    listen %q {}\n\n    site \"app\" {", ":"+port)
+			text := fmt.Sprintf("Write, with the listener outside the site:\n    listen %q {}\n\n    site \"app\" {", ":"+port)
 			if name != "" {
-				text += fmt.Sprintf("\n      hosts = [%q]\n  Certificates are files, named in the listener's tls block; lb fetches none.", name)
+				text += fmt.Sprintf("\n      hosts = [%q]\n  Certificates are files, named in the listener's tls block; lb does not obtain them.", name)
 			}
 			return text
 		},
@@ -354,24 +354,24 @@ var haproxy = dialect{
 		return len(pieces) > 1 && pieces[1].kind == plainWord
 	},
 	words: map[string]func([]string) string{
-		"global": remove("limits, log and others are blocks of their own."), "defaults": remove("each setting has a default."),
-		"frontend": writeText("site \"app\" {\n  What it listens on is a block of its own, outside of it: listen \":80\" {}"),
+		"global": remove("limits, log and others are separate blocks."), "defaults": remove("each setting has a default."),
+		"frontend": writeText("site \"app\" {\n  The address to listen on is a separate block, outside the site: listen \":80\" {}"),
 		"bind":     listenLine,
 		"backend": func(args []string) string {
-			return fmt.Sprintf("Write, outside of any site: pool %q {", argument(args, 0, "app"))
+			return fmt.Sprintf("Write, outside any site: pool %q {", argument(args, 0, "app"))
 		},
 		"listen": func(args []string) string { return siteBlock },
 		"default_backend": func(args []string) string {
 			return fmt.Sprintf("Write:\n    route \"/\" {\n      proxy { pool = %q }\n    }", argument(args, 0, "app"))
 		},
 		"use_backend": func(args []string) string {
-			return fmt.Sprintf("Write a route of its own:\n    route \"/prefix/\" {\n      proxy { pool = %q }\n    }", argument(args, 0, "app"))
+			return fmt.Sprintf("Write a separate route:\n    route \"/prefix/\" {\n      proxy { pool = %q }\n    }", argument(args, 0, "app"))
 		},
 		"server": func(args []string) string {
 			return serverLine(argument(args, 1, "127.0.0.1:5000"), args[min(2, len(args)):])
 		},
 		"balance": balanceLine,
-		"mode":    remove("lb balances HTTP alone."),
+		"mode":    remove("lb balances only HTTP."),
 		"option":  remove("active checks are: health { path = \"/healthz\" }, in the pool. The other options have no counterpart."),
 		"acl":     remove("a route matches by path, methods and headers."),
 		"maxconn": func(args []string) string {

@@ -85,8 +85,8 @@ func (e *explainer) oddSpace(i int, pieces []piece) bool {
 		if e.first == 0 {
 			e.first = i + 1
 		}
-		e.report(i, piece{start: p.start + at, end: p.start + at + n}, fmt.Sprintf("a space of another kind (U+%04X)", c),
-			"Replace it by a plain space, or remove it: text that is copied from a web page may have such ones.")
+		e.report(i, piece{start: p.start + at, end: p.start + at + n}, fmt.Sprintf("a special space character (U+%04X)", c),
+			"Replace it with a normal space, or remove it; text copied from a web page may contain such characters.")
 		return true
 	}
 	return false

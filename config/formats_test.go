@@ -20,7 +20,7 @@ func TestEncodings(t *testing.T) {
 		"UTF-16":  {wide.String(), "a file that is not UTF-8", []int{1}},
 		"Latin-1": {around("pool", "  balance = \"\xfc\""), "a file that is not UTF-8", []int{9}},
 		"noise":   {strings.Repeat("\xff\x00\"{", 1000), "a file that is not UTF-8", []int{1}},
-		"NUL":     {strings.Repeat("\x00", 50) + "\n" + strings.Repeat("\x00", 50), "a character that means nothing here", []int{1, 2}},
+		"NUL":     {strings.Repeat("\x00", 50) + "\n" + strings.Repeat("\x00", 50), "an invalid character", []int{1, 2}},
 	} {
 		_, found := Parse([]Source{{Name: "lb.hcl", Text: []byte(c.text)}}, WithoutFileChecks())
 		var lines []int

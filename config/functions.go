@@ -57,7 +57,7 @@ func envFunction() function.Function {
 				return args[1], nil
 			}
 			return cty.NilVal, &callError{fmt.Sprintf("the environment variable %s is not set", name),
-				fmt.Sprintf("Set it before lb starts, or name a default: env(%q, \"default\")", name), name}
+				fmt.Sprintf("Set it before lb starts, or add a default: env(%q, \"default\")", name), name}
 		},
 	})
 }
@@ -75,7 +75,7 @@ func fileFunction(folder string) function.Function {
 			}
 			if err != nil {
 				return cty.NilVal, &callError{fmt.Sprintf("cannot read file %q: %v", path, bare(err)),
-					"Name a text file that this user may read; a relative path begins at the configuration's directory.", path}
+					"Name a text file that this user may read; a relative path starts at the configuration's directory.", path}
 			}
 			return cty.StringVal(string(text)), nil
 		},

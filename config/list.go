@@ -62,11 +62,11 @@ func (b *block) prefixes(name string, to *[]netip.Prefix) {
 	b.texts(name, "10.0.0.0/8", &list, func(s string) (string, string) {
 		p, err := parsePrefix(s)
 		if err == nil && p != p.Masked() {
-			return fmt.Sprintf("is not a network: %q has bits behind its first %d", s, p.Bits()),
-				fmt.Sprintf("Write %q for the network, or %q for the one address.", p.Masked(), p.Addr())
+			return fmt.Sprintf("is not a network: %q has host bits after the first %d", s, p.Bits()),
+				fmt.Sprintf("Write %q for the network, or %q for the single address.", p.Masked(), p.Addr())
 		}
 		if err != nil {
-			return fmt.Sprintf("is not a network: %q", s), "Write it as address/bits: \"10.0.0.0/8\", \"2001:db8::/32\", or one address: \"192.0.2.7\""
+			return fmt.Sprintf("is not a network: %q", s), "Write it as address/bits: \"10.0.0.0/8\", \"2001:db8::/32\", or a single address: \"192.0.2.7\""
 		}
 		return "", ""
 	})

@@ -81,7 +81,7 @@ func (e *explainer) line(i int) {
 			e.lost = true
 			if e.first == 0 {
 				e.first = i + 1
-				e.report(i, pieces[0], "a closing brace too many", "Remove it, or look above for a block that was closed too early.")
+				e.report(i, pieces[0], "an extra closing brace", "Remove it, or check whether a block above was closed too early.")
 			}
 			return
 		}
@@ -103,7 +103,7 @@ func (e *explainer) line(i int) {
 	fix := repairer{pieces: pieces, within: e.within, nextBrace: e.nextLineOpens(i)}
 	list := fix.statements()
 	if !fix.failed && !fix.end() && fix.flaw == nil && len(list) > 0 {
-		fix.note(fix.peek(0), "a closing brace behind an attribute")
+		fix.note(fix.peek(0), "a closing brace after an attribute")
 	}
 	if fix.failed {
 		e.nesting(pieces)

@@ -22,7 +22,7 @@ func readBuffering(b *block, p *Proxy) {
 		return
 	}
 	if p.BufferDir != "" {
-		b.warn(b.place("buffer_dir"), "buffer_dir has no effect, since nothing is buffered", `Write: buffer_request = "1MiB"`)
+		b.warn(b.place("buffer_dir"), "buffer_dir has no effect because nothing is buffered", `Write: buffer_request = "1MiB"`)
 	}
 	if p.Pool != "" {
 		b.streams = append(b.streams, use{p.Pool, b.at})
@@ -76,7 +76,7 @@ func (b *block) checkWritable(name, path string) {
 	}
 	if err != nil {
 		b.fail(b.place(name), fmt.Sprintf("cannot write to %s %q: %v", name, path, bare(err)),
-			"Create the directory and let the user that lb runs as write to it; a relative path begins at the configuration's directory.")
+			"Create the directory and allow the user that lb runs as to write to it; a relative path starts at the configuration's directory.")
 	}
 }
 
@@ -98,7 +98,7 @@ func (r *reader) checkStreaming(pools []Pool) {
 func (r *reader) warnOfStreaming(u use, p *Pool) {
 	for i := range p.Backends {
 		if b := &p.Backends[i]; b.MaxConns > 0 && b.MaxConns <= fewConns {
-			r.warn(u.at, fmt.Sprintf("slow clients can hold backend %q of pool %q: it takes %d requests at a time, and bodies are streamed", b.Address, p.Name, b.MaxConns),
+			r.warn(u.at, fmt.Sprintf("slow clients can occupy backend %q of pool %q: it accepts %d requests at a time, and bodies are streamed", b.Address, p.Name, b.MaxConns),
 				`Write in the proxy block: buffer_request = "1MiB" and buffer_response = "1MiB"; or buffer_request = 0 if its clients are fast.`)
 			return
 		}

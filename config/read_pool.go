@@ -16,7 +16,7 @@ func readPools(root *block) []Pool {
 	pools := newNames("pool")
 	for _, b := range root.all("pool", "its name") {
 		if b.label == "" {
-			b.fail(b.labelAt, "a pool's name is empty", `Name it: pool "app" { … }`)
+			b.fail(b.labelAt, "the name of the pool is empty", `Give it a name: pool "app" { … }`)
 		}
 		pools.claim(b.reader, b.label, b.labelAt, "Rename one of them, or merge the two.")
 		list = append(list, readPool(b))
@@ -74,13 +74,13 @@ func readBackends(pool *block) []Backend {
 		}
 	}
 	if len(idle) > 0 && len(idle) == len(blocks) && len(pool.find("discover")) == 0 {
-		pool.warn(pool.at, fmt.Sprintf("every backend of pool %q has weight 0", pool.label), "Give those that are to serve a weight: weight = 1")
+		pool.warn(pool.at, fmt.Sprintf("every backend of pool %q has weight 0", pool.label), "Give those that should serve a weight: weight = 1")
 		return list
 	}
 	for _, b := range idle {
 		b.warn(b.place("weight"),
-			fmt.Sprintf("weight = 0 leaves backend %q out of pool %q: it is neither used nor checked nor shown", b.label, pool.label),
-			fmt.Sprintf("Take the block out. To keep requests from a backend of the pool: lb drain %s/%s", pool.label, b.label))
+			fmt.Sprintf("weight = 0 leaves backend %q out of pool %q: it is not used, checked or shown", b.label, pool.label),
+			fmt.Sprintf("Remove the block. To stop requests to a backend that stays in the pool: lb drain %s/%s", pool.label, b.label))
 	}
 	return list
 }
@@ -112,7 +112,7 @@ func readDiscoverDNS(b *block) *DiscoverDNS {
 	d := defaultDiscoverDNS()
 	b.text("name", &d.Name, optional(func(s string) (string, string) {
 		if !validName(s) {
-			return fmt.Sprintf("is no name: %q", s), `Write a name without a port: name = "app.internal"`
+			return fmt.Sprintf("is not a name: %q", s), `Write a name without a port: name = "app.internal"`
 		}
 		return "", ""
 	}))
@@ -123,7 +123,7 @@ func readDiscoverDNS(b *block) *DiscoverDNS {
 		b.fail(b.at, "discover \"dns\" of type A needs port", "Write: port = 5000")
 	}
 	if d.Type == "SRV" && b.written("port") {
-		b.warn(b.place("port"), "port has no effect with type SRV", "Remove it: each SRV record brings its own port.")
+		b.warn(b.place("port"), "port has no effect with type SRV", "Remove it: each SRV record has its own port.")
 	}
 	b.duration("interval", &d.Interval, 100*time.Millisecond)
 	b.text("resolver", &d.Resolver, optional(func(s string) (string, string) {
@@ -168,7 +168,7 @@ func readHealth(b *block) *Health {
 	status := h.Status.String()
 	b.text("status", &status, func(s string) (string, string) {
 		if _, err := parseStatusSet(s); err != nil {
-			return fmt.Sprintf("is no range of statuses: %v", err), `Write statuses from 100 to 599: "200-399", or "200,204,300-399"`
+			return fmt.Sprintf("is not a range of statuses: %v", err), `Write statuses from 100 to 599: "200-399", or "200,204,300-399"`
 		}
 		return "", ""
 	})
@@ -183,7 +183,7 @@ func readHealth(b *block) *Health {
 	b.number("fall", &h.Fall, 1, 1000)
 	b.end()
 	if h.Method == "HEAD" && h.Body != "" {
-		b.fail(b.place("body"), "an answer to HEAD has no body to look into", `Write: method = "GET"`)
+		b.fail(b.place("body"), "a response to HEAD has no body to check", `Write: method = "GET"`)
 	}
 	return &h
 }
@@ -283,7 +283,7 @@ func readSticky(b *block) *Sticky {
 	s.Pos = b.pos(b.at)
 	b.text("cookie", &s.Cookie, func(s string) (string, string) {
 		if !isToken(s) {
-			return fmt.Sprintf("is no cookie name: %q", s), `Write letters, digits, hyphens: "lb"`
+			return fmt.Sprintf("is not a cookie name: %q", s), `Write letters, digits, hyphens: "lb"`
 		}
 		return "", ""
 	})
@@ -291,10 +291,10 @@ func readSticky(b *block) *Sticky {
 	b.duration("ttl", &s.TTL, 0)
 	b.end()
 	if s.Secret == "" && !b.broken("secret") {
-		b.warn(b.at, "sticky has no secret, so that clients lose their backend when lb is restarted, and several balancers do not agree",
+		b.warn(b.at, "sticky has no secret: clients lose their backend when lb restarts, and several balancers do not agree",
 			`Write: secret = env("LB_STICKY_SECRET")`)
 	} else if len(s.Secret) < limits.MinSecret && !b.broken("secret") {
-		b.warn(b.place("secret"), fmt.Sprintf("the secret is shorter than %d characters, and can be guessed", limits.MinSecret), "Make one: openssl rand -hex 32")
+		b.warn(b.place("secret"), fmt.Sprintf("the secret is shorter than %d characters and can be guessed", limits.MinSecret), "Generate one: openssl rand -hex 32")
 	}
 	return &s
 }

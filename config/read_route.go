@@ -44,8 +44,8 @@ func readRoute(b *block) Route {
 func readAmbiguousPaths(b *block, t *Route) {
 	b.text("ambiguous_paths", &t.AmbiguousPaths, oneOf("reject", "allow"))
 	if t.AmbiguousPaths == "allow" && len(t.Allow)+len(t.Deny) > 0 {
-		b.fail(b.place("ambiguous_paths"), `ambiguous_paths = "allow" lets clients go around allow and deny`,
-			"Remove either, or put the route into a site of its own: paths of other sites are not confused with it.")
+		b.fail(b.place("ambiguous_paths"), `ambiguous_paths = "allow" lets clients bypass allow and deny`,
+			"Remove one of them, or put the route into a separate site, whose paths cannot be confused with those of others.")
 	}
 }
 
@@ -54,7 +54,7 @@ func readAmbiguousPaths(b *block, t *Route) {
 func (b *block) checkPattern(t *Route) {
 	switch {
 	case strings.HasPrefix(t.Path, "~") || strings.HasPrefix(t.Path, "^"):
-		b.fail(b.labelAt, fmt.Sprintf("route %q is a regular expression", t.Pattern), `Write a prefix, "/images/", or one path, "= /ping"; headers and methods can narrow it.`)
+		b.fail(b.labelAt, fmt.Sprintf("route %q is a regular expression", t.Pattern), `Write a prefix, "/images/", or a single path, "= /ping"; headers and methods can narrow it.`)
 	case t.Path == "" || t.Path == "*":
 		b.fail(b.labelAt, fmt.Sprintf("route %q has no path", t.Pattern), `For every path write: route "/"`)
 	case t.Path[0] != '/':
@@ -62,7 +62,7 @@ func (b *block) checkPattern(t *Route) {
 	case strings.ContainsRune(t.Path, 0):
 		b.fail(b.labelAt, "route contains a NUL character", "Remove it.")
 	case strings.ContainsAny(t.Path, "?#"):
-		b.fail(b.labelAt, fmt.Sprintf("route %q has a query or a fragment", t.Pattern), "Write the path alone; what follows it is not compared.")
+		b.fail(b.labelAt, fmt.Sprintf("route %q has a query or a fragment", t.Pattern), "Write only the path; the rest is not compared.")
 	case decoded(t.Path) != t.Path:
 		b.warn(b.labelAt, fmt.Sprintf("route %q can never match", t.Pattern), fmt.Sprintf("Paths are percent-decoded before they are compared. Write: %q", decoded(t.Path)))
 	case strings.ContainsAny(t.Path, "*{}"):
@@ -76,7 +76,7 @@ func (b *block) checkPattern(t *Route) {
 func wildcardRemedy(p string) string {
 	before := p[:strings.IndexAny(p, "*{}")]
 	if strings.Trim(p[len(before):], "*") == "" {
-		return fmt.Sprintf("A path is a prefix already. For all that begins with %s write: route %q", before, before)
+		return fmt.Sprintf("A path is already a prefix. For all paths that begin with %s write: route %q", before, before)
 	}
 	return fmt.Sprintf("A path is a prefix; it has no placeholders. Write: route %q", before)
 }
@@ -108,7 +108,7 @@ func (b *block) checkAction() {
 				continue // reported as a second block
 			}
 			if len(actions) > 0 {
-				b.fail(hb.DefRange(), fmt.Sprintf("route %q has two actions, %s and %s", b.label, actions[0], hb.Type), "Keep one of them; another path needs a route of its own.")
+				b.fail(hb.DefRange(), fmt.Sprintf("route %q has two actions, %s and %s", b.label, actions[0], hb.Type), "Keep one of them; another path needs a separate route.")
 			}
 			actions = append(actions, hb.Type)
 		}
@@ -159,9 +159,9 @@ func requestHeader(s string) (problem, remedy string) {
 func removableHeader(s string) (problem, remedy string) {
 	switch strings.ToLower(s) {
 	case "x-request-id":
-		return fmt.Sprintf("cannot be %q: every response bears the id that the log has", s), "Remove it."
+		return fmt.Sprintf("cannot be %q: every response has the ID that is in the log", s), "Remove it."
 	case "content-range":
-		return fmt.Sprintf("cannot be %q: it says which part of the whole a response is", s), "Remove it."
+		return fmt.Sprintf("cannot be %q: it says which part of a file the response is", s), "Remove it."
 	}
 	return ownHeader(s)
 }
@@ -169,7 +169,7 @@ func removableHeader(s string) (problem, remedy string) {
 // responseHeader is removableHeader without Date.
 func responseHeader(s string) (problem, remedy string) {
 	if strings.EqualFold(s, "date") {
-		return fmt.Sprintf("cannot be %q: it says when the response was made", s), `Remove it. To send none write: remove = ["Date"]`
+		return fmt.Sprintf("cannot be %q: it says when the response was created", s), `Remove it. To send no Date write: remove = ["Date"]`
 	}
 	return removableHeader(s)
 }
@@ -374,7 +374,7 @@ func readRespond(b *block) *Respond {
 	b.text("content_type", &a.ContentType, headerValue)
 	b.end()
 	if a.Body != "" && (a.Status == 204 || a.Status == 304) {
-		b.fail(b.place("body"), fmt.Sprintf("an answer with status %d has no body", a.Status), "Remove body, or write: status = 200")
+		b.fail(b.place("body"), fmt.Sprintf("a response with status %d has no body", a.Status), "Remove body, or write: status = 200")
 	}
 	return &a
 }
@@ -396,7 +396,7 @@ func (r *reader) checkPools(pools *names) {
 	}
 	for _, name := range known {
 		if !used[name] {
-			r.warn(pools.at[name], fmt.Sprintf("nothing uses pool %q", name), fmt.Sprintf("Name it in a route, proxy { pool = %q }, or remove it.", name))
+			r.warn(pools.at[name], fmt.Sprintf("pool %q is not used", name), fmt.Sprintf("Use it in a route, proxy { pool = %q }, or remove it.", name))
 		}
 	}
 }

@@ -41,18 +41,18 @@ func readListeners(root *block, c *Config) []Listener {
 		}
 		for _, earlier := range list {
 			if l.Address == earlier.Address {
-				b.fail(b.labelAt, fmt.Sprintf("listen %q is there twice", l.Address),
+				b.fail(b.labelAt, fmt.Sprintf("listen %q appears twice", l.Address),
 					fmt.Sprintf("The first is at %v. Keep one of them, or choose another port.", places[earlier.Address]))
 				break
 			}
 			if sameSocket(l, earlier) {
-				b.fail(b.labelAt, fmt.Sprintf("listen %q and listen %q take the same address", l.Address, earlier.Address),
+				b.fail(b.labelAt, fmt.Sprintf("listen %q and listen %q use the same address", l.Address, earlier.Address),
 					fmt.Sprintf("The other is at %v. Keep one of them, or choose another port; %s.", places[earlier.Address], widest(l, earlier)))
 				break
 			}
 		}
 		if c.Admin.Listen != "" && sameSocket(l, Listener{Address: c.Admin.Listen}) {
-			b.fail(b.labelAt, fmt.Sprintf("listen %q takes the admin listener's address, %q", l.Address, c.Admin.Listen),
+			b.fail(b.labelAt, fmt.Sprintf("listen %q uses the address of the admin listener, %q", l.Address, c.Admin.Listen),
 				`Choose another port, or move the admin listener: admin { listen = "127.0.0.1:9901" }`)
 		}
 		b.checkSocketPlace(b.labelAt, l.Address)
@@ -77,15 +77,15 @@ func readListener(b *block, anyTrusted bool) Listener {
 	b.end()
 	if l.IPv6Only && !takesIPv6Only(l.Address) {
 		b.fail(b.place("ipv6_only"), fmt.Sprintf("ipv6_only on %q, which is not an IPv6 address", l.Address),
-			`It is for all addresses of IPv6: listen "[::]:80". Those of IPv4 alone are "0.0.0.0:80".`)
+			`It is for all IPv6 addresses: listen "[::]:80". All IPv4 addresses are "0.0.0.0:80".`)
 	}
 	if l.RedirectHTTPS && hasTLS {
-		b.fail(b.place("redirect_https"), "redirect_https on a listener that has tls",
-			`Move it to the plain listener: listen ":80" { redirect_https = true }`)
+		b.fail(b.place("redirect_https"), "redirect_https on a listener with tls",
+			`Move it to the listener without tls: listen ":80" { redirect_https = true }`)
 	}
 	if l.ProxyProtocol && !anyTrusted {
-		b.warn(b.place("proxy_protocol"), "proxy_protocol without trusted_proxies: nobody is trusted to send the header",
-			`Name the proxies' networks: trusted_proxies = ["10.0.0.0/8"]`)
+		b.warn(b.place("proxy_protocol"), "proxy_protocol without trusted_proxies: no peer is trusted to send the header",
+			`Add the proxies' networks: trusted_proxies = ["10.0.0.0/8"]`)
 	}
 	return l
 }
@@ -152,11 +152,11 @@ func readAdmin(b *block, a *Admin) {
 	switch {
 	case a.Listen == "" || loopback(a.Listen):
 	case a.Token == "":
-		b.fail(b.place("listen"), "admin listens beyond this machine and has no token",
+		b.fail(b.place("listen"), "admin is reachable from other machines and has no token",
 			`Add a token: token = env("LB_ADMIN_TOKEN"), or write: listen = "127.0.0.1:9900"`)
 	case len(a.Token) < limits.MinSecret:
-		b.fail(b.place("token"), fmt.Sprintf("admin listens beyond this machine, and its token is shorter than %d characters: it can be guessed", limits.MinSecret),
-			"Make one: openssl rand -hex 32")
+		b.fail(b.place("token"), fmt.Sprintf("admin is reachable from other machines, and its token is shorter than %d characters: it can be guessed", limits.MinSecret),
+			"Generate one: openssl rand -hex 32")
 	}
 }
 
@@ -237,7 +237,7 @@ func readStaticCache(b *block, s *StaticCache) {
 	b.size("max_file", &s.MaxFile, 0, 1<<30)
 	b.end()
 	if s.MaxFile > s.Memory && s.Memory > 0 && b.written("max_file") {
-		b.warn(b.place("max_file"), "max_file is larger than the whole memory of the cache", "Write less than memory, which is "+formatSize(s.Memory)+".")
+		b.warn(b.place("max_file"), "max_file is larger than the memory of the cache", "Write less than memory, which is "+formatSize(s.Memory)+".")
 	}
 }
 

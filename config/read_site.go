@@ -17,7 +17,7 @@ func readSites(root *block) []Site {
 	for _, b := range root.all("site", "its name") {
 		s := Site{Pos: b.pos(b.at), Name: b.label}
 		if s.Name == "" {
-			b.fail(b.labelAt, "a site's name is empty", `Name it for logs and metrics: site "clock" { … }`)
+			b.fail(b.labelAt, "the name of the site is empty", `Give it a name for logs and metrics: site "clock" { … }`)
 		}
 		sites.claim(b.reader, s.Name, b.labelAt, "Rename one of them, or merge the two.")
 		readHosts(b, &s, hosts)
@@ -76,20 +76,20 @@ func hostName(s string) (problem, remedy string) {
 	}
 	problem = fmt.Sprintf("is not a host name: %q", s)
 	if s == "*" || s == "" {
-		return problem, "For the site of all other hosts leave hosts out."
+		return problem, "For the site that serves all other hosts, remove hosts."
 	}
 	if _, rest, ok := strings.Cut(name, "://"); ok {
 		rest, _, _ = strings.Cut(rest, "/")
-		return problem, fmt.Sprintf("Write the name alone: %q", rest)
+		return problem, fmt.Sprintf("Write only the name: %q", rest)
 	}
 	if host, _, ok := strings.Cut(name, ":"); ok && validName(host) {
 		return problem, fmt.Sprintf("Write it without the port: %q", host)
 	}
 	if strings.Contains(name, "*") {
-		return problem, `A star stands alone before the first dot: "*.example.org"`
+		return problem, `A star must be alone before the first dot: "*.example.org"`
 	}
 	if ascii, err := idna.Lookup.ToASCII(name); err == nil && validName(ascii) {
-		return problem, fmt.Sprintf("Write it as it goes over the wire: %q", ascii)
+		return problem, fmt.Sprintf("Write it in its ASCII form: %q", ascii)
 	}
 	return problem, `Write a name: "clock.example.com" or "*.example.org"`
 }
@@ -151,14 +151,14 @@ func readRoutes(site *block) []Route {
 		c := newCondition(&t, b.labelAt)
 		key := c.key()
 		if first, twice := seen[key]; twice {
-			b.fail(b.labelAt, fmt.Sprintf("route %q is there twice", t.Pattern),
-				fmt.Sprintf("The first is at %v. Keep one of them, or tell them apart by methods or headers.", b.pos(first)))
+			b.fail(b.labelAt, fmt.Sprintf("route %q appears twice", t.Pattern),
+				fmt.Sprintf("The first is at %v. Keep one of them, or distinguish them by methods or headers.", b.pos(first)))
 			continue
 		}
 		seen[key] = b.labelAt
 		if by := c.shadowedBy(open[c.pattern]); by != nil {
 			b.warn(b.labelAt, fmt.Sprintf("route %q can never match", t.Pattern),
-				fmt.Sprintf("The route at %v takes all its requests. Move this one before it, or remove it.", b.pos(by.at)))
+				fmt.Sprintf("The route at %v matches all its requests. Move this one before it, or remove it.", b.pos(by.at)))
 		}
 		open[c.pattern] = append(open[c.pattern], c)
 	}

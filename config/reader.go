@@ -111,7 +111,7 @@ func (r *reader) bounded(s Source) bool {
 	at := hcl.Range{Filename: s.Name}
 	if len(s.Text) > maxSource {
 		r.fail(at, "the file is too large for a configuration",
-			fmt.Sprintf("Keep each file under %d MiB: put the parts into a directory of *.hcl files.", maxSource>>20))
+			fmt.Sprintf("Keep each file under %d MiB: put the parts in a directory of *.hcl files.", maxSource>>20))
 		return false
 	}
 	tokens, _ := hclsyntax.LexConfig(s.Text, s.Name, hcl.InitialPos) // the parser reports what is wrong
@@ -119,7 +119,7 @@ func (r *reader) bounded(s Source) bool {
 	for _, t := range tokens {
 		if t.Type == hclsyntax.TokenQuotedLit || t.Type == hclsyntax.TokenStringLit {
 			if lines++; lines > maxLines {
-				r.fail(t.Range, fmt.Sprintf("the string has more than %d lines, or as many dollar and percent signs", maxLines), "Put it into a file, and write: file(\"path\")")
+				r.fail(t.Range, fmt.Sprintf("the string has more than %d lines, or as many dollar and percent signs", maxLines), "Put it in a file, and write: file(\"path\")")
 				return false
 			}
 		} else {
@@ -145,7 +145,7 @@ func (r *reader) bounded(s Source) bool {
 			operators++
 		}
 		if depth > maxNesting || operators > maxOperators {
-			r.fail(t.Range, "the expression is nested too deeply", "Write the value plainly, as a string, a number or a list.")
+			r.fail(t.Range, "the expression is nested too deeply", "Write a simple value: a string, a number or a list.")
 			return false
 		}
 	}
@@ -202,7 +202,7 @@ func (r *reader) unquotedWord(at hcl.Range) {
 	src := r.sources[at.Filename]
 	switch {
 	case strings.HasSuffix(string(src[:min(at.Start.Byte, len(src))]), "${"):
-		r.fail(at, fmt.Sprintf("%s is not a value", word), fmt.Sprintf("There are no variables but those of the environment: ${env(%q)}. For the characters themselves write $${", word))
+		r.fail(at, fmt.Sprintf("%s is not a value", word), fmt.Sprintf("There are only environment variables: ${env(%q)}. For the literal characters write $${", word))
 	case flag != "" && language().flags[r.reading]:
 		r.fail(at, fmt.Sprintf("%s is neither true nor false", word), fmt.Sprintf("Write: %s = %s", r.reading, flag))
 	default:
@@ -234,7 +234,7 @@ func (r *reader) add(s Severity, at hcl.Range, summary, remedy string) {
 	case r.learn != nil: // nobody reads it, and masks need the vocabulary that is being learned
 		return
 	case len(r.found) >= maxFound && s == Error && !r.more.HasErrors() || len(r.found) == maxFound && r.more == nil:
-		r.more = Diagnostics{{Severity: s, Summary: fmt.Sprintf("there is more than the %d diagnostics above", maxFound), Detail: "Most have one cause. Begin with the first."}}
+		r.more = Diagnostics{{Severity: s, Summary: fmt.Sprintf("there are more than the %d diagnostics above", maxFound), Detail: "Most have one cause. Start with the first."}}
 		return
 	case len(r.found) >= maxFound:
 		return

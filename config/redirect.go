@@ -29,7 +29,7 @@ func redirectTarget(to string) (problem, remedy string) {
 		return "", ""
 	}
 	if host == "" {
-		return fmt.Sprintf("lets the client write the host: %q", to), `Write the host, "https://new.example.com/{rest}", or begin with a slash, "/new/{rest}".`
+		return fmt.Sprintf("lets the client choose the host: %q", to), `Write the host, "https://new.example.com/{rest}", or begin with a slash, "/new/{rest}".`
 	}
-	return fmt.Sprintf("lets the client extend the host's name: %q", to), fmt.Sprintf("Write a slash behind the host: %q", strings.TrimSuffix(before, "@")+"/"+placeholder)
+	return fmt.Sprintf("lets the client extend the host name: %q", to), fmt.Sprintf("Write a slash after the host: %q", strings.TrimSuffix(before, "@")+"/"+placeholder)
 }

@@ -103,7 +103,7 @@ func (r *repairer) statement() meant {
 		r.note(head, "a name in quotes")
 	case strings.HasSuffix(head.text, ":"):
 		if r.isBlock(name) && !r.isAttribute(name) {
-			r.note(head, "a colon behind the name of a block")
+			r.note(head, "a colon after the name of a block")
 			if r.end() {
 				s.block, s.open = true, true
 				return s
@@ -231,7 +231,7 @@ func (r *repairer) body(s *meant, head piece, labels []piece) {
 	}
 }
 
-const foreignQuotes = "quotes of another kind than \""
+const foreignQuotes = "quotes other than \""
 
 // value reads an expression, up to what looks like the next statement.
 func (r *repairer) value(name string) string {
@@ -295,10 +295,10 @@ func (r *repairer) scalar(name string, p piece) string {
 		r.note(p, "neither true nor false")
 		return switches[p.text]
 	case p.kind == plainWord && strings.HasPrefix(p.text, "$") && isName(strings.Trim(p.text, "${}")):
-		r.note(p, "a variable as a shell has it")
+		r.note(p, "a shell variable")
 		return fmt.Sprintf("env(%q)", strings.Trim(p.text, "${}"))
 	case strings.HasSuffix(p.text, "%") && numeric.MatchString(p.text[:len(p.text)-1]):
-		r.note(p, "a share in per cent")
+		r.note(p, "a share in percent")
 		if n, err := strconv.ParseFloat(p.text[:len(p.text)-1], 64); err == nil {
 			return strconv.FormatFloat(n/100, 'g', 6, 64)
 		}

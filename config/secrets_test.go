@@ -181,7 +181,7 @@ func TestDiagnosticsHideSecrets(t *testing.T) {
 		"a backend without a scheme":  {"pool", `backend "admin:CANARY@127.0.0.1:5001" {}`, []string{"is not an address", "…@127.0.0.1:5001"}},
 		"a redirect's URL":            {"site", "route \"/x/\" {\n  redirect {\n    to = \"https://u:CANARY@h{rest}\"\n  }\n}", []string{"https://…@h{rest}"}},
 		"a query":                     {"pool", "health { path = \"healthz?api_key=CANARY\" }", []string{"does not begin with a slash", "api_key=…"}},
-		"a key in place of its path":  {"top", "listen \":8443\" {\n  tls {\n    certificate {\n      cert = \"/x.pem\"\n      key  = \"-----BEGIN PRIVATE KEY-----\\nCANARY\"\n    }\n  }\n}", []string{"key is the content of a file, not its path"}},
+		"a key in place of its path":  {"top", "listen \":8443\" {\n  tls {\n    certificate {\n      cert = \"/x.pem\"\n      key  = \"-----BEGIN PRIVATE KEY-----\\nCANARY\"\n    }\n  }\n}", []string{"key is the content of a file rather than its path"}},
 		"a key by a heredoc":          {"top", "listen \":8443\" {\n  tls {\n    certificate {\n      cert = \"/x.pem\"\n      key  = <<EOT\nCANARY${1+}\nEOT\n    }\n  }\n}", nil},
 		"from the environment":        {"pool", `balance = env("LB_TEST_SECRET")`, []string{`balance = env("LB_TEST_SECRET")`, "Write one of: round_robin"}},
 		"of a path":                   {"pool", `health { path = env("LB_TEST_SECRET") }`, []string{"does not begin with a slash"}},

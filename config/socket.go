@@ -75,8 +75,8 @@ func takesIPv6Only(address string) bool {
 func widest(a, b Listener) string {
 	for _, l := range [...]Listener{a, b} {
 		if host, _, err := net.SplitHostPort(l.Address); err == nil && canonicalHost(host) == "::" && !l.IPv6Only {
-			return "\"[::]\" serves IPv4 too, unless it has ipv6_only = true"
+			return "\"[::]\" also serves IPv4 unless it has ipv6_only = true"
 		}
 	}
-	return "\"0.0.0.0\" is all addresses of IPv4, and without a host, as \":8080\", those of IPv6 are served too"
+	return "\"0.0.0.0\" is all IPv4 addresses; without a host, as in \":8080\", IPv6 is served, too"
 }

@@ -127,7 +127,7 @@ func parseStatusSet(s string) (StatusSet, error) {
 			return nil, fmt.Errorf("%q", part)
 		}
 		if a > b {
-			return nil, fmt.Errorf("%q runs backwards", part)
+			return nil, fmt.Errorf("%q is in descending order", part)
 		}
 		set = append(set, StatusRange{From: a, To: b})
 	}

@@ -92,7 +92,7 @@ func absolutePath(s string) (problem, remedy string) {
 // targetCharacters refuses what cannot stand in a request target.
 func targetCharacters(s string) (problem, remedy string) {
 	if strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
-		return fmt.Sprintf("%q contains a blank or a control character", s), "Remove it, or write it percent-encoded: %20"
+		return fmt.Sprintf("%q contains a space or a control character", s), "Remove it, or write it percent-encoded: %20"
 	}
 	return "", ""
 }

@@ -18,7 +18,7 @@ var errNoRecord = errors.New("no such record")
 // codeError is a server's answer that it will not or cannot tell.
 type codeError struct{ says string }
 
-func (e *codeError) Error() string { return "the resolver answered " + e.says }
+func (e *codeError) Error() string { return "the resolver returned " + e.says }
 
 // verdict tells whether a message has records of the kind that was asked for: nil, errNoRecord or a
 // *codeError.
@@ -31,7 +31,7 @@ func verdict(m *dnsmessage.Message, kind dnsmessage.Type) error {
 			}
 		}
 		if !m.Authoritative && !m.RecursionAvailable && len(m.Answers) == 0 {
-			return &codeError{"a referral: it does not know the name and asks no other server"}
+			return &codeError{"a referral: the resolver does not know the name and does not ask other servers"}
 		}
 		return errNoRecord
 	case dnsmessage.RCodeNameError:

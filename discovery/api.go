@@ -82,13 +82,13 @@ func (a *api) read(ctx context.Context, path string, query url.Values, to any) (
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the answer of %s: %s", a.what, cause(err))
+		return nil, fmt.Errorf("cannot read the response of %s: %s", a.what, cause(err))
 	}
 	if len(text) > maxAnswer {
-		return nil, fmt.Errorf("the answer of %s is over %d MiB", a.what, maxAnswer>>20)
+		return nil, fmt.Errorf("the response of %s is larger than %d MiB", a.what, maxAnswer>>20)
 	}
 	if err := json.Unmarshal(text, to); err != nil {
-		return nil, fmt.Errorf("the answer of %s is not what its API documents: %w", a.what, err)
+		return nil, fmt.Errorf("the response of %s does not match its documented API: %w", a.what, err)
 	}
 	return response.Header, nil
 }
@@ -101,7 +101,7 @@ type statusError struct {
 }
 
 func (e *statusError) Error() string {
-	return fmt.Sprintf("%s answered %d: %q", e.what, e.status, e.said)
+	return fmt.Sprintf("%s returned %d: %q", e.what, e.status, e.said)
 }
 
 // cause words an error without the URL and the port of this side, which differ each time.
@@ -109,7 +109,7 @@ func cause(err error) string {
 	var op *net.OpError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time"
+		return "no response in time"
 	case errors.As(err, &op):
 		return op.Err.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

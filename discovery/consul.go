@@ -77,7 +77,7 @@ func (c *Consul) Run(ctx context.Context, update func([]pool.Member)) {
 			if p.set(members) {
 				c.trouble.log.Debug("service listed", "service", c.options.Service, "backends", len(p.last))
 			}
-			c.trouble.end("Consul tells of the service again", "service", c.options.Service, "backends", len(p.last))
+			c.trouble.end("Consul reports the service again", "service", c.options.Service, "backends", len(p.last))
 		}
 		if !sleepUntil(ctx, start.Add(c.pace.delay())) {
 			return
@@ -152,7 +152,7 @@ func (c *Consul) mayNotSee(header http.Header) error {
 	case header.Get("X-Consul-Results-Filtered-By-Acls") == "true":
 		return errors.New("the token may not see its instances; " + remedy)
 	case c.options.Token == "" && header.Get("X-Consul-Default-Acl-Policy") == "deny":
-		return errors.New("Consul shows no instance to who has no token; " + remedy)
+		return errors.New("Consul shows no instance without a token; " + remedy)
 	}
 	return nil
 }

@@ -201,14 +201,14 @@ func TestConsulKeepsTheLastSet(t *testing.T) {
 		breaks func(a *agent)
 		cause  string
 	}{
-		{"500", func(a *agent) { a.status, a.list = 500, "No cluster leader" }, `answered 500: "No cluster leader"`},
+		{"500", func(a *agent) { a.status, a.list = 500, "No cluster leader" }, `returned 500: "No cluster leader"`},
 		{"403", func(a *agent) { a.status, a.list = 403, "ACL not found" }, "give a token with service:read"},
 		{"filtered", func(a *agent) { a.filtered, a.list = true, "[]" }, "the token may not see its instances"},
-		{"redirect", func(a *agent) { a.status = 302 }, "answered 302"},
-		{"garbage", func(a *agent) { a.list = "<html>" }, "is not what its API documents"},
-		{"cut off", func(a *agent) { a.list = `[{"Node":` }, "is not what its API documents"},
-		{"another type", func(a *agent) { a.list = `{}` }, "is not what its API documents"},
-		{"too large", func(a *agent) { a.list = `["` + strings.Repeat("x", maxAnswer) + `"]` }, "over 8 MiB"},
+		{"redirect", func(a *agent) { a.status = 302 }, "returned 302"},
+		{"garbage", func(a *agent) { a.list = "<html>" }, "does not match its documented API"},
+		{"cut off", func(a *agent) { a.list = `[{"Node":` }, "does not match its documented API"},
+		{"another type", func(a *agent) { a.list = `{}` }, "does not match its documented API"},
+		{"too large", func(a *agent) { a.list = `["` + strings.Repeat("x", maxAnswer) + `"]` }, "larger than 8 MiB"},
 		{"no index", func(a *agent) { a.header = "none" }, "sent no valid X-Consul-Index"},
 		{"a bad index", func(a *agent) { a.header = "-1" }, "sent no valid X-Consul-Index"},
 	}
@@ -229,7 +229,7 @@ func TestConsulKeepsTheLastSet(t *testing.T) {
 			got := awaitLines(t, lines, 2)
 			stop()
 			if len(got) != 2 || !strings.Contains(got[0], c.cause) || !strings.Contains(got[0], "keeping the last known set") ||
-				!strings.Contains(got[1], "tells of the service again") || strings.Contains(strings.Join(got, ""), "secret") {
+				!strings.Contains(got[1], "reports the service again") || strings.Contains(strings.Join(got, ""), "secret") {
 				t.Errorf("log %.2000q, want the trouble once and its end once", got)
 			}
 		})
@@ -262,7 +262,7 @@ func TestConsulWithoutToken(t *testing.T) {
 			expectNone(t, updates)
 		}
 		stop()
-		if got := strings.Join(lines.lines(), "\n"); (c.want != "") != strings.Contains(got, "Consul shows no instance to who has no token; give one with service:read") {
+		if got := strings.Join(lines.lines(), "\n"); (c.want != "") != strings.Contains(got, "Consul shows no instance without a token; give one with service:read") {
 			t.Errorf("token %q, policy %s: log %q", c.token, c.policy, got)
 		}
 	}

@@ -133,7 +133,7 @@ func (c *container) host(local []netip.Prefix) (string, error) {
 		}
 	}
 	if !first.IsValid() {
-		return "", errors.New("it has no address of its own; connect it to a network, or if it is in the host's list it as a backend")
+		return "", errors.New("it has no address of its own; connect it to a network, or list it as a backend if it is in the host's network")
 	}
 	return first.String(), nil
 }

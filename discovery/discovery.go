@@ -37,7 +37,7 @@ func (p *publisher) set(members []pool.Member) bool {
 	slices.SortFunc(members, func(a, b pool.Member) int { return cmp.Compare(a.Address, b.Address) })
 	full := len(members) > maxMembers
 	if full && !p.full {
-		orNull(p.log).Warn("too many backends from one source; the rest is left out", "found", len(members), "taken", maxMembers)
+		orNull(p.log).Warn("too many backends from one source; the rest are ignored", "found", len(members), "taken", maxMembers)
 	}
 	if p.full = full; full {
 		members = members[:maxMembers]

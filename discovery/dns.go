@@ -71,7 +71,7 @@ func (d *DNS) round(ctx context.Context) (members []pool.Member, ttl time.Durati
 	}
 	members = d.members(known)
 	if len(members) == 0 {
-		return nil, 0, errors.New("no address in the answer can be a backend's")
+		return nil, 0, errors.New("no address in the response can be a backend's")
 	}
 	d.known = known
 	return members, ttl, nil

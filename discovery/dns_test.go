@@ -60,10 +60,10 @@ func TestDNSKeepsTheLastSet(t *testing.T) {
 		cause  string
 	}{
 		{"NXDOMAIN", func(s *dnsServer) { s.code = dnsmessage.RCodeNameError }, "no such host"},
-		{"SERVFAIL", func(s *dnsServer) { s.code = dnsmessage.RCodeServerFailure }, "the resolver answered ServerFailure"},
-		{"REFUSED", func(s *dnsServer) { s.code = dnsmessage.RCodeRefused }, "the resolver answered Refused"},
+		{"SERVFAIL", func(s *dnsServer) { s.code = dnsmessage.RCodeServerFailure }, "the resolver returned ServerFailure"},
+		{"REFUSED", func(s *dnsServer) { s.code = dnsmessage.RCodeRefused }, "the resolver returned Refused"},
 		{"empty answer", func(s *dnsServer) { s.addresses = nil }, "no such host"},
-		{"block list", func(s *dnsServer) { s.addresses = addresses("0.0.0.0", "::") }, "no address in the answer can be a backend's"},
+		{"block list", func(s *dnsServer) { s.addresses = addresses("0.0.0.0", "::") }, "no address in the response can be a backend's"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -101,7 +101,7 @@ func dnsCause(err error) string {
 	var op *net.OpError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer from the resolver"
+		return "no response from the resolver"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "the resolver refuses connections"
 	case errors.As(err, &dns):

@@ -256,9 +256,9 @@ func TestDNSLogsChangesOfCondition(t *testing.T) {
 		stop()
 		want := []string{
 			"cannot resolve app.test: no such host; trying again until it resolves",
-			"cannot resolve app.test: the resolver answered Refused; trying again until it resolves",
+			"cannot resolve app.test: the resolver returned Refused; trying again until it resolves",
 			"name resolves again",
-			"cannot resolve app.test: no answer from the resolver; keeping the last known addresses",
+			"cannot resolve app.test: no response from the resolver; keeping the last known addresses",
 		}
 		got := lines.lines()
 		if len(got) != len(want) {

@@ -188,7 +188,7 @@ func (d *Docker) listen(ctx context.Context, engine *api, since time.Time, event
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("cannot read the events of %s: %s", engine.what, cause(err))
 	}
-	return errors.New("the Docker engine ended the stream of events")
+	return errors.New("the Docker engine ended the event stream")
 }
 
 // event is what counts here of one event.

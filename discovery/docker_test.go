@@ -261,12 +261,12 @@ func TestDockerKeepsTheLastSet(t *testing.T) {
 		breaks func(e *engine)
 		cause  string
 	}{
-		{"500", status(500), "the Docker engine answered 500"},
-		{"404", status(404), "answered 404"},
-		{"garbage", list("<html>"), "is not what its API documents"},
-		{"another type", list(`{"message":"x"}`), "is not what its API documents"},
-		{"cut off", list(`[{"Id":"a"`), "is not what its API documents"},
-		{"too large", list(`["` + strings.Repeat("x", maxAnswer) + `"]`), "over 8 MiB"},
+		{"500", status(500), "the Docker engine returned 500"},
+		{"404", status(404), "returned 404"},
+		{"garbage", list("<html>"), "does not match its documented API"},
+		{"another type", list(`{"message":"x"}`), "does not match its documented API"},
+		{"cut off", list(`[{"Id":"a"`), "does not match its documented API"},
+		{"too large", list(`["` + strings.Repeat("x", maxAnswer) + `"]`), "larger than 8 MiB"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -297,7 +297,7 @@ func TestDockerKeepsTheLastSet(t *testing.T) {
 // new list.
 func TestDockerOpensTheStreamAnew(t *testing.T) {
 	for cause, line := range map[string]string{
-		"ended the stream of events":                   "",
+		"ended the event stream":                       "",
 		"an event of the Docker engine cannot be read": "garbage\n",
 		"token too long":                               strings.Repeat("x", maxEvent+1),
 	} {

@@ -48,7 +48,7 @@ func checkIP(a netip.Addr) string {
 	case !a.IsValid():
 		return "it has no IP address"
 	case a.IsUnspecified(), a.IsMulticast(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return fmt.Sprintf("%s is no address of a backend", a)
+		return fmt.Sprintf("%s is not the address of a backend", a)
 	}
 	return ""
 }
@@ -61,11 +61,11 @@ func addressOf(host string, port int) (address, problem string) {
 		}
 		host = ip.Unmap().String()
 	} else if !validName(host) {
-		return "", fmt.Sprintf("%q is no host", host)
+		return "", fmt.Sprintf("%q is not a host", host)
 	}
 	address = net.JoinHostPort(host, strconv.Itoa(port))
 	if !validAddress(address) {
-		return "", fmt.Sprintf("%q is no address", address)
+		return "", fmt.Sprintf("%q is not an address", address)
 	}
 	return address, ""
 }

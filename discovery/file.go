@@ -111,11 +111,11 @@ func same(a, b os.FileInfo) bool {
 func (f *File) load(p *publisher) {
 	members, err := f.parse()
 	if err == nil {
-		f.trouble.end("file of backends is good again", "path", f.path, "backends", len(members))
+		f.trouble.end("the file of backends is valid again", "path", f.path, "backends", len(members))
 		p.set(members)
 		return
 	}
-	message := fmt.Sprintf("%v; keeping the last good set", err)
+	message := fmt.Sprintf("%v; keeping the last valid set", err)
 	if len(p.last) == 0 {
 		message = fmt.Sprintf("%v; no backends from this file until then", err)
 	}
@@ -128,7 +128,7 @@ func (f *File) parse() ([]pool.Member, error) {
 	file, err := os.Open(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f.read = nil
-		return nil, fmt.Errorf("no file of backends %q; create it or correct the path", f.path)
+		return nil, fmt.Errorf("the file of backends %q does not exist; create it or correct the path", f.path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the file of backends %q: %w", f.path, errors.Unwrap(err))
@@ -144,7 +144,7 @@ func (f *File) parse() ([]pool.Member, error) {
 	}
 	f.read = info
 	if len(text) > maxFile {
-		return nil, fmt.Errorf("the file of backends %q is over %d MiB; shorten it", f.path, maxFile>>20)
+		return nil, fmt.Errorf("the file of backends %q is larger than %d MiB; shorten it", f.path, maxFile>>20)
 	}
 	return parse(f.path, text)
 }

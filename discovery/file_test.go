@@ -119,7 +119,7 @@ func TestFileMissingAtFirst(t *testing.T) {
 	path := filepath.Join(dir, "app.backends")
 	log, lines := logger()
 	updates, _ := follow(t, NewFile(FileOptions{Path: path, Log: log}))
-	if line := awaitLine(t, lines, 1); !strings.Contains(line, "no file of backends") {
+	if line := awaitLine(t, lines, 1); !strings.Contains(line, "app.backends\" does not exist") {
 		t.Errorf("log %q", line)
 	}
 	expectNone(t, updates)
@@ -128,7 +128,7 @@ func TestFileMissingAtFirst(t *testing.T) {
 	}
 	write(t, path, "a:1\n")
 	expect(t, updates, "a:1")
-	if line := awaitLine(t, lines, 2); !strings.Contains(line, "good again") {
+	if line := awaitLine(t, lines, 2); !strings.Contains(line, "valid again") {
 		t.Errorf("log %q", line)
 	}
 }
@@ -142,14 +142,14 @@ func TestFileKeepsTheLastGoodSet(t *testing.T) {
 	expect(t, updates, "a:1")
 
 	replace(t, path, "a:1\nb:1 wieght=2\n")
-	want := path + `:2: "wieght=2" is not understood; write weight=N, max_conns=N or backup after the address; keeping the last good set`
+	want := path + `:2: "wieght=2" is not valid; write weight=N, max_conns=N or backup after the address; keeping the last valid set`
 	if line := awaitLine(t, lines, 1); !strings.Contains(line, want) {
 		t.Errorf("log %q, want %q", line, want)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if line := awaitLine(t, lines, 2); !strings.Contains(line, "no file of backends") || !strings.Contains(line, "keeping the last good set") {
+	if line := awaitLine(t, lines, 2); !strings.Contains(line, "app.backends\" does not exist") || !strings.Contains(line, "keeping the last valid set") {
 		t.Errorf("log %q", line)
 	}
 	expectNone(t, updates)

@@ -37,7 +37,7 @@ func parse(path string, text []byte) ([]pool.Member, error) {
 			continue
 		}
 		if first := lines[member.Address]; problem == "" && first > 0 {
-			problem = fmt.Sprintf("%s stands on line %d already", member.Address, first)
+			problem = fmt.Sprintf("%s is already on line %d", member.Address, first)
 			remedy = "remove one of the two; for a larger share write weight=N"
 		}
 		if problem != "" {
@@ -63,14 +63,14 @@ func parseLine(line string) (m pool.Member, problem, remedy string) {
 	}
 	m.Address = words[0]
 	if !validAddress(m.Address) {
-		return m, fmt.Sprintf("%q is no address", m.Address), `write "host:port" or "unix:/path"`
+		return m, fmt.Sprintf("%q is not an address", m.Address), `write "host:port" or "unix:/path"`
 	}
 	m.Weight = 1
 	seen := make(map[string]bool)
 	for _, word := range words[1:] {
 		name, value, hasValue := strings.Cut(word, "=")
 		if seen[name] {
-			return m, fmt.Sprintf("%s stands twice", name), "remove one of the two"
+			return m, fmt.Sprintf("%s appears twice", name), "remove one of the two"
 		}
 		seen[name] = true
 		ok := true
@@ -88,7 +88,7 @@ func parseLine(line string) (m pool.Member, problem, remedy string) {
 			remedy = "write weight=N, max_conns=N or backup after the address"
 		}
 		if !ok {
-			return m, fmt.Sprintf("%q is not understood", word), remedy
+			return m, fmt.Sprintf("%q is not valid", word), remedy
 		}
 	}
 	return m, "", ""

@@ -108,14 +108,14 @@ func unpackAnswer(packet []byte, id uint16, question dnsmessage.Question) (*dnsm
 	asked, err := p.Question()
 	if err != nil || header.ID != id || !header.Response || asked.Type != question.Type || asked.Class != question.Class ||
 		!strings.EqualFold(asked.Name.String(), question.Name.String()) {
-		return nil, errors.New("the packet does not answer the query")
+		return nil, errors.New("the packet is not a response to the query")
 	}
 	m := &dnsmessage.Message{Header: header}
 	if header.Truncated {
 		return m, nil
 	}
 	if err := m.Unpack(packet); err != nil {
-		return nil, fmt.Errorf("the answer cannot be read: %w", err)
+		return nil, fmt.Errorf("the response cannot be read: %w", err)
 	}
 	return m, nil
 }

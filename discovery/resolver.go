@@ -157,7 +157,7 @@ func (q *inquiry) query(ctx context.Context, full string, kind dnsmessage.Type) 
 	full = strings.TrimSuffix(full, ".")
 	name, err := dnsmessage.NewName(full + ".")
 	if err != nil || !validName(full) {
-		return nil, fmt.Errorf("%q is no name", full)
+		return nil, fmt.Errorf("%q is not a name", full)
 	}
 	question := dnsmessage.Question{Name: name, Type: kind, Class: dnsmessage.ClassINET}
 	first, servers := int(q.first.Load()), q.conf.servers

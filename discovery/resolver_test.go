@@ -50,12 +50,12 @@ func TestLookupSearches(t *testing.T) {
 		{"broken", "127.0.0.6", "", "broken.a.test. broken.b.test."},
 		{"app.b.test.", "127.0.0.2 ::2", "", "app.b.test."},
 		{"app.c.test.", "", "no such record", "app.c.test."},
-		{"none", "", "the resolver answered ServerFailure", "none.a.test. none.b.test. none."},
+		{"none", "", "the resolver returned ServerFailure", "none.a.test. none.b.test. none."},
 		{"127.0.0.8", "127.0.0.8", "", ""},
 		{"::ffff:127.0.0.8", "127.0.0.8", "", ""},
 		{"fe80::1%eth0", "fe80::1%eth0", "", ""},
-		{strings.Repeat("a", 64) + ".test", "", "is no name", ""},
-		{strings.Repeat("a.", 126) + "test", "", "is no name", ""},
+		{strings.Repeat("a", 64) + ".test", "", "is not a name", ""},
+		{strings.Repeat("a.", 126) + "test", "", "is not a name", ""},
 	} {
 		t.Run(c.name[:min(len(c.name), 20)], func(t *testing.T) {
 			s := newDNS()

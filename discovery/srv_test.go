@@ -87,7 +87,7 @@ func TestSRVKeepsTheLastSet(t *testing.T) {
 		cause  string
 	}{
 		{"NXDOMAIN", func(s *dnsServer) { s.code = dnsmessage.RCodeNameError }, "no such record"},
-		{"SERVFAIL", func(s *dnsServer) { s.code = dnsmessage.RCodeServerFailure }, "the resolver answered ServerFailure"},
+		{"SERVFAIL", func(s *dnsServer) { s.code = dnsmessage.RCodeServerFailure }, "the resolver returned ServerFailure"},
 		{"no record", func(s *dnsServer) { s.srv = nil }, "no such record"},
 		{"service decidedly not available", func(s *dnsServer) { s.srv = []dnsmessage.SRVResource{record(0, 0, 0, ".")} }, "no target has an address"},
 		{"targets without address", func(s *dnsServer) { s.targets = nil }, "no target has an address"},
@@ -134,7 +134,7 @@ func TestSRVSilentServer(t *testing.T) {
 		time.Sleep(time.Minute)
 		stop()
 		expectNone(t, updates)
-		if got := lines.lines(); len(got) != 1 || !strings.Contains(got[0], "no answer from the resolver") {
+		if got := lines.lines(); len(got) != 1 || !strings.Contains(got[0], "no response from the resolver") {
 			t.Errorf("log %q", got)
 		}
 	})
@@ -160,7 +160,7 @@ func TestSRVKeepsATarget(t *testing.T) {
 	s.change(func(s *dnsServer) { delete(s.broken, "b.test."); delete(s.targets, "b.test.") })
 	expect(t, updates, "127.0.0.3:5003 weight=5 backup, 127.0.0.9:5001 weight=30")
 	stop()
-	if got := lines.lines(); len(got) != 1 || !strings.Contains(got[0], `cannot resolve "b.test.", a target of "app.test": the resolver answered ServerFailure`) {
+	if got := lines.lines(); len(got) != 1 || !strings.Contains(got[0], `cannot resolve "b.test.", a target of "app.test": the resolver returned ServerFailure`) {
 		t.Errorf("log %q, want the target told once", got)
 	}
 }
@@ -178,7 +178,7 @@ func TestSRVSkipsBadEntries(t *testing.T) {
 	stop()
 	expectNone(t, updates)
 	got := strings.Join(lines.lines(), "\n")
-	for _, want := range []string{"0.0.0.0 is no address of a backend", "224.0.0.1 is no address", `127.0.0.1:0`} {
+	for _, want := range []string{"0.0.0.0 is not the address of a backend", "224.0.0.1 is not the address", `127.0.0.1:0`} {
 		if strings.Count(got, want) != 1 {
 			t.Errorf("log %s\nwant %q once", got, want)
 		}

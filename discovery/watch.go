@@ -16,7 +16,7 @@ func watchDir(dir string, log hclog.Logger) *watch {
 	w := &watch{dir: dir}
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		log.Warn("cannot watch the directory, looking now and then only", "path", dir, "every", pollInterval, "error", err)
+		log.Warn("cannot watch the directory; checking it periodically", "path", dir, "every", pollInterval, "error", err)
 		return w
 	}
 	w.watcher = watcher

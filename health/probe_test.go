@@ -102,11 +102,11 @@ func TestHTTPProbe(t *testing.T) {
 		{"a redirect is not followed", Config{}, says("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n"), pass, 302},
 		{"a redirect that does not pass", Config{Status: []StatusRange{{200, 200}, {204, 206}}}, says("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"), "status 302, want 200,204-206", 302},
 		{"upgrade", Config{Status: []StatusRange{{101, 101}}}, says("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), pass, 101},
-		{"closed at once", Config{}, says(), "connection closed before the answer", 0},
-		{"closed within the head", Config{}, says("HTTP/1.1 200 OK\r\nA:"), "connection closed before the answer", 0},
-		{"no HTTP", Config{}, says("SSH-2.0-x\r\n\r\n"), `no valid HTTP answer: malformed HTTP response "SSH-2.0-x"`, 0},
-		{"endless head", Config{}, says(ok, "A: "+long+"\r\n", "B: "+long+"\r\n", "C: "+long+"\r\n\r\n"), "no end of the answer's head within 64 KiB", 0},
-		{"endless interim answers", Config{}, says(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 100)), "more interim answers than a probe waits for", 0},
+		{"closed at once", Config{}, says(), "connection closed before the response", 0},
+		{"closed within the head", Config{}, says("HTTP/1.1 200 OK\r\nA:"), "connection closed before the response", 0},
+		{"no HTTP", Config{}, says("SSH-2.0-x\r\n\r\n"), `invalid HTTP response: malformed HTTP response "SSH-2.0-x"`, 0},
+		{"endless head", Config{}, says(ok, "A: "+long+"\r\n", "B: "+long+"\r\n", "C: "+long+"\r\n\r\n"), "the response head is larger than 64 KiB", 0},
+		{"endless interim answers", Config{}, says(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 100)), "too many interim responses", 0},
 
 		{"body", Config{Body: "ok"}, says(ok + "Content-Length: 2\r\n\r\nok"), pass, 200},
 		{"body across packets", Config{Body: "all fine"}, says(ok+"\r\n<p>all", " fi", "ne</p>"), pass, 200},
@@ -204,7 +204,7 @@ func TestConnectFailures(t *testing.T) {
 		{"refused", dialTCP, "connection refused"},
 		{"no socket", dialSocket, "no such socket"},
 		{"no such name", fails(&net.OpError{Op: "dial", Err: &net.DNSError{Name: "app", Err: "no such host", IsNotFound: true}}), "cannot resolve app: no such host"},
-		{"no resolver", fails(&net.DNSError{Name: "app", Err: "i/o timeout", IsTimeout: true}), "cannot resolve app: no answer from the resolver"},
+		{"no resolver", fails(&net.DNSError{Name: "app", Err: "i/o timeout", IsTimeout: true}), "cannot resolve app: no response from the resolver"},
 		{"resolver fails", fails(&net.DNSError{Name: "app", Err: "server misbehaving"}), "cannot resolve app: server misbehaving"},
 		{"the dialer's own timeout", fails(&net.OpError{Op: "dial", Err: context.DeadlineExceeded}), "connecting took too long"},
 		{"other", fails(errors.New("tls: bad certificate")), "tls: bad certificate"},
@@ -244,10 +244,10 @@ func TestTimeoutCoversTheWholeProbe(t *testing.T) {
 		dial   func(context.Context, *pool.Backend) (net.Conn, error)
 		reason string
 	}{
-		{"connect", stuck(), hang, "no answer within 50ms"},
-		{"request", stuck(), unread, "no answer within 50ms"},
-		{"head", stuck(), dialTCP, "no answer within 50ms"},
-		{"half a head", stuck("HTTP/1.1 200 OK\r\nA:"), dialTCP, "no answer within 50ms"},
+		{"connect", stuck(), hang, "no response within 50ms"},
+		{"request", stuck(), unread, "no response within 50ms"},
+		{"head", stuck(), dialTCP, "no response within 50ms"},
+		{"half a head", stuck("HTTP/1.1 200 OK\r\nA:"), dialTCP, "no response within 50ms"},
 		{"body", stuck("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "nearly o"), dialTCP, `body lacks "ok" within 50ms`},
 	}
 	for _, c := range cases {

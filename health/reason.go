@@ -20,8 +20,8 @@ type verdict struct {
 
 // Responses that are wrong without a network error.
 var (
-	errInterim = errors.New("more interim answers than a probe waits for")
-	errHead    = errors.New("no end of the answer's head within 64 KiB")
+	errInterim = errors.New("too many interim responses")
+	errHead    = errors.New("the response head is larger than 64 KiB")
 )
 
 // failed describes a network error or an error in the syntax of the response.
@@ -31,7 +31,7 @@ func failed(deadline time.Time, err error, s *settings) verdict {
 		return verdict{failure: "cannot resolve " + dns.Name + ": " + dnsCause(dns), unresolved: true}
 	}
 	if outOfTime(deadline) {
-		return verdict{failure: fmt.Sprintf("no answer within %v", s.Timeout)}
+		return verdict{failure: fmt.Sprintf("no response within %v", s.Timeout)}
 	}
 	return verdict{failure: cause(err)}
 }
@@ -41,7 +41,7 @@ func dnsCause(err *net.DNSError) string {
 	case err.IsNotFound:
 		return "no such host"
 	case err.IsTimeout:
-		return "no answer from the resolver"
+		return "no response from the resolver"
 	}
 	return err.Err
 }
@@ -60,11 +60,11 @@ func cause(err error) string {
 		}
 		return errno.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
-		return "connection closed before the answer"
+		return "connection closed before the response"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &protocol) && protocol.Timeout():
 		return "connecting took too long"
 	case strings.HasPrefix(err.Error(), "malformed"), strings.HasPrefix(err.Error(), "net/http:"):
-		return "no valid HTTP answer: " + err.Error()
+		return "invalid HTTP response: " + err.Error()
 	}
 	return err.Error()
 }

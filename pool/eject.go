@@ -49,7 +49,7 @@ func (p *Pool) countFailure(b *Backend, inARow int, o Outcome) {
 
 // failures are the outcomes in words.
 var failures = [...]string{
-	Connect: "no connection", Reset: "connection reset", Timeout: "no response in time", Protocol: "no valid HTTP", Status: "status 502, 503 or 504",
+	Connect: "no connection", Reset: "connection reset", Timeout: "no response in time", Protocol: "invalid HTTP", Status: "status 502, 503 or 504",
 }
 
 // mayEject tells whether one more ejection keeps within max_percent, which does not bound those by failed connections. Below
@@ -128,7 +128,7 @@ func (p *Pool) endEjections(now time.Time) time.Duration {
 			next = min(next, wait)
 			continue
 		}
-		p.putOnTrial(b, "ejection time is up", now)
+		p.putOnTrial(b, "the ejection is over", now)
 	}
 	return next
 }

@@ -48,10 +48,10 @@ func (p *Pool) Explain(key uint64, keyed bool, value []byte) Prospects {
 		Waiting: int(p.queue.waiting.Load()), Backends: make([]Prospect, len(s.members)),
 	}
 	if _, ok := s.picker.(*trialPicker); ok {
-		out.Why = "no other backend is usable but for those on trial, so the backups are used too"
+		out.Why = "no other backend is usable except those on trial, so the backups are used, too"
 	}
 	if time.Now().Before(s.downUntil) {
-		out.Why = "no backend is usable: requests wait until one is, but not for long"
+		out.Why = "no backend is usable: requests wait briefly until one is"
 	}
 	room := len(s.usable) == 0
 	for i, b := range s.members {
@@ -63,7 +63,7 @@ func (p *Pool) Explain(key uint64, keyed bool, value []byte) Prospects {
 	case s.queueLimit > 0:
 		out.Why += fmt.Sprintf(", but none has room: the request waits in the queue, as at most %d may", s.queueLimit)
 	default:
-		out.Why += ", but none has room, so the answer is 503"
+		out.Why += ", but none has room, so the response is 503"
 	}
 	if picker, ok := s.picker.(Predictable); ok && keyed && len(s.usable) > 0 {
 		now, own := picker.Prefer(key)
@@ -84,13 +84,13 @@ func (p *Pool) Explain(key uint64, keyed bool, value []byte) Prospects {
 func (s *snapshot) explainSticky(out *Prospects, value []byte) {
 	switch own := s.sticky[string(value)]; {
 	case len(value) == 0:
-		out.Sticky = "the request brings no cookie, so that it may go to any"
+		out.Sticky = "the request has no cookie, so it may go to any backend"
 	case own == nil:
-		out.Sticky = "the cookie belongs to no backend of the pool, so that the request may go to any"
+		out.Sticky = "the cookie belongs to no backend of the pool, so the request may go to any"
 	case !own.returning():
-		out.Sticky = "the cookie belongs to " + own.address + ", which cannot be used, so that the request goes to another"
+		out.Sticky = "the cookie belongs to " + own.address + ", which cannot be used, so the request goes to another"
 	case !own.awaited() && !own.hasRoom():
-		out.Sticky = "the cookie belongs to " + own.address + ", which is on trial with its one request on its way, so that this one goes to another"
+		out.Sticky = "the cookie belongs to " + own.address + ", which is on trial and has its one request, so this one goes to another"
 	default:
 		out.Sticky = "the cookie belongs to " + own.address
 		out.Choice, out.Own = own.address, ""
@@ -111,16 +111,16 @@ func (t tier) reason(used, members int) string {
 	case tierPrimary:
 		return fmt.Sprintf("%d of %d backends are used", used, members)
 	case tierPanic:
-		return "panic: so few backends are usable that all of them are used, whatever the checks say"
+		return "panic: so few backends are usable that all are used, whatever the checks say"
 	case tierBackup:
 		return "no other backend is usable, so the backups are used"
 	case tierUnknown:
-		return "no backend is known to be up, so those that no check has looked at yet are used"
+		return "no backend is known to be up, so those that are not checked yet are used"
 	}
 	if members == 0 {
 		return "the pool has no backends"
 	}
-	return "no backend is usable, so the answer is 503"
+	return "no backend is usable, so the response is 503"
 }
 
 func (b *Backend) prospect(t tier, used bool) Prospect {
@@ -130,13 +130,13 @@ func (b *Backend) prospect(t tier, used bool) Prospect {
 	why, change := s.objection()
 	switch {
 	case why != "" && used && t == tierPanic:
-		out.Why = why + "; used all the same, as the pool is in panic"
+		out.Why = why + "; used anyway because the pool is in panic"
 	case why != "":
 		out.Why = why
 	case !used && s.backup:
 		out.Why = "a backup: not needed while another backend is usable"
 	case s.passive == PassiveTrial && !room:
-		out.Why, change = "on trial, and its one request is on its way", s.passiveChange
+		out.Why, change = "on trial, and has its one request", s.passiveChange
 	case s.passive == PassiveTrial:
 		out.Why, change = "on trial: one request at a time until one succeeds", s.passiveChange
 	case !room:
@@ -160,9 +160,9 @@ func (b *Backend) prospect(t tier, used bool) Prospect {
 func (s *state) objection() (why string, change *Change) {
 	switch {
 	case s.admin == Drain:
-		return "drain: the administrator lets no new requests in", s.adminChange
+		return "drain: an administrator stopped new requests", s.adminChange
 	case s.admin == Maint:
-		return "maint: the administrator lets no requests in", s.adminChange
+		return "maint: an administrator stopped all requests", s.adminChange
 	case s.active == ActiveDown:
 		return "down: its health checks fail", s.activeChange
 	case s.passive == PassiveEject:
@@ -170,7 +170,7 @@ func (s *state) objection() (why string, change *Change) {
 	case s.passive == PassiveRefuse:
 		return "ejected: no connection to it can be made", s.passiveChange
 	case s.active == ActiveUnknown:
-		return "unknown: no health check has looked at it yet", s.activeChange
+		return "unknown: it has not been checked yet", s.activeChange
 	}
 	return "", nil
 }

@@ -58,7 +58,7 @@ func TestProspects(t *testing.T) {
 	full := New(Options{Members: []Member{{Address: "a:1", MaxConns: 1}}})
 	defer full.Close()
 	full.Backend("a:1").Reserve()
-	if why := full.Explain(0, false, nil).Why; !strings.HasSuffix(why, "so the answer is 503") {
+	if why := full.Explain(0, false, nil).Why; !strings.HasSuffix(why, "so the response is 503") {
 		t.Errorf("full: %s", why)
 	}
 	full.Apply(Options{QueueLimit: 7, Members: []Member{{Address: "a:1", MaxConns: 1}}})
@@ -105,7 +105,7 @@ func TestProspectsKeepTheirReason(t *testing.T) {
 		{"the check fails after a request", []func(){func() { b.Refused("no port") }, down}, "down: its health checks fail (the check)"},
 		{"a weight", []func(){func() { b.Report(Reset) }, func() { p.SetWeight(b, 7, "heavier") }}, "ejected: requests to it failed (1 failures in a row, the last: connection reset)"},
 		{"drained and back", []func(){func() { b.Refused("no port") }, func() { p.SetAdmin(b, Drain, "out") }, func() { p.SetAdmin(b, Ready, "in") }}, "ejected: no connection to it can be made (no port)"},
-		{"fails while it drains", []func(){func() { p.SetAdmin(b, Drain, "out") }, down}, "drain: the administrator lets no new requests in (out)"},
+		{"fails while it drains", []func(){func() { p.SetAdmin(b, Drain, "out") }, down}, "drain: an administrator stopped new requests (out)"},
 		{"on trial", []func(){func() { b.Report(Reset) }, func() { p.SetWeight(b, 8, "heavier") }, func() { p.putOnTrial(b, "now", time.Time{}) }},
 			"on trial: one request at a time until one succeeds (now; before: 1 failures in a row, the last: connection reset)"},
 	} {
@@ -130,7 +130,7 @@ func TestProspectsSticky(t *testing.T) {
 		value, choice, words string
 		admin                Admin
 	}{
-		{"", "", "brings no cookie", Ready},
+		{"", "", "has no cookie", Ready},
 		{"of c:1", "", "belongs to no backend", Ready},
 		{"of b:1", "b:1", "belongs to b:1", Ready},
 		{"of b:1", "b:1", "belongs to b:1", Drain},

@@ -85,13 +85,13 @@ func (p *Pool) update(b *Backend, m Member) {
 	if !p.options.HealthChecks && s.active != ActiveUp {
 		was := s
 		s.active = ActiveUp
-		s.record(&was, Change{Time: time.Now(), From: was.active.String(), To: "up", Reason: "no health checks any more"})
+		s.record(&was, Change{Time: time.Now(), From: was.active.String(), To: "up", Reason: "health checks were removed"})
 		p.announce(b, s.change, true)
 	}
 	if p.options.Eject.Failures <= 0 && s.passive != PassiveOK && s.passive != PassiveRefuse {
 		was := s
 		b.endEjection(&s)
-		s.record(&was, Change{Time: time.Now(), From: was.passive.String(), To: "ok", Reason: "no ejection any more"})
+		s.record(&was, Change{Time: time.Now(), From: was.passive.String(), To: "ok", Reason: "ejection was turned off"})
 		p.announce(b, s.change, true)
 	}
 	if p.options.SlowStart <= 0 {

@@ -80,7 +80,7 @@ func (a Admin) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 func (a *Admin) UnmarshalText(text []byte) error {
 	parsed, ok := ParseAdmin(string(text))
 	if !ok {
-		return fmt.Errorf("no admin state is called %q", text)
+		return fmt.Errorf("unknown admin state %q", text)
 	}
 	*a = parsed
 	return nil

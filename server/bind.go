@@ -70,7 +70,7 @@ func (h *handover) inTheWay(want *net.TCPAddr) string {
 	}
 	for held := range h.Listeners {
 		if bound, err := net.ResolveTCPAddr("tcp", held); err == nil && overlap(bound, want) {
-			return fmt.Sprintf("the process that this one takes over from holds the port, as listen %q: leave the address as it is, or stop lb and start it again", held)
+			return fmt.Sprintf("the process that this one replaces holds the port, as listen %q: leave the address as it is, or restart lb", held)
 		}
 	}
 	return ""

@@ -56,7 +56,7 @@ func TestBufferDirIsFull(t *testing.T) {
 			wantNoFiles(t)
 			lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+b.Addr+`"}`, "0")
 			lb.stop()
-			if n := strings.Count(lb.read("lb.log"), "cannot be buffered"); n != 1 {
+			if n := strings.Count(lb.read("lb.log"), "cannot buffer bodies"); n != 1 {
 				t.Errorf("%d lines in the log:\n%s", n, lb.read("lb.log"))
 			}
 		})

@@ -323,7 +323,7 @@ func TestBufferDirVanishes(t *testing.T) {
 		}
 	}
 	lb.stop()
-	if n := strings.Count(lb.read("lb.log"), "cannot be buffered"); n != 1 {
+	if n := strings.Count(lb.read("lb.log"), "cannot buffer bodies"); n != 1 {
 		t.Errorf("%d lines in the log:\n%s", n, lb.read("lb.log"))
 	}
 }

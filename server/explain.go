@@ -58,7 +58,7 @@ func ExplainConfig(cfg *config.Config, q admin.Question) (*admin.Explanation, er
 	for i := range e.Pools {
 		forgetStates(&e.Pools[i])
 		for _, src := range g.poolPlans[e.Pools[i].Name].sources {
-			e.Notes = append(e.Notes, fmt.Sprintf("pool %s has more backends: what discover finds by %s", e.Pools[i].Name, src.name))
+			e.Notes = append(e.Notes, fmt.Sprintf("pool %s has more backends, found by discover %s", e.Pools[i].Name, src.name))
 		}
 	}
 	return e, nil
@@ -68,14 +68,14 @@ func ExplainConfig(cfg *config.Config, q admin.Question) (*admin.Explanation, er
 func forgetStates(p *admin.ExplainedPool) {
 	p.Tier, p.Why = "", "the states of the backends are not known"
 	if p.Sticky != "" {
-		p.Sticky, p.Choice, p.Own = "only a running lb knows whose a cookie is", "", ""
+		p.Sticky, p.Choice, p.Own = "only a running lb knows which backend a cookie belongs to", "", ""
 	}
 	for i := range p.Backends {
 		b := &p.Backends[i]
 		b.State, b.Active, b.Passive, b.Usable = "unknown", "unknown", "unknown", false
 		b.Used, b.Why, b.Since, b.LastChange = !b.Backup, "", nil, nil
 		if b.Backup {
-			b.Why = "a backup: only while no other backend is usable"
+			b.Why = "a backup: used only while no other backend is usable"
 		}
 	}
 }
@@ -213,7 +213,7 @@ func (a *asked) takers(listeners []admin.ExplainedListener) []admin.ExplainedLis
 			exact = append(exact, l)
 			continue
 		}
-		l.Why = "another of this scheme"
+		l.Why = "another listener with this scheme is used"
 		scheme = append(scheme, l)
 	}
 	if len(exact) > 0 {
@@ -244,14 +244,14 @@ func explainRoute(c route.Considered[*proxy.Route], g *generation, anyChosen boo
 	case route.Chosen:
 		out.Why = "the longest prefix that matches"
 		if c.Rule.Exact {
-			out.Why = "the exact path, which comes before every prefix"
+			out.Why = "the exact path, which wins over every prefix"
 		}
 	case route.AddsSlash:
-		out.Why = "the path is this prefix but for the slash at its end"
+		out.Why = "the path is this prefix without the slash at its end"
 	case route.Beaten:
 		out.Why = "matches too, but comes later"
 		if !anyChosen {
-			out.Why = "does not stand in for a method that a route before it refuses"
+			out.Why = "does not apply because an earlier route matches the path but not the method"
 		}
 	case route.OtherMethod:
 		out.Why = "takes " + strings.Join(c.Rule.Methods, ", ") + " only"
@@ -260,7 +260,7 @@ func explainRoute(c route.Considered[*proxy.Route], g *generation, anyChosen boo
 		for _, h := range c.Rule.Headers {
 			wanted = append(wanted, h.Name+": "+config.Header{Name: h.Name, Value: h.Value}.Shown())
 		}
-		out.Why = "wants the header " + strings.Join(wanted, ", ")
+		out.Why = "requires the header " + strings.Join(wanted, ", ")
 	}
 	return out
 }

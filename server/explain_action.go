@@ -26,15 +26,15 @@ func (a *asked) action(e *admin.Explanation, g *generation, found *proxy.Explain
 		e.Pools = append(e.Pools, explainPool(w, g, float64(w.Weight)/float64(total)))
 		for _, b := range g.poolPlans[w.Forward.Pool.Name()].config.Backends {
 			if b.Weight == 0 {
-				e.Notes = append(e.Notes, fmt.Sprintf("backend %s of pool %s has weight 0, so that it takes part in nothing", b.Address, w.Forward.Pool.Name()))
+				e.Notes = append(e.Notes, fmt.Sprintf("backend %s of pool %s has weight 0 and is left out", b.Address, w.Forward.Pool.Name()))
 			}
 		}
 	}
 	if found.ClientDecides {
-		e.Notes = append(e.Notes, "whether the route lets the client in depends on its address: say -client ADDRESS")
+		e.Notes = append(e.Notes, "whether the route allows the client depends on its address: add -client ADDRESS")
 	}
 	if found.Trusted {
-		e.Notes = append(e.Notes, "the peer is a trusted proxy: its X-Forwarded-For says who the client is")
+		e.Notes = append(e.Notes, "the peer is a trusted proxy: its X-Forwarded-For contains the client")
 	}
 }
 
@@ -48,19 +48,19 @@ func (f *files) explain(e *admin.Explanation, method string) {
 	answer := &admin.ExplainedAnswer{Status: 200, Reason: "the file is sent"}
 	switch {
 	case result == staticcache.Answered && file != "":
-		e.Files.Found = "there is such a file"
+		e.Files.Found = "the file exists"
 	case result == staticcache.Answered:
-		e.Files.Found = "there is such a directory, asked for without the slash at its end"
+		e.Files.Found = "the directory exists, but the path lacks the slash at its end"
 		answer.Status, answer.Reason = 301, "to the same path with a slash"
 	case result == staticcache.MethodNotAllowed:
 		e.Files.Found = "files can only be read"
 		answer.Allow = staticcache.Allow
 	case result == staticcache.Forbidden:
-		e.Files.Found = "the file cannot be read: its permissions, or those of a directory above it, do not let lb in"
+		e.Files.Found = "the file cannot be read because of its permissions or those of a directory above it"
 	case result == staticcache.NotFound:
 		e.Files.Found = "there is no such file"
 	default:
-		e.Files.Found = fmt.Sprintf("the disk gave no answer: %v", err)
+		e.Files.Found = fmt.Sprintf("the file cannot be read from disk: %v", err)
 	}
 	if status := result.Status(); status != 0 {
 		answer.Status, answer.Reason = status, e.Files.Found
@@ -82,7 +82,7 @@ func explainPool(w proxy.Way, g *generation, share float64) admin.ExplainedPool 
 	if plan.algorithm.NeedsKey {
 		out.HashKey = c.HashKey
 		if !w.Keyed {
-			out.KeyWhy = "the key is the client's address: say -client ADDRESS"
+			out.KeyWhy = "the key is the client's address: add -client ADDRESS"
 		}
 	}
 	return out
@@ -101,7 +101,7 @@ func rulesOf(c *config.Route, found *proxy.Explained) []admin.ExplainedRule {
 	}
 	access := filter.Access{Allow: c.Allow, Deny: c.Deny}
 	if len(c.Allow)+len(c.Deny) > 0 {
-		verdict := "who is the client?"
+		verdict := "unknown without the client's address"
 		if client := found.Client; client.IsValid() {
 			verdict = client.String() + " passes"
 			if !access.Permits(client) {
@@ -123,10 +123,10 @@ func rulesOf(c *config.Route, found *proxy.Explained) []admin.ExplainedRule {
 	}
 	if p := c.Proxy; p != nil {
 		if p.BufferRequest > 0 {
-			add("buffer_request", fmt.Sprintf("a body of up to %d bytes is whole before a backend is asked", p.BufferRequest))
+			add("buffer_request", fmt.Sprintf("a body of up to %d bytes is received completely before a backend is picked", p.BufferRequest))
 		}
 		if p.BufferResponse > 0 {
-			add("buffer_response", fmt.Sprintf("%d bytes are taken from the backend ahead of the client", p.BufferResponse))
+			add("buffer_response", fmt.Sprintf("up to %d bytes are read from the backend ahead of the client", p.BufferResponse))
 		}
 		if t := p.Timeouts; t != nil && t.Response > 0 {
 			add("timeouts", "response "+t.Response.String())

@@ -121,9 +121,9 @@ func TestExplain(t *testing.T) {
 			"a backup: not needed while another backend is usable", "target    / with Host: clock.test"}},
 		{"/ping", "GET", nil, 200, []string{"= /ping: the exact path", "not /: matches too"}},
 		{"/p%69ng", "GET", nil, 200, []string{"path      /ping"}},
-		{"/post/x", "GET", nil, 405, []string{"not /post/: takes POST only", "not /: does not stand in", "Allow: POST"}},
+		{"/post/x", "GET", nil, 405, []string{"not /post/: takes POST only", "not /: does not apply", "Allow: POST"}},
 		{"/post/x", "POST", nil, 0, []string{"methods   POST"}},
-		{"/beta/x?y", "GET", nil, 0, []string{"route     /: ", "not /beta/: wants the header X-Beta: 1"}},
+		{"/beta/x?y", "GET", nil, 0, []string{"route     /: ", "not /beta/: requires the header X-Beta: 1"}},
 		{"/beta/x?y", "GET", []string{"x-beta: 1"}, 0, []string{"route     /beta/: ", "target    /v2/x?y with Host: inside"}},
 		{"/old/a?b", "GET", nil, 308, []string{"Location: /new/a?b"}},
 		{"/../x", "GET", nil, 400, []string{"leads out of the root"}},
@@ -364,7 +364,7 @@ func TestExplainMistakes(t *testing.T) {
 		{"url=http://a/&header=X", "Name: value"},
 		{"url=http://a/&header=" + url.QueryEscape("X: a\r\nY: b"), "Name: value"},
 		{"url=http://a/&client=localhost", "192.0.2.1"},
-		{"method=GET", "which URL"},
+		{"method=GET", "the URL is missing"},
 	} {
 		status, body := r.askAdmin("GET", "/api/v1/explain?"+c.query)
 		var failure admin.Failure

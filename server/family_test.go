@@ -62,7 +62,7 @@ func TestListenersOfBothFamilies(t *testing.T) {
 	for _, c := range []struct{ what, text, problem string }{
 		{"IPv4 becomes both", both, `lb.hcl:1:1: cannot listen on "[::]:` + port + `": this lb itself holds the port, as listen "0.0.0.0:` + port + `"`},
 		{"IPv4 becomes both, without a host", "listen \":" + port + "\" {}\n", `as listen "0.0.0.0:` + port + `"`},
-		{"IPv4 beside both", four + both, `"[::]" serves IPv4 too, unless it has ipv6_only = true`},
+		{"IPv4 beside both", four + both, `"[::]" also serves IPv4 unless it has ipv6_only = true`},
 	} {
 		if err := lb.reload(familySite(c.text, "x")); err == nil || !strings.Contains(err.Error(), c.problem) {
 			t.Errorf("%s: %v", c.what, err)
@@ -113,7 +113,7 @@ func TestTakeOverFamilies(t *testing.T) {
 		{"tcp4", "0.0.0.0", "listen \"0.0.0.0:PORT\" {}\n", ""},
 		{"tcp", "[::]", "listen \"[::]:PORT\" " + ipv6Only, "serves IPv4 and IPv6"},
 		{"tcp6", "[::]", "listen \"[::]:PORT\" {}\n", "serves IPv6 alone"},
-		{"tcp", "[::]", "listen \"0.0.0.0:PORT\" {}\n", `the process that this one takes over from holds the port, as listen "[::]:PORT"`},
+		{"tcp", "[::]", "listen \"0.0.0.0:PORT\" {}\n", `the process that this one replaces holds the port, as listen "[::]:PORT"`},
 	} {
 		port := freePort(t)
 		ln, err := net.Listen(c.network, c.bound+":"+port)

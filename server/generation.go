@@ -268,7 +268,7 @@ func (s *Server) bufferFailed() func(error) {
 	return func(err error) {
 		now := time.Now().Unix()
 		if at := next.Load(); now >= at && next.CompareAndSwap(at, now+60) {
-			log.Warn("bodies are streamed, since they cannot be buffered", "error", err)
+			log.Warn("cannot buffer bodies; streaming them", "error", err)
 		}
 	}
 }

@@ -44,12 +44,12 @@ const (
 )
 
 // errCannotHandOver says that this program is not one that a new one can be started from.
-var errCannotHandOver = errors.New("this process was not told which program to start")
+var errCannotHandOver = errors.New("this process does not know which program to start")
 
 // errStopping and errHandedOver say that this process takes on nothing new.
 var (
 	errStopping   = errors.New("this process is stopping")
-	errHandedOver = errors.New("a new process serves by now")
+	errHandedOver = errors.New("a new process serves already")
 )
 
 // settled returns why nothing is to change any more, nil if it may. The caller holds reloading.
@@ -82,7 +82,7 @@ func (s *Server) HandOver(ctx context.Context) error {
 	s.log.Info("handing over to a new process", "program", s.opt.Command[0])
 	pid, err := s.startSuccessor(ctx)
 	if err != nil {
-		s.log.Error("the new process did not take over; this one goes on", "error", err)
+		s.log.Error("the new process did not take over; this one continues", "error", err)
 		return err
 	}
 	s.handedOver.Store(true)

@@ -61,7 +61,7 @@ func frontTLS(c *config.TLS) (*front.TLSOptions, error) {
 		}
 		o.ClientCAs = x509.NewCertPool()
 		if !o.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, at(c.Pos, fmt.Sprintf("client_ca %q holds no PEM certificate", c.ClientCA), nil)
+			return nil, at(c.Pos, fmt.Sprintf("client_ca %q contains no PEM certificate", c.ClientCA), nil)
 		}
 	}
 	return o, nil

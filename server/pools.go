@@ -172,7 +172,7 @@ func backendTLS(c *config.BackendTLS) (*tls.Config, string, error) {
 		}
 		conf.RootCAs = x509.NewCertPool()
 		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, "", at(c.Pos, fmt.Sprintf("%q holds no PEM certificate", c.CA), nil)
+			return nil, "", at(c.Pos, fmt.Sprintf("%q contains no PEM certificate", c.CA), nil)
 		}
 		fingerprint += fmt.Sprintf("%x", sha256.Sum256(pem))
 	}

@@ -76,7 +76,7 @@ func (s *Server) fixed(cfg *config.Config) config.Diagnostics {
 	}
 	return config.Diagnostics{{
 		Severity: config.Warning, Pos: cfg.Log.Pos,
-		Summary: "the log's format and file stay as they are until the next start", Detail: "Restart lb, or take the change back.",
+		Summary: "the log's format and file stay as they are until the next start", Detail: "Restart lb, or undo the change.",
 	}}
 }
 

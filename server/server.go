@@ -326,7 +326,7 @@ func (s *Server) Stop(hurry context.Context) error {
 	err := s.front.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil
-		s.log.Warn("some requests did not end within the grace time and were cut")
+		s.log.Warn("some requests did not end within the grace period and were cut")
 	}
 	s.stopAll()
 	s.wait()

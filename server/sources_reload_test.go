@@ -130,7 +130,7 @@ func TestSourceThatFailsKeepsThePool(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lbtest.Eventually(t, "a word on the file", func() bool { return strings.Contains(lb.read("lb.log"), "no file of backends") })
+	lbtest.Eventually(t, "a word on the file", func() bool { return strings.Contains(lb.read("lb.log"), "does not exist; create it") })
 	if r := lb.get("/"); r.Body != "fine" {
 		t.Errorf("without the file: %d %q", r.Status(), r.Body)
 	}

@@ -96,7 +96,7 @@ func newDir(c *Cache, o DirOptions) (*Dir, error) {
 	d := &Dir{cache: c, path: path, cacheControl: strings.TrimSpace(o.CacheControl), dotfiles: o.Dotfiles}
 	for i := range len(d.cacheControl) {
 		if b := d.cacheControl[i]; b < ' ' || b == 0x7f {
-			return fail("cache_control %q holds a control character", o.CacheControl)
+			return fail("cache_control %q contains a control character", o.CacheControl)
 		}
 	}
 	for _, name := range o.Index {

@@ -15,7 +15,7 @@ const Allow = "GET, HEAD"
 
 // ErrShrunk reports that a file became shorter than the length that its header had promised. The
 // connection must be closed: nothing that follows would make the answer whole.
-var ErrShrunk = errors.New("the file became shorter while it was sent")
+var ErrShrunk = errors.New("the file was shortened while it was being sent")
 
 // Request is what an answer depends on. The slices are read only during Serve. An absent header
 // field is nil or empty; one that came in several lines is joined with commas.

@@ -19,13 +19,13 @@ type candidate struct {
 func parseCandidate(text string, last bool) (candidate, error) {
 	if strings.HasPrefix(text, "=") {
 		if text != "=404" || !last {
-			return candidate{}, fmt.Errorf("%q: only \"=404\" is known, and only as the last entry", text)
+			return candidate{}, fmt.Errorf("%q: only \"=404\" is allowed, and only as the last entry", text)
 		}
 		return candidate{stop: true}, nil
 	}
 	before, after, hasPath := strings.Cut(text, "{path}")
 	if strings.ContainsAny(before+after, "{}") {
-		return candidate{}, fmt.Errorf("%q: \"{path}\" is the only placeholder, and may stand once", text)
+		return candidate{}, fmt.Errorf("%q: \"{path}\" is the only placeholder, and may appear once", text)
 	}
 	clean, ok := appendClean(nil, []byte(before+"x"+after))
 	if !ok || string(clean) != strings.TrimPrefix(before+"x"+after, "/") {

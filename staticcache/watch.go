@@ -62,7 +62,7 @@ func newWatched(events *fsnotify.Watcher) *watched {
 func (c *Cache) runWatch(ctx context.Context) {
 	events, err := fsnotify.NewWatcher()
 	if err != nil {
-		c.log.Warn("cannot watch static files, changes are seen within a second instead of at once", "error", err)
+		c.log.Warn("cannot watch static files; changes are noticed within a second instead of at once", "error", err)
 		c.discardWishes(ctx)
 		return
 	}
@@ -78,7 +78,7 @@ func (c *Cache) runWatch(ctx context.Context) {
 		case wish := <-c.watch.wanted:
 			if err := w.grant(wish); err != nil && !complained {
 				complained = true
-				c.log.Warn("cannot watch all directories of static files, changes in the others are seen within a second",
+				c.log.Warn("cannot watch all directories of static files; changes in the others are noticed within a second",
 					"directory", wish.path, "error", err)
 			}
 		case e, ok := <-events.Events:

@@ -167,7 +167,7 @@ func (l *AccessLog) Wait() error {
 	case <-l.done:
 		return nil
 	case <-patience.C:
-		return fmt.Errorf("cannot flush the access log %q: it takes no more data", l.file.Load().Name())
+		return fmt.Errorf("cannot flush the access log %q: it accepts no more data", l.file.Load().Name())
 	}
 }
 

@@ -48,14 +48,14 @@ func TestExposition(t *testing.T) {
 	codes.Inc(503)
 	codes.Inc(99)
 	codes.Inc(1000)
-	want := `# HELP lb_backend_ejections_total Times the backend was ejected after failures in a row.
+	want := `# HELP lb_backend_ejections_total Ejections of the backend.
 # TYPE lb_backend_ejections_total counter
 lb_backend_ejections_total{pool="a",backend="1"} 1
 lb_backend_ejections_total{pool="b",backend="2"} 2
-# HELP lb_backend_in_flight Requests on the backend now.
+# HELP lb_backend_in_flight Requests in flight to the backend.
 # TYPE lb_backend_in_flight gauge
 lb_backend_in_flight{pool="a"} 1.5
-# HELP lb_backend_requests_total Answers received from a backend, by exact status.
+# HELP lb_backend_requests_total Responses received from a backend, by exact status.
 # TYPE lb_backend_requests_total counter
 lb_backend_requests_total{pool="b",backend="2",code="0"} 2
 lb_backend_requests_total{pool="b",backend="2",code="200"} 2

@@ -7,7 +7,7 @@ byId("pools").addEventListener("click", event => {
   if (!button) return;
   const {pool, backend, admin} = button.dataset;
   changes = changes.then(() => change(pool, backend, admin)).catch(error =>
-    showDialog(`${backend} is not set to ${admin}`, `${error.message}`, "Close"));
+    showDialog(`${backend} was not set to ${admin}`, `${error.message}`, "Close"));
 });
 
 async function change(pool, backend, admin) {
@@ -15,7 +15,7 @@ async function change(pool, backend, admin) {
   if (admin !== "ready" && isLast(await ask(path), backend)) {
     const text = `${backend} is the last usable backend of pool ${pool}. Set to ${admin}, it gets no new requests: visitors get ` +
       "503 Service Unavailable, or their site's maintenance page, until a backend is usable again.";
-    if (!await showDialog("Take the last usable backend out?", text, "Cancel", `Set to ${admin}`)) return;
+    if (!await showDialog("Take out the last usable backend?", text, "Cancel", `Set to ${admin}`)) return;
   }
   await ask(`${path}/backends/${encodeURIComponent(backend)}`,
     {method: "PUT", body: JSON.stringify({admin}), headers: {"Content-Type": "application/json"}});

@@ -5,7 +5,7 @@ function updateConfiguration(status) {
   const last = status.last_reload, since = clock(status.config_in_force_since);
   const refused = last && !last.ok, found = last && last.diagnostics || [];
   setText(byId("reload-text"), refused ?
-    `The reload at ${clock(last.time)} failed: lb still runs the configuration of ${since}.` : `Configuration in force since ${since}.`);
+    `The reload at ${clock(last.time)} failed: lb still uses the configuration of ${since}.` : `Configuration in force since ${since}.`);
   setAttribute(byId("reload-text"), "class", refused ? "bad" : "soft");
   setHidden(byId("reload-link"), !refused);
 

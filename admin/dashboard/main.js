@@ -21,7 +21,7 @@ async function refresh() {
       else undrawn = {pools, status, now: performance.now()};
       setLost("");
     } catch (error) {
-      setLost(`No answer from lb ${lastNews ? `since ${clock(lastNews)}: what is shown is from then` : "yet"} (${error.message}).`);
+      setLost(`No response from lb ${lastNews ? `since ${clock(lastNews)}; the page shows that state` : "yet"} (${error.message}).`);
     }
     draw();
   }
@@ -41,9 +41,9 @@ function draw() {
 function updateSummary(status, now) {
   const total = status.totals;
   setText(byId("version"), status.version);
-  setText(byId("summary"), `${status.ready ? "Taking traffic" : "Not ready"}, up since ${clock(status.started)}; ` +
+  setText(byId("summary"), `${status.ready ? "Ready" : "Not ready"}, up since ${clock(status.started)}; ` +
     `${total.requests.toLocaleString()} requests, ${rate(totalsBefore, total.requests, now)}/s, ${total.in_flight} in flight, ` +
-    `${total.errors.toLocaleString()} answered 5xx.`);
+    `${total.errors.toLocaleString()} with 5xx.`);
   totalsBefore = {requests: total.requests, now};
 }
 

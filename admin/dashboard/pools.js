@@ -26,7 +26,7 @@ function updatePool(e, p, now) {
   const {facts, trouble, body} = parts.get(e);
   const usable = p.backends.filter(b => b.usable).length;
   setText(facts, `${p.balance}, ${usable} of ${p.backends.length} usable${p.waiting ? `, ${p.waiting} waiting` : ""}`);
-  setText(trouble, p.tier === "none" ? ", requests get 503" : p.panic ? ", panic: all are used" : "");
+  setText(trouble, p.tier === "none" ? ", requests get 503" : p.panic ? ", panic: unusable backends are used, too" : "");
   updateList(body, p.backends, b => b.address, b => createRow(p.name, b), (row, b) => updateRow(row, b, now));
 }
 

@@ -22,7 +22,7 @@ func parseMember(args []string, example string, s streams) (m member, ok bool) {
 		m.pool, m.backend, ok = strings.Cut(args[0], "/")
 	}
 	if !ok || m.pool == "" || m.backend == "" {
-		fmt.Fprintf(s.err, "lb: name the backend as POOL/BACKEND: %s\n", example)
+		fmt.Fprintf(s.err, "lb: write the backend as POOL/BACKEND: %s\n", example)
 		return m, false
 	}
 	return m, true
@@ -33,8 +33,8 @@ func stateCommand(state string, args []string, s streams) int {
 	target := clientFlags(flags)
 	wait, limit := new(bool), new(time.Duration)
 	if state != "ready" {
-		wait = flags.Bool("wait", false, "wait until no request is in flight there")
-		limit = flags.Duration("timeout", time.Minute, "with -wait: how long; then exit 1, the state stays set")
+		wait = flags.Bool("wait", false, "wait until no request to it is in flight")
+		limit = flags.Duration("timeout", time.Minute, "with -wait: how long to wait; then exit with status 1, and the state stays set")
 	}
 	rest, status, ok := parse(flags, args, 1, s)
 	if !ok {
@@ -80,7 +80,7 @@ func weightCommand(args []string, s streams) int {
 		}
 	}
 	if weight < 0 {
-		fmt.Fprintf(s.err, "lb: give the weight, or 0 for the configured one: %s\n", example)
+		fmt.Fprintf(s.err, "lb: write the weight, or 0 to restore the configured one: %s\n", example)
 		return exitUsage
 	}
 	client, err := target.client(s)
@@ -103,7 +103,7 @@ func inForce(client *admin.Client, m member, b admin.Backend, s streams) {
 	ctx, cancel := soon()
 	defer cancel()
 	if p, err := client.Pool(ctx, m.pool); err == nil && p.Tier == "none" {
-		fmt.Fprintf(s.err, "lb: warning: no backend of pool %s is usable now, its requests are answered 503\n", m.pool)
+		fmt.Fprintf(s.err, "lb: warning: no backend of pool %s is usable now: its requests get 503\n", m.pool)
 	}
 }
 
@@ -112,7 +112,7 @@ func awaitIdle(client *admin.Client, m member, limit time.Duration, s streams) e
 	defer cancel()
 	b, err := client.AwaitIdle(ctx, m.pool, m.backend)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%v still has %d requests in flight after %v; it stays in %s, wait longer with -timeout", m, b.InFlight, limit, b.Admin)
+		return fmt.Errorf("%v still has %d requests in flight after %v; it stays in %s; to wait longer use -timeout", m, b.InFlight, limit, b.Admin)
 	}
 	if err == nil {
 		fmt.Fprintf(s.out, "%v: %s\n", m, admin.Summary(b))

@@ -105,7 +105,7 @@ func canonical(name string, src []byte) ([]byte, error) {
 	_, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	for _, d := range diags {
 		if d.Severity == hcl.DiagError {
-			return nil, fmt.Errorf("cannot format %s:%d:%d: %s; \"lb check\" tells more", name, d.Subject.Start.Line, d.Subject.Start.Column, d.Summary)
+			return nil, fmt.Errorf("cannot format %s:%d:%d: %s; see \"lb check\"", name, d.Subject.Start.Line, d.Subject.Start.Column, d.Summary)
 		}
 	}
 	return config.Format(src), nil

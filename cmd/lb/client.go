@@ -50,7 +50,7 @@ func reloadCommand(args []string, s streams) int {
 	if diagnostics = strings.TrimSpace(diagnostics); diagnostics != "" {
 		fmt.Fprintln(s.err, diagnostics)
 		if err != nil {
-			err = errors.New("not reloaded, the configuration in force stays")
+			err = errors.New("not reloaded; the configuration in force stays")
 		}
 	}
 	if err == nil {

@@ -29,12 +29,12 @@ func demoCommand(args []string, s streams) int {
 	flags := newFlags("demo")
 	listen := flags.String("listen", "127.0.0.1:8080", "the balancer's `address`")
 	admin := flags.String("admin", config.DefaultAdmin, "the admin listener's `address`")
-	every := flags.Duration("outage", outage, "how often the third replica dies, and how long it is away")
+	every := flags.Duration("outage", outage, "how long the third replica runs, and how long it is then stopped")
 	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status
 	}
 	if *every <= 0 {
-		fmt.Fprintln(s.err, "lb: -outage must be above zero, as \"20s\"")
+		fmt.Fprintln(s.err, "lb: -outage must be above zero, for example \"20s\"")
 		return exitUsage
 	}
 	if err := demo(*listen, *admin, *every, s); err != nil {
@@ -52,7 +52,7 @@ func demo(listen, admin string, every time.Duration, s streams) error {
 	}
 	defer os.RemoveAll(images)
 	if err := os.CopyFS(images, clock.Images); err != nil {
-		return fmt.Errorf("cannot lay out the images: %w", err)
+		return fmt.Errorf("cannot write the images: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var replicas sync.WaitGroup
@@ -82,7 +82,7 @@ func demo(listen, admin string, every time.Duration, s streams) error {
 		fmt.Fprintf(s.out, "\nThis is the complete lb.hcl that the demo runs with:\n\n%s\n", source)
 		fmt.Fprintf(s.out, "The page:    http://%s/\nThe picture: http://%s/images/clock.svg\nThe status:  http://%s/\nMetrics:     http://%s/metrics\n",
 			srv.Addrs()[0], srv.Addrs()[0], srv.AdminAddr(), srv.AdminAddr())
-		fmt.Fprintf(s.out, "\nreplica-3 dies and comes back every %s. Ctrl-C ends the demo.\n\n", every)
+		fmt.Fprintf(s.out, "\nreplica-3 stops and returns every %s. Ctrl-C ends the demo.\n\n", every)
 	}
 	if serve(server.Options{Load: load, Source: "demo.hcl", Version: versionText()}, s, started) != exitOK {
 		return errors.New("see above")
@@ -136,7 +136,7 @@ func (r *replica) comeAndGo(ctx context.Context, every time.Duration, s streams)
 		}
 		ln, err := net.Listen("tcp", r.address)
 		if err != nil {
-			fmt.Fprintf(s.err, "lb: %s cannot come back: %v\n", r.name, err)
+			fmt.Fprintf(s.err, "lb: %s cannot restart: %v\n", r.name, err)
 			return
 		}
 		r.ln = ln

@@ -15,18 +15,18 @@ func explainCommand(args []string, s streams) int {
 	var q admin.Question
 	flags.StringVar(&q.Method, "method", "GET", "the request's `method`")
 	flags.StringVar(&q.Client, "client", "", "the `address` that the request comes from, for allow, deny and hash_key")
-	flags.Func("header", "a header field of the request, as `\"Name: value\"`; may be given several times", func(line string) error {
+	flags.Func("header", "a header field of the request, as `\"Name: value\"`; may be repeated", func(line string) error {
 		q.Header = append(q.Header, line)
 		return nil
 	})
 	file := flags.String("config", "", "explain from this configuration, a `file` or a directory, instead of asking a running balancer")
-	raw := flags.Bool("json", false, "print the answer as JSON")
+	raw := flags.Bool("json", false, "print the result as JSON")
 	rest, status, ok := parse(flags, args, 1, s)
 	if !ok {
 		return status
 	}
 	if len(rest) == 0 {
-		fmt.Fprintln(s.err, "lb: say which URL to explain: lb explain http://clock.example.com/images/clock.svg")
+		fmt.Fprintln(s.err, "lb: name the URL to explain: lb explain http://clock.example.com/images/clock.svg")
 		return exitUsage
 	}
 	q.URL = rest[0]

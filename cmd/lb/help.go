@@ -137,7 +137,7 @@ func parse(flags *flag.FlagSet, args []string, most int, s streams) (rest []stri
 }
 
 func misused(flags *flag.FlagSet, problem string, s streams) int {
-	fmt.Fprintf(s.err, "lb %s: %s\n\"lb help %s\" tells more\n", flags.Name(), problem, flags.Name())
+	fmt.Fprintf(s.err, "lb %s: %s\nsee \"lb help %s\"\n", flags.Name(), problem, flags.Name())
 	return exitUsage
 }
 

@@ -34,15 +34,15 @@ func findConfig(path string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("there is no configuration: neither %s exists.\n"+
-		"Name one with -config FILE, see it work first with \"lb demo\", or run without a file:\n"+
+		"Name one with -config FILE, try lb with \"lb demo\", or run it without a file:\n"+
 		"  lb -listen :8080 -to 127.0.0.1:5000", strings.Join(configPaths, " nor "))
 }
 
 func runCommand(args []string, s streams) int {
 	flags := newFlags("run")
 	path := configFlag(flags)
-	listen := flags.String("listen", "", "without a file: the `address` to listen on, as \":8080\"")
-	to := flags.String("to", "", "without a file: the backends' `addresses`, as \"127.0.0.1:5000,127.0.0.1:5001\"")
+	listen := flags.String("listen", "", "without a file: the `address` to listen on, for example \":8080\"")
+	to := flags.String("to", "", "without a file: the backends' `addresses`, for example \"127.0.0.1:5000,127.0.0.1:5001\"")
 	static := flags.String("static", "", "without a file: a `directory` that is served under /static/")
 	balance := flags.String("balance", "", "without a file: the `algorithm`, one of "+strings.Join(balancer.Names(), ", "))
 	if _, status, ok := parse(flags, args, 0, s); !ok {
@@ -50,11 +50,11 @@ func runCommand(args []string, s streams) int {
 	}
 	if *listen+*to+*static+*balance != "" {
 		if *path != "" {
-			fmt.Fprintln(s.err, "lb: -config and -listen/-to exclude each other; a file says everything, flags are for a quick start")
+			fmt.Fprintln(s.err, "lb: -config cannot be combined with -listen and -to; the flags are for running without a file")
 			return exitUsage
 		}
 		if *to == "" || *listen == "" {
-			fmt.Fprintln(s.err, "lb: -listen and -to go together, as in: lb -listen :8080 -to 127.0.0.1:5000")
+			fmt.Fprintln(s.err, "lb: -listen and -to must be used together: lb -listen :8080 -to 127.0.0.1:5000")
 			return exitUsage
 		}
 		quick := config.Flags{Listen: *listen, To: strings.Split(*to, ","), Static: *static, Balance: *balance}
@@ -137,7 +137,7 @@ func stop(srv *server.Server, signals <-chan os.Signal, s streams) int {
 			return exitOK
 		case sig := <-signals:
 			if sig == syscall.SIGTERM || sig == syscall.SIGINT {
-				fmt.Fprintln(s.err, "lb: second signal, ending at once")
+				fmt.Fprintln(s.err, "lb: second signal: exiting at once")
 				return exitFail
 			}
 		}

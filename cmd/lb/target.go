@@ -104,7 +104,7 @@ func (f configured) address(c *admin.Client, unread error, named bool, s streams
 	c.Addr, c.From = config.DefaultAdmin, "the default"
 	switch {
 	case f.path == "":
-		c.From = "the default, as there is neither " + strings.Join(configPaths, " nor ")
+		c.From = "the default, as neither " + strings.Join(configPaths, " nor ") + " exists"
 	case unread != nil && named:
 		return fmt.Errorf("%w; %s", unread, readRemedy(unread))
 	case unread != nil:
@@ -117,10 +117,10 @@ func (f configured) address(c *admin.Client, unread error, named bool, s streams
 		c.From = "the default, as " + f.path + " names none"
 	default:
 		c.Addr, c.From = f.Listen, line(f.ListenPos)
-		c.Remedy = "use -admin ADDR with the address that it has, which is another if the file was edited since"
+		c.Remedy = "use -admin ADDR with the address that it has, which differs if the file was edited since lb read it"
 	}
 	if _, port, err := net.SplitHostPort(c.Addr); err == nil && port == "0" {
-		return fmt.Errorf("%s: the admin listener has a port that the system chooses; lb's log says which: \"admin listening\"; use -admin ADDR", line(f.ListenPos))
+		return fmt.Errorf("%s: the system chooses the port of the admin listener; see \"admin listening\" in lb's log, and use -admin ADDR", line(f.ListenPos))
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func (f configured) token(c *admin.Client, unread error) {
 	case f.Token == "":
 		c.TokenFrom = f.path + " has none"
 	case f.ListenProblem != nil || admin.Reachable(f.Listen) != c.Addr:
-		c.TokenFrom = "the one in " + line(f.TokenPos) + " is for no address but that of its configuration"
+		c.TokenFrom = "the one in " + line(f.TokenPos) + " is only for the address in that configuration"
 	default:
 		c.Token, c.TokenFrom = string(f.Token), line(f.TokenPos)+", which may have been edited since lb read it"
 	}

@@ -158,15 +158,15 @@ func TestSaysWhereItLooked(t *testing.T) {
 		"off":                              {text: withAdmin("off", quoted), want: []string{"lb.hcl:3: ", "has no admin listener", "-admin ADDR"}},
 		"a port of the system's":           {text: withAdmin(":0", quoted), want: []string{"lb.hcl:3: ", "admin listening", "-admin ADDR"}},
 		"no such configuration":            {line: "status -config other.hcl", want: []string{"cannot read other.hcl: no such file", "-admin ADDR"}},
-		"a wrong token":                    {text: withAdmin(ours, quoted), want: []string{"at " + ours + " (lb.hcl:3) refuses the token of lb.hcl:4", "-token TOKEN"}},
-		"a wrong one by flag":              {text: withAdmin(ours, `"x"`), variables: []string{"LB_ADMIN_TOKEN=" + wrong}, line: "status -token wrong", want: []string{"refuses the token of -token"}},
-		"a wrong one by variable":          {text: withAdmin(ours, `"x"`), variables: []string{"LB_ADMIN_TOKEN=" + wrong}, want: []string{"refuses the token of the variable LB_ADMIN_TOKEN"}},
-		"no token":                         {text: withAdmin(ours, `""`), want: []string{"wants its token, and the one in lb.hcl:4 is empty here; use -token TOKEN, or the variable LB_ADMIN_TOKEN"}},
-		"none written":                     {text: "admin {\n  listen = \"" + ours + "\"\n}\n", want: []string{"(lb.hcl:2) wants its token, and lb.hcl has none"}},
-		"one of a variable that is not":    {text: withAdmin(ours, `env("LB_TEST_UNSET")`), want: []string{"wants its token, and none is known: lb.hcl:4: the environment variable LB_TEST_UNSET is not set"}},
-		"one for another address":          {text: withAdmin(shut, quoted), line: "status -admin " + ours, want: []string{"(-admin) wants its token, and the one in lb.hcl:4 is for no address but that of its configuration"}},
-		"one of a listener that is off":    {text: withAdmin("off", quoted), line: "status -admin " + ours, want: []string{"(-admin) wants its token, and the one in lb.hcl:4 is for no address"}},
-		"a token without quotes":           {text: withAdmin(ours, strings.ReplaceAll(wrong, " ", "_")), want: []string{"wants its token, and none is known: lb.hcl:4: "}},
+		"a wrong token":                    {text: withAdmin(ours, quoted), want: []string{"at " + ours + " (lb.hcl:3) rejects the token of lb.hcl:4", "-token TOKEN"}},
+		"a wrong one by flag":              {text: withAdmin(ours, `"x"`), variables: []string{"LB_ADMIN_TOKEN=" + wrong}, line: "status -token wrong", want: []string{"rejects the token of -token"}},
+		"a wrong one by variable":          {text: withAdmin(ours, `"x"`), variables: []string{"LB_ADMIN_TOKEN=" + wrong}, want: []string{"rejects the token of the variable LB_ADMIN_TOKEN"}},
+		"no token":                         {text: withAdmin(ours, `""`), want: []string{"requires its token, and the one in lb.hcl:4 is empty here; use -token TOKEN, or the variable LB_ADMIN_TOKEN"}},
+		"none written":                     {text: "admin {\n  listen = \"" + ours + "\"\n}\n", want: []string{"(lb.hcl:2) requires its token, and lb.hcl has none"}},
+		"one of a variable that is not":    {text: withAdmin(ours, `env("LB_TEST_UNSET")`), want: []string{"requires its token, and none is known: lb.hcl:4: the environment variable LB_TEST_UNSET is not set"}},
+		"one for another address":          {text: withAdmin(shut, quoted), line: "status -admin " + ours, want: []string{"(-admin) requires its token, and the one in lb.hcl:4 is only for the address in that configuration"}},
+		"one of a listener that is off":    {text: withAdmin("off", quoted), line: "status -admin " + ours, want: []string{"(-admin) requires its token, and the one in lb.hcl:4 is only for the address in that configuration"}},
+		"a token without quotes":           {text: withAdmin(ours, strings.ReplaceAll(wrong, " ", "_")), want: []string{"requires its token, and none is known: lb.hcl:4: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -234,7 +234,7 @@ func TestConfigurationOfRoot(t *testing.T) {
 	for line, want := range map[string]string{
 		"status":                          "lb: warning: cannot read lb.hcl: permission denied; trying the default admin address, 127.0.0.1:9900; use sudo, or -admin ADDR and -token TOKEN, or the variables LB_ADMIN and LB_ADMIN_TOKEN\n",
 		"status -config lb.hcl":           "lb: cannot read lb.hcl: permission denied; use sudo, or ",
-		"status -admin 127.0.0.1:" + port: "lb: lb's admin listener at 127.0.0.1:" + port + " (-admin) wants its token, and none is known: cannot read lb.hcl: permission denied (try sudo); use -token TOKEN",
+		"status -admin 127.0.0.1:" + port: "lb: lb's admin listener at 127.0.0.1:" + port + " (-admin) requires its token, and none is known: cannot read lb.hcl: permission denied (try sudo); use -token TOKEN",
 		"check":                           "lb.hcl: error: cannot read the configuration: permission denied\n",
 	} {
 		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)

@@ -14,8 +14,8 @@ import (
 func topCommand(args []string, s streams) int {
 	flags := newFlags("top")
 	target, top := clientFlags(flags), admin.Top{}
-	flags.DurationVar(&top.Interval, "interval", time.Second, "the time between two looks")
-	flags.IntVar(&top.Rounds, "n", 0, "the `number` of looks; 0: until q or Ctrl-C")
+	flags.DurationVar(&top.Interval, "interval", time.Second, "the time between two updates")
+	flags.IntVar(&top.Rounds, "n", 0, "the `number` of updates; 0: until q or Ctrl-C")
 	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status
 	}

@@ -204,7 +204,7 @@ func TestConsul(t *testing.T) {
 	load.until(t, load.served.Load()+50)
 	consul.start(t)
 	eventually(t, "the log says that Consul is back", func() bool {
-		return strings.Contains(lb.out.String(), "Consul tells of the service again")
+		return strings.Contains(lb.out.String(), "Consul reports the service again")
 	})
 	lb.awaitPool(t, addresses[:2]...)
 	consul.put(t, "/v1/agent/service/deregister/app-"+port(addresses[0]), "")

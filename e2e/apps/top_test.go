@@ -123,10 +123,10 @@ func watch(t *testing.T, lb *balancer, tty *lbtest.Terminal, backend, text strin
 	shows("the drained backend in yellow", "\x1b[33m  drain")
 	shows("what is left of the pool", "1 of 2 usable")
 	lb.kill()
-	shows("that nobody answers", "no answer since")
+	shows("that nobody answers", "no response since")
 	lb.process = launch(t, nil, binary, "-config", lb.file)
 	eventually(t, "lb answers again", func() bool {
-		return !strings.Contains(frame(), "no answer") && strings.Contains(frame(), "2 of 2 usable")
+		return !strings.Contains(frame(), "no response") && strings.Contains(frame(), "2 of 2 usable")
 	})
 	// Only SIGWINCH tells of a new size, as this is the program's own terminal.
 	tty.Resize(t, 40, 8)
@@ -208,6 +208,6 @@ func TestDrainWaits(t *testing.T) {
 	if status := waiting.exits(t); status != 0 || !strings.Contains(waiting.out.String(), "nothing in flight") {
 		t.Errorf("exit %d\n%s", status, waiting.out.String())
 	}
-	run(0, "drain: the administrator lets no new requests in", "explain", lb.url+"/", "-header", "Host: clock.test")
+	run(0, "drain: an administrator stopped new requests", "explain", lb.url+"/", "-header", "Host: clock.test")
 	run(0, "ready, up", "ready", "app/"+slow)
 }
