@@ -39,7 +39,7 @@ func FuzzRequestHead(f *testing.F) {
 		}
 		checkFields(t, head, &h)
 		checkPieces(t, head, &h)
-		if clone := h.Clone(); !reflect.DeepEqual(*clone, h) {
+		if clone := h.Clone(); len(h.Fields) > 0 && !reflect.DeepEqual(*clone, h) {
 			t.Fatalf("%q: %+v is a copy of %+v", head, clone, h)
 		}
 		// As it is passed on, whatever a reader makes of a higher version.
