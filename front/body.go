@@ -17,12 +17,12 @@ import (
 
 // What reading a request body can fail with, to be found with errors.Is.
 var (
-	ErrBodyTooLarge  = errors.New("request body over the limit")                   // answer 413
-	ErrBodyTimeout   = errors.New("request body stalled")                          // answer 408
-	ErrBodyMalformed = errors.New("request body is not validly chunked")           // answer 400
-	ErrTrailerFields = errors.New("request trailer section has too many fields")   // answer 431
-	ErrBodyShort     = errors.New("request body ended early")                      // the client still reads: answer 400
-	ErrClientGone    = errors.New("client closed the connection within a request") // nobody is left to answer
+	ErrBodyTooLarge  = errors.New("request body over the limit")                   // respond with 413
+	ErrBodyTimeout   = errors.New("request body stalled")                          // respond with 408
+	ErrBodyMalformed = errors.New("request body is not validly chunked")           // respond with 400
+	ErrTrailerFields = errors.New("request trailer section has too many fields")   // respond with 431
+	ErrBodyShort     = errors.New("request body ended early")                      // the client still reads: respond with 400
+	ErrClientGone    = errors.New("client closed the connection within a request") // nobody is left to respond
 	ErrBodyStopped   = errors.New("request body is not wanted any more")           // after StopBody
 )
 
@@ -239,7 +239,7 @@ func (c *Conn) BodyTooLarge() bool { return c.body.err == ErrBodyTooLarge }
 // read on and the limits of time count as if nothing had been; from the zero time on reads wait as long as the limits allow.
 func (c *Conn) HurryBody(t time.Time) { c.body.hurry = t }
 
-// BodyPending reports whether bytes of the request's body have not been read yet. An answer given
+// BodyPending reports whether bytes of the request's body have not been read yet. A response given
 // while that is so should announce Connection: close.
 func (c *Conn) BodyPending() bool { return c.body.pending() }
 

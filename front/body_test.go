@@ -199,7 +199,7 @@ func TestBodyLeftByTheHandler(t *testing.T) {
 	c.expect("PU")
 	c.CloseWriteNow()
 	if rest := c.closed(); rest != "" {
-		t.Errorf("a hidden request was answered: %q", rest)
+		t.Errorf("a hidden request was responded: %q", rest)
 	}
 }
 

@@ -68,16 +68,16 @@ type Conn struct {
 	rest []byte             // came in and has not been looked at; it may lie in work
 	body requestBody
 
-	sending  sync.Mutex // so that a body read elsewhere can send its 100 Continue
-	sent     int64
-	writer   http1.Writer // what it has made of the response goes out in order
-	begun    bool         // by Respond: no interim response can follow
-	answered bool         // something of the final response was sent
-	cut      bool         // by Abort
-	early    int          // bytes of http1.StatusLineStart that were sent before the head that they begin
+	sending   sync.Mutex // so that a body read elsewhere can send its 100 Continue
+	sent      int64
+	writer    http1.Writer // what it has made of the response goes out in order
+	begun     bool         // by Respond: no interim response can follow
+	responded bool         // something of the final response was sent
+	cut       bool         // by Abort
+	early     int          // bytes of http1.StatusLineStart that were sent before the head that they begin
 
-	vigil    vigil
-	farewell atomic.Pointer[func()] // see Upgrade; nil: not upgraded
+	presence  presence
+	beforeCut atomic.Pointer[func()] // see Upgrade; nil: not upgraded
 }
 
 func newConn(l *Listener, nc net.Conn) *Conn {
@@ -172,11 +172,11 @@ func (c *Conn) open() bool {
 		return false
 	}
 	if n := l.limits.ConnectionsPerIP; n > 0 && c.peer.IsValid() {
-		in, tell := f.perIP.enter(c, n)
-		c.counted = in || tell
+		in, respond := f.perIP.enter(c, n)
+		c.counted = in || respond
 		if !in {
 			f.metrics.rejected(reasonPerIP)
-			if c.leaveOpen() && tell {
+			if c.leaveOpen() && respond {
 				c.turnAway(tooManyFromAddress)
 			}
 			return false

@@ -88,7 +88,7 @@ func (f *Front) Serve() error {
 // Apply goes over to new options; on an error, which may join several *BindError, nothing has changed. Sockets whose address stays
 // keep their descriptor and its queue; new ones are bound before removed ones are closed. New
 // limits, certificates and the rest hold for connections to come. Connections that were
-// accepted under other limits or by a listener that has gone end with their next answer,
+// accepted under other limits or by a listener that has gone end with their next response,
 // or when they are idle. Log and Metrics stay as they were.
 func (f *Front) Apply(o Options) error {
 	o = o.withDefaults()
@@ -185,7 +185,7 @@ func (f *Front) Draining() bool { return f.draining.Load() }
 const idleGrace = 250 * time.Millisecond
 
 // Shutdown stops accepting and ends the connections: idle and silent ones within a quarter of a
-// second, those with half a head when a second is over, those with a request when that is answered (Conn.Draining
+// second, those with half a head when a second is over, those with a request when that is responded to (Conn.Draining
 // tells the handler to announce it), and all that are left when ctx ends: then the error is ctx's. Upgraded ones then have a second
 // to end as their protocol wants it. It returns when every
 // goroutine has ended, but waits no longer than two seconds for handlers that do not notice the cut.
@@ -211,7 +211,7 @@ func (f *Front) Shutdown(ctx context.Context) error {
 		return f.closeMetrics(nil)
 	case <-ctx.Done():
 	}
-	if f.sayFarewell() {
+	if f.warnUpgraded() {
 		select {
 		case <-ended:
 			return f.closeMetrics(nil)

@@ -24,10 +24,10 @@ const turningAwayEach = turningAway / 4
 // mostLooks is how many lingering connections of an address are looked at for each that it may not have any more.
 const mostLooks = 32
 
-// enter counts c, unless its address has limit connections already; then tell says whether there is room to tell the
+// enter counts c, unless its address has limit connections already; then respond says whether there is room to tell the
 // client so, in which case c is counted as one that is turned away. Those that linger and that the client has closed do not
 // stand in its way, even if lb has not come to close them.
-func (i *ipCounter) enter(c *Conn, limit int) (in, tell bool) {
+func (i *ipCounter) enter(c *Conn, limit int) (in, respond bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	a := i.addresses[c.peer.Addr()]

@@ -55,7 +55,7 @@ func TestHeadsOfAllSizes(t *testing.T) {
 	}
 }
 
-// TestPipelineBeyondTheRoom: more requests at once than a connection has room for are answered in their order.
+// TestPipelineBeyondTheRoom: more requests at once than a connection has room for are responded to in their order.
 func TestPipelineBeyondTheRoom(t *testing.T) {
 	f := start(t, Options{Handler: tellField})
 	c := dial(t, f)

@@ -16,7 +16,7 @@ func (c *Conn) nextRequest() bool {
 		return false
 	}
 	c.idleUntil, c.headUntil, c.parkings = time.Time{}, time.Time{}, 0
-	c.sent, c.early, c.begun, c.answered = 0, 0, false, false
+	c.sent, c.early, c.begun, c.responded = 0, 0, false, false
 	c.requests++
 	return true
 }

@@ -191,7 +191,7 @@ func (s *socket) retire() {
 // ending reports whether the listener's connections must end as soon as they are idle.
 func (l *Listener) ending() bool { return l.socket.front.draining.Load() || l.socket.gone.Load() }
 
-// retiring reports whether the listener's connections should end with the next answer.
+// retiring reports whether the listener's connections should end with the next response.
 func (l *Listener) retiring() bool { return l.ending() || l.retired.Load() }
 
 // cutAll closes every connection that is left.
@@ -208,12 +208,12 @@ func (f *Front) cutAll() int {
 // lastWords is how long upgraded connections are given to end before they are cut.
 const lastWords = time.Second
 
-// sayFarewell tells the upgraded connections that they will be cut. It reports whether there are any.
-func (f *Front) sayFarewell() bool {
+// warnUpgraded tells the upgraded connections that they will be cut. It reports whether there are any.
+func (f *Front) warnUpgraded() bool {
 	any := false
 	f.each(func(c *Conn) {
-		if farewell := c.farewell.Load(); farewell != nil {
-			(*farewell)()
+		if beforeCut := c.beforeCut.Load(); beforeCut != nil {
+			(*beforeCut)()
 			any = true
 		}
 	})

@@ -34,14 +34,14 @@ type Options struct {
 	Handler   Handler
 	Log       hclog.Logger        // nil: silent
 	Metrics   *telemetry.Registry // nil: nothing is counted
-	// Refused, if set, is told of each request that the front answered itself, for the access log.
+	// Refused, if set, is told of each request that the front responded to itself, for the access log.
 	Refused func(c *Conn, r Refusal)
 	// Inherited holds sockets that are open already (handed over by another process, or by socket
 	// activation), by the Address that they serve. Listen and Apply take them instead of binding.
 	Inherited map[string]net.Listener
 }
 
-// Refusal is an answer that the front gave itself.
+// Refusal is a response that the front gave itself.
 type Refusal struct {
 	Status    int
 	Reason    string

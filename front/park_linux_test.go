@@ -18,7 +18,7 @@ func parkedAre(t testing.TB, f *Front, n int) {
 	})
 }
 
-// TestParkedGoesOn: wherever between the bytes of two requests a connection is parked, both are answered.
+// TestParkedGoesOn: wherever between the bytes of two requests a connection is parked, both are responded to.
 func TestParkedGoesOn(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		f := start(t, Options{Listeners: oneListener(t, secure)})
@@ -168,7 +168,7 @@ func TestParkedTimes(t *testing.T) {
 	}
 }
 
-// TestParkedAtShutdown: who is parked when the shutdown begins is closed, and answered if a request comes just then.
+// TestParkedAtShutdown: who is parked when the shutdown begins is closed, and gets its response if a request comes just then.
 func TestParkedAtShutdown(t *testing.T) {
 	f := start(t, Options{Limits: Limits{HeaderTimeout: time.Hour, IdleTimeout: time.Hour}})
 	idle, half, quick := dial(t, f), dial(t, f), dial(t, f)

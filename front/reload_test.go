@@ -177,7 +177,7 @@ func TestShutdown(t *testing.T) {
 		ended <- f.Shutdown(ctx)
 	}()
 	if silent.closed() != "" || idle.closed() != "" {
-		t.Error("a connection without a request was answered")
+		t.Error("a connection without a request was responded")
 	}
 	if !f.Draining() {
 		t.Error("not draining")

@@ -15,9 +15,9 @@ type rounds struct {
 }
 
 const (
-	// vigilAfter is how long at least a request is under way before anybody looks whether its client is still
+	// watchAfter is how long at least a request is under way before anybody looks whether its client is still
 	// there, and how often the connections are gone through while there are requests.
-	vigilAfter = 40 * time.Millisecond
+	watchAfter = 40 * time.Millisecond
 	// roundsRest is how many times in a row no request is found before nobody looks any more.
 	roundsRest = 50
 )
@@ -42,7 +42,7 @@ func (r *rounds) run(f *Front) {
 	even := false
 	for {
 		r.awake.Store(true)
-		tick := time.NewTicker(vigilAfter)
+		tick := time.NewTicker(watchAfter)
 		for empty := 0; empty < roundsRest; {
 			select {
 			case <-f.stopped:
@@ -59,7 +59,7 @@ func (r *rounds) run(f *Front) {
 			even = !even
 			for _, c := range slow {
 				if c.body.pending() && !(even && c.hungUp()) {
-					c.vigil.lookAgain()
+					c.presence.lookAgain()
 					continue
 				}
 				watches.Go(c.watch)
@@ -86,13 +86,13 @@ func (s *socket) slow(slow []*Conn) (_ []*Conn, any bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.active {
-		switch v := &c.vigil; v.state.Load() {
-		case vigilOff:
+		switch v := &c.presence; v.state.Load() {
+		case presenceOff:
 			continue
-		case vigilNew:
-			v.state.CompareAndSwap(vigilNew, vigilSeen)
-		case vigilSeen:
-			if v.state.CompareAndSwap(vigilSeen, vigilWatched) {
+		case presenceNew:
+			v.state.CompareAndSwap(presenceNew, presenceSeen)
+		case presenceSeen:
+			if v.state.CompareAndSwap(presenceSeen, presenceWatched) {
 				slow = append(slow, c)
 			}
 		}

@@ -65,7 +65,7 @@ func (c *Conn) send(p []byte, end bool, trailers []message.Field, patience time.
 	if c.cut {
 		return 0, net.ErrClosed
 	}
-	c.answered = true
+	c.responded = true
 	if err := c.goOnFromEarly(); err != nil {
 		return 0, err
 	}
@@ -103,7 +103,7 @@ func (c *Conn) SendInterim(r *message.Response, more bool) error {
 	switch {
 	case c.cut:
 		return net.ErrClosed
-	case r != nil && (c.begun || c.answered):
+	case r != nil && (c.begun || c.responded):
 		return ErrClientGone // it has its response, and waits for nothing else
 	case r != nil && c.recipient().Minor > 0:
 		if c.writer.Pending() == 0 {
@@ -229,11 +229,11 @@ func (c *Conn) Sent() int64 {
 	return c.sent
 }
 
-// Answered reports whether something of the final response was sent.
-func (c *Conn) Answered() bool {
+// Responded reports whether something of the final response was sent.
+func (c *Conn) Responded() bool {
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	return c.answered
+	return c.responded
 }
 
 func (c *Conn) aborted() bool {
@@ -255,7 +255,7 @@ func (c *Conn) abort() {
 	if c.cut {
 		return
 	}
-	c.cut, c.ended, c.answered = true, true, true
+	c.cut, c.ended, c.responded = true, true, true
 	c.socket.SetLinger(0)
 	c.raw.Close()
 }

@@ -21,7 +21,7 @@ func (f *Front) settle(c *Conn) {
 		f.giveUp(c)
 	} else if c.suspended != nil {
 		return
-	} else if !c.Answered() {
+	} else if !c.Responded() {
 		f.log.Error("handler did not respond")
 		f.giveUp(c)
 	}
@@ -36,7 +36,7 @@ func (c *Conn) EndAfter() { c.ended = true }
 
 // giveUp responds with 500 if that can still be said, else breaks the response off.
 func (f *Front) giveUp(c *Conn) {
-	if c.Answered() {
+	if c.Responded() {
 		c.Abort()
 		return
 	}

@@ -109,7 +109,7 @@ func TestSuspendedEnds(t *testing.T) {
 	}
 }
 
-// TestSuspendedPanic: a request that fails when it goes on is answered, and its connection ends.
+// TestSuspendedPanic: a request that fails when it goes on is responded to, and its connection ends.
 func TestSuspendedPanic(t *testing.T) {
 	f := start(t, Options{Handler: func(c *Conn) {
 		c.Suspend(false, nil, func() { panic("on purpose") })
@@ -175,7 +175,7 @@ func TestPausedInAChunk(t *testing.T) {
 		c.Respond(&message.Response{Status: 200, Length: -1})
 		c.Send(nil, 0)
 		left := []byte(strings.Repeat("x", size))
-		for began := time.Now(); time.Since(began) < 4*vigilAfter; { // in which it is looked for
+		for began := time.Now(); time.Since(began) < 4*watchAfter; { // in which it is looked for
 			n, err := c.Send(left, time.Millisecond)
 			if left = left[n:]; err != dormant.ErrPaused {
 				t.Errorf("%d bytes, %v", n, err)

@@ -18,7 +18,7 @@ type Stream interface {
 func (c *Conn) Upgrade(ending func()) Stream {
 	c.ended, c.link.plain = true, true
 	if ending != nil {
-		c.farewell.Store(&ending)
+		c.beforeCut.Store(&ending)
 	}
 	c.body.done.Store(true)
 	c.keepRequest()

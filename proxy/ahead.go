@@ -345,7 +345,7 @@ func (f *Forward) restPumping(x *Exchange, a *ahead) bool {
 		x.client.Await(x.onLeaving)
 		defer x.client.EndAwait()
 		if other != nil {
-			a.conn.Rouse()
+			a.conn.Resume()
 		}
 		f.pump(x, a)
 	}}

@@ -29,7 +29,7 @@ type requestBody struct {
 	held     *held   // what lb holds beyond kept; nil: nothing
 }
 
-// withheld reports whether a body was announced to a backend and not even begun, since the answer came before.
+// withheld reports whether a body was announced to a backend and not even begun, since the response came before.
 func (b *requestBody) withheld() bool { return b.streamed && !b.spent }
 
 var (
@@ -40,13 +40,13 @@ var (
 )
 
 // promptly is how long, from a request's beginning, its body is waited for, so that it can be kept whole. One that
-// takes longer is streamed: the backend may want to answer before its end.
+// takes longer is streamed: the backend may want to respond before its end.
 const promptly = 20 * time.Millisecond
 
 // readBody keeps the body of a request, so that it can be sent again, if it comes promptly and is not larger than
 // limit. Else it keeps what has come, and leaves the rest to be streamed; all of it if the client sends it only if the
 // backend wants it. Without a body there is nothing to wait with (RFC 9110 section 10.1.1), and one of no bytes is whole.
-// false says that the client has been answered.
+// false says that the client has its response.
 func (x *Exchange) readBody(limit int64) bool {
 	if !x.beginBody(limit) || x.body.expected || x.body.passed {
 		return true
@@ -172,7 +172,7 @@ func (b *requestBody) free() {
 	b.buf, b.kept, b.held = nil, nil, nil
 }
 
-// refuseBody answers for a request body that could not be read.
+// refuseBody responds for a request body that could not be read.
 func (x *Exchange) refuseBody(err error) {
 	if errors.Is(err, errSpool) {
 		x.Fail(http.StatusInternalServerError, errSpool.Error(), err)

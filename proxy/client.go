@@ -35,8 +35,8 @@ type Client interface {
 	SendInterim(r *message.Response, more bool) error
 	// Sent returns how many bytes the socket has taken for this request.
 	Sent() int64
-	// Answered reports whether something of the final response was sent.
-	Answered() bool
+	// Responded reports whether something of the final response was sent.
+	Responded() bool
 	// BodyTooLarge reports whether the head announced a body over the limit, which then cannot be read.
 	BodyTooLarge() bool
 	// BodyPending reports whether bytes of the request's body have not arrived yet.
@@ -67,7 +67,7 @@ type Client interface {
 	// there is something to be read from the client or other, or, with room, when there is room to send to the client,
 	// or an end. Other sleeps meanwhile. What Request has returned is gone by then. No Await may be in force.
 	Suspend(room bool, other *dormant.Conn, resume func())
-	// EndAfter has the connection end with the present answer.
+	// EndAfter has the connection end with the present response.
 	EndAfter()
 	// Abort ends the connection so that the response cannot be taken for whole.
 	Abort()

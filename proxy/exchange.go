@@ -13,7 +13,7 @@ import (
 	"lb/telemetry"
 )
 
-// Exchange is one request and its answer. It is reused; nothing may keep it, or a slice
+// Exchange is one request and its response. It is reused; nothing may keep it, or a slice
 // that it hands out, after Serve has returned.
 type Exchange struct {
 	handler *Handler
@@ -38,14 +38,14 @@ type Exchange struct {
 	rule  *route.Rule[*Route]
 	route *Route
 
-	// The answer.
+	// The response.
 	Extra    []message.Field // to add to it
 	response message.Response
 	status   int
 	reason   string // why the balancer responded itself, or cut the response
 
 	// The backends' part.
-	givenBack bool // the backend's connection, before the end of the answer
+	givenBack bool // the backend's connection, before the end of the response
 	fresh     bool // no kept connection is used any more: one died under the request
 	informed  bool // a 1xx of a backend has gone to the client
 	body      requestBody
@@ -55,10 +55,10 @@ type Exchange struct {
 	upstream  time.Duration
 	poolName  string
 
-	left    *leftover
-	ahead   *ahead   // set: the response is taken from its backend ahead of the client
-	resting *resting // set: it waits without a goroutine
-	rests   int      // so far
+	remainder *remainder
+	ahead     *ahead   // set: the response is taken from its backend ahead of the client
+	resting   *resting // set: it waits without a goroutine
+	rests     int      // so far
 
 	departure *departure
 	onLeaving func() // departure's happen
@@ -71,7 +71,7 @@ type Exchange struct {
 	idBuf    [32]byte
 }
 
-// statusClientGone is counted for a request whose client left before there was an answer;
+// statusClientGone is counted for a request whose client left before there was a response;
 // it is nginx's number for that and is never sent.
 const statusClientGone = 499
 
@@ -85,7 +85,7 @@ func (x *Exchange) begin(s *State, client Client, in Inbound) {
 	x.host = route.CleanHost(x.hostBuf[:0], x.Request.Authority)
 	x.hostBuf = x.host
 	x.identify(client.Peer().Addr().Unmap())
-	x.enter(s.Nowhere)
+	x.enter(s.NoSite)
 }
 
 // read takes the request, or takes it again from where it is now.
@@ -189,12 +189,12 @@ func (x *Exchange) tries() int { return len(x.tried) }
 // retries returns how many tries there were after the first that may have come to a backend.
 func (x *Exchange) retries() int { return len(x.tried) - x.unmet - 1 }
 
-// Head reports whether the answer must not have a body because the method is HEAD.
+// Head reports whether the response must not have a body because the method is HEAD.
 func (x *Exchange) Head() bool { return x.Request.IsHead() }
 
 // end counts and logs the exchange and makes it ready for the next.
 func (x *Exchange) end() {
-	if !x.client.Answered() && x.status == 0 {
+	if !x.client.Responded() && x.status == 0 {
 		x.status, x.reason = statusClientGone, "the client went away"
 	}
 	duration := time.Since(x.start)
@@ -209,8 +209,8 @@ func (x *Exchange) end() {
 	if x.state.AccessLog != nil {
 		x.log(duration)
 	}
-	if x.left != nil && x.left.file != nil { // what was to send it has panicked
-		x.left.file.Close()
+	if x.remainder != nil && x.remainder.file != nil { // what was to send it has panicked
+		x.remainder.file.Close()
 	}
 	if x.ahead != nil { // likewise
 		x.ahead.stop()

@@ -9,7 +9,7 @@ import (
 	"lb/route"
 )
 
-// Question is a request that is explained rather than answered.
+// Question is a request that is explained rather than responded.
 type Question struct {
 	Request *message.Request
 	Peer    netip.Addr // who sends it; not valid: nobody knows
@@ -19,7 +19,7 @@ type Question struct {
 
 // Explained is what a request would meet. What lies behind an obstacle is left out.
 type Explained struct {
-	// Status is what lb would answer itself, 0 if the rule's action answers; Reason says why.
+	// Status is what lb would respond with itself, 0 if the rule's action responds; Reason says why.
 	Status   int
 	Reason   string
 	Allow    string // with 405: the methods
@@ -51,7 +51,7 @@ type Way struct {
 	Cookie  []byte // of a sticky pool, as the request brings it; nil if it does not
 }
 
-// Explain goes the way of a request as Serve does, but counts, logs and answers nothing.
+// Explain goes the way of a request as Serve does, but counts, logs and responds to nothing.
 func (s *State) Explain(q Question) Explained {
 	x := &Exchange{state: s, in: q.In, handler: q.By}
 	x.read(q.Request)

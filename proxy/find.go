@@ -27,7 +27,7 @@ func wrongMethod(allow string) *filter.Refusal {
 }
 
 // wholeServer is the path that routes match for "OPTIONS *", which asks of the server as a whole
-// (RFC 9110 section 9.3.7): whoever answers for everything answers it.
+// (RFC 9110 section 9.3.7): what responds for everything responds to it.
 var wholeServer = []byte("/")
 
 // find looks for the site and the route of a request, and returns what keeps it from the route's action, if anything does. It

@@ -10,7 +10,7 @@ import (
 	"lb/route"
 )
 
-// Redirect answers with another place to go. The query goes along.
+// Redirect responds with another place to go. The query goes along.
 type Redirect struct {
 	To     route.Template
 	Status int
@@ -65,7 +65,7 @@ func (x *Exchange) redirect(status int, location []byte) {
 	_ = x.Respond(status, []message.Field{message.NewField("Location", string(location)), noBytes}, nil)
 }
 
-// ToSlash answers for the Slash of a rule.
+// ToSlash responds for the Slash of a rule.
 type ToSlash struct{}
 
 // Serve implements Action.

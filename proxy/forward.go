@@ -21,7 +21,7 @@ type Forward struct {
 	TunnelIdle  time.Duration       // after which an upgraded connection without traffic is ended; 0: never
 	HashKey     HashKey             // zero: the pool does not hash
 	Sticky      *Sticky             // nil: clients need not return to their backend
-	Timed       bool                // the pool's algorithm goes by how long backends take to answer
+	Timed       bool                // the pool's algorithm goes by how long backends take to respond
 	Buffer      Buffering           // zero: bodies are streamed
 	Timeouts    *transport.Timeouts // nil: the backend's own
 }
@@ -48,7 +48,7 @@ func (f *Forward) forward(x *Exchange) {
 	f.try(x, b)
 }
 
-// try makes tries until the client has been answered, the first at b.
+// try makes tries until the client has its response, the first at b.
 func (f *Forward) try(x *Exchange, b *pool.Backend) {
 	for b != nil {
 		x.tried = append(x.tried, b)
@@ -64,7 +64,7 @@ func (f *Forward) pick(x *Exchange) (*pool.Backend, error) {
 	return f.Pool.Pick(x.departure, x.key, nil)
 }
 
-// unpicked answers where no backend could be had.
+// unpicked responds where no backend could be had.
 func unpicked(x *Exchange, err error) {
 	switch {
 	case errors.Is(err, pool.ErrNoBackend):
@@ -78,7 +78,7 @@ func unpicked(x *Exchange, err error) {
 
 // attempt makes one try at b, and another on a new connection if a kept one turns out to have
 // been closed by the backend before the request came. It gives b back. If the request may be tried again it returns
-// the backend reserved for that; nil says that the client has been answered, or that the request rests.
+// the backend reserved for that; nil says that the client has its response, or that the request rests.
 func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
 	client := pool.Conns[*transport.Client](b)
 	for fresh := x.avoidsKept(client); ; fresh = true {
@@ -116,7 +116,7 @@ func (f *Forward) asked(x *Exchange, b *pool.Backend, conn *transport.Conn, up *
 			took = 0
 		}
 		b.Settle(wait, took)
-		return f.answered(x, b, conn, up), false
+		return f.responded(x, b, conn, up), false
 	}
 	b.Settle(wait, 0)
 	up.stop(x)
@@ -128,9 +128,9 @@ func (f *Forward) asked(x *Exchange, b *pool.Backend, conn *transport.Conn, up *
 	return f.failed(x, b, err), false
 }
 
-// answered handles a response head: it is relayed, or, where its status asks for that and another
+// responded handles a response head: it is relayed, or, where its status asks for that and another
 // backend is there, given up for another try.
-func (f *Forward) answered(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload) *pool.Backend {
+func (f *Forward) responded(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload) *pool.Backend {
 	status := conn.Response().Status
 	b.Metrics.Requests.Inc(status)
 	failure := isFailure(status)

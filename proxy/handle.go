@@ -60,7 +60,7 @@ func (h Handle) Serve(x *Exchange) {
 	}
 	err := x.send(body, true, nil)
 	if err == errResting {
-		x.left.body = bytes.Clone(x.left.body) // the context is for others then
+		x.remainder.body = bytes.Clone(x.remainder.body) // the context is for others then
 	}
 	_ = x.finish(err)
 }

@@ -9,7 +9,7 @@ import (
 	"lb/telemetry"
 )
 
-// Handler answers requests by the State in force.
+// Handler responds to requests by the State in force.
 type Handler struct {
 	state      atomic.Pointer[State]
 	rejections Rejections
@@ -20,7 +20,7 @@ type Handler struct {
 }
 
 // NewHandler returns a handler; Swap must be called before the first request. bodyStatus says
-// with which status a failure to read a request's body is answered: 400, 408, 413, 431, or
+// with which status a failure to read a request's body is responded to: 400, 408, 413, 431, or
 // 0 where the client is gone.
 func NewHandler(rejections Rejections, bodyStatus func(error) int) *Handler {
 	h := &Handler{rejections: rejections, mark: newLoopMark(), bodyStatus: bodyStatus}
@@ -36,7 +36,7 @@ func NewHandler(rejections Rejections, bodyStatus func(error) int) *Handler {
 // Swap puts a state in force for all requests to come.
 func (h *Handler) Swap(s *State) { h.state.Store(s) }
 
-// Serve answers one request on client. When it returns, the answer has been sent, counted and
+// Serve responds to one request on client. When it returns, the response has been sent, counted and
 // logged, or client has been told how to go on: see Exchange.leave. The front has refused what is no valid request before.
 func (h *Handler) Serve(client Client, in Inbound) {
 	x := h.exchanges.Get().(*Exchange)
@@ -45,10 +45,10 @@ func (h *Handler) Serve(client Client, in Inbound) {
 	h.dispatch(x)
 }
 
-// Refused counts and logs a request that the front answered itself, before there was a site for it.
+// Refused counts and logs a request that the front responded to itself, before there was a site for it.
 func (h *Handler) Refused(client netip.Addr, status int, reason string, id []byte, sent int64) {
 	state := h.state.Load()
-	m := &state.Nowhere.Metrics
+	m := &state.NoSite.Metrics
 	m.Requests.Inc(status)
 	m.BytesOut.AddInt64(sent)
 	state.AccessLog.Write(&telemetry.Entry{

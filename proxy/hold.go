@@ -54,7 +54,7 @@ func (h *held) Read(p []byte) (int, error) {
 }
 
 // holdBody begins to hold the request's body, if that is of a size to be held, and reports whether it does: then the request
-// is forwarded when the body is whole, or answered.
+// is forwarded when the body is whole, or responded to.
 func (f *Forward) holdBody(x *Exchange) bool {
 	if f.Buffer.Request <= 0 || !x.beginBody(min(spoolMemory, f.Buffer.Request)) || x.body.length > f.Buffer.Request {
 		return false

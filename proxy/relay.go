@@ -146,9 +146,9 @@ func (x *Exchange) broken(err error) pool.Outcome {
 		return pool.Aborted
 	}
 	outcome := outcomeOf(err)
-	if !x.client.Answered() {
+	if !x.client.Responded() {
 		x.Extra = x.Extra[:0]
-		x.tell(err, outcome)
+		x.refuseFailed(err, outcome)
 		return outcome
 	}
 	x.cut("the backend did not finish its answer: " + err.Error())

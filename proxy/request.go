@@ -195,7 +195,7 @@ func (f *Forward) ask(x *Exchange, b *pool.Backend, conn *transport.Conn, begin 
 		err = conn.ReadHead(x.Head())
 	}
 	err = f.await(x, b, conn, nil, begin, err)
-	if err != nil && sendErr != nil && !conn.Answered() {
+	if err != nil && sendErr != nil && !conn.Responded() {
 		err = sendErr // it says more: perhaps nothing was sent
 	}
 	return nil, err
@@ -217,7 +217,7 @@ func (f *Forward) await(x *Exchange, b *pool.Backend, conn *transport.Conn, up *
 			if f.rest(x, b, conn, up, begin) {
 				return errResting
 			}
-			// The wait for the answer begins with the request's end, and interim heads do not renew it.
+			// The wait for the response begins with the request's end, and interim heads do not renew it.
 			err = x.awaitHead(conn, up)
 		}
 		if err != nil {
@@ -240,7 +240,7 @@ func (f *Forward) await(x *Exchange, b *pool.Backend, conn *transport.Conn, up *
 const expectWait = 500 * time.Millisecond
 
 // bodyWanted waits for the backend to ask for the body, or not to do so for long enough. If
-// it is not wanted, conn.Head has the final answer, or err says what is wrong.
+// it is not wanted, conn.Head has the final response, or err says what is wrong.
 func (x *Exchange) bodyWanted(conn *transport.Conn) (bool, error) {
 	for err := conn.AwaitHead(x.Head(), expectWait); ; err = conn.NextHead(x.Head()) {
 		switch {

@@ -78,7 +78,7 @@ func (f *Forward) rest(x *Exchange, b *pool.Backend, conn *transport.Conn, up *u
 	if !quiet || !x.client.CanSuspend() {
 		return false
 	}
-	socket := conn.Doze()
+	socket := conn.Suspend()
 	if socket == nil || !up.pause() {
 		return false
 	}
@@ -92,7 +92,7 @@ func (f *Forward) rest(x *Exchange, b *pool.Backend, conn *transport.Conn, up *u
 func (f *Forward) awake(x *Exchange, b *pool.Backend, conn *transport.Conn, begin time.Time) {
 	x.client.Await(x.onLeaving)
 	defer x.client.EndAwait()
-	conn.Rouse()
+	conn.Resume()
 	x.departure.ends(conn)
 	up := x.startUpload(conn)
 	err := f.await(x, b, conn, up, begin, x.awaitHead(conn, up))

@@ -16,7 +16,7 @@ type Retry struct {
 	Body     int64 // bytes of a request body that are kept to be sent again
 
 	Connect, Reset, Timeout bool // which failures
-	On502, On503, On504     bool // which answers
+	On502, On503, On504     bool // which responses
 }
 
 // avoidsKept reports whether the request wants a new connection because it could not be sent again if a kept one
@@ -25,7 +25,7 @@ func (x *Exchange) avoidsKept(client *transport.Client) bool {
 	return x.fresh || x.body.live() || !x.idempotent() && client.EndsKept()
 }
 
-// died reports whether err says that a kept connection ended without a whole answer.
+// died reports whether err says that a kept connection ended without a whole response.
 func died(err error) bool {
 	var e *transport.Error
 	return errors.As(err, &e) && e.Died()
@@ -38,21 +38,21 @@ func (x *Exchange) unsent(err error) bool {
 }
 
 // mayResend reports whether sending the request again can do no harm: nothing of it was sent, or its
-// method is idempotent (RFC 9110 section 9.2.2) or the client says so, and nothing was answered. The beginning of an
-// answer is no answer if it came on a kept connection, whose end the backend may have decided on before.
+// method is idempotent (RFC 9110 section 9.2.2) or the client says so, and nothing of a response came. The beginning of an
+// response is none if it came on a kept connection, whose end the backend may have decided on before.
 func (x *Exchange) mayResend(err error) bool {
 	var e *transport.Error
 	switch {
 	case !errors.As(err, &e), x.body.spent, x.informed:
 		return false
-	case e.Answered:
+	case e.Responded:
 		return e.Died() && x.idempotent()
 	}
 	return !e.Sent || x.idempotent()
 }
 
 // another reserves a backend that has not been tried, if one is free and the budget allows; else
-// it returns nil. There is an answer at hand, so it does not wait.
+// it returns nil. There is a response at hand, so it does not wait.
 func (f *Forward) another(x *Exchange) *pool.Backend {
 	next := f.Pool.TryPick(x.key, x.tried)
 	if next != nil && !f.Pool.AllowRetry() {
@@ -62,7 +62,7 @@ func (f *Forward) another(x *Exchange) *pool.Backend {
 	return next
 }
 
-// failed handles an attempt without an answer: another try where that is safe, else 502 or 504.
+// failed handles an attempt without a response: another try where that is safe, else 502 or 504.
 func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend {
 	outcome, left := outcomeOf(err), x.departure.happened()
 	if x.body.err != nil || left {
@@ -84,7 +84,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 	again := outcome != pool.Aborted && x.retries() < f.Retry.Attempts && f.Retry.onOutcome(outcome) && x.mayResend(err)
 	if again && death {
 		// It needs no budget: a request meets one at most, and each needs a connection on which another request was
-		// answered, so that the attempts are never more than twice the answers. Nor does it wait while b has room.
+		// responded, so that the attempts are never more than twice the responses. Nor does it wait while b has room.
 		next := b
 		if !f.staysWith(x, b) {
 			if other := f.Pool.TryPick(x.key, x.tried); other != nil {
@@ -131,7 +131,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 		err = fmt.Errorf("%w; not tried again: %w", err, pickErr)
 	}
 	f.Pool.RetriesFailed(x.retries())
-	x.tell(err, outcome)
+	x.refuseFailed(err, outcome)
 	return nil
 }
 
@@ -168,7 +168,7 @@ func (f *Forward) unconnected(x *Exchange, b *pool.Backend, err error) *pool.Bac
 	b.Release()
 	if !f.Retry.Connect || !x.mayResend(err) || cause != transport.Refused && !f.Pool.Others(x.tried) || x.unmet > triesAtMost+len(f.Pool.Backends()) {
 		f.Pool.RetriesFailed(x.retries())
-		x.tell(err, pool.Connect)
+		x.refuseFailed(err, pool.Connect)
 		return nil
 	}
 	next, pickErr := f.Pool.Pick(x.departure, x.key, x.tried)
@@ -198,8 +198,8 @@ func (f *Forward) staysWith(x *Exchange, b *pool.Backend) bool {
 	return !f.Pool.Others(x.tried)
 }
 
-// tell answers for a backend that gave none.
-func (x *Exchange) tell(err error, outcome pool.Outcome) {
+// refuseFailed responds for a backend that did not.
+func (x *Exchange) refuseFailed(err error, outcome pool.Outcome) {
 	status, words := http.StatusBadGateway, "the backend could not be reached"
 	if isTimeout(err) {
 		status = http.StatusGatewayTimeout

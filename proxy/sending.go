@@ -11,8 +11,8 @@ import (
 	"lb/transport"
 )
 
-// leftover is what of a response is still to be sent when its request rests.
-type leftover struct {
+// remainder is what of a response is still to be sent when its request rests.
+type remainder struct {
 	body     []byte
 	last     bool // it is the end, and the trailer fields follow
 	trailers []message.Field
@@ -20,7 +20,7 @@ type leftover struct {
 	off, n   int64
 }
 
-// send sends a part of the response, the last one perhaps. Where the client takes nothing for a while the rest is in x.left, the error is
+// send sends a part of the response, the last one perhaps. Where the client takes nothing for a while the rest is in x.remainder, the error is
 // errResting, and the caller is to have the request rest.
 func (x *Exchange) send(body []byte, last bool, trailers []message.Field) error {
 	send := func(patience time.Duration) error {
@@ -37,7 +37,7 @@ func (x *Exchange) send(body []byte, last bool, trailers []message.Field) error 
 	err := send(x.restAfter())
 	if err == dormant.ErrPaused {
 		if x.client.CanSuspend() {
-			x.left = &leftover{body: body, last: last, trailers: trailers}
+			x.remainder = &remainder{body: body, last: last, trailers: trailers}
 			return errResting
 		}
 		err = send(0)
@@ -52,7 +52,7 @@ func (x *Exchange) sendFile(f *os.File, off, n int64) error {
 		off, n = off+sent, n-sent
 		if x.client.CanSuspend() {
 			if own, dupErr := descriptor.File(f, f.Name()); dupErr == nil { // f is closed by whoever has opened it
-				x.left = &leftover{file: own, off: off, n: n}
+				x.remainder = &remainder{file: own, off: off, n: n}
 				return errResting
 			}
 		}
@@ -61,10 +61,10 @@ func (x *Exchange) sendFile(f *os.File, off, n int64) error {
 	return x.sent(err)
 }
 
-// sendLeft goes on with a send that has stopped.
-func (x *Exchange) sendLeft() error {
-	u := x.left
-	x.left = nil
+// sendRemainder goes on with a send that has stopped.
+func (x *Exchange) sendRemainder() error {
+	u := x.remainder
+	x.remainder = nil
 	if u.file == nil {
 		return x.send(u.body, u.last, u.trailers)
 	}
@@ -78,7 +78,7 @@ func (x *Exchange) restSending(other *dormant.Conn, then func(error)) {
 	x.rests++
 	x.keepHead()
 	x.resting = &resting{room: true, other: other, goOn: func() {
-		if err := x.sendLeft(); err == errResting {
+		if err := x.sendRemainder(); err == errResting {
 			x.restSending(other, then)
 		} else {
 			then(err)
@@ -86,7 +86,7 @@ func (x *Exchange) restSending(other *dormant.Conn, then func(error)) {
 	}}
 }
 
-// finish sends what is the last part of an answer of our own.
+// finish sends what is the last part of a response of our own.
 func (x *Exchange) finish(err error) error {
 	if err == errResting {
 		x.restSending(nil, func(error) {})
@@ -94,10 +94,10 @@ func (x *Exchange) finish(err error) error {
 	return err
 }
 
-// restRelaying has a request rest whose answer is passed on.
+// restRelaying has a request rest whose response is passed on.
 func (f *Forward) restRelaying(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload) {
 	var other *dormant.Conn
-	last := x.left.last
+	last := x.remainder.last
 	if !x.givenBack {
 		other = conn.Plain()
 	}
@@ -105,7 +105,7 @@ func (f *Forward) restRelaying(x *Exchange, b *pool.Backend, conn *transport.Con
 		x.client.Await(x.onLeaving)
 		defer x.client.EndAwait()
 		if other != nil {
-			conn.Rouse()
+			conn.Resume()
 		}
 		outcome := pool.Success
 		switch {

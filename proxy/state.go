@@ -1,5 +1,5 @@
-// Package proxy answers one request: it finds the site and the route, and forwards to a backend,
-// again to another one where that is safe, relaying the answer as it comes.
+// Package proxy responds to one request: it finds the site and the route, and forwards to a backend,
+// again to another one where that is safe, relaying the response as it comes.
 package proxy
 
 import (
@@ -15,7 +15,7 @@ import (
 // and lives with it to its end, whatever is reloaded meanwhile.
 type State struct {
 	Hosts          route.Hosts[*Site]
-	Nowhere        *Site // counts and answers the requests whose host no site has; required
+	NoSite         *Site // counts and responds to the requests whose host no site has; required
 	TrustedProxies []netip.Prefix
 	AccessLog      *telemetry.AccessLog // nil: none
 }
@@ -27,7 +27,7 @@ type Site struct {
 	Filters []filter.Request // asked before there is a route
 	// MaintenancePage is the body, in HTML, of responses with 503; nil: the balancer's own words.
 	MaintenancePage []byte
-	// ErrorPages are HTML bodies for the balancer's own answers, by status.
+	// ErrorPages are HTML bodies for the balancer's own responses, by status.
 	ErrorPages map[int][]byte
 	Metrics    SiteMetrics
 }
@@ -41,7 +41,7 @@ type Route struct {
 	Response []filter.Response // towards the client
 }
 
-// Action answers requests. It must answer every exchange exactly once.
+// Action responds to requests. It must respond to every exchange exactly once.
 type Action interface {
 	Serve(x *Exchange)
 }

@@ -26,11 +26,11 @@ type tunnel struct {
 
 // lane is one direction of a tunnel. After relay has begun, only its own goroutine touches more than the deadlines of dst and src.
 type lane struct {
-	dst, src Stream
-	frames   *frames // of a WebSocket; nil: anything else
-	farewell []byte  // the close frame with which the balancer ends it
-	over     bool    // the farewell is out: what still comes is dropped
-	warned   bool    // copy has seen that the tunnel is ending
+	dst, src   Stream
+	frames     *frames // of a WebSocket; nil: anything else
+	closeFrame []byte  // the close frame with which the balancer ends it
+	over       bool    // the closeFrame is out: what still comes is dropped
+	warned     bool    // copy has seen that the tunnel is ending
 
 	// How it ended.
 	ended   bool // src ended its stream in order, and dst has been told
@@ -40,7 +40,7 @@ type lane struct {
 }
 
 // lastWords is how long a tunnel that must end has, to end as its protocol wants it. halfTime is how long the
-// one side of a WebSocket may pause when the other has ended its stream: long enough for an answer
+// one side of a WebSocket may pause when the other has ended its stream: long enough for a response
 // that takes work, and short enough that clients which are gone for good do not pile up.
 const (
 	lastWords = time.Second
@@ -50,8 +50,8 @@ const (
 func newTunnel(idle time.Duration, websocket bool) *tunnel {
 	t := &tunnel{idle: idle}
 	if websocket {
-		t.toClient.frames, t.toClient.farewell = &frames{}, goingAway
-		t.toBackend.frames, t.toBackend.farewell = &frames{}, goingAwayMasked
+		t.toClient.frames, t.toClient.closeFrame = &frames{}, goingAway
+		t.toBackend.frames, t.toBackend.closeFrame = &frames{}, goingAwayMasked
 	}
 	return t
 }
@@ -144,7 +144,7 @@ func (t *tunnel) closeLane(l *lane) bool {
 		l.ended, l.refused = err == nil, broke(err)
 		return l.ended
 	}
-	l.sayFarewell()
+	l.finish()
 	return l.over || l.dst.CloseWrite() == nil
 }
 
@@ -222,7 +222,7 @@ func (t *tunnel) goesOn(l *lane) bool {
 		t.end()
 	}
 	l.warned = true
-	l.sayFarewell()
+	l.finish()
 	_ = l.src.SetReadDeadline(time.Now().Add(lastWords))
 	return true
 }
@@ -245,8 +245,8 @@ func (t *tunnel) wake() {
 
 var longAgo = time.Unix(1, 0) // a deadline that has passed
 
-// sayFarewell ends the lane if no frame is under way.
-func (l *lane) sayFarewell() {
+// finish ends the lane if no frame is under way.
+func (l *lane) finish() {
 	switch {
 	case l.over:
 		return
@@ -254,7 +254,7 @@ func (l *lane) sayFarewell() {
 	case !l.frames.between():
 		return // write will, at the frame's end
 	case !l.frames.closed:
-		_, _ = l.dst.Write(l.farewell)
+		_, _ = l.dst.Write(l.closeFrame)
 	}
 	l.over = true
 	_ = l.dst.CloseWrite()
@@ -268,7 +268,7 @@ func (t *tunnel) write(l *lane, p []byte) bool {
 			if !t.ending.Load() {
 				l.frames.pass(p)
 			} else if n = l.frames.next(p); n == 0 {
-				l.sayFarewell()
+				l.finish()
 				continue
 			}
 		}
@@ -282,7 +282,7 @@ func (t *tunnel) write(l *lane, p []byte) bool {
 		}
 		p = p[n:]
 		if t.ending.Load() {
-			l.sayFarewell()
+			l.finish()
 		}
 	}
 	return true

@@ -9,7 +9,7 @@ import (
 	"lb/transport"
 )
 
-// upload is a streamed body on its way to a backend, in a goroutine of its own so that an answer
+// upload is a streamed body on its way to a backend, in a goroutine of its own so that a response
 // which comes before the request's end is not lost. A nil upload has ended.
 type upload struct {
 	conn     *transport.Conn
@@ -38,14 +38,14 @@ func (x *Exchange) startUpload(conn *transport.Conn) *upload {
 		}
 		if body.err = err; err != nil {
 			up.failed.Store(true)
-			conn.Interrupt() // nobody waits for an answer to half a request
+			conn.Interrupt() // nobody waits for a response to half a request
 		}
 	}()
 	return up
 }
 
 // run copies what has not been sent of the body; its error is the client's. When the backend takes
-// no more, the answer that it may have sent decides, so that is no error.
+// no more, the response that it may have sent decides, so that is no error.
 func (up *upload) run(body *requestBody) error {
 	buf := newBuffer()
 	defer func() { giveBack(buf) }()
@@ -87,7 +87,7 @@ func (up *upload) run(body *requestBody) error {
 }
 
 // over reports whether the body's last bytes went out longer than wait ago, so that the wait for an
-// answer is over. While the body is on its way the timeouts of both its ends watch over it.
+// response is over. While the body is on its way the timeouts of both its ends watch over it.
 func (up *upload) over(wait time.Duration) bool {
 	if up == nil || up.failed.Load() {
 		return true
@@ -100,7 +100,7 @@ func (up *upload) over(wait time.Duration) bool {
 	}
 }
 
-// patience returns for how long an answer is to be waited for, if the wait for it may last so long from the body's last
+// patience returns for how long a response is to be waited for, if the wait for it may last so long from the body's last
 // bytes on (0: without limit): what is left of that, and before the body's end no longer than until the request may rest.
 func (up *upload) patience(wait, rest time.Duration) time.Duration {
 	select {
@@ -137,7 +137,7 @@ func (up *upload) pause() bool {
 // ended reports whether the whole body was sent.
 func (up *upload) ended() bool { return up == nil || up.complete.Load() }
 
-// lastWrite is how long an answer that has overtaken the last write of a body waits for that to return.
+// lastWrite is how long a response that has overtaken the last write of a body waits for that to return.
 const lastWrite = 50 * time.Millisecond
 
 // sentWhole is ended, but waits for so long if all of the body has been read and only its last write may be on its way.
@@ -153,7 +153,7 @@ func (up *upload) sentWhole(x *Exchange, wait time.Duration) bool {
 
 // stop ends the upload and waits for it. The client's connection cannot go on afterwards
 // unless its body had been read whole; then all that may be left is the last write, which the
-// answer has overtaken.
+// response has overtaken.
 func (up *upload) stop(x *Exchange) {
 	if up == nil {
 		return

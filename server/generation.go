@@ -81,7 +81,7 @@ func (s *Server) buildSites(cfg *config.Config, g *generation) error {
 			return err
 		}
 	}
-	g.state.Nowhere = &proxy.Site{Metrics: s.site(g, "").metrics}
+	g.state.NoSite = &proxy.Site{Metrics: s.site(g, "").metrics}
 	for i := range cfg.Sites {
 		if err := s.buildSite(&cfg.Sites[i], g); err != nil {
 			return err

@@ -35,7 +35,7 @@ func (l *liveness) sees() bool { return l.secure != nil || l.raw != nil }
 
 // alive reports whether the connection can carry another request: the peer has neither ended
 // it nor sent anything unasked. Under TLS what came is read, since it may be a session
-// ticket, which means nothing, as well as the end of the stream or the beginning of an answer.
+// ticket, which means nothing, as well as the end of the stream or the beginning of a response.
 func (c *Conn) alive() bool {
 	l := &c.look
 	if l.secure != nil {

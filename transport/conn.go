@@ -41,7 +41,7 @@ type Conn struct {
 	uses      int
 	reused    bool
 	sent      bool
-	answered  bool
+	responded bool
 	broken    bool // a write has failed: half a request may be out
 	// interrupted is set by Interrupt and stays: the connection serves no other exchange.
 	interrupted atomic.Bool
@@ -87,7 +87,7 @@ func newConn(c *Client, nc net.Conn) *Conn {
 func (c *Conn) begin(reused bool) {
 	c.reused, c.limits = reused, &c.client.opt.Timeouts
 	c.uses++
-	c.sent, c.answered, c.clean = false, false, false
+	c.sent, c.responded, c.clean = false, false, false
 	c.framing, c.left = noBody, 0
 	c.before = c.taken()
 }
@@ -106,8 +106,8 @@ func (c *Conn) Override(t *Timeouts) { c.limits = t }
 // Reused reports whether the connection has served an exchange before this one.
 func (c *Conn) Reused() bool { return c.reused }
 
-// Answered reports whether a byte of a response, other than 100 (Continue), has come in this exchange.
-func (c *Conn) Answered() bool { return c.answered }
+// Responded reports whether a byte of a response, other than 100 (Continue), has come in this exchange.
+func (c *Conn) Responded() bool { return c.responded }
 
 // Begin sends the head of a request, and then p, the beginning of its body. Each write must make progress within the Idle timeout.
 // Every error is an *Error of phase Write.
@@ -196,7 +196,7 @@ func (c *Conn) Ask(r *message.Request, p []byte, trailers []message.Field) (send
 	case err != nil:
 		return nil, c.headFailed(err)
 	}
-	if c.answered = n > 0; !c.answered && sendErr == nil {
+	if c.responded = n > 0; !c.responded && sendErr == nil {
 		c.renewRead(c.limits.Response) // the request took its time
 	}
 	return sendErr, c.readHead(r.IsHead())
@@ -221,7 +221,7 @@ func (c *Conn) AwaitHead(head bool, wait time.Duration) error {
 }
 
 // NextHead is ReadHead behind an interim head: the wait goes on and does not begin anew, so that endless
-// interim heads are no answer.
+// interim heads are no response.
 func (c *Conn) NextHead(head bool) error {
 	c.takeBuffer()
 	return c.readHead(head)
@@ -266,7 +266,7 @@ func (c *Conn) readHead(head bool) error {
 		n, err := c.nc.Read((*c.buf)[c.w:])
 		c.w += n
 		if n > 0 {
-			c.answered = true
+			c.responded = true
 		} else if err != nil {
 			return c.headFailed(err)
 		}
@@ -358,7 +358,7 @@ func (c *Conn) frame(head bool) error {
 		h.Length = -1
 	}
 	if h.Status == 100 {
-		c.answered = c.r < c.w // it asks for the rest of the request, and answers nothing
+		c.responded = c.r < c.w // it asks for the rest of the request, and responds to nothing
 	}
 	return nil
 }
@@ -443,7 +443,7 @@ func (c *Conn) fill() error {
 	return c.fail(Body, causeOf(err), err)
 }
 
-// Response returns the head that was read last. It holds until the connection is given back, or Doze is called.
+// Response returns the head that was read last. It holds until the connection is given back, or Suspend is called.
 func (c *Conn) Response() *message.Response { return &c.Head.Response }
 
 // Trailers returns the trailer fields of a body after its end, as far as they may be passed on.
@@ -457,12 +457,12 @@ func (c *Conn) Trailers() []message.Field {
 // headFailed makes the error of a read that wanted a head.
 func (c *Conn) headFailed(err error) *Error {
 	e := c.fail(Head, causeOf(err), unexpectedEOF(err))
-	e.Sent = c.answered || err != io.EOF || !c.unheard()
+	e.Sent = c.responded || err != io.EOF || !c.unheard()
 	return c.noteDeath(e)
 }
 
 func (c *Conn) fail(phase Phase, cause Cause, err error) *Error {
-	return &Error{Phase: phase, Cause: cause, Sent: true, Answered: c.answered, Reused: c.reused, Err: err}
+	return &Error{Phase: phase, Cause: cause, Sent: true, Responded: c.responded, Reused: c.reused, Err: err}
 }
 
 // Done ends the exchange: the connection is kept for another if the whole response was
@@ -510,9 +510,9 @@ func (c *Conn) BufferedWhole() bool {
 // ResponseTimeout is how long ReadHead waits.
 func (c *Conn) ResponseTimeout() time.Duration { return c.limits.Response }
 
-// Doze returns what can sleep while nothing comes from the backend; Rouse must be called after it has woken. Nil says that
+// Suspend returns what can sleep while nothing comes from the backend; Resume must be called after it has woken. Nil says that
 // there is something to be read, or that the connection cannot sleep: TLS may hold bytes that nobody could see.
-func (c *Conn) Doze() *dormant.Conn {
+func (c *Conn) Suspend() *dormant.Conn {
 	socket := c.Plain()
 	if socket == nil || c.r < c.w {
 		return nil
@@ -521,7 +521,7 @@ func (c *Conn) Doze() *dormant.Conn {
 	return socket
 }
 
-// Plain returns what can sleep while nobody reads or writes; Rouse must be called after it has woken. Nil: the connection
+// Plain returns what can sleep while nobody reads or writes; Resume must be called after it has woken. Nil: the connection
 // is one of TLS.
 func (c *Conn) Plain() *dormant.Conn {
 	if _, secure := c.nc.Conn.(*tls.Conn); secure {
@@ -530,8 +530,8 @@ func (c *Conn) Plain() *dormant.Conn {
 	return &c.socket
 }
 
-// Rouse takes the connection into use again.
-func (c *Conn) Rouse() { c.nc.ForgetDeadlines() }
+// Resume takes the connection into use again.
+func (c *Conn) Resume() { c.nc.ForgetDeadlines() }
 
 // Interrupt makes reads and writes, those of other goroutines too, fail at once and from now on.
 // The connection is not kept afterwards.

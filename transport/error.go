@@ -45,8 +45,8 @@ type Error struct {
 	Cause Cause
 	// Sent says that bytes of the request may have reached the backend; without it that is certain not to be so.
 	Sent bool
-	// Answered says that at least one byte of a response, other than 100 (Continue), came.
-	Answered bool
+	// Responded says that at least one byte of a response, other than 100 (Continue), came.
+	Responded bool
 	// Reused says that the connection had served a request before.
 	Reused bool
 	Err    error

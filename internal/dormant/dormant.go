@@ -171,11 +171,11 @@ type asleep struct{}
 func (asleep) Read([]byte) (int, error)         { return 0, net.ErrClosed }
 func (asleep) Write([]byte) (int, error)        { return 0, net.ErrClosed }
 func (asleep) Close() error                     { return net.ErrClosed }
-func (asleep) LocalAddr() net.Addr              { return nowhere }
-func (asleep) RemoteAddr() net.Addr             { return nowhere }
+func (asleep) LocalAddr() net.Addr              { return noAddress }
+func (asleep) RemoteAddr() net.Addr             { return noAddress }
 func (asleep) SetDeadline(time.Time) error      { return net.ErrClosed }
 func (asleep) SetReadDeadline(time.Time) error  { return net.ErrClosed }
 func (asleep) SetWriteDeadline(time.Time) error { return net.ErrClosed }
 
-// nowhere is the address of what has none.
-var nowhere = &net.TCPAddr{}
+// noAddress is the address of what has none.
+var noAddress = &net.TCPAddr{}

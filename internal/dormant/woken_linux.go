@@ -56,7 +56,7 @@ func (w *woken) address(ask func(fd int) (unix.Sockaddr, error)) net.Addr {
 		return err
 	})
 	if err != nil {
-		return nowhere
+		return noAddress
 	}
 	switch a := sa.(type) {
 	case *unix.SockaddrInet4:
@@ -70,7 +70,7 @@ func (w *woken) address(ask func(fd int) (unix.Sockaddr, error)) net.Addr {
 	case *unix.SockaddrUnix:
 		return &net.UnixAddr{Name: a.Name, Net: "unix"}
 	}
-	return nowhere
+	return noAddress
 }
 
 // asNet turns what os says of a closed file into what net says of a closed connection.

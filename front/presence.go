@@ -13,14 +13,14 @@ import (
 // probeAfter is how long a client that has ended its sending half is left alone.
 const probeAfter = 40 * time.Millisecond
 
-// vigil watches over a client while its request is worked on, and reads nothing meanwhile.
+// presence watches over a client while its request is worked on, and reads nothing meanwhile.
 //
 // That a client has ended its stream may mean that it has gone, or only that it has no more to ask: the
 // two look the same until something is sent. So something is sent that changes nothing for a client
-// that is still there: before an answer the start of its status line, which is the same for all
+// that is still there: before a response the start of its status line, which is the same for all
 // of them, and between two chunks a zero, with which the size of the next one then begins
-// (RFC 9112 section 7.1). Who has gone answers with a reset.
-type vigil struct {
+// (RFC 9112 section 7.1). One that has gone responds with a reset.
+type presence struct {
 	state atomic.Int32
 
 	mu     sync.Mutex
@@ -29,29 +29,29 @@ type vigil struct {
 	probed bool          // the watch has sent something, or never can; nobody else looks
 }
 
-// The states of a vigil.
+// The states of that.
 const (
-	vigilOff  int32 = iota
-	vigilNew        // since the last round
-	vigilSeen       // by a round
-	vigilWatched
+	presenceOff  int32 = iota
+	presenceNew        // since the last round
+	presenceSeen       // by a round
+	presenceWatched
 )
 
 // Await calls gone, from another goroutine, if the client leaves before EndAwait. Nobody
 // but a reader of the body may read from the client meanwhile.
 func (c *Conn) Await(gone func()) {
-	v := &c.vigil
+	v := &c.presence
 	v.mu.Lock()
 	v.gone, v.probed = gone, false
 	v.mu.Unlock()
-	v.state.Store(vigilNew)
+	v.state.Store(presenceNew)
 	c.listener.socket.front.rounds.look()
 }
 
 // EndAwait ends what Await began; gone is not called any more when it returns. It may be called twice.
 func (c *Conn) EndAwait() {
-	v := &c.vigil
-	v.state.Store(vigilOff)
+	v := &c.presence
+	v.state.Store(presenceOff)
 	v.mu.Lock()
 	v.gone = nil
 	over := v.over
@@ -63,7 +63,7 @@ func (c *Conn) EndAwait() {
 	}
 }
 
-func (v *vigil) awaits() bool {
+func (v *presence) awaits() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.gone != nil
@@ -71,7 +71,7 @@ func (v *vigil) awaits() bool {
 
 // watch runs when a request has been under way for a while.
 func (c *Conn) watch() {
-	v := &c.vigil
+	v := &c.presence
 	v.mu.Lock()
 	if v.gone == nil || v.over != nil {
 		v.mu.Unlock()
@@ -104,7 +104,7 @@ func (c *Conn) watch() {
 }
 
 // lookAgain has a connection looked at in the next round.
-func (v *vigil) lookAgain() { v.state.CompareAndSwap(vigilWatched, vigilSeen) }
+func (v *presence) lookAgain() { v.state.CompareAndSwap(presenceWatched, presenceSeen) }
 
 // hungUp reports whether the client has at least ended its stream, or the connection is ours no more. It does not
 // wait: while a body is pending, thousands may be asked in each round.
@@ -118,19 +118,19 @@ func (c *Conn) hungUp() bool {
 // the way of a reader.
 func (c *Conn) leftByNow() bool {
 	ended, broken := c.raw.Hangup()
-	if v := &c.vigil; ended && !broken && !v.probed {
+	if v := &c.presence; ended && !broken && !v.probed {
 		v.probed = c.probe()
 	}
 	return broken
 }
 
-// clientLeft waits until the client has gone; false if the vigil ends before.
+// clientLeft waits until the client has gone; false if the presence ends before.
 func (c *Conn) clientLeft() bool {
 	const ended, broken = false, true
 	if left, again := c.hangup(ended, 0); left || !again {
 		return left
 	}
-	v, wait := &c.vigil, probeAfter
+	v, wait := &c.presence, probeAfter
 	// EndAwait interrupts this goroutine once, and a wait that is over at that moment takes the interrupt along. So before
 	// each wait, the last one too, it has to be seen whether anybody still wants to know.
 	for v.awaits() {
@@ -145,10 +145,10 @@ func (c *Conn) clientLeft() bool {
 	return false
 }
 
-// stillReads reports whether a client that has ended its stream in the middle of its request body is there to be answered.
+// stillReads reports whether a client that has ended its stream in the middle of its request body is there to be responded to.
 // Whoever reads the body may ask.
 func (c *Conn) stillReads() bool {
-	if c.Answered() || !c.probe() {
+	if c.Responded() || !c.probe() {
 		return false
 	}
 	left, _ := c.hangup(true, probeAfter)
@@ -168,7 +168,7 @@ func (c *Conn) hangup(onlyBroken bool, wait time.Duration) (left, again bool) {
 			return true, false
 		case isTimeout(err):
 			return false, true
-		case !isInterrupt(err) || !c.vigil.awaits():
+		case !isInterrupt(err) || !c.presence.awaits():
 			return false, false
 		}
 	}
@@ -183,7 +183,7 @@ func (c *Conn) probe() bool {
 	switch {
 	case c.cut || c.early > 0:
 		return true
-	case !c.answered:
+	case !c.responded:
 		piece = []byte(http1.StatusLineStart)
 	case c.writer.BetweenChunks():
 		piece = leadingZero
@@ -192,11 +192,11 @@ func (c *Conn) probe() bool {
 	}
 	n, err := c.writeParts(piece, nil, nil, 0)
 	c.sent += n
-	if !c.answered {
+	if !c.responded {
 		c.early = int(n)
 	}
 	if err != nil {
-		c.raw.Close() // what part of it is out cannot be taken back, and no answer can follow
+		c.raw.Close() // what part of it is out cannot be taken back, and no response can follow
 	}
 	return true
 }

@@ -109,7 +109,7 @@ func (x *Exchange) sent(err error) error {
 	return err
 }
 
-// cut ends the connection in the middle of an answer.
+// cut ends the connection in the middle of a response.
 func (x *Exchange) cut(reason string) {
 	x.reason = reason
 	x.client.Abort()
@@ -146,7 +146,7 @@ func (x *Exchange) Fail(status int, reason string, err error) {
 
 var outageFields = []message.Field{message.NewField("Retry-After", "5"), message.NewField("Cache-Control", "no-store")}
 
-// Unavailable answers 503 and asks to come back: with the site's maintenance page if there is one.
+// Unavailable responds with 503 and asks to come back: with the site's maintenance page if there is one.
 func (x *Exchange) Unavailable(reason string) {
 	x.Extra = append(x.Extra, outageFields...)
 	if page := x.site.MaintenancePage; page != nil {
