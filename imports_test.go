@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,6 +38,44 @@ var mayImport = map[string][]string{
 	"cmd/clock":       {"clock"},
 	"bench":           {},
 	"bench/sim":       {"pool", "balancer"},
+}
+
+// TestArchitectureIsComplete: the page on the architecture lists each package.
+func TestArchitectureIsComplete(t *testing.T) {
+	page, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := 0
+	err = filepath.WalkDir(".", func(folder string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		folder = filepath.ToSlash(folder)
+		if name := entry.Name(); strings.HasPrefix(name, ".") && folder != "." || name == "testdata" ||
+			folder == "e2e" || folder == "examples" || strings.HasSuffix(folder, "/internal") {
+			return filepath.SkipDir
+		}
+		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+		if err != nil {
+			return err
+		}
+		isTest := func(file string) bool { return strings.HasSuffix(file, "_test.go") }
+		if slices.IndexFunc(files, func(file string) bool { return !isTest(file) }) < 0 {
+			return nil
+		}
+		listed++
+		if !strings.Contains(string(page), "| `"+folder+"` |") {
+			t.Errorf("ARCHITECTURE.md does not list the package %s", folder)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if listed < 20 {
+		t.Errorf("only %d packages were found", listed)
+	}
 }
 
 func TestImportOrder(t *testing.T) {

@@ -27,7 +27,7 @@ const notRun = "# Not run by the tests: "
 const patience = 10 * time.Minute
 
 // languages are what a fenced block may be: commands are run here, configurations read in e2e/units.
-var languages = []string{"sh", "hcl", "hcl fragment", "console", "text", "yaml", "promql"}
+var languages = []string{"sh", "hcl", "hcl fragment", "console", "text", "yaml", "promql", "mermaid"}
 
 // block is one fenced block of a page.
 type block struct {
@@ -38,7 +38,7 @@ type block struct {
 // pages returns the fenced blocks of each page.
 func pages(t *testing.T) map[string][]block {
 	t.Helper()
-	names := []string{"README.md", "SECURITY.md"}
+	names := []string{"README.md", "SECURITY.md", "ARCHITECTURE.md", "CONTRIBUTING.md"}
 	more, err := filepath.Glob(root + "/docs/*.md")
 	if err != nil || len(more) == 0 {
 		t.Fatalf("no pages, %v", err)

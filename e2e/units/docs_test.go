@@ -17,7 +17,7 @@ import (
 
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	names := []string{root + "/README.md", root + "/CHANGELOG.md", root + "/SECURITY.md"}
+	names := []string{root + "/README.md", root + "/CHANGELOG.md", root + "/SECURITY.md", root + "/ARCHITECTURE.md", root + "/CONTRIBUTING.md"}
 	for _, pattern := range []string{"/docs/*.md", "/docs/adr/*.md"} {
 		more, err := filepath.Glob(root + pattern)
 		if err != nil {
