@@ -38,6 +38,9 @@ var mayImport = map[string][]string{
 	"cmd/clock":       {"clock"},
 	"bench":           {},
 	"bench/sim":       {"pool", "balancer"},
+
+	"netloop":                   {},
+	"netloop/internal/static1k": {"netloop"},
 }
 
 // TestArchitectureIsComplete: the page on the architecture lists each package.

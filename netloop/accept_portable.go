@@ -1,0 +1,133 @@
+//go:build !linux || !(amd64 || arm64) || portable
+
+package netloop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Listener accepts for loops.
+type Listener struct {
+	set     *Loops
+	ln      net.Listener
+	addr    net.Addr
+	accept  func(*Incoming)
+	trouble func(error, time.Duration)
+
+	close sync.Once
+	stop  chan struct{} // closed: accept what is queued and end
+	ended chan struct{}
+}
+
+// So long a listener that is closed waits for connections that are queued.
+const lastAccept = 10 * time.Millisecond
+
+// Listen accepts connections of ln on all loops, which must have been started, and gives each on its loop to accept. It takes ln over: from now on only
+// the Listener is to be closed. The file of a Unix socket is left when it is. While no connection can be
+// accepted, for lack of descriptors or memory, it waits from 5 ms up to a second between attempts and tells trouble, on a loop,
+// the error and the wait; nil: nobody is told.
+func (ls *Loops) Listen(ln net.Listener, accept func(*Incoming), trouble func(error, time.Duration)) (*Listener, error) {
+	if _, ok := ln.(interface{ SetDeadline(time.Time) error }); !ok {
+		return nil, fmt.Errorf("cannot listen on %s: it takes no deadline", ln.Addr())
+	}
+	if unix, ok := ln.(*net.UnixListener); ok {
+		unix.SetUnlinkOnClose(false)
+	}
+	listener := &Listener{set: ls, ln: ln, addr: ln.Addr(), accept: accept, trouble: trouble, stop: make(chan struct{}), ended: make(chan struct{})}
+	ls.running.Add(1)
+	go listener.run()
+	context.AfterFunc(ls.ctx, listener.end)
+	return listener, nil
+}
+
+func (ln *Listener) run() {
+	defer ln.set.running.Done()
+	defer close(ln.ended)
+	defer ln.ln.Close()
+	wait := firstBackoff
+	first := ln.set.loops[0]
+	for {
+		conn, err := ln.ln.Accept()
+		switch {
+		case err == nil:
+			wait = firstBackoff
+			g := &given{Incoming{peer: addrPort(conn.RemoteAddr()), incoming: incoming{conn}}, ln.accept}
+			g.loop = first.owner()
+			if !g.loop.Post(g) {
+				g.Close()
+			}
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return
+		case errors.Is(err, syscall.ECONNABORTED):
+		default:
+			if ln.trouble != nil {
+				trouble, told := ln.trouble, wait
+				first.Post(TaskFunc(func() { trouble(err, told) }))
+			}
+			select {
+			case <-time.After(wait):
+			case <-ln.stop:
+			}
+			wait = min(2*wait, lastBackoff)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+		}
+	}
+}
+
+// File returns a duplicate of the listening socket, to be handed to another process. Close does not close it.
+func (ln *Listener) File() (*os.File, error) {
+	if f, ok := ln.ln.(interface{ File() (*os.File, error) }); ok {
+		return f.File()
+	}
+	return nil, errors.ErrUnsupported
+}
+
+// Close stops accepting, after what the kernel has queued was accepted, and returns then. It must not be called on a loop.
+func (ln *Listener) Close() error {
+	ln.end()
+	<-ln.ended
+	return nil
+}
+
+func (ln *Listener) end() {
+	ln.close.Do(func() {
+		close(ln.stop)
+		_ = ln.ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(lastAccept))
+	})
+}
+
+// incoming is the driver's part of an Incoming.
+type incoming struct {
+	conn net.Conn // nil: opened or closed
+}
+
+// Open makes it a socket of its loop. If it cannot, the connection is closed.
+func (in *Incoming) Open(s *Socket, handler Handler) error {
+	if in.conn == nil {
+		return net.ErrClosed
+	}
+	if err := s.attach(in.loop, in.conn, in.peer, handler, accepted|mayWrite); err != nil {
+		in.Close()
+		return err
+	}
+	in.conn = nil
+	return nil
+}
+
+// Close closes it unopened.
+func (in *Incoming) Close() {
+	if in.conn != nil {
+		in.conn.Close()
+		in.conn = nil
+		in.loop.open.Add(-1)
+	}
+}
