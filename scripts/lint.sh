@@ -16,6 +16,9 @@ echo "== go vet"
 go vet ./...
 go vet -tags e2e ./e2e/...
 go vet -tags poison ./internal/poison
+go vet -tags portable ./netloop
+GOOS=darwin go vet ./netloop
+GOOS=windows go vet ./netloop
 
 echo "== staticcheck"
 if ! go run "$staticcheck" -version; then
@@ -24,3 +27,4 @@ if ! go run "$staticcheck" -version; then
 fi
 go run "$staticcheck" ./...
 go run "$staticcheck" -tags e2e ./e2e/...
+go run "$staticcheck" -tags portable ./netloop
