@@ -63,9 +63,10 @@ type Conn struct {
 	alarm     *time.Timer    // wakes it; under parking.mu
 
 	// of the present request
-	work *work              // nil: nothing is lent at present
-	kept *http1.RequestHead // the request, if it has been suspended; nil: it is in work
-	rest []byte             // came in and has not been looked at; it may lie in work
+	work *work                // nil: nothing is lent at present
+	out  *[usualResponse]byte // room for what is sent; nil likewise
+	kept *http1.RequestHead   // the request, if it has been suspended; nil: it is in work
+	rest []byte               // came in and has not been looked at; it may lie in work
 	body requestBody
 
 	sending   sync.Mutex // so that a body read elsewhere can send its 100 Continue

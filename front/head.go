@@ -23,9 +23,6 @@ func (c *Conn) nextRequest() bool {
 
 // awaitRequest waits for the first bytes of a request, which are then in c.rest.
 func (c *Conn) awaitRequest() bool {
-	if c.tls == nil {
-		c.returnWork() // TLS needs room to read into before it is known that something has come
-	}
 	parking := &c.listener.socket.front.parking
 	wait, park := c.listener.limits.IdleTimeout, parking.after
 	if c.requests == 0 {
@@ -72,7 +69,8 @@ func (c *Conn) awaitRequest() bool {
 	}
 }
 
-// receiveFirst reads once into the room for a head.
+// receiveFirst reads once into the room for a head, which is given back for the time of a wait. TLS needs room
+// before it is known that something has come.
 func (c *Conn) receiveFirst() (int, error) {
 	if c.tls != nil || len(c.link.ahead) > 0 {
 		return c.receive(c.Lend())

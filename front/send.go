@@ -34,7 +34,7 @@ func (c *Conn) recipient() http1.Recipient {
 
 // respond is Respond for who holds sending.
 func (c *Conn) respond(r *message.Response, to http1.Recipient) {
-	c.writer.Reset(c.lendWork().out[:0])
+	c.writer.Reset(c.lendOut())
 	c.writer.Respond(r, &to)
 	c.begun, c.ended = true, to.Close
 }
@@ -107,7 +107,7 @@ func (c *Conn) SendInterim(r *message.Response, more bool) error {
 		return ErrClientGone // it has its response, and waits for nothing else
 	case r != nil && c.recipient().Minor > 0:
 		if c.writer.Pending() == 0 {
-			c.writer.Reset(c.lendWork().out[:0])
+			c.writer.Reset(c.lendOut())
 		}
 		c.writer.Interim(r)
 	}

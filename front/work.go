@@ -12,22 +12,24 @@ import (
 const (
 	// usualHead is the bytes of a head, and of what comes with it, that each connection with a request has room for.
 	usualHead = 4 << 10
-	// usualFields is how many fields of a head it has room for, and usualResponse the bytes of a response's head with
-	// what goes along with that.
-	usualFields   = 24
-	usualResponse = 6 << 10
+	// usualFields is how many fields of a head it has room for.
+	usualFields = 24
+	// usualResponse is the bytes of a response's head, and of what goes along with it, that there is room for.
+	usualResponse = 8 << 10
 )
 
-// work is what a connection needs only from the first byte of a request to the end of its response. It is lent for that.
+// work is what a connection needs only from the first byte of a request to the end of its response, for which it is lent.
 type work struct {
 	head   http1.RequestHead
 	fields [usualFields]message.Field
 	in     [usualHead]byte
 	large  []byte // in the place of in, for a head that needs more; nil: none does
-	out    [usualResponse]byte
 }
 
-var works = sync.Pool{New: func() any { return new(work) }}
+var (
+	works = sync.Pool{New: func() any { return new(work) }}
+	outs  = sync.Pool{New: func() any { return new([usualResponse]byte) }}
+)
 
 // Lend implements progress.Lender: room for the first bytes of a request.
 func (c *Conn) Lend() []byte {
@@ -46,15 +48,27 @@ func (c *Conn) lendWork() *work {
 	return c.work
 }
 
+// lendOut returns room for what is sent. A request has none while its response is waited for.
+func (c *Conn) lendOut() []byte {
+	if c.out == nil {
+		c.out = outs.Get().(*[usualResponse]byte)
+	}
+	return c.out[:0]
+}
+
 // returnWork gives back what was lent. Nothing may read from it any more.
 func (c *Conn) returnWork() {
+	if out := c.out; out != nil {
+		c.out = nil
+		poison.Fill(out[:])
+		outs.Put(out)
+	}
 	w := c.work
 	if w == nil {
 		return
 	}
 	c.work = nil
 	poison.Fill(w.in[:])
-	poison.Fill(w.out[:])
 	if w.large != nil {
 		giveBackLarge(w.large)
 	}
