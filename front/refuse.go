@@ -109,7 +109,7 @@ func (c *Conn) refuse(r *refusal, p preferences) {
 	m.Add("Date", time.Now().UTC().Format(http.TimeFormat))
 	m.Add("Content-Type", mediaType)
 	m.SetLength(int64(len(body)))
-	m.AddBytes("X-Request-Id", id)
+	m.AddBytes(message.NameXRequestID, id)
 	m.Fields = append(m.Fields, r.fields...)
 	if p.head {
 		body = nil

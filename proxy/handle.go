@@ -144,7 +144,7 @@ func (c *requestContext) fields(status int, length int64) []message.Field {
 		switch kind := message.KindOf(name); {
 		case kind.HopByHop(), kind == message.ContentLengthField, kind == message.Date, kind == message.XRequestID, kind == message.Trailer:
 		case message.IsToken(name) && message.IsFieldValue(value):
-			r.AddBytes(string(name), value)
+			r.AddBytes(message.NewName(string(name)), value)
 		}
 	}
 	if length >= 0 && status >= 200 && status != http.StatusNoContent {

@@ -69,7 +69,7 @@ func (f *Forward) addHost(x *Exchange) {
 	case f.Host != "":
 		out.Add("Host", f.Host)
 	case len(host) > 0:
-		out.AddBytes("Host", host)
+		out.AddBytes(message.NameHost, host)
 	case x.client.LocalAddr().Network() == "tcp":
 		out.Add("Host", x.client.LocalAddr().String())
 	default:
@@ -121,9 +121,11 @@ func (x *Exchange) addForwardedPrefix() {
 		}
 	}
 	if prefix = appendEscaped(prefix, []byte(strings.TrimRight(x.route.Prefix, "/"))); len(prefix) > 0 {
-		x.outgoing.AddBytes("X-Forwarded-Prefix", prefix)
+		x.outgoing.Add("X-Forwarded-Prefix", string(prefix))
 	}
 }
+
+var https = []byte("https")
 
 // addForwarded adds what the backend is told of the client. What a peer that is not trusted
 // says of itself is not passed on.
@@ -139,9 +141,9 @@ func (x *Exchange) addForwarded() {
 			}
 		}
 		x.scratch = peer.AppendTo(value)
-		out.AddBytes("X-Forwarded-For", x.scratch)
+		out.AddBytes(message.NameXForwardedFor, x.scratch)
 		x.scratch = x.clientIP.AppendTo(x.scratch[:0])
-		out.AddBytes("X-Real-IP", x.scratch)
+		out.AddBytes(message.NameXRealIP, x.scratch)
 	}
 	proto := []byte(nil)
 	host := []byte(nil)
@@ -151,19 +153,19 @@ func (x *Exchange) addForwarded() {
 	}
 	switch {
 	case len(proto) > 0:
-		out.AddBytes("X-Forwarded-Proto", proto)
+		out.AddBytes(message.NameXForwardedProto, proto)
 	case x.in.Secure:
-		out.Add("X-Forwarded-Proto", "https")
+		out.AddBytes(message.NameXForwardedProto, https)
 	default:
-		out.Add("X-Forwarded-Proto", "http")
+		out.AddBytes(message.NameXForwardedProto, https[:len("http")])
 	}
 	if len(host) == 0 {
 		host = x.Request.Authority
 	}
 	if len(host) > 0 {
-		out.AddBytes("X-Forwarded-Host", host)
+		out.AddBytes(message.NameXForwardedHost, host)
 	}
-	out.AddBytes("X-Request-Id", x.id)
+	out.AddBytes(message.NameXRequestID, x.id)
 }
 
 // ask sends the request to b on conn and waits for the head of the final response, which is then in

@@ -50,7 +50,7 @@ func (x *Exchange) filterResponse(kind filter.Kind) {
 
 // respond completes the response in x.response, but for its body, by the request id.
 func (x *Exchange) respond() {
-	x.response.AddBytes("X-Request-Id", x.id)
+	x.response.AddBytes(message.NameXRequestID, x.id)
 	if x.client.BodyPending() {
 		x.client.EndAfter()
 	}

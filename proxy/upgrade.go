@@ -111,7 +111,7 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 	x.filterResponse(filter.Interim)
 	r.Fields = append(r.Fields, x.Extra...)
 	x.addUpgrade(in)
-	r.AddBytes("X-Request-Id", x.id)
+	r.AddBytes(message.NameXRequestID, x.id)
 	x.client.Respond(r)
 	if _, err := x.client.Finish(nil, nil, 0); x.sent(err) != nil {
 		return pool.Aborted
