@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// maxAnswer bounds the bytes read of one answer.
-	maxAnswer = 8 << 20
-	// apiTimeout bounds an exchange that is to be answered at once.
+	// maxResponse bounds the bytes read of a response.
+	maxResponse = 8 << 20
+	// apiTimeout bounds an exchange whose response is expected at once.
 	apiTimeout = 10 * time.Second
 )
 
-// api asks an HTTP service of the machine or the network, which answers in JSON. It takes no proxy from the
-// environment, follows no redirect, and keeps one connection or two until close.
+// api is a client of an HTTP service, on this machine or in the network, that responds in JSON. It uses no proxy from
+// the environment, follows no redirects, and keeps one connection or two until close.
 type api struct {
 	what   string // for errors: "Consul at 127.0.0.1:8500"
 	client *http.Client
@@ -29,7 +29,7 @@ type api struct {
 	header http.Header
 }
 
-// newAPI makes a client for an address, "host:port" or "unix:/path".
+// newAPI returns a client for an address, "host:port" or "unix:/path".
 func newAPI(what, address string) *api {
 	transport := &http.Transport{
 		MaxIdleConns: 2, IdleConnTimeout: time.Minute, DisableCompression: true,
@@ -49,10 +49,10 @@ func newAPI(what, address string) *api {
 	return &api{what: what, base: base, client: &http.Client{Transport: transport, CheckRedirect: refuse}, header: http.Header{}}
 }
 
-// close ends the connections that are kept.
+// close closes the idle connections.
 func (a *api) close() { a.client.CloseIdleConnections() }
 
-// open asks with GET and returns an answer whose status is 200. The caller closes its body.
+// open sends a GET request and returns a response with status 200. The caller closes its body.
 func (a *api) open(ctx context.Context, path string, query url.Values) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+path+"?"+query.Encode(), nil)
 	if err != nil {
@@ -73,19 +73,19 @@ func (a *api) open(ctx context.Context, path string, query url.Values) (*http.Re
 	return response, nil
 }
 
-// read asks and decodes the answer, which must be a single JSON value, into to.
+// read sends a GET request and decodes the response, which must be a single JSON value, into to.
 func (a *api) read(ctx context.Context, path string, query url.Values, to any) (http.Header, error) {
 	response, err := a.open(ctx, path, query)
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponse+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the response of %s: %s", a.what, cause(err))
 	}
-	if len(text) > maxAnswer {
-		return nil, fmt.Errorf("the response of %s is larger than %d MiB", a.what, maxAnswer>>20)
+	if len(text) > maxResponse {
+		return nil, fmt.Errorf("the response of %s is larger than %d MiB", a.what, maxResponse>>20)
 	}
 	if err := json.Unmarshal(text, to); err != nil {
 		return nil, fmt.Errorf("the response of %s does not match its documented API: %w", a.what, err)
@@ -93,7 +93,7 @@ func (a *api) read(ctx context.Context, path string, query url.Values, to any) (
 	return response.Header, nil
 }
 
-// statusError is an answer with another status than 200.
+// statusError is a response with another status than 200.
 type statusError struct {
 	what   string
 	status int
@@ -104,7 +104,7 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s returned %d: %q", e.what, e.status, e.said)
 }
 
-// cause words an error without the URL and the port of this side, which differ each time.
+// cause describes an error without the URL and the local port, which differ each time.
 func cause(err error) string {
 	var op *net.OpError
 	switch {

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// consulWait is how long Consul may hold back an answer that is no news. It adds up to a sixteenth.
+	// consulWait is how long Consul may delay a response without changes. It adds up to a sixteenth.
 	consulWait = time.Minute
 	// consulTimeout bounds one query, the wait included.
 	consulTimeout = consulWait + consulWait/16 + apiTimeout
-	// consulGap is the least time from the beginning of one query to the next.
+	// consulGap is the least time from the start of one query to the next.
 	consulGap = 500 * time.Millisecond
 )
 
@@ -42,10 +42,10 @@ type Consul struct {
 	trouble condition
 	skipped complaints
 	pace    pace
-	index   uint64 // of the last answer; 0: the next query is to be answered at once
+	index   uint64 // of the last response; 0: the next query does not block
 }
 
-// NewConsul makes a Consul discoverer. It asks nothing before Run.
+// NewConsul returns a Consul discoverer. It sends nothing before Run.
 func NewConsul(o ConsulOptions) *Consul {
 	log := orNull(o.Log)
 	return &Consul{
@@ -54,8 +54,8 @@ func NewConsul(o ConsulOptions) *Consul {
 	}
 }
 
-// Run asks at once and then follows the service; see Discoverer. While the agent is away or answers with
-// an error the last known set holds.
+// Run queries at once and then follows the service; see Discoverer. While the agent is unreachable or responds with
+// an error, the last known set stays.
 func (c *Consul) Run(ctx context.Context, update func([]pool.Member)) {
 	p := publisher{update: update, log: c.trouble.log}
 	agent := newAPI("Consul at "+c.options.Address, c.options.Address)
@@ -85,12 +85,11 @@ func (c *Consul) Run(ctx context.Context, update func([]pool.Member)) {
 	}
 }
 
-// fail notes a query that failed. The next one is to be answered at once: what the index stood for may be
-// gone.
+// fail records a failed query. The next one does not block: the index may not be valid any more.
 func (c *Consul) fail(err error, p *publisher) {
 	c.pace.failed++
 	c.index = 0
-	message := fmt.Sprintf("cannot follow service %q: %v; %s", c.options.Service, err, p.fate())
+	message := fmt.Sprintf("cannot follow service %q: %v; %s", c.options.Service, err, p.stays())
 	var status *statusError
 	if errors.As(err, &status) && (status.status == http.StatusForbidden || status.status == http.StatusUnauthorized) {
 		message += "; give a token with service:read and node:read in the discover block"
@@ -98,7 +97,7 @@ func (c *Consul) fail(err error, p *publisher) {
 	c.trouble.begin(message, "kept", len(p.last))
 }
 
-// instance is what counts here of an entry of GET /v1/health/service/NAME.
+// instance is the part of an entry of GET /v1/health/service/NAME that is used.
 type instance struct {
 	Node struct {
 		Address string
@@ -113,7 +112,7 @@ type instance struct {
 	}
 }
 
-// ask makes one query, which is answered when there is news.
+// ask makes one query, which blocks until there are changes.
 func (c *Consul) ask(ctx context.Context, agent *api) ([]pool.Member, error) {
 	ctx, cancel := context.WithTimeout(ctx, consulTimeout)
 	defer cancel()
@@ -143,9 +142,9 @@ func (c *Consul) ask(ctx context.Context, agent *api) ([]pool.Member, error) {
 	return c.members(instances), nil
 }
 
-// mayNotSee returns an error if the rules of access may be why an answer is empty. Consul says so to
-// who sends a token; to who sends none it says only that all which no rule allows is denied. An agent whose
-// rules are tightened must not empty a pool.
+// mayNotSee returns an error if access rules may be the reason for an empty list. With a token Consul reports that;
+// without one it only reports that everything not allowed by a rule is denied. Stricter rules of an agent must not
+// empty a pool.
 func (c *Consul) mayNotSee(header http.Header) error {
 	const remedy = "give one with service:read and node:read in the discover block"
 	switch {
@@ -157,8 +156,8 @@ func (c *Consul) mayNotSee(header http.Header) error {
 	return nil
 }
 
-// nextIndex returns the index for the next query. One that went backwards, as after the restore of a
-// snapshot, is forgotten; one of 0, which would not block, counts as 1.
+// nextIndex returns the index for the next query. An index that went backwards, as after a snapshot was restored, is
+// dropped; 0, which would not block, counts as 1.
 func nextIndex(last, got uint64) uint64 {
 	if got < last {
 		return 0

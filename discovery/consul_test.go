@@ -208,7 +208,7 @@ func TestConsulKeepsTheLastSet(t *testing.T) {
 		{"garbage", func(a *agent) { a.list = "<html>" }, "does not match its documented API"},
 		{"cut off", func(a *agent) { a.list = `[{"Node":` }, "does not match its documented API"},
 		{"another type", func(a *agent) { a.list = `{}` }, "does not match its documented API"},
-		{"too large", func(a *agent) { a.list = `["` + strings.Repeat("x", maxAnswer) + `"]` }, "larger than 8 MiB"},
+		{"too large", func(a *agent) { a.list = `["` + strings.Repeat("x", maxResponse) + `"]` }, "larger than 8 MiB"},
 		{"no index", func(a *agent) { a.header = "none" }, "sent no valid X-Consul-Index"},
 		{"a bad index", func(a *agent) { a.header = "-1" }, "sent no valid X-Consul-Index"},
 	}

@@ -12,7 +12,7 @@ import (
 	"lb/pool"
 )
 
-// container is what counts here of an entry of GET /containers/json.
+// container is the part of an entry of GET /containers/json that is used.
 type container struct {
 	ID     string `json:"Id"`
 	Names  []string
@@ -27,13 +27,13 @@ type container struct {
 	}
 }
 
-// endpoint is a container's place in a network.
+// endpoint is a container's address in a network.
 type endpoint struct {
 	IPAddress         string
 	GlobalIPv6Address string
 }
 
-// name returns what people call the container.
+// name returns the container's name for messages.
 func (c *container) name() string {
 	if len(c.Names) > 0 {
 		return strings.TrimPrefix(c.Names[0], "/")
@@ -41,8 +41,8 @@ func (c *container) name() string {
 	return c.ID
 }
 
-// serves tells whether the container runs and its health check, if it has one, passes. The list says so in
-// words alone.
+// serves reports whether the container runs and its health check, if it has one, passes. The list has that only as
+// text.
 func (c *container) serves() bool {
 	return c.State == "running" && !strings.Contains(c.Status, "(unhealthy)") && !strings.Contains(c.Status, "(health: starting)")
 }
@@ -71,7 +71,7 @@ func (d *Docker) members(containers []container) []pool.Member {
 	return members
 }
 
-// address returns where the container is reached.
+// address returns the address at which the container is reached.
 func (c *container) address(port int, local []netip.Prefix) (string, error) {
 	host, err := c.host(local)
 	if err != nil {
@@ -107,8 +107,8 @@ func (c *container) exposed() (int, error) {
 	return port, nil
 }
 
-// host returns the container's address in the first network, by name, that is one of this machine's or
-// container's own; if there is none, in the first in which it has an address at all. IPv4 goes before IPv6.
+// host returns the container's address in the first network, by name, in which this machine or container has an
+// address, or else in the first in which the container has one. IPv4 comes before IPv6.
 func (c *container) host(local []netip.Prefix) (string, error) {
 	var first netip.Addr
 	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
@@ -138,7 +138,7 @@ func (c *container) host(local []netip.Prefix) (string, error) {
 	return first.String(), nil
 }
 
-// localNetworks returns the networks that this machine, or the container that it is, has an address in.
+// localNetworks returns the networks in which this machine, or the container it is, has an address.
 func localNetworks() []netip.Prefix {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {

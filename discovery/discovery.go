@@ -1,8 +1,8 @@
-// Package discovery watches the places that tell which backends a pool has: DNS names, files, a Docker
-// engine, a Consul catalogue.
+// Package discovery follows the sources that say which backends a pool has: DNS names, files, a Docker engine, a
+// Consul catalogue.
 //
-// A discoverer never fails at the start and never gives up. What it knew last holds while its source
-// is silent or broken: a DNS server that dies must not empty a pool.
+// A discoverer never fails at the start and never gives up. While its source is silent or broken, the last known set
+// stays: a DNS server that fails must not empty a pool.
 package discovery
 
 import (
@@ -17,22 +17,21 @@ import (
 
 // Discoverer follows one source of members.
 type Discoverer interface {
-	// Run calls update with the whole set, sorted by address, when it is first known and then at each
-	// change of it, until ctx ends. The slice belongs to update. Run returns when all it started has ended.
+	// Run calls update with the whole set, sorted by address, when it is first known and at each change, until ctx
+	// ends. The slice belongs to update. Run returns when everything that it started has ended.
 	Run(ctx context.Context, update func([]pool.Member))
 }
 
-// publisher passes on the sets that differ from the one before.
+// publisher passes on sets that differ from the one before.
 type publisher struct {
 	update    func([]pool.Member)
 	log       hclog.Logger // nil: no log
-	full      bool         // the source has more than maxMembers, which was logged
+	full      bool         // the source has more than maxMembers, which has been logged
 	last      []pool.Member
 	published bool
 }
 
-// set publishes members, which it sorts, and tells whether they were news. Of more than maxMembers it
-// takes the first.
+// set sorts and publishes members, and reports whether they have changed. Of more than maxMembers it takes the first.
 func (p *publisher) set(members []pool.Member) bool {
 	slices.SortFunc(members, func(a, b pool.Member) int { return cmp.Compare(a.Address, b.Address) })
 	full := len(members) > maxMembers
@@ -51,22 +50,21 @@ func (p *publisher) set(members []pool.Member) bool {
 	return true
 }
 
-// fate says what holds while the source is in trouble.
-func (p *publisher) fate() string {
+// stays says which set is in use while the source has a problem.
+func (p *publisher) stays() string {
 	if len(p.last) == 0 {
 		return "no backends from it until then"
 	}
 	return "keeping the last known set"
 }
 
-// condition logs a trouble when it begins, when it becomes another, and when it ends, rather than at
-// each attempt that meets it.
+// condition logs a problem when it begins, changes or ends, rather than at each attempt.
 type condition struct {
 	log     hclog.Logger
-	current string // empty: all is well
+	current string // empty: no problem
 }
 
-// begin notes that there is trouble.
+// begin records a problem.
 func (c *condition) begin(message string, args ...any) {
 	if message == c.current {
 		return
@@ -75,7 +73,7 @@ func (c *condition) begin(message string, args ...any) {
 	c.log.Warn(message, args...)
 }
 
-// end notes that all is well.
+// end records that there is no problem any more.
 func (c *condition) end(message string, args ...any) {
 	if c.current == "" {
 		return
@@ -84,7 +82,7 @@ func (c *condition) end(message string, args ...any) {
 	c.log.Info(message, args...)
 }
 
-// orNull makes a nil logger usable.
+// orNull returns a logger that discards if log is nil.
 func orNull(log hclog.Logger) hclog.Logger {
 	if log == nil {
 		return hclog.NewNullLogger()

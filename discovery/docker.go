@@ -19,7 +19,7 @@ import (
 const (
 	// retryEngine is the wait after the first failure in a row; see pace.
 	retryEngine = 500 * time.Millisecond
-	// listGap is the least time between two lists: a burst of events costs one.
+	// listGap is the least time between two lists, so that a burst of events causes only one.
 	listGap = 100 * time.Millisecond
 	// resync is how often the containers are listed without an event, in case one was lost.
 	resync = 30 * time.Second
@@ -35,10 +35,10 @@ type DockerOptions struct {
 
 	Log    hclog.Logger          // nil: no log
 	Random func() float64        // from 0 up to but not 1, for the back-off; nil: math/rand/v2
-	Local  func() []netip.Prefix // the networks of this machine; nil: as the system tells
+	Local  func() []netip.Prefix // the networks of this machine; nil: those that the system reports
 }
 
-// Docker is the discoverer of the running containers with a label. One whose health check, if it has any,
+// Docker is the discoverer of the running containers with a label. A container whose health check, if it has one,
 // does not pass is left out.
 type Docker struct {
 	options DockerOptions
@@ -47,7 +47,7 @@ type Docker struct {
 	pace    pace
 }
 
-// NewDocker makes a Docker discoverer. It asks nothing before Run.
+// NewDocker returns a Docker discoverer. It sends nothing before Run.
 func NewDocker(o DockerOptions) *Docker {
 	if o.Local == nil {
 		o.Local = localNetworks
@@ -59,8 +59,8 @@ func NewDocker(o DockerOptions) *Docker {
 	}
 }
 
-// Run lists the containers and then follows the engine's events; see Discoverer. While the engine is away
-// the last known set holds.
+// Run lists the containers and then follows the engine's events; see Discoverer. While the engine is unreachable the
+// last known set stays.
 func (d *Docker) Run(ctx context.Context, update func([]pool.Member)) {
 	p := publisher{update: update, log: d.trouble.log}
 	engine := newAPI("the Docker engine", "unix:"+d.options.Socket)
@@ -71,11 +71,11 @@ func (d *Docker) Run(ctx context.Context, update func([]pool.Member)) {
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(start) > maxBackoff { // it went well for a while
+		if time.Since(start) > maxBackoff { // it worked for a while
 			d.pace.failed = 0
 		}
 		d.pace.failed++
-		d.trouble.begin(fmt.Sprintf("cannot follow the containers with label %q: %v; %s", d.options.Label, err, p.fate()),
+		d.trouble.begin(fmt.Sprintf("cannot follow the containers with label %q: %v; %s", d.options.Label, err, p.stays()),
 			"socket", d.options.Socket, "kept", len(p.last))
 		if !sleepUntil(ctx, time.Now().Add(d.pace.delay())) {
 			return
@@ -83,8 +83,8 @@ func (d *Docker) Run(ctx context.Context, update func([]pool.Member)) {
 	}
 }
 
-// follow lists the containers and lists them again whenever an event may have changed them, until something
-// fails. The stream of events begins before the first list, so that no change falls in between.
+// follow lists the containers, and again whenever an event may have changed them, until something fails. The stream
+// of events begins before the first list, so that no change is missed.
 func (d *Docker) follow(ctx context.Context, engine *api, p *publisher) error {
 	ctx, cancel := context.WithCancel(ctx)
 	since := time.Now()
@@ -104,8 +104,8 @@ func (d *Docker) follow(ctx context.Context, engine *api, p *publisher) error {
 	return err
 }
 
-// relist lists the containers after events and now and then, until a list fails or, with a nil error, the
-// stream of events has ended.
+// relist lists the containers after events and at intervals, until a list fails or, with a nil error, the stream of
+// events has ended.
 func (d *Docker) relist(ctx context.Context, engine *api, p *publisher, events <-chan struct{}, ended chan error) error {
 	tick := time.NewTicker(resync)
 	defer tick.Stop()
@@ -121,7 +121,7 @@ func (d *Docker) relist(ctx context.Context, engine *api, p *publisher, events <
 			return ctx.Err()
 		}
 		select {
-		case <-events: // came before this list, which shows its effect
+		case <-events: // from before this list, which includes its effect
 		default:
 		}
 		if err := d.list(ctx, engine, p); err != nil {
@@ -130,7 +130,7 @@ func (d *Docker) relist(ctx context.Context, engine *api, p *publisher, events <
 	}
 }
 
-// list asks for the containers and publishes them.
+// list requests the containers and publishes them.
 func (d *Docker) list(ctx context.Context, engine *api, p *publisher) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -145,7 +145,7 @@ func (d *Docker) list(ctx context.Context, engine *api, p *publisher) error {
 	return nil
 }
 
-// followed is the kinds of events that can change a list.
+// followed returns the kinds of events that can change a list.
 func followed() map[string][]string {
 	return map[string][]string{
 		"type":  {"container", "network"},
@@ -153,14 +153,14 @@ func followed() map[string][]string {
 	}
 }
 
-// filtersOf words filters as the engine's API wants them.
+// filtersOf encodes filters for the engine's API.
 func filtersOf(filters map[string][]string) string {
 	text, _ := json.Marshal(filters) // strings alone: cannot fail
 	return string(text)
 }
 
-// listen reads the engine's events from a moment on, and notes in events that there was one that matters.
-// The stream is silent for as long as nothing happens, so that the wait for the next has no bound.
+// listen reads the engine's events from a time on, and signals relevant ones. The stream is silent while nothing
+// happens, so there is no timeout for the next event.
 func (d *Docker) listen(ctx context.Context, engine *api, since time.Time, events chan<- struct{}) error {
 	filters := filtersOf(followed())
 	from := fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
@@ -191,7 +191,7 @@ func (d *Docker) listen(ctx context.Context, engine *api, since time.Time, event
 	return errors.New("the Docker engine ended the event stream")
 }
 
-// event is what counts here of one event.
+// event is the part of an event that is used.
 type event struct {
 	Type  string
 	Actor struct {
@@ -199,8 +199,8 @@ type event struct {
 	}
 }
 
-// matters tells whether the event may change the list. Of a network's it cannot be told, since they do not
-// bear the container's labels.
+// matters reports whether the event may change the list. An event of a network always may, since it does not have the
+// container's labels.
 func (e *event) matters(label string) bool {
 	if e.Type != "container" {
 		return true

@@ -266,7 +266,7 @@ func TestDockerKeepsTheLastSet(t *testing.T) {
 		{"garbage", list("<html>"), "does not match its documented API"},
 		{"another type", list(`{"message":"x"}`), "does not match its documented API"},
 		{"cut off", list(`[{"Id":"a"`), "does not match its documented API"},
-		{"too large", list(`["` + strings.Repeat("x", maxAnswer) + `"]`), "larger than 8 MiB"},
+		{"too large", list(`["` + strings.Repeat("x", maxResponse) + `"]`), "larger than 8 MiB"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// pollInterval is how often the file is looked at when the system tells of no change, as on
-	// network file systems.
+	// pollInterval is how often the file is checked without a notification from the system, as on network file
+	// systems.
 	pollInterval = 1500 * time.Millisecond
-	// settleTime is how long a file must stay the same before it is read, so that one that is
-	// being written in place is not read half.
+	// settleTime is how long a file must be unchanged before it is read, so that a file that is being written is not
+	// read half.
 	settleTime = 50 * time.Millisecond
 	// maxFile bounds the bytes of a file.
 	maxFile = 8 << 20
@@ -38,22 +38,21 @@ type FileOptions struct {
 type File struct {
 	path    string
 	trouble condition
-	read    os.FileInfo // what was read last; nil: there was no file
-	seen    os.FileInfo // what the last look found
-	since   time.Time   // of seen, the first look that found it
+	read    os.FileInfo // as last read; nil: there was no file
+	seen    os.FileInfo // as found by the last check
+	since   time.Time   // of seen, the first check that found it
 }
 
-// NewFile makes a file discoverer. It reads nothing before Run.
+// NewFile returns a file discoverer. It reads nothing before Run.
 func NewFile(o FileOptions) *File {
 	return &File{path: filepath.Clean(o.Path), trouble: condition{log: orNull(o.Log)}}
 }
 
-// Run reads the file at once and then whenever it changes; see Discoverer. While the file has never been
-// there or never been good, nothing is known; one that is removed or broken later leaves the last
-// good set in force.
+// Run reads the file at once and then whenever it changes; see Discoverer. As long as the file has never existed or
+// never been valid, nothing is known; if it is removed or becomes invalid later, the last valid set stays.
 func (f *File) Run(ctx context.Context, update func([]pool.Member)) {
 	p := publisher{update: update, log: f.trouble.log}
-	w := watchDir(filepath.Dir(f.path), f.trouble.log) // before the first read, so that no change falls in between
+	w := watchDir(filepath.Dir(f.path), f.trouble.log) // before the first read, so that no change is missed
 	defer w.close()
 
 	f.load(&p)
@@ -78,8 +77,8 @@ func (f *File) Run(ctx context.Context, update func([]pool.Member)) {
 	}
 }
 
-// look reads the file if it has changed and then stayed the same for a while. It returns false if
-// another look is due after settleTime.
+// look reads the file if it has changed and then been unchanged for settleTime. It returns false if it must be called
+// again after settleTime.
 func (f *File) look(p *publisher) bool {
 	now, err := os.Stat(f.path)
 	if err != nil {
@@ -98,8 +97,8 @@ func (f *File) look(p *publisher) bool {
 	return true
 }
 
-// same tells whether two looks found the same file with the same content, as far as one can tell
-// without reading it. Nil stands for no file.
+// same reports whether two checks found the same file with the same content, as far as metadata show. Nil means no
+// file.
 func same(a, b os.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
@@ -107,7 +106,7 @@ func same(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// load reads the file and publishes what it says.
+// load reads the file and publishes its members.
 func (f *File) load(p *publisher) {
 	members, err := f.parse()
 	if err == nil {
@@ -122,8 +121,7 @@ func (f *File) load(p *publisher) {
 	f.trouble.begin(message, "kept", len(p.last))
 }
 
-// parse reads the file once. A file that cannot be read counts as not read yet, so that the next look
-// tries again.
+// parse reads the file once. A file that cannot be read counts as not read, so that the next check tries again.
 func (f *File) parse() ([]pool.Member, error) {
 	file, err := os.Open(f.path)
 	if errors.Is(err, fs.ErrNotExist) {

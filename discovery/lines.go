@@ -11,7 +11,7 @@ import (
 	"lb/pool"
 )
 
-// LineError tells what is wrong with a line of a file of backends, and what to write instead.
+// LineError is an error in a line of a file of backends, with what to write instead.
 type LineError struct {
 	Path    string
 	Line    int // from 1
@@ -23,13 +23,13 @@ func (e *LineError) Error() string {
 	return fmt.Sprintf("%s:%d: %s; %s", e.Path, e.Line, e.Problem, e.Remedy)
 }
 
-// parse reads a file of backends: one a line, "address [weight=N] [max_conns=N] [backup]". A # at the
-// start of a word begins a comment. The error is a *LineError.
+// parse reads a file of backends: one per line, "address [weight=N] [max_conns=N] [backup]". A # at the start of a
+// word begins a comment. The error is a *LineError.
 func parse(path string, text []byte) ([]pool.Member, error) {
 	members := []pool.Member{}
 	lines := make(map[string]int) // of each address
 	number := 0
-	text = bytes.TrimPrefix(text, []byte("\ufeff")) // the byte order mark that some editors write
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // the byte order mark of some editors
 	for line := range bytes.Lines(text) {
 		number++
 		member, problem, remedy := parseLine(string(line))

@@ -7,22 +7,22 @@ import (
 )
 
 const (
-	// maxBackoff bounds the wait after a failed attempt, if the interval is not longer itself.
+	// maxBackoff bounds the wait after a failed attempt, unless the interval is longer.
 	maxBackoff = 5 * time.Second
-	// backoffJitter is the share of a wait after a failure that chance may add, so that many
-	// balancers do not ask a recovering server all at once.
+	// backoffJitter is the largest random share added to a wait after a failure, so that many balancers do not query
+	// a recovering server all at once.
 	backoffJitter = 0.2
 )
 
-// pace says how long to wait between two attempts to ask a source.
+// pace computes the waits between attempts to query a source.
 type pace struct {
 	interval time.Duration  // the least time between two attempts, failed or not
 	random   func() float64 // from 0 up to but not 1; nil: math/rand/v2
 	failed   int            // attempts in a row
 }
 
-// delay returns the time from the start of the last attempt to that of the next: the interval, and after
-// failures twice that, four times …, up to maxBackoff. It is never less than the interval.
+// delay returns the time from the start of the last attempt to that of the next: the interval, doubled after each
+// failure in a row, up to maxBackoff but never less than the interval.
 func (p *pace) delay() time.Duration {
 	wait := p.interval
 	if p.failed == 0 {
@@ -39,7 +39,7 @@ func (p *pace) delay() time.Duration {
 	return wait + time.Duration(backoffJitter*random()*float64(wait))
 }
 
-// sleepUntil waits for a moment; it is false if ctx ended first.
+// sleepUntil sleeps until a moment; it returns false if ctx ended first.
 func sleepUntil(ctx context.Context, moment time.Time) bool {
 	timer := time.NewTimer(time.Until(moment))
 	defer timer.Stop()

@@ -5,11 +5,11 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// watch hears of changes in a directory. The directory rather than the file is watched, since a file that
-// is replaced by a rename is another file. It is a help only: who uses it must look now and then too.
+// watch reports changes in a directory. It watches the directory and not the file, since a file that is replaced by a
+// rename is another file. It may miss changes, so its user must also check at intervals.
 type watch struct {
 	dir     string
-	watcher *fsnotify.Watcher // nil: the system has no watches to give
+	watcher *fsnotify.Watcher // nil: the system has no more watches
 }
 
 func watchDir(dir string, log hclog.Logger) *watch {
@@ -24,15 +24,15 @@ func watchDir(dir string, log hclog.Logger) *watch {
 	return w
 }
 
-// renew watches the directory again if it was not there before or was replaced. A failure
-// is left to the next call.
+// renew watches the directory again if it did not exist before or was replaced. The next call retries after a
+// failure.
 func (w *watch) renew() {
 	if w.watcher != nil && len(w.watcher.WatchList()) == 0 {
 		_ = w.watcher.Add(w.dir)
 	}
 }
 
-// events returns the channel of changes, nil if there are none to hear of.
+// events returns the channel of changes, nil if there is no watcher.
 func (w *watch) events() <-chan fsnotify.Event {
 	if w.watcher == nil {
 		return nil
@@ -40,8 +40,8 @@ func (w *watch) events() <-chan fsnotify.Event {
 	return w.watcher.Events
 }
 
-// errors returns the channel of troubles, such as a queue that overflowed: a look makes up for them. It
-// must be read from, else the watcher waits.
+// errors returns the channel of errors, such as an overflow of the queue; checking the file makes up for them. It
+// must be read, or the watcher blocks.
 func (w *watch) errors() <-chan error {
 	if w.watcher == nil {
 		return nil
