@@ -89,7 +89,7 @@ func (c *Consul) Run(ctx context.Context, update func([]pool.Member)) {
 func (c *Consul) fail(err error, p *publisher) {
 	c.pace.failed++
 	c.index = 0
-	message := fmt.Sprintf("cannot follow service %q: %v; %s", c.options.Service, err, p.stays())
+	message := fmt.Sprintf("cannot follow service %q: %v; %s", c.options.Service, err, p.inUse())
 	var status *statusError
 	if errors.As(err, &status) && (status.status == http.StatusForbidden || status.status == http.StatusUnauthorized) {
 		message += "; give a token with service:read and node:read in the discover block"

@@ -50,8 +50,8 @@ func (p *publisher) set(members []pool.Member) bool {
 	return true
 }
 
-// stays says which set is in use while the source has a problem.
-func (p *publisher) stays() string {
+// inUse says which set is in use while the source has a problem.
+func (p *publisher) inUse() string {
 	if len(p.last) == 0 {
 		return "no backends from it until then"
 	}

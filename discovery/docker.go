@@ -75,7 +75,7 @@ func (d *Docker) Run(ctx context.Context, update func([]pool.Member)) {
 			d.pace.failed = 0
 		}
 		d.pace.failed++
-		d.trouble.begin(fmt.Sprintf("cannot follow the containers with label %q: %v; %s", d.options.Label, err, p.stays()),
+		d.trouble.begin(fmt.Sprintf("cannot follow the containers with label %q: %v; %s", d.options.Label, err, p.inUse()),
 			"socket", d.options.Socket, "kept", len(p.last))
 		if !sleepUntil(ctx, time.Now().Add(d.pace.delay())) {
 			return

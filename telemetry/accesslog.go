@@ -17,7 +17,7 @@ import (
 // AccessLog.Write, so the caller may reuse what they point into.
 type Entry struct {
 	Time      time.Time
-	Client    netip.Addr // the address that limits and forwarded headers use too
+	Client    netip.Addr // the address that limits and forwarded headers use, too
 	Site      string
 	Route     string
 	Pool      string
@@ -30,16 +30,16 @@ type Entry struct {
 	BytesIn   int64 // of the request's body
 	BytesOut  int64 // head and body, as sent
 	Duration  time.Duration
-	Upstream  time.Duration // to the backend's response head; 0: no backend was asked
+	Upstream  time.Duration // to the backend's response head; 0: no backend was tried
 	Tries     int
 	RequestID []byte
 	Referer   []byte
 	UserAgent []byte
 	TLS       string // "" for plain, else "TLSv1.3"
-	Error     string // why lb answered itself or cut the answer; "" if all went well
+	Error     string // why lb responded itself or cut the response short; "" if nothing went wrong
 }
 
-// queueBytes bounds what waits for the disk; the ring bounds the number of lines.
+// queueBytes bounds the bytes that wait for the disk; the ring bounds the number of lines.
 const queueBytes = 32 << 20
 
 // AccessLogOptions says what the access log holds and where it goes.
@@ -47,11 +47,12 @@ type AccessLogOptions struct {
 	Format  string       // json or combined; "" is json
 	File    string       // "-" or "" is stdout
 	Sample  float64      // share of the lines kept, 0 to 1; those with a status of 500 or more, or with an error, always are
-	Dropped *Counter     // counts lines lost, lb_access_log_dropped_total; nil: nobody asks
-	Log     hclog.Logger // told when writing fails; nil: nobody is
+	Dropped *Counter     // counts lost lines, lb_access_log_dropped_total; may be nil
+	Log     hclog.Logger // gets errors of writing; may be nil
 }
 
-// AccessLog writes entries without ever blocking the caller: what the disk cannot take is dropped and counted.
+// AccessLog writes entries without ever blocking the caller; entries that the disk cannot take are dropped and
+// counted.
 type AccessLog struct {
 	encode  func([]byte, *Entry) []byte
 	share   uint64 // of math.MaxUint64; a random number up to it keeps a line
@@ -66,11 +67,11 @@ type AccessLog struct {
 
 	reopened atomic.Pointer[os.File] // taken by the writer before its next batch
 	file     atomic.Pointer[os.File] // stored by the writer alone
-	ended    <-chan struct{}         // Start's context's
+	ended    <-chan struct{}         // Done of Start's context
 	done     chan struct{}           // closed when the writer has ended
 
-	torn       bool      // the file ends in the midst of a line; the writer's
-	complained time.Time // when a failed write was last logged; the writer's
+	torn          bool      // the last line in the file is incomplete; used by the writer alone
+	lastComplaint time.Time // when a failed write was last logged; used by the writer alone
 }
 
 // NewAccessLog opens the log. Nothing is written before Start.
@@ -135,7 +136,7 @@ func (l *AccessLog) Write(e *Entry) {
 	s.line = l.encode(s.line[:0], e)
 	l.queued.Add(int64(len(s.line)))
 	s.publish(p)
-	// A full quarter of the ring does not wait for the delay to end.
+	// A full quarter of the ring is written before the delay ends.
 	if (p+1)%(ringSlots/4) == 0 || l.idle.Load() && l.idle.CompareAndSwap(true, false) {
 		select {
 		case l.wake <- struct{}{}:
@@ -144,8 +145,8 @@ func (l *AccessLog) Write(e *Entry) {
 	}
 }
 
-// Start starts the goroutine that writes. When ctx ends it writes what is queued and closes the
-// file; what is logged later is dropped and counted. Start may be called once.
+// Start starts the goroutine that writes. When ctx ends it writes what is queued and closes the file; later entries
+// are dropped and counted. Start may be called once.
 func (l *AccessLog) Start(ctx context.Context) {
 	if l == nil {
 		return
@@ -154,8 +155,8 @@ func (l *AccessLog) Start(ctx context.Context) {
 	go l.run(ctx)
 }
 
-// Wait returns when the writer has ended: once Start's context has, and all that was queued is in
-// the file. It gives up, with an error, when that takes over two seconds after the context's end.
+// Wait returns when the writer has ended: after the end of Start's context, when everything queued is in the file. It
+// gives up, with an error, if that takes over two seconds.
 func (l *AccessLog) Wait() error {
 	if l == nil {
 		return nil
@@ -171,8 +172,8 @@ func (l *AccessLog) Wait() error {
 	}
 }
 
-// Reopen opens the file anew by its name, for rotation by rename: lines of requests that end later
-// go to the new file. On an error the old file stays in use.
+// Reopen opens the file by its name again, for rotation by rename: lines of requests that end later go to the new
+// file. On an error the old file stays in use.
 func (l *AccessLog) Reopen() error {
 	if l == nil || l.path == "" {
 		return nil
@@ -182,11 +183,11 @@ func (l *AccessLog) Reopen() error {
 		return err
 	}
 	if old := l.reopened.Swap(f); old != nil {
-		old.Close() // a second call before the writer saw the first
+		old.Close() // from an earlier call that the writer has not seen yet
 	}
 	select {
 	case <-l.done:
-		l.closeReopened() // nobody will take it
+		l.closeReopened() // the writer has ended
 	default:
 	}
 	return nil

@@ -57,9 +57,8 @@ func jsonField[T string | []byte](b []byte, opening string, value T) []byte {
 	return append(b, '"')
 }
 
-// appendJSONString appends what stands between the quotes. Whatever a client sends stays on the line:
-// control characters, and those that some viewers take for a line's end, are escaped, and bytes
-// that are no UTF-8 become U+FFFD.
+// appendJSONString appends what belongs between the quotes. Client input stays on the line: control characters, and
+// those that some viewers treat as the end of a line, are escaped, and bytes that are not UTF-8 become U+FFFD.
 func appendJSONString[T string | []byte](b []byte, s T) []byte {
 	plain := 0 // start of the bytes that can be copied as they are
 	for i := 0; i < len(s); {
@@ -140,7 +139,7 @@ func appendOrDash(b, s []byte) []byte {
 	return appendHexEscaped(b, s)
 }
 
-// appendHexEscaped writes quotes, backslashes and all that is not printable ASCII as \xHH, as nginx does.
+// appendHexEscaped writes quotes, backslashes and everything that is not printable ASCII as \xHH, as nginx does.
 func appendHexEscaped[T string | []byte](b []byte, s T) []byte {
 	for i := 0; i < len(s); i++ {
 		c := s[i]

@@ -5,18 +5,18 @@ import "sync/atomic"
 const (
 	ringSlots = 8192
 	slotBytes = 512     // reserved for each line; one that needs more allocates
-	slotKeep  = 4 << 10 // a longer buffer is let go once it is written
+	slotKeep  = 4 << 10 // a longer buffer is dropped after it has been written
 
-	// ringClosed in the tail makes every compare-and-swap of a producer fail for good.
+	// ringClosed in the tail makes every later compare-and-swap of a producer fail.
 	ringClosed = 1 << 63
 )
 
-// ring is a bounded queue of encoded lines with many producers and one consumer, after Dmitry
-// Vyukov's: a producer takes a slot with one compare-and-swap, encodes into the slot's own
-// buffer, and publishes it by the slot's sequence number. Nobody ever waits.
+// ring is a bounded queue of encoded lines with many producers and one consumer, after Dmitry Vyukov's. A producer
+// takes a slot with one compare-and-swap, encodes into the slot's own buffer, and publishes it by the slot's sequence
+// number. It never waits.
 type ring struct {
 	slots []slot
-	_     [64]byte // producers' and consumer's ends on cache lines of their own
+	_     [64]byte // keeps the ends of producers and consumer on different cache lines
 	tail  atomic.Uint64
 	_     [64]byte
 	head  atomic.Uint64 // written by the consumer alone
@@ -41,8 +41,8 @@ func newRing(slots int) *ring {
 	return r
 }
 
-// reserve takes the next free slot for position p; nil if the ring is full or closed. The caller must
-// publish it soon: what comes after waits for it.
+// reserve takes the next free slot for position p; nil if the ring is full or closed. The caller must publish it
+// soon: later slots wait for it.
 func (r *ring) reserve() (s *slot, p uint64) {
 	p = r.tail.Load()
 	for {

@@ -9,21 +9,21 @@ import (
 )
 
 const (
-	// batchDelay lets lines gather, so that a busy log costs a few writes a second.
+	// batchDelay collects lines, so that a busy log makes a few writes a second.
 	batchDelay = 50 * time.Millisecond
-	// batchBytes is about one write.
+	// batchBytes is about the size of one write.
 	batchBytes = 256 << 10
-	// flushTime bounds what stopping waits for a disk or a pipe that takes nothing.
+	// flushTime bounds how long stopping waits for a disk or a pipe that accepts nothing.
 	flushTime = 2 * time.Second
-	// complaintInterval keeps a full disk from filling the operations log too.
+	// complaintInterval keeps a full disk from filling the operations log, too.
 	complaintInterval = 10 * time.Second
 )
 
 // run is the writer. It alone reads the queue and writes the file.
 func (l *AccessLog) run(ctx context.Context) {
 	defer close(l.done)
-	// A write that hangs in a pipe is given up a while after the end. A plain file knows no
-	// deadline, and Wait does not wait for it.
+	// A write that hangs in a pipe is given up some time after the end. A plain file has no deadline, and Wait does
+	// not wait for it.
 	release := context.AfterFunc(ctx, func() { l.file.Load().SetWriteDeadline(time.Now().Add(flushTime)) })
 	defer release()
 
@@ -43,7 +43,7 @@ func (l *AccessLog) run(ctx context.Context) {
 			continue
 		}
 		l.idle.Store(true)
-		if l.queue.empty() { // else a producer may not have seen that we are idle
+		if l.queue.empty() { // a producer may not have seen that the writer is idle
 			select {
 			case <-l.wake:
 			case <-ctx.Done():
@@ -54,7 +54,7 @@ func (l *AccessLog) run(ctx context.Context) {
 	l.finish(batch)
 }
 
-// finish writes what is queued and lets nothing new in.
+// finish writes what is queued and closes the queue.
 func (l *AccessLog) finish(batch []byte) {
 	l.queue.close()
 	deadline := time.Now().Add(flushTime)
@@ -70,7 +70,7 @@ func (l *AccessLog) finish(batch []byte) {
 	}
 }
 
-// flush writes all that is queued now, and says whether that was anything.
+// flush writes what is queued now, and reports whether there was anything.
 func (l *AccessLog) flush(batch []byte) ([]byte, bool) {
 	var wrote bool
 	for {
@@ -82,7 +82,7 @@ func (l *AccessLog) flush(batch []byte) ([]byte, bool) {
 		if len(batch) == 0 {
 			return batch, wrote
 		}
-		// After the lines were taken, so that no line of after a Reopen goes to the old file.
+		// This comes after taking the lines, so that no line from after a Reopen goes to the old file.
 		l.takeReopened()
 		l.writeBatch(batch)
 		l.queued.Add(-int64(len(batch)))
@@ -97,8 +97,7 @@ func (l *AccessLog) takeReopened() {
 	}
 }
 
-// writeBatch writes whole lines. Where a write failed in the midst of a line, the next one starts
-// on a line of its own.
+// writeBatch writes whole lines. After a write that failed within a line, it begins a new line.
 func (l *AccessLog) writeBatch(batch []byte) {
 	file := l.file.Load()
 	if l.torn {
@@ -117,8 +116,8 @@ func (l *AccessLog) writeBatch(batch []byte) {
 
 func (l *AccessLog) lost(lines []byte, err error) {
 	l.dropped.Add(bytes.Count(lines, []byte{'\n'}))
-	if now := time.Now(); now.Sub(l.complained) >= complaintInterval && !errors.Is(err, os.ErrDeadlineExceeded) {
-		l.complained = now
+	if now := time.Now(); now.Sub(l.lastComplaint) >= complaintInterval && !errors.Is(err, os.ErrDeadlineExceeded) {
+		l.lastComplaint = now
 		l.log.Error("cannot write the access log; lines are dropped", "file", l.file.Load().Name(), "error", err)
 	}
 }

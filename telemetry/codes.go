@@ -5,14 +5,13 @@ import (
 	"sync/atomic"
 )
 
-// CodeCounters counts by exact HTTP status without a lock and without allocating
-// once a status has been seen.
+// CodeCounters counts by exact HTTP status, without a lock, and without allocating once a status has been counted.
 type CodeCounters struct {
 	scope  *Scope
 	name   string
 	labels []string
 
-	// A hundred statuses a page, since most of the nine classes are never seen; page 0 holds "0".
+	// A page has a hundred statuses, since most classes never come up; page 0 holds "0".
 	pages [10]atomic.Pointer[codePage]
 }
 
@@ -62,8 +61,8 @@ func (c *CodeCounters) Total() uint64 {
 	return n
 }
 
-// add makes the series of a status on its first use. Two requests may come here at once: the scope
-// gives both the same counter, and the page that was first stays.
+// add makes the series of a status on its first use. If two requests come here at once, the scope gives both the same
+// counter, and the first page stays.
 func (c *CodeCounters) add(status int) *Counter {
 	labels := make([]string, 0, len(c.labels)+2)
 	labels = append(append(labels, c.labels...), "code", strconv.Itoa(status))

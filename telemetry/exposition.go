@@ -11,7 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// sample is the text of one series at one scrape; all the lines of it, for a histogram.
+// sample is the text of one series at one scrape; of a histogram, all its lines.
 type sample struct {
 	series
 	text string
@@ -24,7 +24,7 @@ func (r *Registry) WritePrometheus(w io.Writer) error {
 	all := r.gather()
 	all = gatherProcess(all)
 
-	// Stable: where two scopes hold the same gauge, the newest comes first, and is shown.
+	// A stable sort: where two scopes hold the same gauge, the newest comes first and is shown.
 	slices.SortStableFunc(all, func(a, b sample) int {
 		return cmp.Or(strings.Compare(a.family, b.family), strings.Compare(a.labels, b.labels))
 	})
@@ -44,8 +44,8 @@ func (r *Registry) WritePrometheus(w io.Writer) error {
 	return err
 }
 
-// gather reads all series of this moment. Only their list is made under the lock, not the text:
-// a request that meets a status for the first time may be waiting for it.
+// gather reads all series. Only their list is made under the lock, not the text: a request with a new status may be
+// waiting for it.
 func (r *Registry) gather() []sample {
 	r.mu.Lock()
 	scopes := slices.Clone(r.scopes)
@@ -74,8 +74,8 @@ func (r *Registry) gather() []sample {
 	return all
 }
 
-// gatherProcess adds the library's series of the process and the runtime, as far as the table of
-// families has them: some have names that promtool refuses.
+// gatherProcess adds the library's series of the process and the runtime that the table of families has; promtool
+// rejects the names of some others.
 func gatherProcess(all []sample) []sample {
 	var text strings.Builder
 	metrics.WriteGoMetrics(&text)
@@ -94,7 +94,7 @@ func gatherProcess(all []sample) []sample {
 	return all
 }
 
-// appendLines cuts the library's text, one line a series, into samples.
+// appendLines splits the library's text, one line a series, into samples.
 func appendLines(all []sample, text string) []sample {
 	for line := range strings.Lines(text) {
 		end := strings.LastIndexByte(line, ' ')
@@ -110,7 +110,7 @@ func appendLines(all []sample, text string) []sample {
 func writeHead(out *bytes.Buffer, name string) {
 	f, known := families[name]
 	if !known {
-		// A test keeps the table complete; a family that slipped through is better shown than lost.
+		// A test keeps the table complete; showing a family that is missing there is better than losing it.
 		f = family{gauge, "Not documented."}
 		if strings.HasSuffix(name, "_total") {
 			f.kind = counter

@@ -1,6 +1,6 @@
 package telemetry
 
-// kind is what a TYPE line says.
+// kind is the type in a TYPE line.
 type kind string
 
 const (
@@ -10,13 +10,13 @@ const (
 	summary   kind = "summary"
 )
 
-// family is what is said once about all series with one name.
+// family is what all series of one name have in common.
 type family struct {
 	kind kind
 	help string // one line, without backslashes
 }
 
-// families is read only. docs/metrics.md tells the same at more length.
+// families is read only. docs/metrics.md has the same in more detail.
 var families = map[string]family{
 	"lb_requests_total":           {counter, "Completed requests, by exact status."},
 	"lb_request_duration_seconds": {histogram, "Time from a request's first byte to the last byte of its response."},

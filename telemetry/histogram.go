@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// bounds are the upper bounds of the buckets, closest where web answers usually are. The last
-// bucket, of what is longer, has none.
+// bounds are the upper bounds of the buckets, closest together where web responses usually are. The last bucket has
+// none.
 var bounds = [...]time.Duration{
 	500 * time.Microsecond,
 	time.Millisecond,
@@ -31,8 +31,8 @@ var bounds = [...]time.Duration{
 // The zero value is empty and ready, but only Scope.Histogram makes one that is shown.
 type Histogram struct {
 	counts [len(bounds) + 1]atomic.Uint64
-	// micros is the sum in microseconds, each duration rounded to the nearest: nanoseconds would
-	// overflow after 10 days of 10,000 one-second requests a second.
+	// micros is the sum in microseconds, each duration rounded to the nearest. Nanoseconds would overflow after 10
+	// days of 10,000 one-second requests a second.
 	micros atomic.Uint64
 }
 
@@ -61,8 +61,8 @@ func (h *Histogram) Sum() time.Duration {
 	return time.Duration(h.micros.Load()) * time.Microsecond
 }
 
-// appendText renders the buckets, the sum and the count. _count is the last bucket's value rather
-// than a counter of its own, so that the two agree whatever is observed meanwhile.
+// appendText renders the buckets, the sum and the count. _count is the last bucket's value and not a counter of its
+// own, so that the two always agree.
 func (h *Histogram) appendText(b []byte, id series) []byte {
 	var n uint64
 	for i := range h.counts {

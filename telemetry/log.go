@@ -9,15 +9,15 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// LogOptions says what the operations log takes and where it goes. The zero value is the default.
+// LogOptions are the settings of the operations log. The zero value is the default.
 type LogOptions struct {
 	Level  string // trace, debug, info, warn, error or off; "" is info
 	Format string // text or json; "" is text
 	File   string // "-" or "" is stderr
 }
 
-// Log is the operations log: starts, reloads, changes of state, errors. It is for events that
-// are rare; no request writes to it when all is well.
+// Log is the operations log: starts, reloads, changes of state, errors. Its events are rare; requests do not write to
+// it normally.
 type Log struct {
 	hclog.Logger
 	out *logOutput
@@ -56,13 +56,13 @@ func NewLogger(o LogOptions) (*Log, error) {
 	return &Log{hclog.New(options), out}, nil
 }
 
-// Reopen opens the file anew by its name, for rotation by rename. On an error the old file stays in use.
+// Reopen opens the file by its name again, for rotation by rename. On an error the old file stays in use.
 func (l *Log) Reopen() error { return l.out.reopen() }
 
 // Close closes the file, if there is one; what is logged later goes to stderr.
 func (l *Log) Close() error { return l.out.close() }
 
-// logOutput is a file that can be changed while it is written to.
+// logOutput is a file that can be replaced while it is written to.
 type logOutput struct {
 	mu   sync.Mutex
 	file *os.File
@@ -85,7 +85,7 @@ func (o *logOutput) reopen() error {
 	if err != nil {
 		return err
 	}
-	o.file.Close() // written through on every line; there is nothing to lose
+	o.file.Close() // every line has been written; there is nothing to lose
 	o.file = f
 	return nil
 }

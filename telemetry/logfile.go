@@ -6,8 +6,9 @@ import (
 	"syscall"
 )
 
-// openLog opens a log for appending, so that an old and a new process may write to it side by side.
-// A named pipe without a reader is an error, rather than to wait for one. The file's mode is 0640 at most: logs hold addresses of people.
+// openLog opens a log for appending, so that an old and a new process can write to it at the same time. It fails for
+// a named pipe without a reader instead of waiting for one. The file's mode is 0640 at most, since logs hold
+// addresses of people.
 func openLog(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK|os.O_APPEND|os.O_CREATE, 0o640)
 	if err != nil {

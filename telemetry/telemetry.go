@@ -1,7 +1,7 @@
-// Package telemetry is what lb tells about itself: metrics, the operations log and the access log.
+// Package telemetry has the metrics, the operations log and the access log of lb.
 //
-// Everything that the request path touches (a counter, a histogram, a set of counters by status)
-// is looked up once, when the configuration is built, and is then only added to.
+// Everything that the request path uses (a counter, a histogram, a set of counters by status) is looked up once, when
+// the configuration is built.
 package telemetry
 
 import (
@@ -25,13 +25,13 @@ type Registry struct {
 	histograms shared[Histogram]
 }
 
-// shared are values that go when the last scope that holds them does.
+// shared are values that are removed when the last scope that holds them is closed.
 type shared[T any] map[series]*struct {
 	value   T
 	holders int
 }
 
-// hold returns the value of a series, the one that there is or a new one, for one more holder.
+// hold returns the value of a series, creating it if necessary, for one more holder.
 func (m shared[T]) hold(id series) *T {
 	x := m[id]
 	if x == nil {
@@ -56,7 +56,7 @@ func NewRegistry() *Registry {
 	return &Registry{counters: shared[Counter]{}, histograms: shared[Histogram]{}}
 }
 
-// NewScope returns a group of series that come and go together: those of one backend, say.
+// NewScope returns a group of series that come and go together, such as those of one backend.
 func (r *Registry) NewScope() *Scope {
 	s := &Scope{
 		registry:   r,
@@ -79,37 +79,36 @@ func (r *Registry) BuildInfo(version string) {
 
 // Scope is a group of series with one life time.
 //
-// Several scopes may hold one series, as when a backend is replaced by one with the same address:
-// counters and histograms are then one for all of them and go with the last, so that they never
-// count backwards; of gauges, the newest scope's is shown.
+// Several scopes may hold one series, as when a backend is replaced by one with the same address. Counters and
+// histograms are then shared, and removed with the last scope, so that they never count backwards; of gauges, the
+// newest scope's is shown.
 //
-// Names of families and of labels are constants of the code, and a wrong one panics; label values
-// may be any bytes.
+// Names of families and of labels are constants of the code, and a wrong one panics; label values may be any bytes.
 type Scope struct {
 	registry *Registry
 	gauges   *metrics.Set
 
-	// The rest is under the registry's lock.
+	// The rest is guarded by the registry's lock.
 	counters   map[series]*Counter
 	histograms map[series]*Histogram
 	codes      map[series]*CodeCounters
 	closed     bool
 }
 
-// Counter returns the counter with that name; labels are name, value, name, value ….
-// Asking twice for the same name and labels returns the same counter.
+// Counter returns the counter with that name; labels are name, value, name, value …. It returns the same counter for
+// the same name and labels.
 func (s *Scope) Counter(name string, labels ...string) *Counter {
 	return held(s, s.counters, s.registry.counters, newSeries(name, labels))
 }
 
-// Histogram returns a histogram of durations in seconds with cumulative le buckets.
-// Asking twice for the same name and labels returns the same histogram.
+// Histogram returns a histogram of durations in seconds with cumulative le buckets. It returns the same histogram for
+// the same name and labels.
 func (s *Scope) Histogram(name string, labels ...string) *Histogram {
 	return held(s, s.histograms, s.registry.histograms, newSeries(name, labels))
 }
 
-// held returns the scope's own value, or the one that others hold already, or a new one. After
-// Close it is one that nobody sees: a request may meet a status for the first time on a backend that left.
+// held returns the scope's own value, or the one that other scopes hold already, or a new one. After Close it returns
+// one that is not shown: a request may have a new status on a backend that left.
 func held[T any](s *Scope, own map[series]*T, all shared[T], id series) *T {
 	s.registry.mu.Lock()
 	defer s.registry.mu.Unlock()
@@ -124,8 +123,8 @@ func held[T any](s *Scope, own map[series]*T, all shared[T], id series) *T {
 	return x
 }
 
-// Gauge registers a gauge whose value is asked for at each scrape. It replaces one with the same
-// name and labels. A scrape under way may still call value once after Close.
+// Gauge registers a gauge whose value is called at each scrape. It replaces one with the same name and labels. A
+// running scrape may still call value once after Close.
 func (s *Scope) Gauge(name string, value func() float64, labels ...string) {
 	id := newSeries(name, labels).String()
 	s.registry.mu.Lock()
@@ -134,8 +133,8 @@ func (s *Scope) Gauge(name string, value func() float64, labels ...string) {
 	s.gauges.NewGauge(id, value)
 }
 
-// CodeCounters returns counters by HTTP status in the label "code".
-// Asking twice for the same name and labels returns the same counters.
+// CodeCounters returns counters by HTTP status in the label "code". It returns the same counters for the same name
+// and labels.
 func (s *Scope) CodeCounters(name string, labels ...string) *CodeCounters {
 	id := newSeries(name, labels)
 	s.registry.mu.Lock()
@@ -148,8 +147,8 @@ func (s *Scope) CodeCounters(name string, labels ...string) *CodeCounters {
 	return c
 }
 
-// Close takes the scope's series out of the registry. What still counts in those that no other
-// scope holds counts unseen. Closing twice is harmless.
+// Close removes the scope's series from the registry. Those that no other scope holds can still be counted but are
+// not shown. Closing twice is harmless.
 func (s *Scope) Close() {
 	r := s.registry
 	r.mu.Lock()
@@ -171,8 +170,8 @@ func (s *Scope) Close() {
 // series names one time series: a family and its labels, rendered as `a="x",b="y"`.
 type series struct{ family, labels string }
 
-// newSeries panics on an odd number of labels and on a name that Prometheus does not take: both are
-// constants of the code.
+// newSeries panics on an odd number of labels and on a name that is invalid in Prometheus; both are constants of the
+// code.
 func newSeries(family string, labels []string) series {
 	if len(labels)%2 != 0 {
 		panic("telemetry: " + family + ": a label without a value")
@@ -201,10 +200,10 @@ func (id series) String() string {
 	return id.family + "{" + id.labels + "}"
 }
 
-// writeLabelValue escapes what the text format reserves. Prometheus refuses a whole scrape over one
-// value that is no UTF-8, so such bytes become U+FFFD.
+// writeLabelValue escapes what the text format reserves. Prometheus rejects a whole scrape for one value that is not
+// UTF-8, so such bytes become U+FFFD.
 func writeLabelValue(b *strings.Builder, v string) {
-	for _, r := range v { // a byte that is no UTF-8 arrives as U+FFFD
+	for _, r := range v { // a byte that is not UTF-8 is read as U+FFFD
 		switch r {
 		case '\\':
 			b.WriteString(`\\`)
