@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// access decides which requests the admin listener takes.
+// access decides which requests the admin listener accepts.
 type access struct {
 	token    string
 	host     string // of the address as configured
@@ -28,8 +28,8 @@ func newAccess(o Options) access {
 	return a
 }
 
-// guard passes on the requests that are allowed. In this order it refuses a request that a web page elsewhere could
-// have caused through a name that it has pointed here, one without the token, and one caused by a page of another origin.
+// guard passes on the requests that are allowed. It refuses, in this order, a request that a web page elsewhere may
+// have caused through a name that it has pointed here, one without the token, and one from a page of another origin.
 func (a access) guard(listen net.Addr, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -48,8 +48,9 @@ func (a access) guard(listen net.Addr, next http.Handler) http.Handler {
 			a.refuse(w, r, offered)
 			return
 		}
-		// A page of another origin may link to the dashboard, whose requests are then its own. What it causes beyond that
-		// costs time (a profile) or takes a place (a stream of events), and changes things. It does not have the token.
+		// A page of another origin may link to the dashboard, whose requests are then of its own origin. It may not
+		// cause other requests: a profile takes time, a stream of events takes a place, and the rest changes
+		// something. It does not have the token.
 		linkable := (open || r.URL.Path == "/") && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 		if !linkable && !bearer && crossOrigin(r) {
 			fail(w, http.StatusForbidden, "a browser sent this for a page of another origin: use the dashboard or the token")
@@ -65,7 +66,7 @@ func (a access) guard(listen net.Addr, next http.Handler) http.Handler {
 	})
 }
 
-// refuse responds to a request that has neither the token nor a session. offered tells that it bears another token.
+// refuse responds to a request that has neither the token nor a session. offered reports that it has another token.
 func (a access) refuse(w http.ResponseWriter, r *http.Request, offered bool) {
 	if offered {
 		if wait := a.failures.add(r.RemoteAddr, time.Now()); wait > 0 {
@@ -81,8 +82,8 @@ func (a access) refuse(w http.ResponseWriter, r *http.Request, offered bool) {
 	fail(w, http.StatusUnauthorized, "the admin token is required: Authorization: Bearer TOKEN")
 }
 
-// crossOrigin tells whether a browser sent the request for a page that is not of this origin: one of another port is not.
-// Browsers that do not send Sec-Fetch-Site send Origin with a change. Programs send neither.
+// crossOrigin reports whether a browser sent the request for a page of another origin; another port is another
+// origin. Browsers that do not send Sec-Fetch-Site send Origin with a change. Programs send neither.
 func crossOrigin(r *http.Request) bool {
 	switch site := r.Header.Get("Sec-Fetch-Site"); site {
 	case "same-origin", "none": // "none": typed, or a bookmark
@@ -98,11 +99,11 @@ func crossOrigin(r *http.Request) bool {
 	return true
 }
 
-// expects tells whether a browser that sends this Host can only have meant us. A name that
-// somebody else's DNS points to 127.0.0.1 is what this keeps out.
+// expects reports whether a browser that sends this Host can only have meant this listener. It excludes names that
+// another party's DNS points to 127.0.0.1.
 func (a access) expects(listen net.Addr, host string) bool {
 	if _, isUnix := listen.(*net.UnixAddr); isUnix {
-		return true // no browser gets there
+		return true // browsers cannot reach it
 	}
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -122,7 +123,7 @@ func (a access) expects(listen net.Addr, host string) bool {
 	return host != "" && host == strings.ToLower(a.host)
 }
 
-// bears tells whether the request has the token, and whether it offers any.
+// bears reports whether the request has the token, and whether it has any.
 func (a access) bears(r *http.Request) (right, offered bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
@@ -132,7 +133,7 @@ func (a access) bears(r *http.Request) (right, offered bool) {
 	return a.isToken(token), true
 }
 
-// isToken compares in a time that tells nothing, the length not either.
+// isToken compares in constant time, whatever the length.
 func (a access) isToken(s string) bool {
 	x, y := sha256.Sum256([]byte(s)), sha256.Sum256([]byte(a.token))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1

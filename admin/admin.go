@@ -21,41 +21,41 @@ import (
 const (
 	headTimeout  = 5 * time.Second  // to read a request's head
 	bodyTimeout  = 10 * time.Second // to read its body
-	writeTimeout = 30 * time.Second // to make and send an answer; events and profiles have their own
+	writeTimeout = 30 * time.Second // to make and send a response; events and profiles have their own
 	idleTimeout  = 75 * time.Second
-	stopTimeout  = 2 * time.Second // for answers under way when Serve ends
+	stopTimeout  = 2 * time.Second // for unfinished responses when Serve ends
 	maxHead      = 32 << 10
 	maxBody      = 64 << 10
 )
 
-// Options are what the server shows and controls. A nil func leaves its endpoint out: it answers 404.
+// Options are what the server shows and controls. Without a func its endpoint is missing and responds with 404.
 type Options struct {
 	// Listen is the address as configured; requests may name its host even if it is no loopback name.
 	Listen string
-	// Token, if set, is asked for everywhere but on /metrics, /healthz and /readyz. Where other machines reach the
-	// listener it has at least limits.MinSecret characters.
+	// Token, if set, is required everywhere but on /metrics, /healthz and /readyz. If other machines can reach the
+	// listener, it has at least limits.MinSecret bytes.
 	Token string
 
 	Registry *telemetry.Registry
 	Log      hclog.Logger
 	Events   *Events // what /api/v1/events shows
 
-	Pools  func() []*pool.Pool // those in force, in their order
+	Pools  func() []*pool.Pool // those in force, in order
 	Status func() Status
 	Ready  func() bool // nil: always
 
-	// Reload reads the configuration again and puts it in force, or returns an error and changes
-	// nothing. The diagnostics, warnings too, are for people and may have many lines.
+	// Reload reads the configuration again and applies it, or returns an error and changes nothing. The diagnostics,
+	// including warnings, are for people and may have many lines.
 	Reload func(ctx context.Context) (diagnostics string, err error)
 	// Config returns the configuration in force, secrets masked, as something that encodes as JSON.
 	Config func() any
 	// Change runs do, which changes a backend, or returns why backends cannot be changed now. nil: do is always run.
 	Change func(do func()) error
-	// Explain tells what a request would meet. An error means that the question is wrong.
+	// Explain returns what would happen to a request. An error means that the question is wrong.
 	Explain func(Question) (*Explanation, error)
 }
 
-// Server answers on the admin listener.
+// Server serves the admin listener.
 type Server struct {
 	options Options
 	access  access
@@ -82,9 +82,9 @@ func New(o Options) *Server {
 	return s
 }
 
-// Serve answers connections of the listener until ctx ends, and closes it. Answers under way have
-// two seconds then. The error is nil if ctx ended it. Without a token, or with a short one, it refuses a listener
-// that other machines can reach. Sessions end with it.
+// Serve serves connections of the listener until ctx ends, and closes it. Unfinished responses have two seconds then.
+// The error is nil if ctx ended it. Without a token, or with a short one, it refuses a listener that other machines
+// can reach. Sessions end with it.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if token := s.options.Token; len(token) < limits.MinSecret && !isLocal(ln.Addr()) {
 		ln.Close()
@@ -103,7 +103,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHead,
-		// Requests that last, as event streams do, end with ctx.
+		// Long requests, such as event streams, end with ctx.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    s.options.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 		// No WriteTimeout: the profiler refuses a profile that is longer. Each handler sets a deadline.
@@ -124,7 +124,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return nil
 }
 
-// isLocal tells whether only this machine reaches the address.
+// isLocal reports whether only this machine can reach the address.
 func isLocal(addr net.Addr) bool {
 	switch a := addr.(type) {
 	case *net.UnixAddr:

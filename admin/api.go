@@ -13,7 +13,7 @@ import (
 	"lb/pool"
 )
 
-// routes says which path is answered by what.
+// routes maps paths to handlers.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	get := func(path string, handle http.HandlerFunc) { mux.Handle(path, methods{http.MethodGet: handle}) }
@@ -23,7 +23,7 @@ func (s *Server) routes() http.Handler {
 	get("/readyz", s.readyz)
 	get("/api/v1/pools", s.pools)
 	get("/api/v1/pools/{pool}", s.pool)
-	// The rest of the path: an address may hold slashes, escaped or not.
+	// The address may contain slashes, escaped or not, so it is the rest of the path.
 	mux.Handle("/api/v1/pools/{pool}/backends/{backend...}", methods{
 		http.MethodGet: s.backend,
 		http.MethodPut: s.setBackend,
@@ -53,7 +53,7 @@ func (s *Server) routes() http.Handler {
 	get("/debug/pprof/trace", lasting(pprof.Trace))
 	mux.Handle("/debug/pprof/symbol", methods{http.MethodGet: pprof.Symbol, http.MethodPost: pprof.Symbol})
 	mux.HandleFunc("/", noSuchPath)
-	mux.HandleFunc("/api/v1/pools/{pool}/backends", noSuchPath) // or the mux would redirect it to the one with a slash
+	mux.HandleFunc("/api/v1/pools/{pool}/backends", noSuchPath) // otherwise the mux redirects to the path with a slash
 	return withDeadlines(mux)
 }
 
@@ -61,7 +61,7 @@ func noSuchPath(w http.ResponseWriter, r *http.Request) {
 	fail(w, http.StatusNotFound, "no such path: "+r.URL.Path)
 }
 
-// withDeadlines bounds each request; handlers that last set their own deadline.
+// withDeadlines bounds each request; handlers of long requests set their own deadline.
 func withDeadlines(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
@@ -74,7 +74,7 @@ func withDeadlines(next http.Handler) http.Handler {
 	})
 }
 
-// lasting gives a profile the time that it is asked to last, up to ten minutes.
+// lasting gives a profile the time that it asks for, up to ten minutes.
 func lasting(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		const longest = 600
@@ -116,12 +116,12 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "the URL is missing: /api/v1/explain?url=…")
 		return
 	}
-	answer, err := s.options.Explain(q)
+	explanation, err := s.options.Explain(q)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	reply(w, http.StatusOK, answer)
+	reply(w, http.StatusOK, explanation)
 }
 
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
@@ -142,7 +142,7 @@ func (s *Server) pools(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, all)
 }
 
-// named finds the pool of the path; if there is none it has answered, and returns nil.
+// named finds the pool of the path. If there is none, it responds and returns nil.
 func (s *Server) named(w http.ResponseWriter, r *http.Request) *pool.Pool {
 	name := r.PathValue("pool")
 	for _, p := range s.options.Pools() {
@@ -187,7 +187,7 @@ func (s *Server) backend(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// BackendChange is the body of PUT /api/v1/pools/{pool}/backends/{backend}; what it leaves out stays.
+// BackendChange is the body of PUT /api/v1/pools/{pool}/backends/{backend}. What is left out does not change.
 type BackendChange struct {
 	Admin  *string `json:"admin,omitempty"`  // ready, drain or maint
 	Weight *int    `json:"weight,omitempty"` // 0: the configured one
@@ -235,7 +235,7 @@ func (s *Server) setBackend(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readJSON reads one value and nothing after it; an unknown field is an error, as it is a misspelt one.
+// readJSON reads one value and nothing after it. An unknown field is an error, since it may be misspelt.
 func readJSON(body io.Reader, into any) error {
 	text, err := io.ReadAll(body)
 	if err != nil {

@@ -19,17 +19,17 @@ import (
 	"lb/pool"
 )
 
-// Client asks a running lb. It is for lb's own commands; their errors are for people.
+// Client is a client of a running lb, for lb's own commands; its errors are for people.
 type Client struct {
 	Addr  string // "127.0.0.1:9900", or "unix:PATH"; see Reachable
 	Token string // "" if none is needed
 
-	// For errors: where the address and the token were taken from, and what to do if the address is wrong. Without a
+	// For errors: the origins of the address and of the token, and what to do if the address is wrong. Without a
 	// token TokenFrom says why there is none. Each may be empty.
 	From, TokenFrom, Remedy string
 }
 
-// Reachable returns where this machine reaches a listener: one on all addresses, by loopback.
+// Reachable returns the address at which this machine reaches a listener: loopback for one on all addresses.
 func Reachable(address string) string {
 	address = strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")
 	host, port, err := net.SplitHostPort(address)
@@ -45,14 +45,14 @@ func Reachable(address string) string {
 // Backend is one backend as the API shows it.
 type Backend = pool.BackendStatus
 
-// ResponseError is an answer of the admin API that is no success.
+// ResponseError is a response of the admin API that is no success.
 type ResponseError struct {
 	Status int // the HTTP status
 	Failure
 	token string // of a 401: what is wrong with the token
 }
 
-// Error returns the server's message, and the diagnostics below it if there are any that it does not have itself.
+// Error returns the server's message, followed by the diagnostics unless the message contains them.
 func (e *ResponseError) Error() string {
 	diagnostics := strings.TrimRight(e.Diagnostics, "\n")
 	switch {
@@ -64,9 +64,9 @@ func (e *ResponseError) Error() string {
 	return e.Failure.Error
 }
 
-// UnreachableError says that nothing answered at the address.
+// UnreachableError means that nothing responded at the address.
 type UnreachableError struct {
-	Addr  string // with where it was taken from
+	Addr  string // with its origin
 	Cause error
 	next  string // what to do
 }
@@ -84,12 +84,12 @@ func (c *Client) unreachable(cause error) error {
 	}
 	var failed *net.OpError
 	if errors.As(cause, &failed) && failed.Op == "dial" {
-		cause = failed.Err // without the address, which is named
+		cause = failed.Err // without the address, which the message has already
 	}
 	return &UnreachableError{c.place(), cause, next}
 }
 
-// place returns the address, and where it was taken from.
+// place returns the address and its origin.
 func (c *Client) place() string {
 	if c.From == "" {
 		return c.Addr
@@ -127,8 +127,8 @@ func (c *Client) Pools(ctx context.Context) ([]pool.PoolStatus, error) {
 	return pools, err
 }
 
-// Reload has the configuration read again. The diagnostics of one that went well are warnings; a
-// refused one is a *ResponseError that has them too.
+// Reload makes lb read its configuration again. The diagnostics of a success are warnings; a refused reload is a
+// *ResponseError that has them, too.
 func (c *Client) Reload(ctx context.Context) (diagnostics string, err error) {
 	var done Reloaded
 	err = c.do(ctx, http.MethodPost, "/api/v1/reload", nil, &done)
@@ -152,12 +152,12 @@ func (c *Client) Backend(ctx context.Context, pool, backend string) (b Backend, 
 	return b, err
 }
 
-// SetAdmin sets the admin state of a backend, ready, drain or maint, and returns the backend as it is then.
+// SetAdmin sets the admin state of a backend, ready, drain or maint, and returns the changed backend.
 func (c *Client) SetAdmin(ctx context.Context, pool, backend, state string) (Backend, error) {
 	return c.change(ctx, pool, backend, BackendChange{Admin: &state})
 }
 
-// SetWeight sets the weight of a backend, and returns the backend as it is then; 0 gives the configured weight back.
+// SetWeight sets the weight of a backend, and returns the changed backend; 0 restores the configured weight.
 func (c *Client) SetWeight(ctx context.Context, pool, backend string, weight int) (Backend, error) {
 	return c.change(ctx, pool, backend, BackendChange{Weight: &weight})
 }
@@ -171,11 +171,11 @@ func backendPath(pool, backend string) string {
 	return "/api/v1/pools/" + url.PathEscape(pool) + "/backends/" + url.PathEscape(backend)
 }
 
-// idlePoll is how often AwaitIdle looks.
+// idlePoll is how often AwaitIdle polls.
 const idlePoll = 200 * time.Millisecond
 
-// AwaitIdle returns when the backend has no request in flight. Otherwise it returns the backend as it was last
-// seen and why not: ctx has ended, or the balancer does not answer as it should.
+// AwaitIdle returns when the backend has no request in flight. Otherwise it returns the backend as last seen and an
+// error: ctx has ended, or lb does not respond properly.
 func (c *Client) AwaitIdle(ctx context.Context, pool, backend string) (Backend, error) {
 	tick := time.NewTicker(idlePoll)
 	defer tick.Stop()
@@ -196,7 +196,8 @@ func (c *Client) AwaitIdle(ctx context.Context, pool, backend string) (Backend, 
 	}
 }
 
-// Explain asks what a request would meet. A question that makes no sense is a *ResponseError of status 400.
+// Explain returns what would happen to a request. For a question that makes no sense it returns a *ResponseError of
+// status 400.
 func (c *Client) Explain(ctx context.Context, q Question) (*Explanation, error) {
 	query := url.Values{"url": {q.URL}, "method": {q.Method}, "header": q.Header, "client": {q.Client}}
 	var e Explanation
@@ -204,7 +205,7 @@ func (c *Client) Explain(ctx context.Context, q Question) (*Explanation, error) 
 	return &e, err
 }
 
-// do sends one request. A nil into throws the answer away.
+// do sends one request. With a nil into it discards the response body.
 func (c *Client) do(ctx context.Context, method, path string, body, into any) error {
 	base, transport := c.transport()
 	defer transport.CloseIdleConnections()
@@ -261,7 +262,7 @@ func (c *Client) read(response *http.Response, into any) error {
 	return nil
 }
 
-// transport dials the address itself: no proxy of the environment stands between lb and its commands.
+// transport dials the address itself, without a proxy of the environment.
 func (c *Client) transport() (base string, t *http.Transport) {
 	network, address := "tcp", Reachable(c.Addr)
 	base = "http://" + address

@@ -14,11 +14,11 @@ var dashboardFiles embed.FS
 // scripts are the parts of the page's script, in this order.
 var scripts = []string{"update.js", "pools.js", "changes.js", "configuration.js", "events.js", "main.js"}
 
-// logoutForm is left out where there is nothing to log out of.
+// logoutForm is left out where there is no login.
 const logoutForm = `<form method="post" action="/logout"><button>Log out</button></form>`
 
-// page is the dashboard: one document that loads nothing, with a policy that lets it run and
-// show only what is in it, and speak to this server alone.
+// page is the dashboard: one document that loads nothing, with a policy that allows only its own scripts and styles,
+// and connections to this server.
 type page struct{ html, policy string }
 
 func newPage(withLogout bool) page {
@@ -37,7 +37,7 @@ func newPage(withLogout bool) page {
 	}
 }
 
-// dashboardFile returns a file that is part of the program.
+// dashboardFile returns an embedded file.
 func dashboardFile(name string) string {
 	text, err := dashboardFiles.ReadFile("dashboard/" + name)
 	if err != nil {
@@ -46,7 +46,7 @@ func dashboardFile(name string) string {
 	return string(text)
 }
 
-// digest names an inline element in a Content-Security-Policy (CSP level 3, section 2.3.1).
+// digest identifies an inline element in a Content-Security-Policy (CSP level 3, section 2.3.1).
 func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])

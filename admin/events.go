@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// eventBacklog is how far a reader may fall behind before it is cut off.
+	// eventBacklog is how many events a reader may fall behind before it is disconnected.
 	eventBacklog = 128
 	// eventReaders bounds the open streams.
 	eventReaders = 64
-	// heartbeat keeps proxies between from closing a quiet stream, and finds readers that are gone.
+	// heartbeat keeps proxies from closing a quiet stream, and detects disconnected readers.
 	heartbeat = 15 * time.Second
-	// keptEvents and keptBytes bound what is kept for readers that come later or come back.
+	// keptEvents and keptBytes bound what is kept for readers that connect later or again.
 	keptEvents = 200
 	keptBytes  = 256 << 10
 )
@@ -29,27 +29,27 @@ type Events struct {
 	mu      sync.Mutex
 	readers map[chan []byte]struct{}
 
-	origin string // of the identifiers: those of another process differ
+	origin string // prefix of identifiers, different in each process
 	last   uint64 // number of the last event; the first is 1
 	kept   []event
 	size   int // bytes in kept
 }
 
-// event is one that is kept.
+// event is a kept event.
 type event struct {
 	number uint64
 	frame  []byte
 }
 
-// Publish sends one event to all readers: "backend" with a pool.Event, "reload" with a Reload. It never
-// waits: a reader that does not keep up is cut off, and may connect again. Safe on nil.
+// Publish sends one event to all readers: "backend" with a pool.Event, "reload" with a Reload. It never waits: a
+// reader that falls behind is disconnected, and may connect again. It is safe on nil.
 func (e *Events) Publish(name string, data any) {
 	if e == nil {
 		return
 	}
 	text, err := json.Marshal(data)
 	if err != nil {
-		return // of a type that cannot be encoded: a mistake that the first reader's test shows
+		return // a type that cannot be encoded; the first test with a reader shows it
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -74,7 +74,7 @@ func (e *Events) id(number uint64) string {
 	return e.origin + "-" + strconv.FormatUint(number, 10)
 }
 
-// keep adds an event to those that are kept, and drops the oldest that are too many. The caller holds e.mu.
+// keep keeps an event, and drops the oldest ones beyond the bounds. The caller holds e.mu.
 func (e *Events) keep(latest event) {
 	e.kept = append(e.kept, latest)
 	e.size += len(latest.frame)
@@ -86,8 +86,8 @@ func (e *Events) keep(latest event) {
 	e.kept = slices.Delete(e.kept, 0, drop)
 }
 
-// missed returns the kept events that a reader has not seen: those after the one that it saw last; without one, or if that
-// is no longer known, the most recent ones. The caller holds e.mu.
+// missed returns the kept events that a reader has not seen: those after the last one that it saw; if there is none
+// or it is unknown, the most recent ones. The caller holds e.mu.
 func (e *Events) missed(seen string, recent int) []event {
 	if origin, digits, ok := strings.Cut(seen, "-"); ok && origin == e.origin {
 		if number, err := strconv.ParseUint(digits, 10, 64); err == nil {
@@ -98,12 +98,12 @@ func (e *Events) missed(seen string, recent int) []event {
 			return e.kept[from:]
 		}
 	} else if seen != "" {
-		return e.kept // they came after the process that the reader knew
+		return e.kept // all came after the process that the reader knew
 	}
 	return e.kept[max(0, len(e.kept)-recent):]
 }
 
-// subscribe returns a new reader, nil if there are too many, and the frames that come before what it will get.
+// subscribe returns a new reader, nil if there are too many, and the frames to send first.
 func (e *Events) subscribe(seen string, recent int) (reader chan []byte, before []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

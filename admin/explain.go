@@ -11,8 +11,8 @@ import (
 	"lb/pool"
 )
 
-// WriteExplanation writes an explanation for people: what the request meets, from the listener to
-// the backends, one thing a line.
+// WriteExplanation writes an explanation for people: what happens to the request from the listener to the backends,
+// one item per line.
 func WriteExplanation(w io.Writer, e *Explanation) error {
 	return writeExplanation(w, e, time.Now())
 }
@@ -33,7 +33,7 @@ func writeExplanation(w io.Writer, e *Explanation, now time.Time) error {
 			row("", "%s", f.Found)
 		}
 	}
-	if a := e.Answer; a != nil {
+	if a := e.Response; a != nil {
 		row("response", "%d %s: %s", a.Status, http.StatusText(a.Status), a.Reason)
 		if a.Allow != "" {
 			row("", "Allow: %s", a.Allow)
@@ -63,7 +63,7 @@ func writeExplanation(w io.Writer, e *Explanation, now time.Time) error {
 	return nil
 }
 
-// explainArrival tells how the request arrives, and at which site.
+// explainArrival writes how the request arrives, and at which site.
 func explainArrival(e *Explanation, row func(name, format string, args ...any)) {
 	name := "listener"
 	for _, l := range e.Listeners {
@@ -97,7 +97,7 @@ func explainArrival(e *Explanation, row func(name, format string, args ...any)) 
 	}
 }
 
-// explainRoute tells which route was chosen, the others that come into question, and what it demands.
+// explainRoute writes which route was chosen, which others were considered, and what it requires.
 func explainRoute(e *Explanation, row func(name, format string, args ...any)) {
 	if e.Path != "" {
 		row("path", "%s", e.Path)
@@ -169,21 +169,21 @@ func choiceText(p *ExplainedPool) string {
 	case p.KeyWhy != "":
 		return "; " + p.KeyWhy
 	case p.Own != "":
-		return "; the key belongs to " + p.Own + ", which is full or overloaded: " + orNobody(p.Choice)
+		return "; the key belongs to " + p.Own + ", which is full or overloaded: " + orNone(p.Choice)
 	case p.Choice != "":
 		return "; the key belongs to " + p.Choice
 	}
 	return ""
 }
 
-func orNobody(address string) string {
+func orNone(address string) string {
 	if address == "" {
 		return "no backend has room"
 	}
 	return "it goes to " + address
 }
 
-// prospectText says why a backend gets the request or does not, with the times.
+// prospectText says why a backend gets the request or not, with times.
 func prospectText(p *ExplainedPool, b *pool.Prospect, now time.Time) string {
 	text := b.Why
 	if text == "" {

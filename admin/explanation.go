@@ -10,25 +10,25 @@ type Question struct {
 	Client string   // the address that the request comes from; "": not known
 }
 
-// Explanation is what a request would meet, in the order in which it meets it, and why. It ends where the
-// request would end: without a site there is no route.
+// Explanation is what would happen to a request, in that order, and why. It ends where the request would end: without
+// a site there is no route.
 type Explanation struct {
 	Method string `json:"method"`
 	URL    string `json:"url"`
-	// Offline says that this is from a configuration alone: nobody knows the states of the backends.
+	// Offline means that only a configuration is known, and no states of backends.
 	Offline bool `json:"offline,omitempty"`
 
 	Listeners []ExplainedListener `json:"listeners"`
-	Client    string              `json:"client,omitempty"` // whom rules go by
+	Client    string              `json:"client,omitempty"` // the address that rules apply to
 	Host      string              `json:"host,omitempty"`
 	Site      *ExplainedSite      `json:"site,omitempty"`
-	Path      string              `json:"path,omitempty"` // decoded and cleaned, as rules and files are matched by
+	Path      string              `json:"path,omitempty"` // decoded and cleaned, as rules and files are matched
 	Routes    []ExplainedRoute    `json:"routes,omitempty"`
 	Rules     []ExplainedRule     `json:"rules,omitempty"` // of the chosen route
 	Files     *ExplainedFiles     `json:"files,omitempty"`
-	Answer    *ExplainedAnswer    `json:"answer,omitempty"` // nil: a backend answers
+	Response  *ExplainedResponse  `json:"answer,omitempty"` // nil: a backend responds
 	Pools     []ExplainedPool     `json:"pools,omitempty"`
-	Notes     []string            `json:"notes,omitempty"` // what to know besides
+	Notes     []string            `json:"notes,omitempty"` // further remarks
 }
 
 // ExplainedListener is a listener that the request could come by.
@@ -53,22 +53,22 @@ type ExplainedRoute struct {
 	Where   string `json:"where,omitempty"` // file, line and column in the configuration
 }
 
-// ExplainedRule is one thing that the route demands or does, by the name of its attribute or block.
+// ExplainedRule is a requirement or an action of the route, by the name of its attribute or block.
 type ExplainedRule struct {
 	Name string `json:"name"`
 	Text string `json:"text"`
 }
 
-// ExplainedFiles are how a static route looks for a file.
+// ExplainedFiles is how a static route looks for a file.
 type ExplainedFiles struct {
 	Root  string `json:"root"`
-	Path  string `json:"path"` // that is looked up below the root
+	Path  string `json:"path"` // below the root
 	File  string `json:"file,omitempty"`
 	Found string `json:"found"` // in words
 }
 
-// ExplainedAnswer is what lb answers itself.
-type ExplainedAnswer struct {
+// ExplainedResponse is a response of lb itself.
+type ExplainedResponse struct {
 	Status   int    `json:"status"`
 	Reason   string `json:"reason"`
 	Allow    string `json:"allow,omitempty"`
@@ -77,11 +77,11 @@ type ExplainedAnswer struct {
 
 // ExplainedPool is a pool that the request would go to.
 type ExplainedPool struct {
-	Share   float64 `json:"share"`  // of the route's requests: 1 is all
-	Target  string  `json:"target"` // that the backend is asked for
-	Host    string  `json:"host"`   // of the Host field that it gets
+	Share   float64 `json:"share"`  // of the route's requests; 1: all
+	Target  string  `json:"target"` // the request target for the backend
+	Host    string  `json:"host"`   // the Host field for the backend
 	HashKey string  `json:"hash_key,omitempty"`
-	KeyWhy  string  `json:"key_unknown,omitempty"` // why nobody can tell whose the key is
+	KeyWhy  string  `json:"key_unknown,omitempty"` // why the key is not known
 	pool.Prospects
 	Retry string `json:"retry"`
 }

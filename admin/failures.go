@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	// failuresOfOne and failuresOfAll are how many wrong tokens a client, and all of them, may try at once;
-	// the same number comes back each failureWindow.
+	// failuresOfOne and failuresOfAll are how many wrong tokens a client, and all clients together, may try at once.
+	// That many are allowed again in each failureWindow.
 	failuresOfOne = 10
 	failuresOfAll = 200
 	failureWindow = time.Minute
-	// failureSlots is how many clients are told apart. Two that meet in a slot share what it allows.
+	// failureSlots is how many clients are distinguished. Clients in the same slot share its allowance.
 	failureSlots = 1024
 )
 
-// failures count the wrong tokens. Beyond a number of them the response is 429. They never keep the right token out:
-// else anybody could lock the administrator out. That guessing is hopeless is up to the token's length.
+// failures counts wrong tokens. Beyond a number of them the response is 429. They never exclude the right token, or
+// anybody could lock the administrator out: the length of the token is what prevents guessing.
 type failures struct {
 	log  hclog.Logger
 	seed maphash.Seed
@@ -31,13 +31,13 @@ type failures struct {
 	mu    sync.Mutex
 	all   allowance
 	slots [failureSlots]allowance
-	// One line in each window stands for all failures in it; the first one is logged at once.
+	// Each window has one line for all failures in it; the first one is logged at once.
 	unlogged int
-	last     string      // the address of the last one that is not logged
+	last     string      // the address of the last failure that is not logged
 	timer    *time.Timer // nil: no window is open
 }
 
-// allowance is a token bucket: what is used of it comes back evenly. The zero value is unused.
+// allowance is a token bucket that refills evenly. The zero value is full.
 type allowance struct {
 	used float64
 	at   time.Time
@@ -47,8 +47,8 @@ func newFailures(log hclog.Logger) *failures {
 	return &failures{log: log, seed: maphash.MakeSeed()}
 }
 
-// add counts a wrong token from a remote address. It returns how long to wait until another one is taken
-// note of, 0 if this one was.
+// add counts a wrong token from a remote address. It returns how long to wait until another one is counted, 0 if this
+// one was.
 func (f *failures) add(remote string, now time.Time) (wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -62,8 +62,8 @@ func (f *failures) add(remote string, now time.Time) (wait time.Duration) {
 	return wait
 }
 
-// client returns what counts as one client: an IPv4 address, or an IPv6 network of 64 bits, in which an
-// address costs nothing.
+// client returns what counts as one client: an IPv4 address, or an IPv6 network of 64 bits, since single addresses in
+// it cost nothing.
 func client(remote string) string {
 	address, err := netip.ParseAddrPort(remote)
 	if err != nil {
@@ -77,7 +77,7 @@ func client(remote string) string {
 	return ip.String()
 }
 
-// wait brings the allowance up to date and returns how long it is until one more fits in.
+// wait updates the allowance and returns how long it takes until one more fits.
 func (a *allowance) wait(most float64, now time.Time) time.Duration {
 	perSecond := most / failureWindow.Seconds()
 	a.used = max(0, a.used-perSecond*max(0, now.Sub(a.at).Seconds()))
@@ -88,7 +88,7 @@ func (a *allowance) wait(most float64, now time.Time) time.Duration {
 	return time.Duration((a.used + 1 - most) / perSecond * float64(time.Second))
 }
 
-// note logs a failure, or counts it for the line at the window's end.
+// note logs a failure, or counts it for the line at the end of the window.
 func (f *failures) note(remote string) {
 	if f.timer != nil {
 		f.unlogged++
@@ -99,7 +99,7 @@ func (f *failures) note(remote string) {
 	f.timer = time.AfterFunc(failureWindow, f.closeWindow)
 }
 
-// closeWindow logs what came in the window, and opens the next one if that was anything.
+// closeWindow logs the failures of the window, and opens the next one if there were any.
 func (f *failures) closeWindow() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -119,7 +119,7 @@ func (f *failures) logRest() {
 	f.unlogged = 0
 }
 
-// stop logs what is left to log.
+// stop logs what has not been logged.
 func (f *failures) stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,7 +133,7 @@ func (f *failures) stop() {
 	}
 }
 
-// tooMany says when to try again, in whole seconds, and returns the status.
+// tooMany sets when to try again, in whole seconds, and returns the status.
 func tooMany(w http.ResponseWriter, wait time.Duration) int {
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	return http.StatusTooManyRequests

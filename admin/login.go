@@ -19,7 +19,7 @@ func writeLogin(w http.ResponseWriter, status int, message string) {
 	writeHTML(w, status, policy, html)
 }
 
-// login gives a browser that knows the token a session.
+// login starts a session for a browser that sends the token.
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	if !s.access.isToken(r.PostFormValue("token")) {
 		if wait := s.access.failures.add(r.RemoteAddr, time.Now()); wait > 0 {

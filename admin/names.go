@@ -10,8 +10,7 @@ import (
 // shownNames is how many names an error lists at most.
 const shownNames = 10
 
-// instead ends the message about a name that does not exist: with the one that was probably meant, and
-// those there are.
+// instead completes the message about an unknown name: with the one that was probably meant, and those that exist.
 func instead(name string, known []string) string {
 	if len(known) == 0 {
 		return ": there is none"
@@ -29,8 +28,8 @@ func instead(name string, known []string) string {
 	return text + " There are: " + list
 }
 
-// nearest returns the name that a misspelt one was probably meant to be, or "": one that differs in up to a third of its
-// letters, or, of an address, the only one with that port.
+// nearest returns the name that was probably meant, or "": one that differs in up to a third of its letters, or, for
+// an address, the only one with that port.
 func nearest(name string, known []string) string {
 	best := spelling.Nearest(name, known, min(2, max(1, len(name)/3)))
 	if best != "" {

@@ -12,7 +12,7 @@ import (
 func reply(w http.ResponseWriter, status int, value any) {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false) // for people who read it in a terminal; nosniff keeps browsers from it
+	encoder.SetEscapeHTML(false) // for people who read it in a terminal; nosniff keeps browsers from interpreting it
 	if err := encoder.Encode(value); err != nil {
 		status = http.StatusInternalServerError
 		body.Reset()
@@ -23,7 +23,7 @@ func reply(w http.ResponseWriter, status int, value any) {
 	w.Write(body.Bytes())
 }
 
-// Failure is the body of every answer that is no success.
+// Failure is the body of every response that is no success.
 type Failure struct {
 	Error       string `json:"error"`
 	Diagnostics string `json:"diagnostics,omitempty"` // of a reload
@@ -33,7 +33,7 @@ func fail(w http.ResponseWriter, status int, message string) {
 	reply(w, status, Failure{Error: message})
 }
 
-// methods are the handlers of one path; HEAD goes to GET's.
+// methods are the handlers of one path; GET's serves HEAD, too.
 type methods map[string]http.HandlerFunc
 
 func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -9,14 +9,14 @@ import (
 	"lb/pool"
 )
 
-// Sample is lb at one moment.
+// Sample is the state of lb at one moment.
 type Sample struct {
-	Time   time.Time // when the answers were there
+	Time   time.Time // when the responses had arrived
 	Status Status
 	Pools  []pool.PoolStatus
 }
 
-// Sample asks for lb's state as a whole and that of its pools.
+// Sample requests lb's state as a whole and that of its pools.
 func (c *Client) Sample(ctx context.Context) (*Sample, error) {
 	var s Sample
 	var err error
@@ -30,7 +30,7 @@ func (c *Client) Sample(ctx context.Context) (*Sample, error) {
 	return &s, nil
 }
 
-// rates are the counts a second between two samples. The zero value knows none.
+// rates are increases per second between two samples. The zero value has none.
 type rates struct {
 	seconds  float64
 	totals   Totals
@@ -39,7 +39,7 @@ type rates struct {
 
 type backendName struct{ pool, address string }
 
-// ratesSince compares with an earlier sample, of the same process: after a restart all counts begin at zero.
+// ratesSince compares with an earlier sample of the same process: after a restart all counts begin at zero.
 func ratesSince(old, s *Sample) rates {
 	if old == nil || !old.Status.Started.Equal(s.Status.Started) {
 		return rates{}
@@ -53,8 +53,8 @@ func ratesSince(old, s *Sample) rates {
 	return r
 }
 
-// of returns how often a second a count went up; NaN where that is not known. A count that went down
-// is another one of the same name, as of a backend that left and came back.
+// of returns the increase of a count per second; NaN if it is not known. A count that went down belongs to another
+// backend of the same name, which left and came back.
 func (r rates) of(old, now uint64) float64 {
 	if r.seconds <= 0 || now < old {
 		return math.NaN()
@@ -62,7 +62,7 @@ func (r rates) of(old, now uint64) float64 {
 	return float64(now-old) / r.seconds
 }
 
-// backend returns the requests and the errors a second of one backend.
+// backend returns the requests and the errors per second of one backend.
 func (r rates) backend(pool string, b *Backend) (requests, errors float64) {
 	old, known := r.backends[backendName{pool, b.Address}]
 	if !known {

@@ -12,11 +12,11 @@ import (
 const (
 	sessionCookie   = "lb_admin"
 	sessionLifetime = 12 * time.Hour
-	// maxSessions bounds the logins that are remembered; the next one ends the oldest.
+	// maxSessions bounds the open sessions; one more ends the oldest.
 	maxSessions = 256
 )
 
-// sessions are the logins to the dashboard. They are kept in memory alone, so that a logout ends one for every copy of
+// sessions are the logins to the dashboard. They are kept in memory only, so that a logout ends one for every copy of
 // its cookie, and none outlives the process or the token.
 type sessions struct {
 	mu   sync.Mutex

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// silent are the connections that no whole request has come by. http.Server.Shutdown waits seconds for them, but drops
-// what they ask; so before it they have silentGrace, in which a request that is on its way is answered.
+// silent holds the connections on which no whole request has arrived. http.Server.Shutdown waits seconds for them but
+// drops their requests; so before it they have silentGrace, in which a request that is arriving is served.
 type silent struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -40,7 +40,7 @@ func (s *silent) name(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, silentKey{}, c)
 }
 
-// heard takes note of the requests that next is given.
+// heard records the requests that reach next.
 func (s *silent) heard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(silentKey{}).(net.Conn); ok {
@@ -60,7 +60,7 @@ func (s *silent) remove(c net.Conn) {
 	}
 }
 
-// end waits for them, at most for grace, and closes those that are left. No new ones may come.
+// end waits for them, at most for grace, and closes those that remain. There must be no new ones.
 func (s *silent) end(grace time.Duration) {
 	none := make(chan struct{})
 	s.mu.Lock()

@@ -2,7 +2,7 @@ package admin
 
 import "time"
 
-// reloadTimeout bounds a reload as its caller sees it.
+// reloadTimeout bounds a reload for its caller.
 const reloadTimeout = 2 * time.Minute
 
 // Status is what GET /api/v1/status shows: lb as a whole.
@@ -21,15 +21,15 @@ type Status struct {
 	Totals    Totals     `json:"totals"`
 }
 
-// Reload is how the last reload ended. It is also the data of the "reload" event.
+// Reload is the result of the last reload. It is also the data of the "reload" event.
 type Reload struct {
 	Time        time.Time    `json:"time"`
-	OK          bool         `json:"ok"` // if not, the configuration before it is in force
+	OK          bool         `json:"ok"` // false: the configuration before it is in force
 	Error       string       `json:"error,omitempty"`
-	Diagnostics []Diagnostic `json:"diagnostics,omitempty"` // no errors among them: the error came after the check
+	Diagnostics []Diagnostic `json:"diagnostics,omitempty"` // without errors, the error came after the check
 }
 
-// Diagnostic is one thing that is wrong with a configuration, as the balancer has found it: secrets are masked by then.
+// Diagnostic is one problem of a configuration, with secrets masked.
 type Diagnostic struct {
 	Severity string `json:"severity"`       // error or warning
 	File     string `json:"file,omitempty"` // where it is, if it is in one place
@@ -53,21 +53,21 @@ type Site struct {
 	Name     string   `json:"name"`
 	Hosts    []string `json:"hosts,omitempty"` // none: the default site
 	Requests uint64   `json:"requests"`
-	Errors   uint64   `json:"errors"` // answered 5xx
+	Errors   uint64   `json:"errors"` // responses with 5xx
 	InFlight int64    `json:"in_flight"`
 }
 
 // Totals are the sums over all sites since the start.
 type Totals struct {
 	Requests    uint64 `json:"requests"`
-	Errors      uint64 `json:"errors"` // answered 5xx
+	Errors      uint64 `json:"errors"` // responses with 5xx
 	InFlight    int64  `json:"in_flight"`
 	BytesIn     uint64 `json:"bytes_in"`
 	BytesOut    uint64 `json:"bytes_out"`
 	Connections int64  `json:"connections"`
 }
 
-// Reloaded is the answer to a reload that went well; the diagnostics are warnings.
+// Reloaded is the body of the response to a successful reload; the diagnostics are warnings.
 type Reloaded struct {
 	Status      string `json:"status"`
 	Diagnostics string `json:"diagnostics,omitempty"`

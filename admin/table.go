@@ -31,13 +31,13 @@ func writeTable(w io.Writer, pools []pool.PoolStatus, now time.Time) error {
 		for _, b := range p.Backends {
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", name, plain(b.Address), stateText(b, now),
 				weightText(b), inFlightText(b), b.Requests, b.Errors, ewmaText(b), checkText(b.LastCheck, now))
-			name = "" // once a pool
+			name = "" // once per pool
 		}
 	}
 	return t.Flush()
 }
 
-// stateText is the state with its reason, which is what one looks at a table for.
+// stateText is the state with its reason, the most important part of the table.
 func stateText(b pool.BackendStatus, now time.Time) string {
 	text := plain(b.State)
 	if b.Passive == "trial" {
@@ -92,7 +92,7 @@ func checkText(c *pool.Check, now time.Time) string {
 	return "failed, " + age(c.Time, now)
 }
 
-// age is "now" rather than a negative time when the clocks of two machines differ.
+// age returns "now" instead of a negative time if the clocks of two machines differ.
 func age(t, now time.Time) string {
 	d := now.Sub(t)
 	switch {
@@ -108,7 +108,7 @@ func age(t, now time.Time) string {
 	return fmt.Sprintf("%dd ago", d/(24*time.Hour))
 }
 
-// plain keeps what a backend said from moving the terminal's cursor or the table's columns.
+// plain keeps text from a backend from moving the terminal's cursor or the table's columns.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -118,7 +118,7 @@ func plain(s string) string {
 	}, s)
 }
 
-// Summary is a backend in a few words: what the administrator wants, what follows, and what is still in flight.
+// Summary describes a backend in a few words: its admin state, what follows from it, and what is in flight.
 func Summary(b pool.BackendStatus) string {
 	text := b.Admin
 	if b.State != b.Admin {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/term"
 )
 
-// key is what a person pressed.
+// key is a pressed key.
 type key uint8
 
 const (
@@ -27,32 +27,31 @@ const (
 	keyEnd
 )
 
-// terminal is a screen that is ours until close.
+// terminal is a screen that the program uses until close.
 type terminal struct {
 	keys    chan key
 	resized chan os.Signal
 
 	in, out  *os.File
-	state    *term.State // of in; nil if that is no terminal
+	state    *term.State // of in; nil if that is not a terminal
 	wake     *os.File    // closing it ends the reader
 	wakeRead *os.File
 	reading  sync.WaitGroup
 	stop     chan struct{}
 }
 
-// What is sent to take the screen and to give it back: the alternate buffer, where nothing that stood there
-// before is lost, without a cursor.
+// Sequences that enter and leave the alternate screen, which preserves what was shown before, without a cursor.
 const (
 	takeScreen = "\x1b[?1049h\x1b[?25l"
 	giveScreen = "\x1b[?25h\x1b[?1049l"
 )
 
-// IsTerminal tells whether a file is a terminal that Show can fill.
+// IsTerminal reports whether a file is a terminal that Show can use.
 func IsTerminal(f *os.File) bool {
 	return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// openTerminal takes the screen. Keys are read from in if that is a terminal; without, there are signals.
+// openTerminal takes over the screen. Keys are read from in if that is a terminal; otherwise there are only signals.
 func openTerminal(in, out *os.File) (*terminal, error) {
 	t := &terminal{in: in, out: out, keys: make(chan key), resized: make(chan os.Signal, 1), stop: make(chan struct{})}
 	if term.IsTerminal(int(in.Fd())) {
@@ -68,7 +67,7 @@ func openTerminal(in, out *os.File) (*terminal, error) {
 	return t, nil
 }
 
-// openKeys has each key reported at once rather than line by line, and not shown.
+// openKeys turns off line mode and echo, so that each key is reported at once.
 func (t *terminal) openKeys() (err error) {
 	if t.wakeRead, t.wake, err = os.Pipe(); err != nil {
 		return fmt.Errorf("cannot read keys: %w", err)
@@ -82,7 +81,7 @@ func (t *terminal) openKeys() (err error) {
 	return nil
 }
 
-// close gives the screen back as it was.
+// close restores the screen.
 func (t *terminal) close() {
 	signal.Stop(t.resized)
 	t.giveBack()
@@ -102,19 +101,19 @@ func (t *terminal) giveBack() {
 	}
 }
 
-// giveBackOnPanic is to be deferred by every goroutine that runs while the screen is ours: what a panic says could
-// not be read there.
-func (t *terminal) giveBackOnPanic() {
+// restoreOnPanic is deferred by every goroutine that runs while the screen is taken over: a panic could not be read
+// there.
+func (t *terminal) restoreOnPanic() {
 	if p := recover(); p != nil {
 		t.giveBack()
 		panic(p)
 	}
 }
 
-// readKeys reports keys until close. It waits for input and for close at the same time: a read that
-// has begun on a terminal could not be ended.
+// readKeys reports keys until close. It waits for input and for close at the same time, since a read on a terminal
+// cannot be interrupted.
 func (t *terminal) readKeys() {
-	defer t.giveBackOnPanic()
+	defer t.restoreOnPanic()
 	var decoder keyDecoder
 	buf := make([]byte, 64)
 	for {
@@ -127,7 +126,7 @@ func (t *terminal) readKeys() {
 		n, err := t.in.Read(buf)
 		keys := decoder.decode(buf[:n])
 		if err != nil {
-			keys = append(keys, keyQuit) // the terminal has gone
+			keys = append(keys, keyQuit) // the terminal is gone
 		}
 		for _, k := range keys {
 			select {
@@ -142,7 +141,7 @@ func (t *terminal) readKeys() {
 	}
 }
 
-// size is that of the terminal, or the usual one where it does not tell.
+// size returns the terminal's size, or the usual one if it is unknown.
 func (t *terminal) size() (width, height int) {
 	width, height, err := term.GetSize(int(t.out.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
@@ -151,7 +150,7 @@ func (t *terminal) size() (width, height int) {
 	return width, height
 }
 
-// draw replaces what is on the screen in one write, which terminals that know how to show at once.
+// draw replaces the contents of the screen in one write, which many terminals display at once.
 func (t *terminal) draw(lines []string) error {
 	var b strings.Builder
 	b.WriteString("\x1b[?2026h\x1b[H")
@@ -167,10 +166,10 @@ func (t *terminal) draw(lines []string) error {
 	return err
 }
 
-// keyDecoder finds keys in what a terminal sends. A sequence may come in pieces.
+// keyDecoder finds keys in the input of a terminal. A sequence may arrive in pieces.
 type keyDecoder struct{ sequence []byte } // begun with ESC, not complete
 
-// sequences are what terminals send for keys that are no characters, behind ESC.
+// sequences are what terminals send after ESC for keys without a character.
 var sequences = map[string]key{
 	"[A": keyUp, "OA": keyUp, "[B": keyDown, "OB": keyDown, "[5~": keyPageUp, "[6~": keyPageDown,
 	"[H": keyHome, "OH": keyHome, "[1~": keyHome, "[F": keyEnd, "OF": keyEnd, "[4~": keyEnd,
@@ -181,7 +180,7 @@ func (d *keyDecoder) decode(input []byte) []key {
 	for _, c := range input {
 		k := keyNone
 		switch {
-		case c == 3: // Ctrl-C, which is no signal while keys are read one by one
+		case c == 3: // Ctrl-C, which is no signal in this mode
 			d.sequence, k = nil, keyQuit
 		case c == 0x1b:
 			d.sequence = append(d.sequence[:0], c)

@@ -106,7 +106,7 @@ func TestTopShowRestoresAfterPanic(t *testing.T) {
 			t.Error("keys are not read one by one")
 		}
 		func() {
-			defer term.giveBackOnPanic()
+			defer term.restoreOnPanic()
 			panic("a mistake")
 		}()
 	}()

@@ -8,32 +8,31 @@ import (
 	"time"
 )
 
-// Top shows the pools of a running lb, again and again.
+// Top shows the pools of a running lb repeatedly.
 type Top struct {
 	Client   *Client
-	Interval time.Duration // between two looks
-	Rounds   int           // how many looks; 0: until ctx ends
+	Interval time.Duration // between two samples
+	Rounds   int           // number of samples; 0: until ctx ends
 }
 
-// patienceForSample is how long one look may take.
-const patienceForSample = 5 * time.Second
+// sampleTimeout is how long one sample may take.
+const sampleTimeout = 5 * time.Second
 
-// round is what one look brought: a sample, or an error.
+// round is a sample or an error.
 type round struct {
 	sample *Sample
 	err    error
 }
 
 func (t *Top) look(ctx context.Context) round {
-	ctx, cancel := context.WithTimeout(ctx, patienceForSample)
+	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
 	defer cancel()
 	s, err := t.Client.Sample(ctx)
 	return round{s, err}
 }
 
-// Print writes one table after the other. The first comes after one interval, since before that there are no rates.
-// A look that fails is written as such, and the next is tried; the error is that of
-// the very first or of the last look.
+// Print writes one table after another. The first comes after one interval, since there are no rates before that. A
+// failed sample is reported and the next is tried; the error is that of the very first or of the last sample.
 func (t *Top) Print(ctx context.Context, w io.Writer) error {
 	last := t.look(ctx)
 	if last.err != nil {
@@ -77,8 +76,8 @@ func (t *Top) print(w io.Writer, old *Sample, r round) error {
 	return err
 }
 
-// Show fills the terminal until ctx ends, q is pressed or the rounds are over, and leaves the terminal as it
-// found it. An error of the very first look is returned before anything is shown.
+// Show fills the terminal until ctx ends, q is pressed or all rounds are done, and restores it then. An error of the
+// very first sample is returned before anything is shown.
 func (t *Top) Show(ctx context.Context, in, out *os.File) error {
 	first := t.look(ctx)
 	if first.err != nil {
@@ -99,7 +98,7 @@ func (t *Top) Show(ctx context.Context, in, out *os.File) error {
 	sampled := make(chan struct{})
 	go func() {
 		defer close(sampled)
-		defer term.giveBackOnPanic()
+		defer term.restoreOnPanic()
 		t.sample(ctx, rounds)
 	}()
 	defer func() { cancel(); <-sampled }()
@@ -125,7 +124,7 @@ func (t *Top) Show(ctx context.Context, in, out *os.File) error {
 	return v.failed
 }
 
-// sample looks once an interval until ctx ends.
+// sample takes a sample each interval until ctx ends.
 func (t *Top) sample(ctx context.Context, rounds chan<- round) {
 	tick := time.NewTicker(t.Interval)
 	defer tick.Stop()

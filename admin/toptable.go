@@ -11,7 +11,7 @@ import (
 	"lb/pool"
 )
 
-// colour is how a piece of text is shown on a terminal that has colours.
+// colour is the colour of a piece of text, on a terminal that has colours.
 type colour string
 
 const (
@@ -30,14 +30,14 @@ func (c colour) paint(text string) string {
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
 }
 
-// topLine is one line of the table: its cells, and the colours of the first two.
+// topLine is a line of the table: its cells, and the colours of the first two.
 type topLine struct {
 	cells [len(topHeader)]string
 	name  colour
 	state colour
 }
 
-// topHeader names the columns; names and states stand left, numbers right.
+// topHeader names the columns. Names and states are aligned left, numbers right.
 var topHeader = [...]string{"POOL, BACKEND", "STATE", "WEIGHT", "IN FLIGHT", "REQ/S", "ERR/S", "EWMA", "CONNS", "IDLE", "QUEUE"}
 
 const leftColumns = 2
@@ -189,7 +189,7 @@ func summaryText(s *Sample, r rates) string {
 		rateText(r.of(r.totals.Errors, t.Errors)), t.InFlight, t.Connections, state)
 }
 
-// titleText says who is shown.
+// titleText names the balancer that is shown.
 func titleText(addr string, s *Sample) string {
 	return fmt.Sprintf("lb %s at %s, up %s", plain(s.Status.Version), addr, uptimeText(s.Status.Uptime))
 }

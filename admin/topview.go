@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// view is what fills the terminal: the last sample, how far it is scrolled, and whether lb still answers.
+// view is the contents of the terminal: the last sample, how far it is scrolled, and whether lb still responds.
 type view struct {
 	title   string // the admin listener's address
 	colours bool
 
 	old, now *Sample
-	failed   error     // of the last look; nil: it went well
-	since    time.Time // of the first look that failed
+	failed   error     // of the last sample; nil: it succeeded
+	since    time.Time // of the first sample that failed
 
 	top  int // the first row shown
 	page int // the rows that the last frame had room for
@@ -30,7 +30,7 @@ func (v *view) take(r round) {
 	v.old, v.now = v.now, r.sample
 }
 
-// press scrolls; frame sees to it that there is something to be seen.
+// press scrolls; frame keeps the position within bounds.
 func (v *view) press(k key) {
 	switch k {
 	case keyUp:
@@ -48,13 +48,13 @@ func (v *view) press(k key) {
 	}
 }
 
-// The lines of a frame that stay where they are: title, summary, a blank one, the table's header; the help below.
+// The fixed lines of a frame: title, summary, a blank one, the table's header, and the help at the bottom.
 const (
 	linesAbove = 4
 	linesBelow = 1
 )
 
-// frame returns the lines that fill a terminal of that size, at most as many as it has.
+// frame returns the lines for a terminal of that size, at most as many as it has.
 func (v *view) frame(width, height int) []string {
 	since := ratesSince(v.old, v.now)
 	header, rows := topText(topLines(v.now, since), width, v.colours)

@@ -125,7 +125,7 @@ func TestAmbiguousPaths(t *testing.T) {
 			t.Errorf("%s: %d with %q at the backend, want %d with %q", tc.path, r.Status(), got, tc.status, tc.target)
 		}
 		e := lb.explain(admin.Question{URL: "http://a:PORT" + tc.path, Client: "127.0.0.1"})
-		if explained := e.Answer; (explained == nil) != (tc.target != "") || explained != nil && explained.Status != tc.status {
+		if explained := e.Response; (explained == nil) != (tc.target != "") || explained != nil && explained.Status != tc.status {
 			t.Errorf("%s: explained as %+v, want %d", tc.path, explained, tc.status)
 		}
 	}
@@ -136,8 +136,8 @@ func TestAmbiguousPaths(t *testing.T) {
 		"/images/../x":    `route "/images/"'s`,
 		"/admin;v=1/../x": "it mixes",
 	} {
-		if e := lb.explain(admin.Question{URL: "http://a:PORT" + path, Client: "127.0.0.1"}); e.Answer == nil || !strings.Contains(e.Answer.Reason, want) {
-			t.Errorf("%s: %+v, want %q", path, e.Answer, want)
+		if e := lb.explain(admin.Question{URL: "http://a:PORT" + path, Client: "127.0.0.1"}); e.Response == nil || !strings.Contains(e.Response.Reason, want) {
+			t.Errorf("%s: %+v, want %q", path, e.Response, want)
 		}
 	}
 }

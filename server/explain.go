@@ -186,7 +186,7 @@ func (a *asked) explain(g *generation, listeners []admin.ExplainedListener, by *
 		e.Routes = append(e.Routes, explainRoute(c, g, found.Rule != nil))
 	}
 	if found.Status != 0 {
-		e.Answer = &admin.ExplainedAnswer{Status: found.Status, Reason: found.Reason, Allow: found.Allow, Location: found.Location}
+		e.Response = &admin.ExplainedResponse{Status: found.Status, Reason: found.Reason, Allow: found.Allow, Location: found.Location}
 	}
 	if found.Rule != nil {
 		e.Rules = rulesOf(g.routes[found.Rule.Action], &found)

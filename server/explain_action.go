@@ -15,7 +15,7 @@ import (
 
 // action tells what answers on the chosen route.
 func (a *asked) action(e *admin.Explanation, g *generation, found *proxy.Explained) {
-	if dir, ok := found.Rule.Action.Action.(*files); ok && e.Answer == nil {
+	if dir, ok := found.Rule.Action.Action.(*files); ok && e.Response == nil {
 		dir.explain(e, a.Method)
 	}
 	total := 0
@@ -45,7 +45,7 @@ func (f *files) explain(e *admin.Explanation, method string) {
 		file, result, err = "", staticcache.Answered, nil
 	}
 	e.Files = &admin.ExplainedFiles{Root: f.dir.Root(), Path: string(path), File: file}
-	answer := &admin.ExplainedAnswer{Status: 200, Reason: "the file is sent"}
+	answer := &admin.ExplainedResponse{Status: 200, Reason: "the file is sent"}
 	switch {
 	case result == staticcache.Answered && file != "":
 		e.Files.Found = "the file exists"
@@ -65,7 +65,7 @@ func (f *files) explain(e *admin.Explanation, method string) {
 	if status := result.Status(); status != 0 {
 		answer.Status, answer.Reason = status, e.Files.Found
 	}
-	e.Answer = answer
+	e.Response = answer
 }
 
 func explainPool(w proxy.Way, g *generation, share float64) admin.ExplainedPool {

@@ -141,8 +141,8 @@ func TestExplain(t *testing.T) {
 			}
 		}
 		status := 0
-		if e.Answer != nil {
-			status = e.Answer.Status
+		if e.Response != nil {
+			status = e.Response.Status
 		}
 		if status != c.status {
 			t.Errorf("%s %s: explained as %d, want %d", c.method, c.path, status, c.status)
@@ -170,8 +170,8 @@ func TestExplainHosts(t *testing.T) {
 	} {
 		e := r.explain(admin.Question{URL: "http://" + host + ":PORT/ping"})
 		if why == "" {
-			if e.Site != nil || e.Answer == nil || e.Answer.Status != 404 || !strings.Contains(e.Answer.Reason, "no site") {
-				t.Errorf("%s: %+v %+v", host, e.Site, e.Answer)
+			if e.Site != nil || e.Response == nil || e.Response.Status != 404 || !strings.Contains(e.Response.Reason, "no site") {
+				t.Errorf("%s: %+v %+v", host, e.Site, e.Response)
 			}
 		} else if e.Site == nil || e.Site.Why != why {
 			t.Errorf("%s: %+v, want %q", host, e.Site, why)
@@ -180,7 +180,7 @@ func TestExplainHosts(t *testing.T) {
 	r.write("maintenance", "")
 	lbtest.Eventually(t, "maintenance is explained", func() bool {
 		e := r.explain(admin.Question{URL: "http://clock.test:PORT/ping"})
-		return e.Answer.Status == 503 && strings.Contains(e.Answer.Reason, "maintenance")
+		return e.Response.Status == 503 && strings.Contains(e.Response.Reason, "maintenance")
 	})
 }
 
@@ -190,19 +190,19 @@ func TestExplainBackends(t *testing.T) {
 	client := &admin.Client{Addr: r.AdminAddr().String()}
 	office := admin.Question{URL: "http://clock.test:PORT/office/", Client: "10.1.2.3", Header: []string{"X-User: ann"}}
 	e := r.explain(office)
-	if len(e.Pools) != 2 || e.Pools[0].Share != 0.75 || e.Pools[1].Share != 0.25 || e.Answer != nil {
+	if len(e.Pools) != 2 || e.Pools[0].Share != 0.75 || e.Pools[1].Share != 0.25 || e.Response != nil {
 		t.Fatalf("%+v", e)
 	}
 	if text := fmt.Sprint(e.Rules); strings.Contains(text, "c2VjcmV0") || !strings.Contains(text, "sets Authorization") {
 		t.Errorf("rules: %s", text)
 	}
 	office.Client = "10.9.1.1"
-	if e := r.explain(office); e.Answer == nil || e.Answer.Status != 403 || len(e.Pools) > 0 {
-		t.Errorf("a denied client: %+v", e.Answer)
+	if e := r.explain(office); e.Response == nil || e.Response.Status != 403 || len(e.Pools) > 0 {
+		t.Errorf("a denied client: %+v", e.Response)
 	}
 	office.Client = ""
-	if e := r.explain(office); e.Answer != nil || !strings.Contains(fmt.Sprint(e.Notes), "-client") {
-		t.Errorf("an unknown client: %+v %v", e.Answer, e.Notes)
+	if e := r.explain(office); e.Response != nil || !strings.Contains(fmt.Sprint(e.Notes), "-client") {
+		t.Errorf("an unknown client: %+v %v", e.Response, e.Notes)
 	}
 
 	// The backend that is named is the one that gets the request.
@@ -308,8 +308,8 @@ pool "app" {
 			first = e.Listeners[0].Address
 		}
 		status := 0
-		if e.Answer != nil {
-			status = e.Answer.Status
+		if e.Response != nil {
+			status = e.Response.Status
 		}
 		if first != c.listener || status != c.status {
 			t.Errorf("%s: listener %q, status %d", c.url, first, status)

@@ -31,7 +31,7 @@ func FuzzExplain(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if (e.Answer == nil) != (len(e.Pools) > 0) {
+		if (e.Response == nil) != (len(e.Pools) > 0) {
 			t.Errorf("answered by both or by nobody: %+v", e)
 		}
 		var out strings.Builder

@@ -78,8 +78,8 @@ func TestLoopMark(t *testing.T) {
 			t.Errorf("with the mark %d times: %d, want %d", n, r.Status(), want)
 		}
 		e := lb.explain(admin.Question{URL: "http://a:PORT/", Header: []string{"CDN-Loop: " + strings.Repeat(marks[1]+", ", n)}})
-		if refused := e.Answer != nil && e.Answer.Status == 508; refused != (want == 508) || refused != (len(e.Pools) == 0) {
-			t.Errorf("with the mark %d times: %+v is explained, want %d", n, e.Answer, want)
+		if refused := e.Response != nil && e.Response.Status == 508; refused != (want == 508) || refused != (len(e.Pools) == 0) {
+			t.Errorf("with the mark %d times: %+v is explained, want %d", n, e.Response, want)
 		}
 	}
 	if r := lb.get("/"); r.Status() != 200 || r.Field("CDN-Loop") != "" {

@@ -170,9 +170,9 @@ pool "rest" {
 			if strings.HasPrefix(c.target, "/") && c.lines == "" {
 				e := lb.explain(admin.Question{Method: c.method, URL: "http://a:PORT" + c.target, Client: "127.0.0.1"})
 				switch {
-				case c.status == 200 && e.Answer == nil: // a backend answers
-				case e.Answer == nil || e.Answer.Status != c.status || c.status == 301 && e.Answer.Location != c.want:
-					t.Errorf("%s %s: explained as %+v", c.method, c.target, e.Answer)
+				case c.status == 200 && e.Response == nil: // a backend answers
+				case e.Response == nil || e.Response.Status != c.status || c.status == 301 && e.Response.Location != c.want:
+					t.Errorf("%s %s: explained as %+v", c.method, c.target, e.Response)
 				}
 			}
 			conn.Close()

@@ -45,8 +45,8 @@ func TestStaticStripPrefix(t *testing.T) {
 			t.Errorf("route %q, %s %s: %d %q, want %d %q", c.route, c.method, c.target, r.Status(), got, c.status, c.want)
 		}
 		if !strings.HasPrefix(c.target, "//") {
-			if e := lb.explain(admin.Question{Method: c.method, URL: "http://x:PORT" + c.target}); e.Answer == nil || e.Answer.Status != c.status {
-				t.Errorf("route %q, %s %s: explained as %+v, want %d", c.route, c.method, c.target, e.Answer, c.status)
+			if e := lb.explain(admin.Question{Method: c.method, URL: "http://x:PORT" + c.target}); e.Response == nil || e.Response.Status != c.status {
+				t.Errorf("route %q, %s %s: explained as %+v, want %d", c.route, c.method, c.target, e.Response, c.status)
 			}
 		}
 		lb.stop()
