@@ -123,7 +123,7 @@ func validHost(s string) bool {
 	return validName(s)
 }
 
-// validName tells whether s can be a host name: labels of letters, digits,
+// validName reports whether s can be a host name: labels of letters, digits,
 // hyphens and, as container names have them, underscores.
 func validName(s string) bool {
 	s = strings.TrimSuffix(s, ".")
@@ -144,7 +144,7 @@ func validName(s string) bool {
 	return true
 }
 
-// loopback tells whether only this machine reaches the address.
+// loopback reports whether only this machine reaches the address.
 func loopback(address string) bool {
 	if strings.HasPrefix(address, "unix:") {
 		return true

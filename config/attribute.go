@@ -19,8 +19,8 @@ import (
 // empty strings if nothing is.
 type textCheck func(s string) (problem, remedy string)
 
-// value evaluates an attribute. It is false if the attribute is not written,
-// is null (which means the same), or is broken, which is reported.
+// value evaluates an attribute. It returns false if the attribute is not written, is null, which means the same, or
+// is invalid, which it reports.
 func (b *block) value(name string) (v cty.Value, at hcl.Range, ok bool) {
 	b.knownAttributes = append(b.knownAttributes, name)
 	a := b.attributes[name]
@@ -55,10 +55,10 @@ func (b *block) evaluate(e hclsyntax.Expression) (cty.Value, bool) {
 	return v, true
 }
 
-// written tells whether the attribute stands in the block.
+// written reports whether the block has the attribute.
 func (b *block) written(name string) bool { return b.attributes[name] != nil }
 
-// place returns where an attribute is written, or the block's head if it is not.
+// place returns where an attribute is written, or the head of the block if it is not.
 func (b *block) place(name string) hcl.Range {
 	if a := b.attributes[name]; a != nil {
 		return a.Expr.Range()
@@ -66,7 +66,7 @@ func (b *block) place(name string) hcl.Range {
 	return b.at
 }
 
-// wrongType reports a value of another type. The remedy may quote it only if it is not withheld.
+// wrongType reports a value of another type. The remedy may quote the value only if it is not withheld.
 func (b *block) wrongType(at hcl.Range, name string, got cty.Value, remedy string) {
 	b.add(Error, at, fmt.Sprintf("%s cannot be %s", name, sort(got)), remedy)
 }
@@ -104,8 +104,8 @@ func (b *block) text(name string, to *string, checks ...textCheck) {
 	}
 }
 
-// asString returns what was probably meant by something else than a string: 200-399 as it is written, which
-// is a number to the language, and of a list what its entries say.
+// asString returns the string that was probably meant by another value: 200-399 as it is written, which the language
+// takes for a number, and of a list its entries.
 func (b *block) asString(v cty.Value, at hcl.Range) string {
 	if plain(v) != "" {
 		return b.reader.text(at)
@@ -138,7 +138,7 @@ func (b *block) passes(name, s string, at hcl.Range, checks []textCheck) bool {
 	return true
 }
 
-// require reports an attribute that is not written, or is empty.
+// require reports an attribute that is missing or empty.
 func (b *block) require(name, value, example string) {
 	if value == "" && (!b.written(name) || b.attributeIsEmptyText(name)) {
 		b.fail(b.place(name), fmt.Sprintf("%s needs %s", b.kind(), name), fmt.Sprintf("Write: %s = %q", name, example))
@@ -150,7 +150,7 @@ func (b *block) attributeIsEmptyText(name string) bool {
 	return !diags.HasErrors() && v.IsKnown() && !v.IsNull() && v.Type() == cty.String && v.AsString() == ""
 }
 
-// secret reads a text without the line feed that files end with.
+// secret reads a text, without the line feed at the end of a file.
 func (b *block) secret(name string, to *Secret, checks ...textCheck) {
 	if b.learn != nil {
 		b.learn.secrets[name] = true
@@ -163,7 +163,7 @@ func (b *block) secret(name string, to *Secret, checks ...textCheck) {
 	*to = Secret(strings.TrimRight(s, "\r\n"))
 }
 
-// file reads the name of a file, relative to the configuration's folder.
+// file reads the name of a file, relative to the configuration's directory.
 func (b *block) file(name string, to *string) {
 	if b.learn != nil {
 		b.learn.files[name] = true
@@ -181,7 +181,7 @@ func noNUL(s string) (problem, remedy string) {
 	return "", ""
 }
 
-// noContent refuses what somebody wrote into a file's attribute instead of into the file.
+// noContent rejects content that was written in place of a file name.
 func noContent(s string) (problem, remedy string) {
 	if strings.ContainsAny(s, "\r\n") || strings.Contains(s, "-----BEGIN") {
 		return "is the content of a file rather than its path", "Put the content into a file, and write its path here."
@@ -198,7 +198,7 @@ func (b *block) flag(name string, to *bool) {
 	if !ok {
 		return
 	}
-	c, err := convert.Convert(v, cty.Bool) // a text too: env("…") gives one
+	c, err := convert.Convert(v, cty.Bool) // or a string, as env("…") returns
 	if err != nil {
 		b.wrongType(at, name, v, fmt.Sprintf("Write %s = true or %s = false, without quotes.", name, name))
 		return
@@ -232,7 +232,7 @@ func numberRange(lo, hi int) string {
 const unlimited = math.MaxInt32
 
 func (b *block) integer(name string, v cty.Value, at hcl.Range) (int64, bool) {
-	c, err := convert.Convert(v, cty.Number) // a text too: env("…") gives one
+	c, err := convert.Convert(v, cty.Number) // or a string, as env("…") returns
 	if err != nil {
 		b.wrongType(at, name, v, "Write a whole number, without quotes.")
 		return 0, false

@@ -10,12 +10,12 @@ import (
 type gap struct {
 	path  string // of the block or attribute, as "site.route.proxy"
 	value string // of the attribute, or the block's label; "" for any
-	// effect makes the gap a mere warning: what happens instead.
+	// effect makes the gap a warning only, and says what happens instead.
 	effect string
 	remedy string
 }
 
-// gaps is all that this version does not serve. A line goes when its feature comes.
+// gaps are all parts of the language that this version does not serve.
 var gaps = [...]gap{
 	{path: "listen.tls.acme", remedy: "Remove the block, and use files: certificate { cert, key }."},
 	{path: "listen.tls.http2", value: "true", effect: "clients get HTTP/1.1", remedy: "Remove the attribute, or write: http2 = false"},
@@ -25,8 +25,8 @@ var gaps = [...]gap{
 	{path: "site.route.static.compress", value: "true", effect: "files are sent as they are", remedy: "Remove the attribute, or write: compress = false"},
 }
 
-// flagNotServed reads a flag of a gap that is a warning. It is false in this version whatever is written: the
-// configuration in force must not claim what lb does not do.
+// flagNotServed reads a flag that this version does not serve. It sets the flag to false, so that the configuration
+// in force does not claim what lb does not do.
 func (b *block) flagNotServed(name string, to *bool) {
 	b.flag(name, to)
 	if !b.everything {
@@ -34,8 +34,8 @@ func (b *block) flagNotServed(name string, to *bool) {
 	}
 }
 
-// available reports a block or attribute that this version does not serve. It
-// is false if reading on makes no sense.
+// available reports a block or attribute that this version does not serve. It returns false if there is no use in
+// reading it.
 func (r *reader) available(path, value string, at hcl.Range) bool {
 	if r.everything {
 		return true

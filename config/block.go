@@ -13,8 +13,8 @@ import (
 	"lb/internal/spelling"
 )
 
-// block is one block while it is read. Every attribute and sub-block that a
-// reading function asks for becomes known; end reports the rest.
+// block is a block that is being read. Every attribute and sub-block that a reading function requests becomes known;
+// end reports all others.
 type block struct {
 	*reader
 	path       string    // "site.route.proxy"; empty for the whole configuration
@@ -28,7 +28,7 @@ type block struct {
 	knownBlocks     []string
 }
 
-// join adds a body. Several only form the whole configuration.
+// join adds a body. Only the root consists of several.
 func (b *block) join(body *hclsyntax.Body) {
 	for name, a := range body.Attributes {
 		if first, twice := b.attributes[name]; twice {
@@ -58,8 +58,7 @@ func (b *block) one(kind string) *block {
 	return b.enter(found[0], "")
 }
 
-// all returns the sub-blocks of that type. With a label's name each must have
-// one label, without none.
+// all returns the sub-blocks of that type. If label is not empty, each must have one label; otherwise none.
 func (b *block) all(kind, label string) []*block {
 	var list []*block
 	if b.learn != nil && label != "" {
@@ -120,7 +119,7 @@ func labelExample(kind string) string {
 	return `"app"`
 }
 
-// end reports what the block has and nothing asked for.
+// end reports attributes and blocks that were not requested.
 func (b *block) end() {
 	if b.learn != nil {
 		b.learn.add(b)
@@ -193,8 +192,7 @@ func (b *block) where() string {
 	return " in " + b.kind()
 }
 
-// unknown reports a name that is not known here, with the nearest known one, or all of
-// its sort, or failing that of the other sort.
+// unknown reports an unknown name, with the nearest known one, or all of its kind, or all of the other kind.
 func (b *block) unknown(at hcl.Range, sort, name string, same, other []string) {
 	if near := nearest(name, slices.Concat(same, other)); near != "" {
 		remedy := fmt.Sprintf("Write %s, or remove the %s.", near, sort)
@@ -218,7 +216,7 @@ func (b *block) unknown(at hcl.Range, sort, name string, same, other []string) {
 	b.fail(at, fmt.Sprintf("unknown %s %q%s", sort, name, b.where()), remedy)
 }
 
-// foreign is what other balancers call things.
+// foreign returns our name for a name of other balancers.
 func foreign(name string) string {
 	switch name {
 	case "bind", "frontend", "entrypoint":
@@ -241,8 +239,7 @@ func foreign(name string) string {
 	return ""
 }
 
-// nearest returns the candidate that a misspelt name was most probably meant
-// to be, or "".
+// nearest returns the candidate that a misspelt name probably stands for, or "".
 func nearest(name string, candidates []string) string {
 	if word := foreign(name); slices.Contains(candidates, word) {
 		return word

@@ -11,23 +11,23 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// soonExpires is how long before its end a certificate is warned of, or a third of its lifetime if that is less: one that
-// is renewed by itself is renewed before.
+// soonExpires is how long before the end of a certificate a warning is given, or a third of its lifetime if that is
+// shorter: automatic renewal comes earlier than that.
 const soonExpires = 14 * 24 * time.Hour
 
-// servedLeaf is a certificate for clients, to be compared with the sites when they are known.
+// servedLeaf is a certificate for clients, to compare with the sites when they are known.
 type servedLeaf struct {
 	leaf *x509.Certificate
 	path string
 	at   hcl.Range
 }
 
-// checkTimes warns of the certificates of a file that are not valid at present, or soon are not.
+// checkTimes warns about certificates of a file that are not valid now, or expire soon.
 func (b *block) checkTimes(path string, pair tls.Certificate, now time.Time) {
 	for i, der := range pair.Certificate {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
-			continue // LoadX509KeyPair reads the first; the others are the authorities' business
+			continue // LoadX509KeyPair has parsed the first one; the others belong to the authorities
 		}
 		what := fmt.Sprintf("the certificate of %s in %q", subjectOf(c), path)
 		if i > 0 {
@@ -57,7 +57,7 @@ func subjectOf(c *x509.Certificate) string {
 
 func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
-// span writes a duration in the largest unit of which it has at least two.
+// span formats a duration in the largest unit of which it has at least two.
 func span(d time.Duration) string {
 	for _, unit := range [...]struct {
 		length time.Duration
@@ -70,8 +70,8 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d seconds", d/time.Second)
 }
 
-// checkNames warns of certificates that are for none of the sites' hosts. Where a site takes every host, none can be
-// told to be wrong.
+// checkNames warns about certificates for none of the sites' hosts. If a site accepts every host, any certificate may
+// be right.
 func (r *reader) checkNames(sites []Site) {
 	var hosts []string
 	for i := range sites {
@@ -106,7 +106,7 @@ func coversAny(c *x509.Certificate, hosts []string) bool {
 	return false
 }
 
-// underWildcard tells whether name is one label below pattern's "*.".
+// underWildcard reports whether name is one label below pattern's "*.".
 func underWildcard(pattern, name string) bool {
 	parent, ok := strings.CutPrefix(pattern, "*.")
 	_, rest, below := strings.Cut(name, ".")

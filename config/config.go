@@ -12,8 +12,7 @@ import (
 type Config struct {
 	Listeners []Listener
 	Admin     Admin
-	// TrustedProxies are the peers whose X-Forwarded-* and PROXY headers are
-	// believed. Empty: nobody's.
+	// TrustedProxies are the peers whose X-Forwarded-* and PROXY headers are believed.
 	TrustedProxies []netip.Prefix
 	Log            Log
 	AccessLog      AccessLog
@@ -27,20 +26,20 @@ type Config struct {
 // Listener is one address that clients connect to.
 type Listener struct {
 	Pos Pos
-	// Address is "host:port", or "unix:PATH" with an absolute path. "0.0.0.0" is all addresses of IPv4; an empty host,
-	// and "[::]" unless IPv6Only, are those of IPv6 too.
+	// Address is "host:port", or "unix:PATH" with an absolute path. "0.0.0.0" is all IPv4 addresses; an empty host,
+	// and "[::]" unless IPv6Only is set, includes IPv6.
 	Address string
-	// IPv6Only leaves IPv4 out of "[::]".
+	// IPv6Only excludes IPv4 from "[::]".
 	IPv6Only bool
 	// TLS is nil on a plain listener.
 	TLS *TLS
 	// ProxyProtocol requires a PROXY header, version 1 or 2, from trusted proxies.
 	ProxyProtocol bool
-	// RedirectHTTPS answers every request with 308 to https. Never together with TLS.
+	// RedirectHTTPS redirects every request to https with 308. It is never set together with TLS.
 	RedirectHTTPS bool
 }
 
-// TLS is how a listener speaks TLS.
+// TLS is the TLS configuration of a listener.
 type TLS struct {
 	Pos Pos
 	// Certificates are chosen by the server name of the handshake; the first
@@ -51,13 +50,13 @@ type TLS struct {
 	// ClientCA is a PEM file; if it is not empty, a client certificate signed
 	// by one of its authorities is required.
 	ClientCA string
-	// HTTP2 offers h2 by ALPN. This version cannot: it is false.
+	// HTTP2 offers h2 by ALPN. It is false, as this version does not support it.
 	HTTP2 bool
 	// ACME is nil if certificates come from files alone.
 	ACME *ACME
 }
 
-// Certificate is a pair of PEM files that were found to fit each other.
+// Certificate is a pair of PEM files that have been checked to match.
 type Certificate struct {
 	Pos  Pos
 	Cert string
@@ -71,7 +70,7 @@ type ACME struct {
 	Email     string
 	Directory string // empty: Let's Encrypt
 	CA        string // a PEM file with an extra trust root, for a private server
-	Storage   string // the folder that keeps account and certificates
+	Storage   string // the directory that keeps account and certificates
 }
 
 // Admin is the second listener: API, dashboard and metrics.

@@ -278,7 +278,7 @@ pool "other" {
 	}
 }
 
-// A folder is one configuration: names and references go across its files,
+// A directory is one configuration: names and references go across its files,
 // relative paths begin at it.
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()

@@ -11,8 +11,7 @@ import (
 // DefaultAdmin is where the admin listener is unless the configuration says otherwise.
 const DefaultAdmin = "127.0.0.1:9900"
 
-// The defaults of each block. They hold for a block that is not written, too,
-// unless its absence means something.
+// The defaults of each block. They also apply if the block is not written, unless its absence has a meaning.
 
 func defaultConfig() *Config {
 	return &Config{
@@ -70,8 +69,7 @@ func defaultPool() Pool {
 		Queue:              Queue{Limit: 1024, Timeout: 5 * time.Second, WhileDown: time.Second},
 		ResponseHeaderSize: limits.ResponseHeaderSize,
 		Timeouts:           Timeouts{Connect: 3 * time.Second, Response: 60 * time.Second, Idle: 60 * time.Second, Tunnel: time.Hour},
-		// Below the five seconds after which Node closes: a POST on a
-		// connection that is just being closed cannot be sent again.
+		// Node closes after five seconds, and a POST on a connection that is being closed cannot be sent again.
 		KeepAlive: KeepAlive{MaxIdle: 256, IdleTimeout: 4 * time.Second},
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// Severity tells whether a configuration can be run in spite of a diagnostic.
+// Severity says whether a configuration can be used in spite of a diagnostic.
 type Severity uint8
 
 // The severities.
 const (
 	Error   Severity = iota // the configuration cannot be used
-	Warning                 // it can, but hardly as meant
+	Warning                 // it can, but is probably not what was meant
 )
 
 // String returns "error" or "warning".
@@ -28,23 +28,23 @@ func (s Severity) String() string {
 // MarshalText is String for encoders.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Diagnostic is one thing that is wrong with a configuration.
+// Diagnostic is one problem of a configuration.
 type Diagnostic struct {
 	Severity Severity `json:"severity"`
 	Summary  string   `json:"summary"` // what is wrong, without a full stop
 	Detail   string   `json:"detail"`  // the remedy: what to write instead
-	Pos      Pos      `json:"pos"`     // without a line if it concerns the whole
-	// Source is the line at Pos with its secrets masked, and Width how many of its characters are
-	// meant, at least 1.
+	Pos      Pos      `json:"pos"`     // without a line if it concerns the whole configuration
+	// Source is the line at Pos with its secrets masked, and Width how many of its characters are concerned, at least
+	// 1.
 	Source string `json:"source,omitempty"`
 	Width  int    `json:"-"`
-	start  int    // their column in Source, which differs from that in the file behind what is masked
+	start  int    // their column in Source, which differs from that in the file after masked text
 }
 
-// Diagnostics are all that was found, by place.
+// Diagnostics are all problems, ordered by place.
 type Diagnostics []Diagnostic
 
-// HasErrors tells whether there is more than warnings.
+// HasErrors reports whether there are errors, and not only warnings.
 func (d Diagnostics) HasErrors() bool {
 	for i := range d {
 		if d[i].Severity == Error {
@@ -54,8 +54,7 @@ func (d Diagnostics) HasErrors() bool {
 	return false
 }
 
-// WriteText prints each diagnostic with its source line, a marker under what
-// is meant, and the remedy.
+// WriteText prints each diagnostic with its source line, a marker below the place, and the remedy.
 func (d Diagnostics) WriteText(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	for i := range d {
@@ -84,8 +83,8 @@ func (d *Diagnostic) write(w *bufio.Writer) {
 	}
 }
 
-// marker returns the line under the source: blanks as wide as what precedes
-// (a tab stays a tab, or the marker would stand elsewhere), then carets.
+// marker returns the line below the source: as many blanks as there are characters before the place, with tabs kept,
+// then carets.
 func (d *Diagnostic) marker() string {
 	var b strings.Builder
 	column, start := 1, cmp.Or(d.start, d.Pos.Column)

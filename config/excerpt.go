@@ -17,11 +17,11 @@ type sourceLine struct {
 	from, to int // bytes in the source, without the line feed
 	pieces   []piece
 	shown    bool // it is text of a heredoc that may be shown
-	looked   bool // what secrets returns is in masks: many diagnostics may be about one line
+	looked   bool // masks holds the result of secrets, since many diagnostics may be about one line
 	masks    []replacement
 }
 
-// linesOf returns the lines of a source with what is secret in them masked.
+// linesOf returns the lines of a source with secrets masked.
 func (r *reader) linesOf(name string) []sourceLine {
 	if list, ok := r.lines[name]; ok {
 		return list
@@ -81,7 +81,7 @@ func (r *reader) pos(at hcl.Range) Pos {
 	return Pos{File: at.Filename, Line: at.Start.Line, Column: utf8.RuneCount(src[line:start]) + 1}
 }
 
-// text returns the source between the ends of a range, which stand on one line, without secrets.
+// text returns the source of a range within one line, without secrets.
 func (r *reader) text(at hcl.Range) string {
 	if r.withheld(at) {
 		return "…"
@@ -91,13 +91,13 @@ func (r *reader) text(at hcl.Range) string {
 	return string(src[min(at.Start.Byte, end):end])
 }
 
-// withheld tells whether what stands there must not be shown, or its value comes from outside of the source. Once there
-// are maxFound diagnostics it does not look: entries of a list that an expression gives all stand at the whole list.
+// withheld reports whether the text at a place must not be shown, or its value comes from outside the source. It
+// returns false once there are maxFound diagnostics, since all entries of a computed list are at the same place.
 func (r *reader) withheld(at hcl.Range) bool {
 	return len(r.found) >= maxFound || r.masked(at) || r.computed(at)
 }
 
-// masked tells whether a place has a piece that must not be shown.
+// masked reports whether a place contains text that must not be shown.
 func (r *reader) masked(at hcl.Range) bool {
 	if at.Start.Line == 0 {
 		return false
@@ -119,7 +119,7 @@ func (r *reader) masked(at hcl.Range) bool {
 	return false
 }
 
-// computed tells whether a value is what a function gives: the language has no other variables.
+// computed reports whether a value is the result of a function; the language has no variables.
 func (r *reader) computed(at hcl.Range) bool {
 	src := r.sources[at.Filename]
 	end := min(at.End.Byte, len(src))
@@ -129,7 +129,7 @@ func (r *reader) computed(at hcl.Range) bool {
 
 var callForm = regexp.MustCompile(`(?s)\b(env|file)\b.*\(`)
 
-// maxExcerpt is how much of a line is shown, in characters, and maxLooked how much of it is looked at, in bytes.
+// maxExcerpt is how many characters of a line are shown, and maxLooked how many bytes of it are examined.
 const (
 	maxExcerpt = 200
 	maxLooked  = 4 << 10
@@ -205,7 +205,7 @@ type replacement struct {
 	instead  string
 }
 
-// secrets returns what must not be shown of a line with that text, in order.
+// secrets returns the parts of a line that must not be shown, in order.
 func (l *sourceLine) secrets(text []byte) []replacement {
 	var list []replacement
 	to := l.from + len(text)
@@ -242,7 +242,7 @@ func (l *sourceLine) secrets(text []byte) []replacement {
 	return list
 }
 
-// printable replaces what would steer a terminal.
+// printable replaces characters that would control a terminal.
 func printable(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c != '\t' && c != '\n' && !unicode.IsPrint(c) {

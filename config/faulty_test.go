@@ -12,7 +12,7 @@ var update = flag.Bool("update", false, "write the expected outputs anew")
 
 // Each faulty configuration gives exactly the diagnostics beside it.
 func TestFaulty(t *testing.T) {
-	t.Chdir("testdata/faulty") // so that the outputs name files without folders
+	t.Chdir("testdata/faulty") // so that the outputs name files without directories
 	names, err := filepath.Glob("*.hcl")
 	if err != nil || len(names) < 45 {
 		t.Fatalf("found %d faulty configurations, %v", len(names), err)

@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// Checks of files that attributes name. An empty name has nothing to check.
+// Checks of files that attributes name. An empty name needs no check.
 
 // checkReadable wants a regular file that can be opened.
 func (b *block) checkReadable(name, path string) bool {
@@ -54,7 +54,7 @@ func openRegular(path string) error {
 	return f.Close()
 }
 
-// checkFolder wants a folder.
+// checkFolder wants a directory.
 func (b *block) checkFolder(name, path string) {
 	if b.withoutFiles || path == "" || !b.written(name) {
 		return
@@ -79,8 +79,8 @@ func (b *block) checkNoFolder(name, path string) {
 	}
 }
 
-// checkSocketPlace wants of a "unix:" address that to listen there can work: a folder, and nothing but a socket in
-// its place. Whether somebody answers on that says nothing, as it may be the balancer that is to be reloaded.
+// checkSocketPlace checks that listening on a "unix:" address can work: its directory must exist, and its place may
+// only have a socket. A socket in use is no error, since the balancer that is to be reloaded may use it.
 func (b *block) checkSocketPlace(at hcl.Range, address string) {
 	path, ok := strings.CutPrefix(address, "unix:")
 	if b.withoutFiles || !ok {
@@ -100,7 +100,7 @@ func (b *block) checkSocketPlace(at hcl.Range, address string) {
 	}
 }
 
-// checkAwaited warns of a file that may come later.
+// checkAwaited warns about a file that does not exist yet.
 func (b *block) checkAwaited(name, path string) {
 	if b.withoutFiles || path == "" || !b.written(name) {
 		return
@@ -124,7 +124,7 @@ func (b *block) checkRoots(name, path string) {
 	}
 }
 
-// checkPair wants a certificate and the key that belongs to it. It returns the certificate, nil if that was not to be had.
+// checkPair wants a certificate and its key. It returns the certificate, or nil.
 func (b *block) checkPair(cert, key string) *x509.Certificate {
 	certGood, keyGood := b.checkReadable("cert", cert), b.checkReadable("key", key)
 	if !certGood || !keyGood {
@@ -140,7 +140,7 @@ func (b *block) checkPair(cert, key string) *x509.Certificate {
 	return pair.Leaf
 }
 
-// shown returns the value of an attribute as a message at another place may quote it.
+// shown returns the value of an attribute for a message about another place.
 func (b *block) shown(name, value string) string {
 	if b.written(name) && b.withheld(b.place(name)) {
 		return "…"
@@ -148,6 +148,6 @@ func (b *block) shown(name, value string) string {
 	return value
 }
 
-// broken tells whether an attribute is written; a value that is empty all the
-// same was reported, or is empty on purpose.
+// broken reports whether an attribute is written. If its value is empty nevertheless, that was reported or is on
+// purpose.
 func (b *block) broken(name string) bool { return b.written(name) && !b.attributeIsEmptyText(name) }

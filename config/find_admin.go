@@ -7,18 +7,18 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// AdminListener is where a configuration has its admin listener, for a program that wants to talk to a running lb.
+// AdminListener is the admin listener of a configuration, for a program that connects to a running lb.
 type AdminListener struct {
-	Admin // the defaults for what is not written or cannot be told
+	Admin // defaults where an attribute is missing or cannot be read
 
-	ListenPos, TokenPos Pos // of the attributes; zero where they are not written
+	ListenPos, TokenPos Pos // of the attributes; zero if they are not written
 
-	// What keeps an attribute from being told; nil if nothing does.
+	// Problems that prevented reading an attribute; nil if there are none.
 	ListenProblem, TokenProblem *Diagnostic
 }
 
-// FindAdmin reads nothing of a configuration but its admin block, which it also finds where the rest is broken: that is
-// when people ask what the running lb does. The error says that the block is not there and may be in what cannot be read.
+// FindAdmin reads only the admin block of a configuration, even if the rest is broken, which is when people need the
+// status of the running lb. The error says that the block is missing, or perhaps in a part that cannot be read.
 func FindAdmin(path string) (AdminListener, error) {
 	found := AdminListener{Admin: defaultConfig().Admin}
 	names, err := sourceNames(path)
@@ -37,7 +37,7 @@ func FindAdmin(path string) (AdminListener, error) {
 	return found, unread
 }
 
-// read takes the admin block of a source. It is false if there is none.
+// read reads the admin block of a source. It returns false if there is none.
 func (a *AdminListener) read(s Source) bool {
 	_, root, whole := readAlone(s)
 	if !whole {
@@ -58,8 +58,8 @@ func (a *AdminListener) read(s Source) bool {
 		return false
 	}
 	a.Pos = b.pos(b.at)
-	a.ListenPos, a.ListenProblem = b.told("listen", func() { b.adminListen(&a.Admin) })
-	a.TokenPos, a.TokenProblem = b.told("token", func() { b.adminToken(&a.Admin) })
+	a.ListenPos, a.ListenProblem = b.problemOf("listen", func() { b.adminListen(&a.Admin) })
+	a.TokenPos, a.TokenProblem = b.problemOf("token", func() { b.adminToken(&a.Admin) })
 	return true
 }
 
@@ -70,8 +70,8 @@ func readAlone(s Source) (r *reader, root *block, whole bool) {
 	return r, root, whole
 }
 
-// told reads an attribute, and returns where it is written and the first problem with it.
-func (b *block) told(name string, read func()) (at Pos, problem *Diagnostic) {
+// problemOf reads an attribute, and returns where it is written and the first problem with it.
+func (b *block) problemOf(name string, read func()) (at Pos, problem *Diagnostic) {
 	before := len(b.found)
 	read()
 	if a := b.attributes[name]; a != nil {
@@ -83,8 +83,8 @@ func (b *block) told(name string, read func()) (at Pos, problem *Diagnostic) {
 	return at, problem
 }
 
-// adminBlock returns a source with nothing left but its admin block, on the lines where it is. What stands before and
-// behind may be broken in any way.
+// adminBlock returns a source with only its admin block, on the same lines. The text around it may be broken in any
+// way.
 func adminBlock(s Source) (part Source, ok bool) {
 	scan := lineScanner{src: string(s.Text)}
 	var pieces []piece
@@ -111,7 +111,7 @@ func adminBlock(s Source) (part Source, ok bool) {
 	return part, false
 }
 
-// blockEnd returns where the block ends that the pieces begin with, or otherwise if it is not closed.
+// blockEnd returns the end of the block that the pieces begin with, or otherwise if it is not closed.
 func blockEnd(pieces []piece, otherwise int) int {
 	depth := 0
 	for _, p := range pieces {
@@ -127,7 +127,7 @@ func blockEnd(pieces []piece, otherwise int) int {
 	return otherwise
 }
 
-// blank leaves nothing of a text but its lines.
+// blank blanks everything but line feeds.
 func blank(text []byte) {
 	for i, c := range text {
 		if c != '\n' {

@@ -10,16 +10,16 @@ import (
 	"lb/balancer"
 )
 
-// Flags are what the command line can say without a file.
+// Flags are the settings of a command line without a file.
 type Flags struct {
 	Listen  string   // "" is ":8080"
 	To      []string // backend addresses, at least one
-	Static  string   // a folder that is served under /static/; "" for none
+	Static  string   // a directory that is served under /static/; "" for none
 	Balance string   // "" is balancer.Default
 }
 
 // FromFlags returns the configuration for a command line without a file: one
-// default site that proxies every path to one pool named "app". With a folder
+// default site that proxies every path to one pool named "app". With a directory
 // for static files, /static/NAME is the file NAME in it.
 // The Config is nil if the diagnostics have errors; their Source is a line of
 // the configuration that the flags stand for (see Flags.Text).
@@ -31,7 +31,7 @@ func FromFlags(f Flags, opts ...Option) (*Config, Diagnostics) {
 	return c, found
 }
 
-// Text returns the configuration file that says the same as the flags.
+// Text returns the configuration file that the flags stand for.
 func (f Flags) Text() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "listen %s {}\n\nsite \"default\" {\n", quote(or(f.Listen, ":8080")))
@@ -54,7 +54,7 @@ func or(s, otherwise string) string {
 	return s
 }
 
-// quote writes a text as the configuration language does.
+// quote writes a text as a quoted string of the configuration language.
 func quote(s string) string {
 	return string(hclwrite.TokensForValue(cty.StringVal(s)).Bytes())
 }

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// dialect is the configuration language of another server, of which lines are pasted into ours.
+// dialect is the configuration language of another server, lines of which may be pasted into a configuration.
 type dialect struct {
 	name  string
-	words map[string]func(args []string) string // a directive's arguments to what to write here
-	// shape tells whether a line looks like the language's, so that a word which both have is not taken for its.
+	words map[string]func(args []string) string // by directive, from its arguments to the line to write here
+	// shape reports whether a line looks like that language, for words that both languages have.
 	shape func(pieces []piece) bool
 }
 
 func dialects() []*dialect { return []*dialect{&nginx, &caddy, &haproxy} }
 
-// dialectOf returns the language of which a source has lines that are none of ours, or nil.
+// dialectOf returns the language of lines that are not ours, or nil.
 func dialectOf(lines [][]piece) *dialect {
 	for _, d := range dialects() {
 		for _, pieces := range lines {
@@ -51,7 +51,7 @@ func (d *dialect) translate(pieces []piece) (string, bool) {
 	return write(args), true
 }
 
-// argument returns the nth argument, or what stands for one that is missing.
+// argument returns the nth argument, or instead if it is missing.
 func argument(args []string, n int, instead string) string {
 	if n < len(args) {
 		return args[n]
@@ -75,7 +75,7 @@ func writeText(text string) func([]string) string {
 	return func([]string) string { return "Write: " + text }
 }
 
-// toPool is what all of them say in one line, and we in two blocks.
+// toPool translates one line of theirs into our two blocks.
 func toPool(args []string) string {
 	var backends strings.Builder
 	for _, a := range args {
@@ -126,7 +126,7 @@ func routeLine(args []string) string {
 	return fmt.Sprintf("Write: route %q {", strings.TrimSuffix(p, "*"))
 }
 
-// serverLine takes what both write behind a server's address: "weight=2", of which each word is an argument, or "weight 2".
+// serverLine translates what follows a server's address: "weight=2", where each word is an argument, or "weight 2".
 func serverLine(address string, rest []string) string {
 	var set []string
 	for i, a := range rest {
@@ -152,7 +152,8 @@ func serverLine(address string, rest []string) string {
 	return fmt.Sprintf("Write:\n    backend %q {\n      %s\n    }", withPort(address), strings.Join(set, "\n      "))
 }
 
-// measure returns the argument that is a number with one of the units, given what each is here; "" is for a number alone.
+// measure returns the argument that is a number with one of the units, given what each is here; "" is for a number
+// alone.
 func measure(args []string, n int, units map[string]string, instead string) string {
 	a := argument(args, n, "")
 	digits := strings.TrimRight(a, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -168,7 +169,7 @@ var (
 	haproxyTime = map[string]string{"": "ms", "s": "s", "ms": "ms", "m": "m", "h": "h"}
 )
 
-// setTo says to write an attribute with the measure of the first argument.
+// setTo returns a translation into an attribute with the measure of the first argument.
 func setTo(format string, units map[string]string, instead string) func([]string) string {
 	return func(args []string) string { return "Write: " + fmt.Sprintf(format, measure(args, 0, units, instead)) }
 }
@@ -209,7 +210,7 @@ var nginx = dialect{
 	shape: func(pieces []piece) bool {
 		last := pieces[len(pieces)-1]
 		if len(pieces) > 1 && pieces[1].kind == quoted && !last.is(";") {
-			return false // a label of ours
+			return false // one of our labels
 		}
 		switch pieces[0].text {
 		case "server", "events", "http", "location", "upstream", "stream":
@@ -287,10 +288,10 @@ var caddy = dialect{
 		switch pieces[0].text {
 		case "reverse_proxy", "file_server", "handle", "handle_path", "redir", "encode", "lb_policy", "health_uri":
 			return true
-		case "root", "respond", "tls": // ours too, but not with a word behind
+		case "root", "respond", "tls": // also ours, but not followed by a word
 			return len(pieces) > 1 && pieces[1].kind == plainWord
 		}
-		// An address, alone before a brace.
+		// A single address before a brace.
 		return len(pieces) == 2 && last.is("{") && !isName(pieces[0].text) && strings.ContainsAny(pieces[0].text, ".:")
 	},
 	words: map[string]func([]string) string{
@@ -344,7 +345,7 @@ var haproxy = dialect{
 		switch pieces[0].text {
 		case "global", "defaults":
 			return len(pieces) == 1
-		case "backend", "listen": // ours have a label in quotes, or one that is an address
+		case "backend", "listen": // ours have a label in quotes, or an address
 			return len(pieces) == 2 && pieces[1].kind == plainWord && isName(pieces[1].text)
 		case "balance":
 			return len(pieces) > 1 && pieces[1].kind == plainWord && balanceLine([]string{pieces[1].text}) != fmt.Sprintf("Write: balance = %q", pieces[1].text)

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// encoded refuses a source that is not UTF-8, by its first byte that is not: what a parser says of the rest helps nobody.
+// encoded rejects a source that is not UTF-8 at the first invalid byte; errors of the parser would not help.
 func (r *reader) encoded(s Source) bool {
 	for i := 0; i < len(s.Text); {
 		c, n := utf8.DecodeRune(s.Text[i:])
@@ -23,7 +23,7 @@ func (r *reader) encoded(s Source) bool {
 	return true
 }
 
-// otherFormat names the format of a source that is a configuration of another kind altogether, or returns "".
+// otherFormat names the format of a source that is another kind of configuration, or returns "".
 func (e *explainer) otherFormat(first int) string {
 	raw := e.raw(first)
 	next := ""
@@ -47,13 +47,13 @@ func (e *explainer) otherFormat(first int) string {
 	return ""
 }
 
-// raw returns a line as it stands in the source. It is not to be shown.
+// raw returns a line of the source without masks. It must not be shown.
 func (e *explainer) raw(i int) string {
 	l := e.linesOf(e.name)[i]
 	return strings.TrimSpace(string(e.sources[e.name][l.from:l.to]))
 }
 
-// has tells whether a block or an attribute has that name anywhere.
+// has reports whether any block or attribute has that name.
 func (v *vocabulary) has(name string) bool {
 	for _, sets := range []map[string][]string{v.attributes, v.blocks} {
 		for _, names := range sets {
@@ -67,7 +67,7 @@ func (v *vocabulary) has(name string) bool {
 	return false
 }
 
-// oddSpaces look like a space, or like nothing, and come with text that is copied from web pages.
+// oddSpaces look like a space, or are invisible, and come with text copied from web pages.
 const oddSpaces = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 
 // oddSpace reports the first such character between the words of a line.

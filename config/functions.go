@@ -17,7 +17,7 @@ import (
 // callError is why a function of the configuration language failed.
 type callError struct {
 	summary, remedy string
-	quotes          string // the argument that both may quote
+	quotes          string // the argument, if summary and remedy quote it
 }
 
 func (e *callError) Error() string { return e.summary }
@@ -30,7 +30,7 @@ func (e *callError) withoutArgument(secret bool) *callError {
 	return &callError{summary: strings.ReplaceAll(e.summary, e.quotes, "…"), remedy: strings.ReplaceAll(e.remedy, e.quotes, "…")}
 }
 
-// functions returns what expressions in a file of that folder may call.
+// functions returns the functions for expressions in a file of that directory.
 func functions(folder string) *hcl.EvalContext {
 	return &hcl.EvalContext{Functions: map[string]function.Function{
 		"env":  envFunction(),
@@ -82,8 +82,7 @@ func fileFunction(folder string) function.Function {
 	})
 }
 
-// under returns the path as seen from the working folder, if it was written
-// in a file of that folder.
+// under returns a path in a file of that directory as seen from the working directory.
 func under(folder, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
@@ -91,8 +90,8 @@ func under(folder, path string) string {
 	return filepath.Join(folder, path)
 }
 
-// readRegular reads a file of at most maxSource bytes. It does not open pipes
-// and devices, which could block or never end.
+// readRegular reads a file of at most maxSource bytes. It does not open pipes or devices, which could block or never
+// end.
 func readRegular(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -5,13 +5,13 @@ import (
 	"unicode/utf8"
 )
 
-// pieceKind is what a piece of a line looks like to somebody who reads it.
+// pieceKind is the kind of a piece of a line, as a person sees it.
 type pieceKind uint8
 
 const (
 	plainWord pieceKind = iota // a word without quotes: a name, a number, an address
 	quoted                     // "…"
-	halfOpen                   // a quote that nothing closes on its line
+	halfOpen                   // a quote that is not closed on its line
 	foreignly                  // “…” or '…'
 	mark                       // one of = { } [ ] ( ) , ;
 )
@@ -21,11 +21,11 @@ type piece struct {
 	kind       pieceKind
 	text       string
 	start, end int  // bytes in the source
-	hidden     bool // text is not what stands there, since that must not be shown
-	number     bool // what is hidden is a number
+	hidden     bool // text has been replaced since it must not be shown
+	number     bool // the hidden text is a number
 }
 
-// is tells whether the piece is that mark.
+// is reports whether the piece is that mark.
 func (p piece) is(m string) bool { return p.kind == mark && p.text == m }
 
 // unquoted returns the text without quotes of any kind.
@@ -36,13 +36,13 @@ func (p piece) unquoted() string {
 	return strings.Trim(p.text, "\"'“”„‟‘’‚‛«»")
 }
 
-// lineScanner cuts a source into lines of pieces, without comments and without the texts of heredocs. Unlike
-// the parser's own lexer it never loses its way: a quote ends with its line.
+// lineScanner splits a source into lines of pieces, without comments and texts of heredocs. Unlike the parser's lexer
+// it recovers from errors, since a quote ends with its line.
 type lineScanner struct {
 	src     string
 	offset  int
 	comment bool   // inside /* … */
-	heredoc string // what ends it; "" outside
+	heredoc string // its end marker; "" outside
 }
 
 // line returns the pieces of the next line; ok is false at the end of the source.
@@ -94,7 +94,7 @@ func (s *lineScanner) line() (pieces []piece, ok bool) {
 	return pieces, true
 }
 
-// scanPiece returns the piece at the beginning of the rest of a line, which is not empty.
+// scanPiece returns the first piece of the rest of a line, which is not empty.
 func scanPiece(rest string) piece {
 	if strings.IndexByte("={}[](),;", rest[0]) >= 0 {
 		return piece{kind: mark, text: rest[:1]}

@@ -79,7 +79,7 @@ func (b *block) prefixes(name string, to *[]netip.Prefix) {
 // entry is one name = value of a map.
 type entry struct {
 	name    string
-	shown   string // the name as messages may quote it
+	shown   string // the name, for messages
 	nameAt  hcl.Range
 	value   cty.Value
 	valueAt hcl.Range
@@ -102,7 +102,7 @@ func (b *block) entries(name, example string) []entry {
 			k, ok1 := b.evaluate(item.KeyExpr)
 			val, ok2 := b.evaluate(item.ValueExpr)
 			if !ok1 || !ok2 || k.IsNull() {
-				continue // evaluated without a complaint just before: not reached
+				continue // not reached: it was evaluated without an error above
 			}
 			e := entry{plain(k), plain(k), item.KeyExpr.Range(), val, item.ValueExpr.Range()}
 			if b.learn == nil && b.withheld(e.nameAt) {

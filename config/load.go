@@ -1,13 +1,11 @@
-// Package config reads the configuration: HCL in, plain structs with every
-// default filled in out, and diagnostics that say where something is wrong
-// and what to write instead.
+// Package config reads the configuration: from HCL to plain structs with all defaults filled in, and diagnostics that
+// say what is wrong where, and what to write instead.
 //
-// Each block of the language has one reading function. It names the block's
-// attributes and sub-blocks, each with where its value goes and what range it
-// may have; whatever the function did not name is unknown and reported.
+// Each block of the language has one reading function. It requests the block's attributes and sub-blocks by name,
+// each with its destination and its range; everything else is unknown and reported.
 //
-// All file names in a Config are absolute or relative to the working folder;
-// a relative one in a file was meant relative to that file's folder.
+// All file names in a Config are absolute or relative to the working directory; in a file they are relative to that
+// file's directory.
 package config
 
 import (
@@ -23,7 +21,7 @@ import (
 
 // Source is one configuration file in memory.
 type Source struct {
-	Name string // for diagnostics; its folder is where relative paths begin
+	Name string // for diagnostics; relative paths begin in its directory
 	Text []byte
 }
 
@@ -33,18 +31,18 @@ type Option func(*options)
 type options struct {
 	withoutFiles bool
 	showMisspelt bool
-	everything   bool // for tests: read also what this version does not serve
+	everything   bool // for tests: also reads what this version does not serve
 }
 
-// WithoutFileChecks leaves out every check of files that the configuration
-// names (certificates, pages, roots); file("…") still reads.
+// WithoutFileChecks skips all checks of files that the configuration names (certificates, pages, roots). file("…")
+// still reads.
 func WithoutFileChecks() Option { return func(o *options) { o.withoutFiles = true } }
 
-// ShowMisspelt has diagnostics show the value of an unknown attribute whose name is close to that of a known one, and not
-// to that of a secret. It is for a person who checks a file of their own; logs and responses are read by others.
+// ShowMisspelt makes diagnostics show the value of an unknown attribute whose name is close to a known one's, but not
+// to a secret's. It is for people who check a file of their own; logs and responses have other readers.
 func ShowMisspelt() Option { return func(o *options) { o.showMisspelt = true } }
 
-// Load reads a file, or a folder whose *.hcl files are read in name order as
+// Load reads a file, or a directory whose *.hcl files are read in name order as
 // one configuration. The Config is nil if the diagnostics have errors.
 func Load(path string, opts ...Option) (*Config, Diagnostics) {
 	names, err := sourceNames(path)
@@ -82,7 +80,7 @@ func sourceNames(path string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		// A leading dot is an editor's lock or backup file.
+		// A leading dot marks an editor's lock or backup file.
 		if strings.HasSuffix(e.Name(), ".hcl") && !strings.HasPrefix(e.Name(), ".") {
 			names = append(names, filepath.Join(path, e.Name()))
 		}
@@ -101,8 +99,7 @@ func unreadable(name string, err error) Diagnostic {
 	}
 }
 
-// bare takes the operation and the path off a file error, where the message
-// around it names the path already.
+// bare removes the operation and the path from a file error, for messages that have the path already.
 func bare(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -129,6 +126,5 @@ func Parse(sources []Source, opts ...Option) (*Config, Diagnostics) {
 	return c, found
 }
 
-// Format returns the source in canonical HCL style. What does not parse comes
-// back with its spacing changed at most.
+// Format returns the source in canonical HCL style. In a source that does not parse it changes spacing at most.
 func Format(src []byte) []byte { return hclwrite.Format(src) }

@@ -7,10 +7,9 @@ import (
 	"strings"
 )
 
-// masker marks the pieces of a source that diagnostics must not show, and replaces their text: values of secrets, of
-// names that nobody knows (one may be a secret's, misspelt) and whatever stands where no value can. It goes by names
-// alone, not by the nesting of blocks, since it has to be right about sources whose syntax is broken: what it cannot
-// tell is hidden.
+// masker marks the pieces of a source that diagnostics must not show, and replaces their text: values of secrets,
+// values of unknown names, which may be misspelt secrets, and everything in unexpected places. It uses names alone
+// and not the nesting of blocks, since it must also be right about sources with broken syntax. In doubt it hides.
 type masker struct {
 	words      *vocabulary
 	attributes map[string]bool // the names of all
@@ -21,15 +20,15 @@ type masker struct {
 	// The statement that a line is in.
 	mode     maskMode
 	name     string // its attribute, directive or block
-	hidden   bool   // its value is
-	entry    bool   // the value of the present entry of its map is
-	doubtful bool   // quotes or separators do not add up
-	filled   bool   // a value was there since the last separator
-	keyed    bool   // the name of an entry was, and its value comes
+	hidden   bool   // whether its value is hidden
+	entry    bool   // whether the value of the current map entry is hidden
+	doubtful bool   // quotes or separators do not match
+	filled   bool   // there was a value since the last separator
+	keyed    bool   // the name of an entry was read, and its value follows
 	open     []string
-	garbled  bool // the line has a quote too many or too few
-	unclosed bool // a quote was left open on a line before: this one may continue its string
-	resumed  bool // the line goes on with a value that began before
+	garbled  bool // the line has an unmatched quote
+	unclosed bool // a quote on an earlier line was not closed, so this line may continue its string
+	resumed  bool // the line continues a value of an earlier line
 }
 
 func newMasker(whole bool) *masker {
@@ -50,8 +49,8 @@ func newMasker(whole bool) *masker {
 type maskMode uint8
 
 const (
-	maskHead  maskMode = iota // a name comes
-	maskWords                 // labels, or what follows a name without an equals sign
+	maskHead  maskMode = iota // a name is expected
+	maskWords                 // labels, or words after a name without an equals sign
 	maskValue
 )
 
@@ -92,11 +91,11 @@ func (m *masker) line(pieces []piece) {
 	}
 }
 
-// head looks at the piece that should be the name of an attribute or a block.
+// head examines the piece that should be the name of an attribute or a block.
 func (m *masker) head(pieces []piece, i int, fresh bool) bool {
 	p := &pieces[i]
 	if p.kind == mark {
-		if p.is("=") { // of a name that is not there
+		if p.is("=") { // of a missing name
 			m.begin("", maskValue, true)
 		}
 		return !p.is("=")
@@ -112,7 +111,7 @@ func (m *masker) head(pieces []piece, i int, fresh bool) bool {
 	case equals && i+2 < len(pieces) && isDirective(name) && !m.harmless(name) && strings.HasPrefix(pieces[i+2].text, "/"):
 		m.begin(name, maskWords, false) // nginx: location = /path
 	case equals:
-		apart := m.whole || i == 0 || p.start > pieces[i-1].end // else it may be the end of a name with a mark in it
+		apart := m.whole || i == 0 || p.start > pieces[i-1].end // otherwise it may be the end of a name that contains a mark
 		m.begin(name, maskValue, !m.harmless(name) || !apart)
 	default:
 		m.begin(name, maskWords, !known || m.words.secrets[name])
@@ -128,7 +127,7 @@ func (m *masker) begin(name string, mode maskMode, hidden bool) {
 	m.entry, m.doubtful, m.filled, m.keyed, m.open = false, false, false, false, m.open[:0]
 }
 
-// word looks at a piece behind a name that no equals sign follows: a label, or a directive's argument.
+// word examines a piece after a name without an equals sign: a label, or a directive's argument.
 func (m *masker) word(pieces []piece, i int) bool {
 	p := &pieces[i]
 	switch {
@@ -151,7 +150,7 @@ func (m *masker) word(pieces []piece, i int) bool {
 	if named(pieces, i) && !label {
 		known := m.known(m.name)
 		m.head(pieces, i, false)
-		m.hidden = m.hidden || !known // both may be one name with a blank in it
+		m.hidden = m.hidden || !known // both may be one name that contains a blank
 		return false
 	}
 	if m.filled && p.kind == plainWord && m.known(nameOf(*p)) && m.known(m.name) && !isDirective(m.name) {
@@ -173,7 +172,7 @@ func (m *masker) word(pieces []piece, i int) bool {
 	return false
 }
 
-// value looks at a piece of an attribute's value.
+// value examines a piece of an attribute's value.
 func (m *masker) value(pieces []piece, i int) bool {
 	p := &pieces[i]
 	if p.kind == mark {
@@ -202,10 +201,10 @@ func (m *masker) value(pieces []piece, i int) bool {
 	}
 	call := i+1 < len(pieces) && pieces[i+1].is("(") && (p.text == "env" || p.text == "file")
 	shown := m.isReference(pieces, i) || call && !m.doubtful
-	if isNumber(*p) && !m.doubtful && !m.words.secrets[m.name] && !secretName(m.name) { // no string
+	if isNumber(*p) && !m.doubtful && !m.words.secrets[m.name] && !secretName(m.name) { // not a string
 		shown = shown || !m.entry && len(p.text) <= maxNumber
 	}
-	header := m.words.headers[m.name] // its name is not of the language
+	header := m.words.headers[m.name] // its name is not part of the language
 	if !shown && (m.hidden || m.entry || header || m.doubtful || m.holdsAssignment(*p)) {
 		p.hide()
 	}
@@ -256,17 +255,17 @@ func (m *masker) top() string {
 	return m.open[len(m.open)-1]
 }
 
-// inHeredoc tells whether a line of the heredoc that the last line began may be shown.
+// inHeredoc reports whether the next line of a heredoc may be shown.
 func (m *masker) inHeredoc() bool {
 	return m.whole && !m.hidden && !m.entry && !m.doubtful && m.harmless(m.name) && !m.words.files[m.name]
 }
 
-// known tells whether the name is an attribute's, a block's or another server's directive.
+// known reports whether the name is an attribute's, a block's or another server's directive.
 func (m *masker) known(name string) bool {
 	return m.attributes[name] || m.blocks[name] || isDirective(name)
 }
 
-// harmless tells whether the value of what has that name can be shown.
+// harmless reports whether the value of that name may be shown.
 func (m *masker) harmless(name string) bool {
 	switch {
 	case m.words.secrets[name]:
@@ -278,8 +277,7 @@ func (m *masker) harmless(name string) bool {
 		nearest(name, slices.Collect(maps.Keys(m.words.secrets))) == "" && nearest(name, slices.Collect(maps.Keys(m.attributes))) != ""
 }
 
-// isReference tells whether a piece of a value says where the value comes from: the name of a variable of the
-// environment, or of a file.
+// isReference reports whether a piece of a value names its origin: a variable of the environment, or a file.
 func (m *masker) isReference(pieces []piece, i int) bool {
 	p := pieces[i]
 	if m.doubtful || m.unclosed {
@@ -296,12 +294,13 @@ func (m *masker) isReference(pieces []piece, i int) bool {
 	return variableReference.MatchString(p.text)
 }
 
-// holdsAssignment tells whether a string of a broken source holds what may be another attribute, with a quote missing between.
+// holdsAssignment reports whether a string of a broken source may contain another attribute, because a quote is
+// missing.
 func (m *masker) holdsAssignment(p piece) bool {
 	if m.whole || p.kind == plainWord {
 		return false
 	}
-	if strings.Contains(strings.Trim(p.text, `"`), `"`) { // in ${…}, or where its end was thought to be
+	if strings.Contains(strings.Trim(p.text, `"`), `"`) { // within ${…}, or where the end of the string was assumed
 		return true
 	}
 	for _, match := range assignment.FindAllStringSubmatch(p.text, -1) {
@@ -318,7 +317,7 @@ var (
 	assignment        = regexp.MustCompile(`([\w-]+)\s*=`)
 )
 
-// named tells whether the piece is the name in name = value, or in name: value.
+// named reports whether the piece is the name in name = value, or in name: value.
 func named(pieces []piece, i int) bool {
 	if i+1 < len(pieces) && (pieces[i+1].is("=") || pieces[i+1].text == ":") {
 		return true
@@ -327,7 +326,7 @@ func named(pieces []piece, i int) bool {
 	return p.kind == plainWord && len(p.text) > 1 && strings.HasSuffix(p.text, ":")
 }
 
-// maxNumber is the length of numbers that are shown even of names that are not known.
+// maxNumber is the length up to which numbers of unknown names are shown.
 const maxNumber = 5
 
 func isNumber(p piece) bool { return p.number || p.kind == plainWord && numeric.MatchString(p.text) }
@@ -339,8 +338,8 @@ func nameOf(p piece) string {
 	return p.unquoted()
 }
 
-// touches tells whether nothing separates a string in quotes from the piece before: one quote is too many or missing,
-// and what looks like a string is what stands between two.
+// touches reports whether nothing separates a quoted string from the piece before it: then a quote is missing or one
+// too many, and what looks like a string is what is between two.
 func touches(pieces []piece, i int) bool {
 	if i == 0 {
 		return false
@@ -349,7 +348,7 @@ func touches(pieces []piece, i int) bool {
 	return p.start == before.end && p.kind != mark && before.kind != mark && (p.kind != plainWord || before.kind != plainWord)
 }
 
-// isUnit tells whether the piece is the unit of the number before: 60 s, 8 MiB.
+// isUnit reports whether the piece is the unit of the number before: 60 s, 8 MiB.
 func isUnit(pieces []piece, i int) bool {
 	if i == 0 || pieces[i].kind != plainWord || !numeric.MatchString(pieces[i-1].text) {
 		return false
@@ -358,7 +357,7 @@ func isUnit(pieces []piece, i int) bool {
 	return durations.MatchString(both) || sizes.MatchString(both)
 }
 
-// hide replaces the text of a piece. Of a string that nothing closes the braces at its end stay: they close blocks.
+// hide replaces the text of a piece. Braces at the end of a string that is not closed stay, since they close blocks.
 func (p *piece) hide() {
 	p.number = isNumber(*p)
 	p.hidden = true
@@ -379,7 +378,7 @@ func (p *piece) hide() {
 	}
 }
 
-// isDirective tells whether another server's language has that directive.
+// isDirective reports whether a language of another server has that directive.
 func isDirective(name string) bool {
 	return name != "" && slices.ContainsFunc(dialects(), func(d *dialect) bool { return d.words[name] != nil })
 }

@@ -8,9 +8,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// explain reports the common mistakes in a source that does not parse, each with the line as it should be.
-// It returns the number of the first line that has one, or 0: what the parser says of lines behind it is
-// mostly a consequence.
+// explain reports common mistakes in a source that does not parse, each with the corrected line. It returns the
+// number of the first such line, or 0; errors of the parser after that are mostly consequences.
 func (r *reader) explain(s Source) (first int) {
 	e := explainer{reader: r, name: s.Name}
 	for _, l := range r.linesOf(s.Name) {
@@ -33,23 +32,23 @@ func (r *reader) explain(s Source) (first int) {
 	return e.first
 }
 
-// maxMistakes is how many are reported of one source: more are one mistake made everywhere.
+// maxMistakes bounds the mistakes that are reported of one source, since more are mostly the same one.
 const maxMistakes = 50
 
-// explainer goes through a source line by line and keeps track of the blocks around.
+// explainer reads a source line by line and keeps track of the blocks.
 type explainer struct {
 	*reader
 	name      string
 	lines     [][]piece
-	foreign   *dialect // whose configuration this seems to be
+	foreign   *dialect // the language of other servers that the source seems to have
 	within    []string
 	openValue int
 	nextBrace bool // announced by the line before
-	lost      bool // the nesting of braces is not known any more
+	lost      bool // the nesting of braces is unknown
 	first     int
 }
 
-// mistake reports what is wrong at a piece of a line, and what to write instead of the line.
+// mistake reports a mistake at a piece of a line, with the lines to write instead.
 func (e *explainer) mistake(i int, at piece, summary string, instead []string) {
 	if e.first == 0 {
 		e.first = i + 1
@@ -61,7 +60,7 @@ func (e *explainer) mistake(i int, at piece, summary string, instead []string) {
 	e.report(i, at, summary, detail)
 }
 
-// report takes up a diagnostic, which quotes pieces alone: what is secret of them is hidden already.
+// report adds a diagnostic. It quotes only pieces, whose secrets are hidden already.
 func (e *explainer) report(i int, at piece, summary, remedy string) {
 	e.add(Error, hcl.Range{Filename: e.name, Start: hcl.Pos{Line: i + 1, Byte: at.start}, End: hcl.Pos{Line: i + 1, Byte: at.end}}, summary, remedy)
 }
@@ -88,7 +87,7 @@ func (e *explainer) line(i int) {
 		e.within, pieces = e.within[:len(e.within)-1], pieces[1:]
 	}
 	if e.nextBrace && pieces != nil && pieces[0].is("{") {
-		pieces = pieces[1:] // its block is open since the line before
+		pieces = pieces[1:] // its block was opened on the line before
 	}
 	e.nextBrace = false
 	if len(pieces) == 0 {
@@ -130,7 +129,7 @@ func (e *explainer) line(i int) {
 	}
 }
 
-// pasted reports what a line has of the other language, each directive by itself.
+// pasted reports each directive of another language on a line.
 func (e *explainer) pasted(i int, pieces []piece) (found bool) {
 	for from := 0; from < len(pieces); {
 		to := from + 1
@@ -150,7 +149,7 @@ func (e *explainer) pasted(i int, pieces []piece) (found bool) {
 	return found
 }
 
-// closing counts the closing braces that the pieces begin with.
+// closing counts the closing braces at the beginning.
 func closing(pieces []piece) int {
 	for n, p := range pieces {
 		if !p.is("}") {
@@ -181,7 +180,7 @@ func (e *explainer) nesting(pieces []piece) {
 	}
 }
 
-// insideValue looks at a line of a list or a map that began on a line before.
+// insideValue examines a line of a list or a map that began on an earlier line.
 func (e *explainer) insideValue(i int, pieces []piece) {
 	for k, p := range pieces {
 		switch {

@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// Pool is a named set of backends that serve the same things.
+// Pool is a named set of equivalent backends.
 type Pool struct {
 	Pos     Pos
 	Name    string
@@ -17,14 +17,12 @@ type Pool struct {
 	Retry  Retry
 	Queue  Queue
 
-	// SlowStart is how long a backend that came up takes to get its full
-	// share. 0: at once.
+	// SlowStart is how long a backend that came up takes to get its full share. 0: at once.
 	SlowStart time.Duration
-	// PanicThreshold: with a smaller share of usable backends, but at least
-	// one, all are used. 0: never.
+	// PanicThreshold: if a smaller share is usable, but at least one backend, all are used. 0: never.
 	PanicThreshold float64
 
-	// ResponseHeaderSize is the most bytes of a response head.
+	// ResponseHeaderSize is the largest response head in bytes.
 	ResponseHeaderSize int64
 
 	Timeouts  Timeouts
@@ -38,7 +36,7 @@ type Pool struct {
 type Backend struct {
 	Pos      Pos
 	Address  string // "host:port" or "unix:PATH"
-	Weight   int    // 0 to limits.MaxConfiguredWeight; 0: no share of its own
+	Weight   int    // 0 to limits.MaxConfiguredWeight; 0 leaves the backend out
 	MaxConns int    // requests at a time; 0: no limit
 	Backup   bool   // used only when no other is usable
 }
@@ -52,12 +50,12 @@ type Discover struct {
 	Consul *DiscoverConsul
 }
 
-// DiscoverDNS asks a resolver again and again.
+// DiscoverDNS resolves a name periodically.
 type DiscoverDNS struct {
 	Name     string
 	Port     int           // of type A; SRV records bring their own
 	Type     string        // "A" (IPv6 addresses too) or "SRV"
-	Interval time.Duration // between two questions
+	Interval time.Duration // between two lookups
 	Resolver string        // "host:port"; empty: the system's
 }
 
@@ -89,16 +87,16 @@ type Health struct {
 	Method       string
 	Host         string // the Host field; empty: the backend's address
 	Status       StatusSet
-	Body         string        // must be in the first 64 KiB of the answer; empty: anything
+	Body         string        // must be in the first 64 KiB of the response body; empty: not checked
 	Interval     time.Duration // between two probes of a backend
 	FastInterval time.Duration // the same while its state is changing
 	Timeout      time.Duration // of one probe
-	Jitter       float64       // the share of the interval that is left to chance, 0 to 1
+	Jitter       float64       // the share of the interval that is random, 0 to 1
 	Rise         int           // passes in a row that make it up
 	Fall         int           // failures in a row that make it down
 }
 
-// Eject is the passive check: what requests tell about a backend.
+// Eject is the passive check, from the results of requests.
 type Eject struct {
 	Pos        Pos
 	Failures   int           // in a row; 0: never eject
@@ -106,7 +104,7 @@ type Eject struct {
 	MaxPercent int           // of the pool's backends that may be ejected at a time
 }
 
-// Retry says what is tried again on another backend.
+// Retry says which requests are retried on another backend.
 type Retry struct {
 	Pos      Pos
 	Attempts int      // after the first try; 0: none
@@ -120,7 +118,7 @@ type Queue struct {
 	Pos     Pos
 	Limit   int // 0: none waits
 	Timeout time.Duration
-	// WhileDown is how long a pool may be without a usable backend while requests still wait for one. 0: none does.
+	// WhileDown is for how long requests wait while a pool has no usable backend. 0: none waits.
 	WhileDown time.Duration
 }
 
@@ -141,7 +139,7 @@ type KeepAlive struct {
 	MaxRequests int           // on one connection; 0: no limit
 }
 
-// BackendTLS is how backends are spoken to by https.
+// BackendTLS is the TLS configuration for https to backends.
 type BackendTLS struct {
 	Pos        Pos
 	CA         string // a PEM file; empty: the system's roots

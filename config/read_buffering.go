@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// The bounds of what is buffered of a body. A smaller buffer than the least helps nobody.
+// The bounds of a buffer. A smaller one would be of no use.
 const (
 	leastBuffer = 4 << 10
 	mostBuffer  = 1 << 30
@@ -32,7 +32,7 @@ func readBuffering(b *block, p *Proxy) {
 	}
 }
 
-// buffer reads a size that is 0 or large enough to be of use.
+// buffer reads a size that is 0 or within the bounds.
 func (b *block) buffer(name string, to *int64) {
 	b.size(name, to, 0, mostBuffer)
 	if n := *to; n > 0 && n < leastBuffer {
@@ -41,7 +41,7 @@ func (b *block) buffer(name string, to *int64) {
 	}
 }
 
-// readRouteTimeouts reads what overrides the pool's timeouts; an empty string leaves them as they are.
+// readRouteTimeouts reads timeouts that override the pool's. An empty string keeps the pool's.
 func readRouteTimeouts(b *block) *RouteTimeouts {
 	if b == nil {
 		return nil
@@ -80,11 +80,11 @@ func (b *block) checkWritable(name, path string) {
 	}
 }
 
-// fewConns is how many requests at a time of a backend are so few that as many slow clients hold it.
+// fewConns is the max_conns up to which a few slow clients can hold a whole backend.
 const fewConns = 16
 
-// checkStreaming warns of routes that stream to backends that take few requests at a time, unless the route says itself
-// what it buffers.
+// checkStreaming warns about routes that stream to backends with few connections, unless the route says what it
+// buffers.
 func (r *reader) checkStreaming(pools []Pool) {
 	for _, u := range r.streams {
 		for i := range pools {

@@ -56,7 +56,7 @@ func readPool(b *block) Pool {
 func readBackends(pool *block) []Backend {
 	var list []Backend
 	addresses := newNames("backend")
-	var idle []*block // left out by their weight
+	var idle []*block // with weight 0
 	blocks := pool.all("backend", "its address")
 	for _, b := range blocks {
 		m := defaultBackend()
@@ -102,7 +102,7 @@ func readDiscover(b *block) Discover {
 		d.Consul = readDiscoverConsul(b)
 	default:
 		b.passes("discover", b.label, b.labelAt, []textCheck{oneOf(kinds...)})
-		return d // its attributes belong to a kind that is not known
+		return d // its attributes depend on the kind
 	}
 	b.end()
 	return d

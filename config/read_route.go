@@ -39,8 +39,8 @@ func readRoute(b *block) Route {
 	return t
 }
 
-// readAmbiguousPaths wants no allow or deny beside "allow": a path that is read in another way than lb does would go
-// around them.
+// readAmbiguousPaths rejects "allow" together with allow or deny, which a path that a backend reads differently could
+// bypass.
 func readAmbiguousPaths(b *block, t *Route) {
 	b.text("ambiguous_paths", &t.AmbiguousPaths, oneOf("reject", "allow"))
 	if t.AmbiguousPaths == "allow" && len(t.Allow)+len(t.Deny) > 0 {
@@ -49,8 +49,8 @@ func readAmbiguousPaths(b *block, t *Route) {
 	}
 }
 
-// checkPattern reports a path that no request can have: paths are compared
-// clean, percent-decoded and without the query.
+// checkPattern reports a path that no request can have: paths are matched cleaned, percent-decoded and without the
+// query.
 func (b *block) checkPattern(t *Route) {
 	switch {
 	case strings.HasPrefix(t.Path, "~") || strings.HasPrefix(t.Path, "^"):
@@ -72,7 +72,7 @@ func (b *block) checkPattern(t *Route) {
 	}
 }
 
-// wildcardRemedy says what to write instead of a path with "*" or "{name}".
+// wildcardRemedy returns what to write instead of a path with "*" or "{name}".
 func wildcardRemedy(p string) string {
 	before := p[:strings.IndexAny(p, "*{}")]
 	if strings.Trim(p[len(before):], "*") == "" {
@@ -98,7 +98,7 @@ func cleanPath(p string) string {
 	return clean
 }
 
-// checkAction wants exactly one of the blocks that answer a request.
+// checkAction wants exactly one of the blocks that handle a request.
 func (b *block) checkAction() {
 	var actions []string
 	for _, hb := range b.blocks {
@@ -147,7 +147,7 @@ func matchedHeader(s string) (problem, remedy string) {
 	return "", ""
 }
 
-// requestHeader is ownHeader without Host, which has an attribute of its own.
+// requestHeader is ownHeader without Host, which has its own attribute.
 func requestHeader(s string) (problem, remedy string) {
 	if textproto.CanonicalMIMEHeaderKey(s) == "Host" {
 		return `cannot be "Host"`, `Write it in the proxy block: host = "app.internal"`
@@ -155,7 +155,7 @@ func requestHeader(s string) (problem, remedy string) {
 	return ownHeader(s)
 }
 
-// removableHeader is ownHeader without what a response cannot do without.
+// removableHeader is ownHeader without fields that a response needs.
 func removableHeader(s string) (problem, remedy string) {
 	switch strings.ToLower(s) {
 	case "x-request-id":
@@ -247,7 +247,7 @@ func readStatic(b *block) *Static {
 	return &s
 }
 
-// fileName wants a name without folders.
+// fileName wants a name without directories.
 func fileName(s string) (problem, remedy string) {
 	if s == "" || s == "." || s == ".." || strings.ContainsAny(s, "/\x00") {
 		return fmt.Sprintf("is not a file name: %q", s), `Write a name without directories: "index.html"`
@@ -379,7 +379,7 @@ func readRespond(b *block) *Respond {
 	return &a
 }
 
-// checkPools reports names of pools that are not there, and pools that nothing names.
+// checkPools reports pools that do not exist, and pools that are not used.
 func (r *reader) checkPools(pools *names) {
 	known := slices.Sorted(maps.Keys(pools.at))
 	used := make(map[string]bool)

@@ -10,7 +10,7 @@ import (
 	"lb/internal/limits"
 )
 
-// The shortest time that makes sense for a timeout that cannot be off.
+// leastTimeout is the shortest timeout that cannot be turned off.
 const leastTimeout = time.Millisecond
 
 // readConfig reads the whole configuration.

@@ -65,7 +65,7 @@ func readHosts(b *block, s *Site, claimed *names) {
 	}
 }
 
-// hostName wants a name as it stands in a Host field, without port, or "*." and such a name.
+// hostName wants a name as in a Host field, without port, or "*." and such a name.
 func hostName(s string) (problem, remedy string) {
 	name := strings.TrimPrefix(s, "*.")
 	if a, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil && a.Zone() == "" && name == s {
@@ -100,7 +100,7 @@ func readMaintenance(b *block) *Maintenance {
 	}
 	m := &Maintenance{Pos: b.pos(b.at)}
 	b.file("page", &m.Page)
-	b.file("file", &m.File) // need not exist: that it appears is the signal
+	b.file("file", &m.File) // need not exist: its appearance is the signal
 	b.end()
 	b.checkReadable("page", m.Page)
 	if !b.written("page") && !b.written("file") {
@@ -190,8 +190,8 @@ func newCondition(t *Route, at hcl.Range) *condition {
 
 func (c *condition) key() string { return fmt.Sprintf("%q %q %q", c.pattern, c.methods, c.headers) }
 
-// shadowedBy returns a condition among the earlier ones for the same pattern that holds
-// whenever c does, or the last of several that take c's methods one by one.
+// shadowedBy returns an earlier condition for the same pattern that holds whenever c does, or the last of several
+// that together cover c's methods.
 func (c *condition) shadowedBy(earlier []*condition) *condition {
 	left := slices.Clone(c.methods)
 	for _, e := range earlier {

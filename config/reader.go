@@ -20,22 +20,22 @@ const (
 	maxLines     = 4000    // of one string; the parser's time for them is quadratic
 )
 
-// reader holds what all blocks of a configuration have in common while it is read.
+// reader holds what all blocks share while a configuration is read.
 type reader struct {
 	options
 	sources  map[string][]byte
 	order    map[string]int
 	contexts map[string]*hcl.EvalContext // the functions, by file
 	found    Diagnostics
-	more     Diagnostics  // what stands for those beyond maxFound
-	uses     []use        // of pools, checked when all pools are known
+	more     Diagnostics  // stands for those beyond maxFound
+	uses     []use        // of pools, to check when all pools are known
 	streams  []use        // of pools, by routes that do not say what they buffer
-	served   []servedLeaf // checked when all sites are known
+	served   []servedLeaf // to check when all sites are known
 	learn    *vocabulary
 	reading  string          // the attribute that is evaluated
 	whole    map[string]bool // sources that parse
-	// misplaced are the values of attributes that their block does not have, in sources that parse: though another block has
-	// one of that name which may be shown, somebody may have meant it for a secret.
+	// misplaced are the values of attributes that their block does not have, in sources that parse. They may be
+	// secrets, even if another block has an attribute of that name which may be shown.
 	misplaced map[string][]hcl.Range
 	lines     map[string][]sourceLine // of sources that a diagnostic is about
 }
@@ -63,8 +63,8 @@ func newReader(sources []Source) *reader {
 	return r
 }
 
-// root parses the sources into one body. It is false if the syntax is broken:
-// what a parser salvages from the rest would give misleading diagnostics.
+// root parses the sources into one body. It returns false if the syntax is broken, since what a parser recovers from
+// the rest would cause misleading diagnostics.
 func (r *reader) root(sources []Source) (*block, bool) {
 	root := &block{reader: r, attributes: make(map[string]*hclsyntax.Attribute)}
 	if len(sources) > 0 {
@@ -101,12 +101,12 @@ func (r *reader) root(sources []Source) (*block, bool) {
 	return root, whole
 }
 
-// repeats tells whether the parser says the same of a line as just before, of each of its characters perhaps.
+// repeats reports whether the parser repeats the last diagnostic for the same line, perhaps for each character.
 func repeats(d, last *hcl.Diagnostic) bool {
 	return last != nil && d.Summary == last.Summary && d.Subject != nil && last.Subject != nil && d.Subject.Start.Line == last.Subject.Start.Line
 }
 
-// bounded refuses a source that would exhaust the parser.
+// bounded rejects a source that would exhaust the parser.
 func (r *reader) bounded(s Source) bool {
 	at := hcl.Range{Filename: s.Name}
 	if len(s.Text) > maxSource {
@@ -114,7 +114,7 @@ func (r *reader) bounded(s Source) bool {
 			fmt.Sprintf("Keep each file under %d MiB: put the parts in a directory of *.hcl files.", maxSource>>20))
 		return false
 	}
-	tokens, _ := hclsyntax.LexConfig(s.Text, s.Name, hcl.InitialPos) // the parser reports what is wrong
+	tokens, _ := hclsyntax.LexConfig(s.Text, s.Name, hcl.InitialPos) // the parser reports errors
 	var depth, inline, operators, lines int
 	for _, t := range tokens {
 		if t.Type == hclsyntax.TokenQuotedLit || t.Type == hclsyntax.TokenStringLit {
@@ -137,7 +137,7 @@ func (r *reader) bounded(s Source) bool {
 		case hclsyntax.TokenComma:
 			operators = 0
 		case hclsyntax.TokenNewline, hclsyntax.TokenComment:
-			if inline <= 0 { // in parentheses an expression goes on over the line's end
+			if inline <= 0 { // in parentheses an expression continues after the end of the line
 				operators = 0
 			}
 		case hclsyntax.TokenIdent, hclsyntax.TokenNumberLit, hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit, hclsyntax.TokenEOF:
@@ -152,7 +152,7 @@ func (r *reader) bounded(s Source) bool {
 	return true
 }
 
-// adoptSyntax takes over what the parser says of a source that it cannot read.
+// adoptSyntax adopts an error of the parser.
 func (r *reader) adoptSyntax(d *hcl.Diagnostic) {
 	var at hcl.Range
 	if d.Subject != nil {
@@ -169,7 +169,7 @@ func severityOf(d *hcl.Diagnostic) Severity {
 	return Error
 }
 
-// adopt takes over a diagnostic of the HCL library.
+// adopt adopts a diagnostic of the HCL library.
 func (r *reader) adopt(d *hcl.Diagnostic) {
 	var at hcl.Range
 	if d.Subject != nil {
@@ -192,7 +192,7 @@ func (r *reader) adopt(d *hcl.Diagnostic) {
 	r.report(severityOf(d), at, strings.TrimSuffix(d.Summary, "."), d.Detail)
 }
 
-// unquotedWord reports a word that the language takes for a variable. There are none.
+// unquotedWord reports a word that the language takes for a variable. There are no variables.
 func (r *reader) unquotedWord(at hcl.Range) {
 	word := r.text(at)
 	flag := switches[strings.ToLower(word)]
@@ -213,14 +213,14 @@ func (r *reader) unquotedWord(at hcl.Range) {
 // fail reports an error, with what to write instead.
 func (r *reader) fail(at hcl.Range, summary, remedy string) { r.report(Error, at, summary, remedy) }
 
-// warn reports what can be run but is hardly meant.
+// warn reports a mistake that does not prevent running.
 func (r *reader) warn(at hcl.Range, summary, remedy string) { r.report(Warning, at, summary, remedy) }
 
-// maxFound is how many diagnostics are reported: more would take more memory and time than anybody reads.
+// maxFound bounds the diagnostics: more would take time and memory, and nobody would read them.
 const maxFound = 1000
 
-// report takes up a diagnostic. Values that it quotes are hidden if what stands at its place is secret, or comes from
-// outside of the source.
+// report adds a diagnostic. It hides values in the message if the text at its place is secret, or its value comes
+// from outside the source.
 func (r *reader) report(s Severity, at hcl.Range, summary, remedy string) {
 	if r.learn == nil && r.withheld(at) {
 		summary, remedy = withoutValues(summary), withoutValues(remedy)
@@ -228,10 +228,10 @@ func (r *reader) report(s Severity, at hcl.Range, summary, remedy string) {
 	r.add(s, at, summary, remedy)
 }
 
-// add is report for messages that quote no value.
+// add is report for messages without values.
 func (r *reader) add(s Severity, at hcl.Range, summary, remedy string) {
 	switch {
-	case r.learn != nil: // nobody reads it, and masks need the vocabulary that is being learned
+	case r.learn != nil: // diagnostics are not needed, and masks need the vocabulary that is being learned
 		return
 	case len(r.found) >= maxFound && s == Error && !r.more.HasErrors() || len(r.found) == maxFound && r.more == nil:
 		r.more = Diagnostics{{Severity: s, Summary: fmt.Sprintf("there are more than the %d diagnostics above", maxFound), Detail: "Most have one cause. Start with the first."}}
@@ -244,12 +244,12 @@ func (r *reader) add(s Severity, at hcl.Range, summary, remedy string) {
 	r.found = append(r.found, d)
 }
 
-// diagnostics returns everything reported, each once, in the order of the sources.
+// diagnostics returns all diagnostics, each once, in the order of the sources.
 func (r *reader) diagnostics() Diagnostics {
 	slices.SortStableFunc(r.found, func(a, b Diagnostic) int {
 		return cmp.Or(
 			cmp.Compare(r.order[a.Pos.File], r.order[b.Pos.File]),
-			// What concerns a whole file comes after what has a place in it.
+			// What concerns a whole file comes last.
 			cmp.Compare(uint(a.Pos.Line)-1, uint(b.Pos.Line)-1),
 			cmp.Compare(a.Pos.Column, b.Pos.Column),
 		)

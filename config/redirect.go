@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// redirectTarget refuses a placeholder where what the client wrote would be, or become part of, the scheme or the
-// host: "https://example.com{rest}" sends a client that asks for "/old/.evil.example" to another host. {path} begins
-// with a slash, so that it may stand right behind a host.
+// redirectTarget rejects a placeholder that is in, or could extend, the scheme or the host: with
+// "https://example.com{rest}" a client that requests "/old/.evil.example" is sent to another host. {path} begins with
+// a slash, so it may follow a host directly.
 func redirectTarget(to string) (problem, remedy string) {
 	at := strings.IndexByte(to, '{')
 	if at < 0 {

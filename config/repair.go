@@ -7,39 +7,39 @@ import (
 	"strings"
 )
 
-// flaw is one way in which a line differs from the language, the first that was met on it.
+// flaw is a deviation of a line from the language, the first one on it.
 type flaw struct {
 	at      piece
 	summary string
-	crowded bool // a block on one line holds too much
+	crowded bool // a one-line block has too much in it
 }
 
-// meant is an attribute or a block as somebody meant it.
+// meant is an attribute or a block as it was probably meant.
 type meant struct {
 	name   string
 	labels []string
-	value  string // of an attribute, as it is to be written
+	value  string // of an attribute, as it should be written
 	block  bool
-	open   bool // a block whose closing brace is not on this line
+	open   bool // a block whose closing brace is on another line
 	body   []meant
 }
 
-// repairer reads one line leniently: it takes what people write who know another language, or this one
-// not well, and notes the first flaw. It fails where it cannot tell what was meant.
+// repairer reads one line leniently, with the habits of other languages, and records the first flaw. It fails if it
+// cannot tell what was meant.
 type repairer struct {
 	pieces    []piece
 	at        int
-	within    []string // the kinds of the blocks around, the innermost last
+	within    []string // the kinds of the enclosing blocks, the innermost last
 	depth     int      // of blocks that began on this line
 	nextBrace bool     // the next line begins with an opening brace
-	openValue int      // how many brackets of a value are open at the line's end
+	openValue int      // how many brackets of a value are open at the end of the line
 	flaw      *flaw
 	failed    bool
 }
 
 func (r *repairer) end() bool { return r.at >= len(r.pieces) }
 
-// peek returns a piece from here on, an empty one behind the end.
+// peek returns a piece ahead, an empty one after the end.
 func (r *repairer) peek(n int) piece {
 	if r.at+n < len(r.pieces) {
 		return r.pieces[r.at+n]
@@ -81,7 +81,7 @@ func (r *repairer) statements() []meant {
 			last = p
 			list = append(list, r.statement())
 			if r.at < len(r.pieces) && r.pieces[r.at].start == last.start {
-				r.failed = true // nothing was taken
+				r.failed = true // nothing was consumed
 			}
 		}
 	}
@@ -159,7 +159,7 @@ func (r *repairer) labels(s *meant) []piece {
 		}
 		text := p.text
 		if p.kind != quoted {
-			// A brace that the missing quote swallowed.
+			// The brace became part of the string since its quote is missing.
 			text = strings.TrimRight(p.unquoted(), " {}")
 			if s.name == "listen" && isDigits(text) {
 				text = ":" + text
@@ -187,7 +187,7 @@ func (r *repairer) noteLabel(p piece) {
 	}
 }
 
-// reinsert gives the braces back that stand in a string which nothing closes.
+// reinsert restores the braces at the end of a string that is not closed.
 func (r *repairer) reinsert(p piece) {
 	rest := append([]piece{}, r.pieces[r.at+1:]...)
 	r.pieces = r.pieces[:r.at+1]
@@ -199,7 +199,7 @@ func (r *repairer) reinsert(p piece) {
 	r.pieces = append(r.pieces, rest...)
 }
 
-// body reads what stands between braces on the line.
+// body reads the text between braces on the line.
 func (r *repairer) body(s *meant, head piece, labels []piece) {
 	s.block = true
 	r.at++
@@ -271,7 +271,7 @@ func (r *repairer) value(name string) string {
 	return r.scalar(name, first)
 }
 
-// openingQuoteMissing tells whether the quote that closes the word was never opened.
+// openingQuoteMissing reports whether the word has only a closing quote.
 func (r *repairer) openingQuoteMissing(word piece) bool {
 	if p := r.peek(0); p.kind == halfOpen && p.start == word.end {
 		r.note(word, "a string without its opening quote")
@@ -280,7 +280,7 @@ func (r *repairer) openingQuoteMissing(word piece) bool {
 	return false
 }
 
-// scalar returns a value as it is to be written.
+// scalar returns a value as it should be written.
 func (r *repairer) scalar(name string, p piece) string {
 	switch {
 	case p.kind == quoted:
@@ -315,7 +315,7 @@ func (r *repairer) scalar(name string, p piece) string {
 	return `"` + p.unquoted() + `"`
 }
 
-// balanced returns a list, a map or the arguments of a call, as it is to be written.
+// balanced returns a list, a map or the arguments of a call, as it should be written.
 func (r *repairer) balanced(name string) string {
 	var out strings.Builder
 	depth := 0
@@ -351,7 +351,7 @@ func (r *repairer) balanced(name string) string {
 	return out.String()
 }
 
-// switches are other languages' words for true and false.
+// switches are words of other languages for true and false.
 var switches = map[string]string{"on": "true", "yes": "true", "enabled": "true", "off": "false", "no": "false", "disabled": "false"}
 
 var (

@@ -9,15 +9,15 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// secretName tells whether a header field of that name, or a parameter, probably has a secret as its value.
+// secretName reports whether a header field or a parameter of that name probably has a secret value.
 func secretName(name string) bool { return secretWord.MatchString(name) }
 
 const secretWords = `auth|cookie|token|secret|key|passw`
 
 var secretWord = regexp.MustCompile(`(?i)` + secretWords)
 
-// credentials are secrets by their form in a value that is shown: of a URL or its query, of a header field, and a key. The
-// group is what is hidden.
+// credentials match secrets by their form in a shown value: in a URL or its query, a header field, or as a key. The
+// group is hidden.
 var credentials = []*regexp.Regexp{
 	regexp.MustCompile(`(?:[a-z][a-z0-9+.-]*://)?([^\s"]*:[^\s"]*)@`),
 	regexp.MustCompile(`(?i)[?&][^=&\s"]*(?:` + secretWords + `)[^=&\s"]*=([^&\s"#]+)`),
@@ -25,7 +25,7 @@ var credentials = []*regexp.Regexp{
 	regexp.MustCompile(`-----BEGIN ([^"]+)`),
 }
 
-// withoutCredentials returns a message without what is a secret by its form.
+// withoutCredentials returns a message without text that has the form of a secret.
 func withoutCredentials(text string) string {
 	for _, form := range credentials {
 		var b strings.Builder
@@ -44,8 +44,7 @@ func withoutValues(text string) string {
 	return assigned.ReplaceAllString(quotedValue.ReplaceAllString(text, `"…"`), "${1}…")
 }
 
-// withoutPartsOf returns a remedy without the quoted strings that have something in common with the value: what is left
-// are examples.
+// withoutPartsOf returns a remedy without the quoted strings that share text with the value; examples remain.
 func withoutPartsOf(value, remedy string) string {
 	value = strings.ToLower(value)
 	return quotedValue.ReplaceAllStringFunc(remedy, func(q string) string {
@@ -67,8 +66,8 @@ var (
 	assigned    = regexp.MustCompile(`(= |status )-?[0-9][0-9.e+-]*`)
 )
 
-// misplacedValues appends the values of the attributes that blocks of their kind do not have, unless one was probably meant
-// for an attribute that may be shown.
+// misplacedValues appends the values of attributes that blocks of their kind do not have, unless such an attribute
+// was probably meant that may be shown.
 func misplacedValues(body *hclsyntax.Body, kind string, list []hcl.Range) []hcl.Range {
 	v := language()
 	for name, a := range body.Attributes {
@@ -83,7 +82,7 @@ func misplacedValues(body *hclsyntax.Body, kind string, list []hcl.Range) []hcl.
 					list = append(list, item.ValueExpr.Range())
 				}
 			}
-		case !v.labelled[name]: // else it is the label, or several
+		case !v.labelled[name]: // otherwise there are one or more labels
 			list = append(list, a.Expr.Range())
 		}
 	}
@@ -97,7 +96,7 @@ func misplacedValues(body *hclsyntax.Body, kind string, list []hcl.Range) []hcl.
 	return list
 }
 
-// shows tells whether the block has such an attribute, or one without secrets that was probably meant.
+// shows reports whether the block has such an attribute, or a similar one without secrets.
 func (v *vocabulary) shows(kind, name string) bool {
 	if slices.Contains(v.attributes[kind], name) {
 		return true
@@ -106,7 +105,7 @@ func (v *vocabulary) shows(kind, name string) bool {
 	return near != "" && !v.secrets[near]
 }
 
-// hideWithin hides the strings in lines, which are all of a source, between the ends of a range.
+// hideWithin hides the strings within a range in the lines of a source.
 func hideWithin(list []sourceLine, at hcl.Range) {
 	for i := max(0, indexOf(list, at.Start.Byte)); i < len(list) && list[i].from < at.End.Byte; i++ {
 		if list[i].from > at.Start.Byte {

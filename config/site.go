@@ -17,18 +17,17 @@ type Site struct {
 	Routes      []Route // in the order of the file
 }
 
-// Maintenance is the page for bad times.
+// Maintenance is the maintenance page.
 type Maintenance struct {
 	Pos Pos
 	// Page is an HTML file, also served while a pool has no usable backend.
 	// Empty: the balancer's own 503.
 	Page string
-	// File is a path; while a file exists there, the site answers 503 with the
-	// page. Empty: no such switch.
+	// File is a path. While a file exists there, the site responds with 503 and the page. Empty: none.
 	File string
 }
 
-// ErrorPage replaces the body of the balancer's own answers with these statuses.
+// ErrorPage replaces the body of the balancer's own responses with these statuses.
 type ErrorPage struct {
 	Pos    Pos
 	Status []int
@@ -46,8 +45,8 @@ type Route struct {
 	Methods []string // upper case; empty: all
 	Headers []Header // all must match; empty: no condition
 
-	// AmbiguousPaths is "reject", or "allow" for paths that a backend could read as those of
-	// another route that has "allow" too.
+	// AmbiguousPaths is "reject", or "allow" for paths that a backend could read as those of another route with
+	// "allow".
 	AmbiguousPaths string
 
 	Allow []netip.Prefix // if not empty, all other clients get 403
@@ -89,7 +88,7 @@ type RateLimit struct {
 	Redis Secret // "redis://…": one limit for a whole fleet; empty: this process alone
 }
 
-// BasicAuth asks for a user name and a password (RFC 7617).
+// BasicAuth requires a user name and a password (RFC 7617).
 type BasicAuth struct {
 	Pos       Pos
 	UsersFile string // htpasswd format, bcrypt
@@ -98,13 +97,13 @@ type BasicAuth struct {
 // Static serves files.
 type Static struct {
 	Pos          Pos
-	Root         string   // a folder
+	Root         string   // a directory
 	StripPrefix  bool     // cut the route's path before the rest is appended to Root
-	Index        []string // files that stand for their folder
+	Index        []string // files that are served for their directory
 	TryFiles     []string // templates with {path}; the last may be "=404" or "/fallback.html"
 	CacheControl string   // empty: no such field
-	Compress     bool     // zstd, br, gzip; this version cannot: it is false
-	Browse       bool     // list folders
+	Compress     bool     // zstd, br, gzip; false, as this version does not support it
+	Browse       bool     // list directories
 	DotFiles     bool     // serve names that begin with a dot
 }
 
@@ -117,18 +116,18 @@ type Proxy struct {
 	Rewrite     string  // a template for the path, as "/v2{path}"; empty: unchanged
 	Host        string  // the Host field for the backend; empty: the client's is kept
 
-	// BufferRequest is the size in bytes up to which a request body is read whole before a backend is asked.
-	// 0: bodies are streamed.
+	// BufferRequest is the size in bytes up to which a request body is received completely before a backend is
+	// picked. 0: bodies are streamed.
 	BufferRequest int64
-	// BufferResponse is how many bytes of a response are taken from the backend ahead of the client. 0: none.
+	// BufferResponse is how many bytes of a response are read from the backend ahead of the client. 0: none.
 	BufferResponse int64
-	// BufferDir is the directory for what of a buffered body exceeds 64 KiB. Empty: that stays in memory.
+	// BufferDir is the directory for the part of a buffered body above 64 KiB. Empty: it stays in memory.
 	BufferDir string
 
 	Timeouts *RouteTimeouts // nil: the pool's
 }
 
-// RouteTimeouts override those of the pool, where they are not 0.
+// RouteTimeouts override the pool's timeouts where they are not 0.
 type RouteTimeouts struct {
 	Pos      Pos
 	Response time.Duration // from the request sent to the response head
@@ -141,14 +140,14 @@ type Share struct {
 	Weight int // 0 to limits.MaxConfiguredWeight, relative to the sum of all shares, which is above 0
 }
 
-// Redirect answers with another place to go.
+// Redirect responds with another location.
 type Redirect struct {
 	Pos    Pos
 	To     string // a template for the Location, as "/new/{rest}"
 	Status int    // 301, 302, 303, 307 or 308
 }
 
-// Respond answers with a fixed body.
+// Respond responds with a fixed body.
 type Respond struct {
 	Pos         Pos
 	Status      int

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// sameSocket tells whether two listeners cannot be bound side by side: they have the same address, or one takes all
-// addresses of a version of IP that the other has one of. Port 0 is a new socket each time.
+// sameSocket reports whether two listeners cannot both be bound: they have the same address, or one listens on all
+// addresses of an IP version and the other on one of them. Port 0 is a new socket each time.
 func sameSocket(a, b Listener) bool {
 	if strings.HasPrefix(a.Address, "unix:") || strings.HasPrefix(b.Address, "unix:") {
 		return filepath.Clean(a.Address) == filepath.Clean(b.Address)
@@ -38,18 +38,18 @@ func canonicalHost(host string) string {
 		return a.Unmap().String()
 	}
 	if strings.EqualFold(host, "localhost") {
-		return "127.0.0.1" // of its addresses the one that is bound
+		return "127.0.0.1" // the one of its addresses that is bound
 	}
 	return strings.ToLower(host)
 }
 
-// wildcard tells whether a host means all addresses.
+// wildcard reports whether a host means all addresses.
 func wildcard(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return host == "" || err == nil && a.Unmap().IsUnspecified()
 }
 
-// hostFamilies tells of which versions of IP a host has addresses. A name may have any.
+// hostFamilies reports of which IP versions a host has addresses. A name may have any.
 func hostFamilies(host string, ipv6Only bool) (ipv4, ipv6 bool) {
 	a, err := netip.ParseAddr(host)
 	switch {
@@ -61,7 +61,7 @@ func hostFamilies(host string, ipv6Only bool) (ipv4, ipv6 bool) {
 	return a.IsUnspecified() && !ipv6Only, true
 }
 
-// takesIPv6Only tells whether ipv6_only says anything about an address.
+// takesIPv6Only reports whether ipv6_only has a meaning for an address.
 func takesIPv6Only(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -71,7 +71,7 @@ func takesIPv6Only(address string) bool {
 	return err == nil && !a.Unmap().Is4()
 }
 
-// widest explains two listeners that are in each other's way.
+// widest explains why two listeners conflict.
 func widest(a, b Listener) string {
 	for _, l := range [...]Listener{a, b} {
 		if host, _, err := net.SplitHostPort(l.Address); err == nil && canonicalHost(host) == "::" && !l.IPv6Only {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Treatment returns the same text for routes that do the same with a request once it is theirs. They differ at most
-// in what they match. The text may hold secrets.
+// Treatment returns the same text for routes that handle a request in the same way and differ at most in what they
+// match. The text may contain secrets.
 func (t *Route) Treatment() string {
 	r := *t
 	r.Pattern, r.Methods, r.Headers = "", nil, nil
@@ -19,13 +19,13 @@ func (t *Route) Treatment() string {
 	return b.String()
 }
 
-// CutsPrefix tells whether the route's path is cut from the request's.
+// CutsPrefix reports whether the route's path is removed from the request's.
 func (t *Route) CutsPrefix() bool {
 	return t.Static != nil && t.Static.StripPrefix ||
 		t.Proxy != nil && (t.Proxy.StripPrefix || strings.Contains(t.Proxy.Rewrite, "{rest}"))
 }
 
-// treatment writes all of a value but the places in files.
+// treatment writes a value without the places in files.
 func treatment(b *strings.Builder, v reflect.Value) {
 	switch {
 	case v.Type() == reflect.TypeFor[Pos]():

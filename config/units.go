@@ -24,7 +24,7 @@ func parseDuration(s string) (time.Duration, error) {
 	return 0, fmt.Errorf("%q", s)
 }
 
-// suggestDuration makes a duration of what was probably meant as one.
+// suggestDuration returns the duration that was probably meant.
 func suggestDuration(s string) string {
 	s = strings.ToLower(strings.ReplaceAll(s, " ", ""))
 	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyz")
@@ -47,7 +47,7 @@ func suggestDuration(s string) string {
 	return "2s"
 }
 
-// The units of sizes; the binary ones are the ones to advise.
+// The units of sizes; the binary ones are suggested.
 var sizeUnits = []struct {
 	name  string
 	bytes int64
@@ -66,7 +66,7 @@ func parseSize(s string) (int64, error) {
 		}
 		digits = strings.TrimSpace(digits)
 		if strings.Trim(digits, "0123456789.") != "" {
-			break // also what ParseFloat would take: "inf", "1e9", "0x10", "-1"
+			break // ParseFloat also accepts "inf", "1e9", "0x10", "-1"
 		}
 		n, err := strconv.ParseFloat(digits, 64)
 		if err != nil {
@@ -81,7 +81,7 @@ func parseSize(s string) (int64, error) {
 	return 0, fmt.Errorf("%q", s)
 }
 
-// suggestSize makes a size of what was probably meant as one, or returns "".
+// suggestSize returns the size that was probably meant, or "".
 func suggestSize(s string) string {
 	s = strings.ReplaceAll(s, " ", "")
 	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")

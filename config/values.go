@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Pos is a place in a configuration file. The zero value is nowhere: the block
-// was not written, or the configuration came from flags.
+// Pos is a place in a configuration file. The zero value is no place: the block was not written, or the configuration
+// came from flags.
 type Pos struct {
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`   // from 1
@@ -21,8 +21,8 @@ func (p Pos) String() string {
 	return p.File + ":" + strconv.Itoa(p.Line) + ":" + strconv.Itoa(p.Column)
 }
 
-// Secret is a value that must not be shown. Printing and encoding give
-// asterisks; a conversion to string gives the value.
+// Secret is a value that must not be shown. It prints and encodes as asterisks; a conversion to string gives the
+// value.
 type Secret string
 
 const mask = "********"
@@ -35,7 +35,7 @@ func (s Secret) String() string {
 	return mask
 }
 
-// GoString is String, so that %#v tells nothing either.
+// GoString is String, so that %#v does not show the secret.
 func (s Secret) GoString() string { return strconv.Quote(s.String()) }
 
 // MarshalText is String for encoders.
@@ -47,7 +47,7 @@ type StatusSet []StatusRange
 // StatusRange is the statuses From to To, both included.
 type StatusRange struct{ From, To int }
 
-// Contains tells whether the status is in the set.
+// Contains reports whether the status is in the set.
 func (s StatusSet) Contains(status int) bool {
 	for _, r := range s {
 		if r.From <= status && status <= r.To {

@@ -9,14 +9,13 @@ import (
 	"unicode"
 )
 
-// MarshalJSON returns the configuration as the admin API shows it: names as in
-// the file, durations as "2s", secrets masked. What may be a credential in a
-// header value, a URL or its query is masked too.
+// MarshalJSON returns the configuration as the admin API shows it: names as in the file, durations as "2s", secrets
+// masked, and possible credentials in header values, URLs and queries masked, too.
 func (c *Config) MarshalJSON() ([]byte, error) {
 	return json.Marshal(view(reflect.ValueOf(*c)))
 }
 
-// view converts a value of this package's types to what encoding/json shows well.
+// view converts a value of this package's types to values for encoding/json.
 func view(v reflect.Value) any {
 	switch x := v.Interface().(type) {
 	case time.Duration:
@@ -48,7 +47,7 @@ func view(v reflect.Value) any {
 		fields := make(map[string]any, v.NumField())
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
-			// A place is of no use to who does not see the file.
+			// A place is of no use without the file.
 			if f.Name == "Pos" || f.Type.Kind() == reflect.Pointer && v.Field(i).IsNil() {
 				continue
 			}
@@ -59,7 +58,7 @@ func view(v reflect.Value) any {
 	return v.Interface()
 }
 
-// Shown returns the value without what may be a credential.
+// Shown returns the value without possible credentials.
 func (h Header) Shown() string {
 	if secretName(h.Name) {
 		return Secret(h.Value).String()
@@ -67,10 +66,10 @@ func (h Header) Shown() string {
 	return withoutCredentials(h.Value)
 }
 
-// snake converts a field's name to the attribute's: MaxConnections to
-// max_connections, ConnectionsPerIP to connections_per_ip.
+// snake converts a field's name to the attribute's: MaxConnections to max_connections, ConnectionsPerIP to
+// connections_per_ip.
 func snake(name string) string {
-	switch name { // one word there, two capitals here
+	switch name { // one word in the language, two capitals here
 	case "KeepAlive":
 		return "keepalive"
 	case "DotFiles":

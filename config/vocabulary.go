@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// vocabulary is what the reading functions ask for. Diagnostics of a broken syntax go by it, where nothing
-// can be read: whether a word was meant as an attribute or as a block, and what must not be shown.
+// vocabulary has all names that the reading functions request. Diagnostics of broken syntax use it where nothing can
+// be evaluated: to tell attributes from blocks, and to know what must not be shown.
 type vocabulary struct {
 	attributes map[string][]string // by the kind of the block around; "" is the whole configuration
 	blocks     map[string][]string
@@ -22,14 +22,14 @@ type vocabulary struct {
 	secrets    map[string]bool // attributes whose value is never shown
 }
 
-// language returns the vocabulary. It is learned from the reading functions themselves, once, by having
-// them read a configuration that has each block.
+// language returns the vocabulary. It is learned once from the reading functions, by having them read a configuration
+// with every block.
 func language() *vocabulary {
 	learning.Do(func() { learned = learnVocabulary() })
 	return learned
 }
 
-// These hold what language returns: as constant as the reading functions that it comes from.
+// These hold the result of language, which is constant.
 var (
 	learning sync.Once
 	learned  *vocabulary
@@ -38,7 +38,7 @@ var (
 func learnVocabulary() *vocabulary {
 	v := &vocabulary{attributes: map[string][]string{}, blocks: map[string][]string{}, labelled: map[string]bool{}, flags: map[string]bool{},
 		sizes: map[string]bool{}, files: map[string]bool{}, headers: map[string]bool{}, secrets: map[string]bool{}}
-	for known := -1; known < len(v.blocks); { // each round reaches the blocks in those of the round before
+	for known := -1; known < len(v.blocks); { // each round reaches blocks within those of the last round
 		known = len(v.blocks)
 		sources := []Source{{Name: "all.hcl", Text: []byte(v.sample("", 0))}}
 		r := newReader(sources)
@@ -55,10 +55,10 @@ func learnVocabulary() *vocabulary {
 	return v
 }
 
-// sample returns the text of all known blocks that stand in a block of that kind.
+// sample returns the text of all known blocks within a block of that kind.
 func (v *vocabulary) sample(kind string, depth int) string {
 	var text strings.Builder
-	if depth > 8 { // no block stands in itself
+	if depth > 8 { // no block contains itself
 		return ""
 	}
 	for _, inner := range v.blocks[kind] {
@@ -76,7 +76,7 @@ func (v *vocabulary) sample(kind string, depth int) string {
 	return text.String()
 }
 
-// add learns what a block asked for.
+// add learns the names that a block was asked for.
 func (v *vocabulary) add(b *block) {
 	kind := b.kind()
 	for _, name := range b.knownAttributes {
@@ -101,7 +101,7 @@ func (r *repairer) kind() string {
 	return r.within[len(r.within)-1]
 }
 
-// isAttribute tells whether an attribute has that name, in this block if the block knows the name at all.
+// isAttribute reports whether there is an attribute of that name, in this block if it knows the name at all.
 func (r *repairer) isAttribute(name string) bool {
 	v := language()
 	if slices.Contains(v.attributes[r.kind()], name) {

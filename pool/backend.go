@@ -128,7 +128,7 @@ func (b *Backend) AdminState() Admin { return b.state.Load().admin }
 // ActiveState returns what the health checks say.
 func (b *Backend) ActiveState() Active { return b.state.Load().active }
 
-// Usable tells whether all three axes allow requests.
+// Usable reports whether all three axes allow requests.
 func (b *Backend) Usable() bool { return b.state.Load().usable() }
 
 // InFlight returns the number of requests that have reserved the backend and not released it.
@@ -150,7 +150,7 @@ func (b *Backend) Load() (inFlight int64, room bool) {
 	return inFlight, limit == onTrial && b.trial.Load() == 0
 }
 
-// Reserve takes one place and tells whether there was one. Pickers call it; the caller of Pick releases.
+// Reserve takes one place and reports whether there was one. Pickers call it; the caller of Pick releases.
 func (b *Backend) Reserve() bool {
 	switch limit := b.limit.Load(); {
 	case limit == noLimit:

@@ -45,7 +45,7 @@ func (g *budget) start(now time.Time) {
 	g.tokens.Store(firstRetries * token)
 }
 
-// AllowRetry tells whether the retry budget allows one more retry, and takes it from the budget.
+// AllowRetry reports whether the retry budget allows one more retry, and takes it from the budget.
 func (p *Pool) AllowRetry() bool {
 	g := &p.budget
 	g.refill(p.snapshot.Load(), time.Now())

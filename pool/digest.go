@@ -29,7 +29,7 @@ type backendLine struct {
 	pool, backend, from, to, reason string
 }
 
-// comesInCrowds tells whether a line is one of many when a pool is large.
+// comesInCrowds reports whether a line is one of many when a pool is large.
 func (l *backendLine) comesInCrowds() bool {
 	return l.from == "absent" || l.from == "unknown" || l.to == "absent"
 }

@@ -52,7 +52,7 @@ var failures = [...]string{
 	Connect: "no connection", Reset: "connection reset", Timeout: "no response in time", Protocol: "invalid HTTP", Status: "status 502, 503 or 504",
 }
 
-// mayEject tells whether one more ejection keeps within max_percent, which does not bound those by failed connections. Below
+// mayEject reports whether one more ejection keeps within max_percent, which does not bound those by failed connections. Below
 // 100 the last usable backend is never ejected: a backend that sometimes fails is better than none. The last usable
 // primary may go in any case if a backup takes over, or a small pool could not come to its backups. The caller holds p.mu.
 func (p *Pool) mayEject(b *Backend, connection bool) bool {

@@ -10,7 +10,7 @@ const (
 	stepsAtMost = 20
 )
 
-// settled tells whether a backend takes all the requests that its share says. One on trial does not.
+// settled reports whether a backend takes all the requests that its share says. One on trial does not.
 func (s *state) settled() bool { return s.usable() && s.passive == PassiveOK }
 
 // warm begins a slow start if s is the new state of a backend that comes back, or that joined a pool which
@@ -33,7 +33,7 @@ func (p *Pool) warm(b *Backend, s *state) {
 
 func (s *state) endSlowStart() { s.warmSince, s.tenths = time.Time{}, 0 }
 
-// othersServe tells whether a backend has others of its kind, primary or backup, to leave requests to.
+// othersServe reports whether a backend has others of its kind, primary or backup, to leave requests to.
 func (p *Pool) othersServe(b *Backend, backup bool) bool {
 	for _, m := range p.members {
 		if s := m.state.Load(); m != b && m.limit.Load() != gone && s.backup == backup && s.settled() {

@@ -89,7 +89,7 @@ func (p *Pool) awaited() string {
 	return strings.Join(names, ", ")
 }
 
-// empty tells whether no source has a member.
+// empty reports whether no source has a member.
 func (p *Pool) empty() bool {
 	return !slices.ContainsFunc(p.sources, func(s source) bool { return len(s.members) > 0 })
 }

@@ -49,7 +49,7 @@ func (s Passive) String() string {
 	return "ok"
 }
 
-// out tells whether no request goes to a backend in that state.
+// out reports whether no request goes to a backend in that state.
 func (s Passive) out() bool { return s == PassiveEject || s == PassiveRefuse }
 
 // Admin is what the administrator wants.

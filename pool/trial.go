@@ -32,7 +32,7 @@ func (t *trialPicker) Pick(key uint64) *Backend {
 // trialTick is the time in the unit of counters.trial, never 0.
 func (b *Backend) trialTick() uint32 { return max(uint32(b.clock()>>tickShift), 1) }
 
-// trialOpen tells whether another trial request may set out, given when the last one did.
+// trialOpen reports whether another trial request may set out, given when the last one did.
 func (b *Backend) trialOpen(began uint32) bool {
 	if began == 0 {
 		return true
@@ -86,7 +86,7 @@ func (p *Pool) renewTrials() time.Duration {
 	return time.Duration(next) * tick
 }
 
-// onlyTrials tells whether all of some backends are on trial.
+// onlyTrials reports whether all of some backends are on trial.
 func onlyTrials(backends []*Backend) bool {
 	for _, b := range backends {
 		if b.state.Load().passive != PassiveTrial {

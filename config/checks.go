@@ -25,7 +25,7 @@ func oneOfRemedy(s string, words []string) string {
 	return "Write one of: " + strings.Join(words, ", ")
 }
 
-// clientKey wants what tells clients apart: one of the words, header:NAME or cookie:NAME.
+// clientKey wants a key of a client: one of the words, header:NAME or cookie:NAME.
 func clientKey(words ...string) textCheck {
 	words = append(words, "header:NAME", "cookie:NAME")
 	return func(s string) (string, string) {
@@ -40,7 +40,7 @@ func clientKey(words ...string) textCheck {
 	}
 }
 
-// isToken tells whether s is a token of RFC 9110, section 5.6.2: what methods,
+// isToken reports whether s is a token of RFC 9110, section 5.6.2: what methods,
 // field names and cookie names are made of.
 func isToken(s string) bool {
 	for i := range len(s) {
@@ -89,7 +89,7 @@ func absolutePath(s string) (problem, remedy string) {
 	return targetCharacters(s)
 }
 
-// targetCharacters refuses what cannot stand in a request target.
+// targetCharacters rejects characters that a request target cannot have.
 func targetCharacters(s string) (problem, remedy string) {
 	if strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
 		return fmt.Sprintf("%q contains a space or a control character", s), "Remove it, or write it percent-encoded: %20"
@@ -97,7 +97,7 @@ func targetCharacters(s string) (problem, remedy string) {
 	return "", ""
 }
 
-// placeholders wants a template in which only these names stand in braces.
+// placeholders wants a template with only these names in braces.
 func placeholders(names ...string) textCheck {
 	return func(s string) (string, string) {
 		for rest := s; ; {
@@ -125,7 +125,7 @@ func emailAddress(s string) (problem, remedy string) {
 	return "", ""
 }
 
-// optional passes the empty text and leaves all else to the check.
+// optional accepts the empty text and leaves everything else to the check.
 func optional(check textCheck) textCheck {
 	return func(s string) (string, string) {
 		if s == "" {

@@ -6,9 +6,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// plainly returns a diagnostic of the HCL parser in our words, for those that meet people who have never
-// read of HCL: what is wrong, and what to write instead. The library's own words may quote the source, where
-// a secret can stand in any place.
+// plainly rephrases a diagnostic of the HCL parser for people who do not know HCL: what is wrong, and what to write
+// instead. The library's text may quote the source, which may have a secret anywhere.
 func plainly(d *hcl.Diagnostic) (summary, remedy string) {
 	for _, w := range wordings {
 		if strings.HasPrefix(d.Summary, w.summary) && strings.Contains(d.Detail, w.detail) {
