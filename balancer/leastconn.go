@@ -86,7 +86,7 @@ func (c *choice) consider(l *leastConn, i int) {
 	if !room {
 		return
 	}
-	load += l.backends[i].Burden()
+	load += l.backends[i].RecentFailures()
 	weight := l.weights[i]
 	if c.count > 0 {
 		mine, theirs := load*c.weight, c.load*weight

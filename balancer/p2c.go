@@ -24,7 +24,7 @@ func (p *p2c) Pick(uint64) *pool.Backend {
 	one, other := p.backends[i], p.backends[j]
 	a, roomA := one.Load()
 	b, roomB := other.Load()
-	a, b = a+one.Burden(), b+other.Burden()
+	a, b = a+one.RecentFailures(), b+other.RecentFailures()
 	if !roomA || roomB && b*int64(p.weights[i]) < a*int64(p.weights[j]) {
 		one, other = other, one
 	}

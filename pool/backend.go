@@ -23,7 +23,7 @@ const (
 	Timeout                 // no progress in time
 	Protocol                // no valid HTTP
 	Status                  // a whole response with 502, 503 or 504
-	Aborted                 // the client went away; says nothing of the backend
+	Aborted                 // the client disconnected; says nothing about the backend
 )
 
 // Backend is one member of a pool.
@@ -40,13 +40,13 @@ type Backend struct {
 	lastCheck              atomic.Pointer[Check]
 	stickyKey, stickyValue string // of Options.Sticky; under Pool.mu
 	failed                 atomic.Uint64
-	budgeted               uint64 // of counters.asked, as far as the retry budget has seen it
+	budgeted               uint64 // of counters.asked, as counted by the retry budget
 	closing                sync.Once
-	look                   look  // under Pool.mu
-	asked                  asked // whether it refuses connections
+	redial                 redial  // under Pool.mu
+	refusal                refusal // whether it refuses connections
 
-	// What requests write stands on a cache line of its own, so that requests
-	// to different backends do not slow each other down.
+	// Requests write these; they have their own cache line, so that requests to different backends do not slow each
+	// other down.
 	_ cpu.CacheLinePad
 	counters
 	_ cpu.CacheLinePad
@@ -56,30 +56,30 @@ type Backend struct {
 type counters struct {
 	limit    atomic.Int64 // of inFlight; or noLimit, onTrial, gone
 	inFlight atomic.Int64
-	asked    atomic.Uint64 // requests that were sent here first; a retry is none
+	asked    atomic.Uint64 // requests that came here first, without retries
 	ewma     atomic.Uint64 // bits of a float64, nanoseconds
-	burden   burden
+	recent   recentFailures
 	peak     peak
 	waiting  waiting
 	inARow   atomic.Int32  // failures since the last success
-	trial    atomic.Uint32 // on trial: the tick at which the one request set out; 0: none is on its way
+	trial    atomic.Uint32 // on trial: the tick at which the one request began; 0: there is none
 }
 
-// The values of counters.limit that are no number of requests.
+// Values of counters.limit that are not a number of requests.
 const (
 	noLimit = 0
 	onTrial = -1
 	gone    = -2 // has left its pool
 )
 
-// retired is the in-flight count of a backend whose connections have been closed: far below zero, so
-// that a late Reserve, which adds one before it looks, sees that it came too late.
+// retired is the in-flight count of a backend whose connections have been closed. It is so far below zero that a late
+// Reserve, which increments before it looks, notices.
 const retired = math.MinInt64 / 2
 
-// NewBackend returns a backend that belongs to no pool: for tests and benchmarks of pickers.
+// NewBackend returns a backend without a pool, for tests and benchmarks of pickers.
 func NewBackend(m Member) *Backend { return NewBackendWith(m, Monotonic) }
 
-// NewBackendWith is NewBackend in a time of the caller's own: for simulations.
+// NewBackendWith is NewBackend with another clock, for simulations.
 func NewBackendWith(m Member, clock Clock) *Backend { return newBackend(m, ActiveUp, clock) }
 
 func newBackend(m Member, a Active, clock Clock) *Backend {
@@ -110,8 +110,7 @@ func (b *Backend) Pool() *Pool { return b.pool }
 // Weight returns the weight in force, at least 1.
 func (b *Backend) Weight() int { return b.state.Load().weight() }
 
-// Tenths returns how much of the weight counts at this moment, 1 to 10 tenths: less than 10 while the backend
-// starts slowly.
+// Tenths returns how many tenths of the weight count now: 1 to 9 during a slow start, 10 otherwise.
 func (b *Backend) Tenths() int {
 	if tenths := b.state.Load().tenths; tenths != 0 {
 		return tenths
@@ -122,10 +121,10 @@ func (b *Backend) Tenths() int {
 // MaxConns returns the most requests at a time; 0: no limit.
 func (b *Backend) MaxConns() int { return b.state.Load().maxConns }
 
-// AdminState returns what the administrator wants; a prober does not probe in Maint.
+// AdminState returns the administrator's state; in Maint there are no probes.
 func (b *Backend) AdminState() Admin { return b.state.Load().admin }
 
-// ActiveState returns what the health checks say.
+// ActiveState returns the result of the health checks.
 func (b *Backend) ActiveState() Active { return b.state.Load().active }
 
 // Usable reports whether all three axes allow requests.
@@ -139,8 +138,8 @@ func (b *Backend) InFlight() int64 {
 	return 0
 }
 
-// Load returns the requests in flight, and whether Reserve would find room at this moment. For a backend on trial
-// Reserve has the last word; Load is kept small enough to be inlined, as a picker may ask many backends.
+// Load returns the requests in flight, and whether Reserve would find room now; for a backend on trial this is an
+// approximation. It is small enough to be inlined, since a picker may call it for many backends.
 func (b *Backend) Load() (inFlight int64, room bool) {
 	inFlight = b.inFlight.Load()
 	limit := b.limit.Load()
@@ -179,17 +178,17 @@ func (b *Backend) reserveBelow(limit int64) bool {
 	}
 }
 
-// Release gives back what Pick reserved. Exactly once for each pick.
+// Release releases what Pick reserved. It is called exactly once for each pick.
 func (b *Backend) Release() {
 	b.giveBack()
-	// The count is down before the queue is looked at, and a waiter is in the queue before it
-	// looks at the counts: one of the two sees the other.
+	// The count goes down before the queue is checked, and a waiter enters the queue before it checks the counts, so
+	// that one of the two sees the other.
 	if p := b.pool; p != nil && p.queue.waiting.Load() != 0 {
 		p.serveQueue()
 	}
 }
 
-// giveBack is Release without a look at the queue.
+// giveBack is Release without serving the queue.
 func (b *Backend) giveBack() {
 	n := b.inFlight.Add(-1)
 	switch b.limit.Load() {
@@ -202,15 +201,15 @@ func (b *Backend) giveBack() {
 	}
 }
 
-// retire has the connections of a backend that has left closed, once its last request has ended.
+// retire closes the connections of a backend that has left, once its last request has ended.
 func (b *Backend) retire() {
 	if b.inFlight.CompareAndSwap(0, retired) {
 		b.pool.outbox.add(func() { b.pool.forget(b) })
 	}
 }
 
-// Report tells how an attempt ended. It feeds passive ejection, the error counters and, with failures, what
-// Latency says; it does not release.
+// Report records how an attempt ended, for passive ejection, the error counters and, for failures, Latency. It does
+// not release.
 func (b *Backend) Report(o Outcome) {
 	if c := b.Metrics.errors[o]; c != nil {
 		c.Inc()
@@ -227,18 +226,18 @@ func (b *Backend) Report(o Outcome) {
 	default:
 		b.failed.Add(1)
 		b.peak.fail(b.clock())
-		b.burden.add(b.clock())
+		b.recent.add(b.clock())
 		if n := b.inARow.Add(1); b.pool != nil {
 			b.pool.countFailure(b, int(n), o)
 		}
 	}
 }
 
-// ewmaShare is the weight of the newest time in the moving average: about the last 16 count.
+// ewmaShare is the weight of the newest time in the moving average, which is then mostly of the last 16.
 const ewmaShare = 1.0 / 16
 
-// Observe adds the time to a response head to lb_backend_duration_seconds and to the backend's mean for
-// the status. What pickers go by is told to Settle.
+// Observe adds the time to a response head to lb_backend_duration_seconds and to the backend's mean for the status.
+// Pickers use the times given to Settle.
 func (b *Backend) Observe(d time.Duration) {
 	if b.Metrics.Duration != nil {
 		b.Metrics.Duration.Observe(d)
@@ -256,8 +255,8 @@ func (b *Backend) Observe(d time.Duration) {
 	}
 }
 
-// RecordCheck keeps the result of a probe for the status and counts it. It changes no state:
-// see Pool.SetActive and Pool.ProbePassed.
+// RecordCheck records the result of a probe for the status and counts it. It does not change the state: see
+// Pool.SetActive and Pool.ProbePassed.
 func (b *Backend) RecordCheck(c Check) {
 	c.Millis = millis(float64(c.Duration))
 	b.lastCheck.Store(&c)

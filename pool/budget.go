@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// budgetMemory is how long unused budget lasts: about ten seconds' worth can pile up.
+	// budgetMemory is how long unused budget lasts, so that about ten seconds' worth accumulates.
 	budgetMemory = 10 * time.Second
 	// firstRetries is what a new pool starts with, so that its first failures can be retried.
 	firstRetries = 10
@@ -19,24 +19,24 @@ const (
 	token = 1000
 	// refillEvery bounds how often the members' counters are added up.
 	refillEvery = 10 * time.Millisecond
-	// inVainAtMost is one in how many requests may be retried in vain without harm to what is saved: there are
-	// requests that no backend can answer.
-	inVainAtMost = 50
-	// excuses is how many of those may come at once.
-	excuses = 2
+	// freeFailureEvery: one in that many requests may fail after its retries without reducing the budget, since there are
+	// requests that no backend can serve.
+	freeFailureEvery = 50
+	// maxFreeFailures is how many of them may fail at once.
+	maxFreeFailures = 2
 )
 
-// budget limits retries to a share of the requests. Requests do not touch it: they are counted
-// by backend anyway, and who wants to retry adds those counters up.
+// budget limits retries to a share of the requests. Requests do not write to it: they are counted by backend anyway,
+// and a retry adds those counters up.
 //
-// Unused budget decays by 1/e in budgetMemory, so that a steady load piles up what it deposits in that time: when one
-// backend dies, all that it had is retried at once. When all fail, retries are in vain, and what is saved would
-// multiply the load; so each retry that did not save its request takes half of what is saved away.
+// Unused budget decays by 1/e in budgetMemory, so that a steady load accumulates what it deposits in that time: when
+// one backend fails, all its requests are retried at once. When all backends fail, retries are useless and the
+// accumulated budget would multiply the load; so each retry that did not save its request halves it.
 type budget struct {
 	tokens   atomic.Int64
-	fresh    atomic.Int64  // of the tokens, what comes in in refillEvery: not yet saved
-	between  atomic.Uint64 // requests, as far as refill has seen them, less inVainAtMost for each retried in vain
-	mu       sync.Mutex    // tried, never waited for
+	fresh    atomic.Int64  // of the tokens, the deposit of refillEvery: not yet accumulated
+	between  atomic.Uint64 // requests counted by refill, minus freeFailureEvery for each that failed after its retries
+	mu       sync.Mutex    // only with TryLock
 	refilled time.Time
 }
 
@@ -61,10 +61,10 @@ func (p *Pool) AllowRetry() bool {
 	}
 }
 
-// RetriesFailed tells that a request failed after so many retries.
+// RetriesFailed is called for a request that failed after so many retries.
 func (p *Pool) RetriesFailed(retries int) {
 	g := &p.budget
-	if retries <= 0 || g.excuse() {
+	if retries <= 0 || g.freeFailure() {
 		return
 	}
 	for {
@@ -76,14 +76,14 @@ func (p *Pool) RetriesFailed(retries int) {
 	}
 }
 
-// excuse reports whether enough requests came for one to be retried in vain without harm.
-func (g *budget) excuse() bool {
+// freeFailure reports whether there were enough requests for one to fail after its retries.
+func (g *budget) freeFailure() bool {
 	for {
 		n := g.between.Load()
-		if n < inVainAtMost {
+		if n < freeFailureEvery {
 			return false
 		}
-		if g.between.CompareAndSwap(n, n-inVainAtMost) {
+		if g.between.CompareAndSwap(n, n-freeFailureEvery) {
 			return true
 		}
 	}
@@ -106,11 +106,11 @@ func (g *budget) refill(s *snapshot, now time.Time) {
 		requests += asked - b.budgeted
 		b.budgeted = asked
 	}
-	// Who adds to it is alone here; who takes from it meanwhile is given it back at worst.
-	g.between.Store(min(g.between.Load()+requests, excuses*inVainAtMost))
+	// Only this goroutine adds to it; a concurrent freeFailure is lost at worst.
+	g.between.Store(min(g.between.Load()+requests, maxFreeFailures*freeFailureEvery))
 	deposit := max(s.retryBudget*float64(requests), limits.RetryFloor*elapsed.Seconds()) * token
 	g.fresh.Store(int64(deposit * refillEvery.Seconds() / elapsed.Seconds()))
-	// The deposit came in evenly over the time elapsed and decayed meanwhile.
+	// The deposit arrived evenly over the elapsed time and decayed meanwhile.
 	k := elapsed.Seconds() / budgetMemory.Seconds()
 	kept := math.Exp(-k)
 	had := g.tokens.Load()

@@ -55,7 +55,7 @@ func TestRetryBudget(t *testing.T) {
 			t.Errorf("%d retries in 100 s of little traffic, want 3 a second", total)
 		}
 
-		for range 100 { // nobody retries: no more than about ten seconds' worth piles up
+		for range 100 { // without retries no more than about ten seconds' worth accumulates
 			time.Sleep(time.Second)
 			requests(t, p, 100)
 			p.budget.refill(p.snapshot.Load(), time.Now())
@@ -103,7 +103,7 @@ type load struct {
 	rate int // requests a second
 }
 
-// well has requests answered at the first try.
+// well ends requests successfully at the first try.
 func (l *load) well(d time.Duration) {
 	for i, steps := 0, max(int(d/(100*time.Millisecond)), 1); i < steps && d > 0; i++ {
 		time.Sleep(d / time.Duration(steps))
@@ -112,8 +112,8 @@ func (l *load) well(d time.Duration) {
 	}
 }
 
-// failing has all attempts fail, each as often as it may be made, and returns how many requests and attempts there
-// were. An answer takes so many milliseconds.
+// failing lets all attempts fail, each with as many retries as allowed, and returns how many requests and attempts
+// there were. A response takes takes milliseconds.
 func (l *load) failing(d time.Duration, takes int) (requests, attempts int) {
 	under := make([][]int, takes+1) // way: the tries of those whose next answer is due, by millisecond
 	for ms := 0; ms < int(d/time.Millisecond); ms++ {
@@ -169,7 +169,7 @@ func TestSavedBudgetIsNotForStorms(t *testing.T) {
 						l.well(before.well)
 						time.Sleep(before.idle)
 						requests, attempts := l.failing(lasts, takes)
-						inFlight := rate * takes / 1000 // whose failure nobody could know of when they were retried
+						inFlight := rate * takes / 1000 // retried before the first failures were known
 						most := 1.10*float64(requests) + 3*lasts.Seconds() + 10 + float64(rate)/1000 + 4*float64(inFlight)
 						if float64(attempts) > most || lasts >= 5*time.Second && attempts == requests {
 							t.Errorf("%d/s after %v, in %v of failures that take %d ms: %d attempts for %d requests, %.0f at most",
@@ -194,9 +194,9 @@ func TestBudgetOfFailures(t *testing.T) {
 	})
 }
 
-// TestSavedBudgetIsForTheDying: one of three backends dies at 1,000 requests a second. Those that it had, and those that
-// come to it until it is ejected, are all retried: that succeeds, so that the budget lasts. A request now and
-// then that no backend can answer is no reason to give it up.
+// TestSavedBudgetIsForTheDying: one of three backends fails at 1,000 requests a second. The requests that it had, and
+// those that it gets until it is ejected, are all retried successfully, so that the budget lasts. A few requests that
+// no backend can serve do not use it up.
 func TestSavedBudgetIsForTheDying(t *testing.T) {
 	for _, well := range []time.Duration{11 * time.Second, time.Minute, time.Hour} {
 		for _, hopeless := range []bool{false, true} {

@@ -14,7 +14,7 @@ type Connections interface {
 // connections are the set in use and the sets that it replaced. A value never changes.
 type connections struct {
 	now    Connections
-	before []Connections // closed; some had connections in use when last looked at
+	before []Connections // closed; some had connections in use at the last check
 }
 
 // Conns returns the connections to a backend in the type that Options.Connect of its pool makes; the zero value without

@@ -6,9 +6,9 @@ import (
 	"testing/synctest"
 )
 
-// TestConnectAnew: other transport settings replace the connections of the backends that stay and nothing else of
-// them. What is in use is counted until it ends.
-func TestConnectAnew(t *testing.T) {
+// TestReconnect: other transport settings replace only the connections of the backends that stay. Those in use are
+// counted until they end.
+func TestReconnect(t *testing.T) {
 	o := Options{Members: at("a", "b"), HealthChecks: true, Eject: Eject{Failures: 1, MaxPercent: 100, Duration: 1e9}}
 	var made []*counted
 	o.Connect = func(*Backend) Connections {

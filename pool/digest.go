@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// digestTime is how long lines that may come in crowds are held back, so that one can stand for many.
+	// digestTime is how long lines that may come in large numbers are delayed, so that one can stand for many.
 	digestTime = 500 * time.Millisecond
-	// digestNamed is up to how many backends are named one by one.
+	// digestNamed is the number up to which backends are named one by one.
 	digestNamed = 3
 )
 
-// digest makes one line of the log out of those that hundreds of backends cause at once when they come, are
-// looked at for the first time, or go. It belongs to the pool's goroutine.
+// digest combines the log lines of hundreds of backends that join, get their first check or leave at once. Only the
+// pool's goroutine uses it.
 type digest struct {
 	held  []backendLine
 	at    map[string]int // where in held a backend's last line is
@@ -29,19 +29,19 @@ type backendLine struct {
 	pool, backend, from, to, reason string
 }
 
-// comesInCrowds reports whether a line is one of many when a pool is large.
+// comesInCrowds reports whether a line is one of many in a large pool.
 func (l *backendLine) comesInCrowds() bool {
 	return l.from == "absent" || l.from == "unknown" || l.to == "absent"
 }
 
-// add takes a line, and writes it at once, behind those that are held, unless more of its kind may follow.
+// add takes a line, and writes it at once, after the delayed ones, unless more of its kind may follow.
 func (d *digest) add(l backendLine, now time.Time) {
 	if !l.comesInCrowds() {
 		d.flush()
 		l.write()
 		return
 	}
-	// The first result of a backend that has just come says both.
+	// The first result of a backend that has just joined covers both.
 	if i, ok := d.at[l.backend]; ok && d.held[i].from == "absent" && l.from == d.held[i].to {
 		l.from = "absent"
 		d.held[i] = l
@@ -54,7 +54,7 @@ func (d *digest) add(l backendLine, now time.Time) {
 	d.held = append(d.held, l)
 }
 
-// wait writes what has been held for long enough, and returns how long the rest may be held.
+// wait writes what has been delayed long enough, and returns how long the rest may be delayed.
 func (d *digest) wait(now time.Time) time.Duration {
 	if len(d.held) == 0 {
 		return farAway
@@ -66,7 +66,7 @@ func (d *digest) wait(now time.Time) time.Duration {
 	return farAway
 }
 
-// flush writes all that is held, each kind of change in one line if many backends had it.
+// flush writes all delayed lines, each kind of change in one line if many backends had it.
 func (d *digest) flush() {
 	type kind struct {
 		level            hclog.Level

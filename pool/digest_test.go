@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// TestCrowdsAreOneLine: hundreds of backends that come, are looked at for the first time, and go are a line each
-// time, by result. The few that differ, and what happens later, have lines of their own, in order.
+// TestCrowdsAreOneLine: hundreds of backends that join, get their first check and leave make one line each time, by
+// result. The few that differ, and later changes, have their own lines, in order.
 func TestCrowdsAreOneLine(t *testing.T) {
 	var log bytes.Buffer // read when the pool's goroutine waits
 	var addresses []string

@@ -2,27 +2,27 @@ package pool
 
 import "time"
 
-// A pool without a usable backend is down. For a while requests wait for it to come back, as a restart takes no longer than
-// that; then they are refused at once.
+// A pool without a usable backend is down. Requests wait for it for some time, since a restart takes no longer than
+// that; after that they are refused at once.
 const (
-	// openEvery is how often those that waited are let in when the pool is back: at first one, then twice as many each time, but
-	// never more than mostAtOnce. A backend that has just started is not to meet all of them at once.
+	// openEvery is how often waiting requests are let in when the pool is back: one at first, then twice as many each
+	// time, up to mostAtOnce. A backend that has just started must not get all of them at once.
 	openEvery  = 10 * time.Millisecond
 	mostAtOnce = 64
-	// hurryEvery is how often backends that failed their checks are checked while requests wait.
-	hurryEvery = 50 * time.Millisecond
-	// restored is how long a pool must be up for its next time down to count from its beginning.
+	// checkNowEvery is how often backends that failed their checks are checked while requests wait.
+	checkNowEvery = 50 * time.Millisecond
+	// restored is how long a pool must be up before its next time down counts from zero.
 	restored = time.Second
 )
 
-// down is for how long a pool has been without a usable backend. Guarded by Pool.mu.
+// down records for how long a pool has been without a usable backend. Guarded by Pool.mu.
 type down struct {
-	since  time.Time     // zero: it is up, or an administrator wants it so
-	before time.Duration // until it was last up, if that did not last
+	since  time.Time     // zero: it is up, or an administrator took it down
+	before time.Duration // from earlier times down that were too close together
 	up     time.Time     // when it was last up again
 }
 
-// awaited reports whether one of the members may become usable by itself. A pool without any may get some.
+// awaited reports whether a member may become usable by itself. A pool without members may get some.
 func awaited(members []*Backend) bool {
 	for _, b := range members {
 		if b.state.Load().admin == Ready {
@@ -32,7 +32,7 @@ func awaited(members []*Backend) bool {
 	return len(members) == 0
 }
 
-// markDown notes in the next snapshot whether the pool is down, and until when requests wait for it. The caller holds p.mu.
+// markDown sets in the next snapshot until when requests wait for a pool that is down. The caller holds p.mu.
 func (p *Pool) markDown(next *snapshot, now time.Time) {
 	d := &p.down
 	switch isDown := next.tier == tierNone && awaited(next.members) && !p.closed; {
@@ -57,8 +57,8 @@ func (p *Pool) markDown(next *snapshot, now time.Time) {
 	}
 }
 
-// tend has those that wait for a pool that is down refused when it has been so for too long, and the backends whose checks fail
-// looked at meanwhile. It returns how long until there is more to do, and is called by the pool's goroutine alone.
+// tend refuses waiting requests when the pool has been down for too long, and has backends whose checks fail checked
+// until then. It returns how long until it is due again. Only the pool's goroutine calls it.
 func (p *Pool) tend(now time.Time) time.Duration {
 	s := p.snapshot.Load()
 	if p.queue.waiting.Load() == 0 {
@@ -74,28 +74,28 @@ func (p *Pool) tend(now time.Time) time.Duration {
 	}
 	wait := s.downUntil.Sub(now)
 	p.mu.Lock()
-	hurry := p.options.CheckNow
+	checkNow := p.options.CheckNow
 	p.mu.Unlock()
-	if hurry == nil {
+	if checkNow == nil {
 		return wait
 	}
-	if next := p.hurried.Add(hurryEvery).Sub(now); next > 0 {
+	if next := p.checkedNow.Add(checkNowEvery).Sub(now); next > 0 {
 		return min(wait, next)
 	}
-	p.hurried = now
+	p.checkedNow = now
 	for _, b := range s.members {
 		if state := b.state.Load(); state.admin == Ready && state.active == ActiveDown && state.passive != PassiveRefuse {
-			hurry(b)
+			checkNow(b)
 		}
 	}
-	return min(wait, hurryEvery)
+	return min(wait, checkNowEvery)
 }
 
-// ration bounds how many of those that wait are let in at a time. Guarded by queue.mu.
+// ration bounds how many waiting requests are let in at a time. Guarded by queue.mu.
 type ration struct {
 	on   bool
-	left int // of this time
-	size int // of the next
+	left int // of this step
+	size int // of the next step
 }
 
 func (r *ration) spent() bool { return r.on && r.left <= 0 }
@@ -120,7 +120,7 @@ func (q *queue) endRation() {
 	}
 }
 
-// open lets the next in of those that waited for a pool that is back, and returns how long until the next time.
+// open lets in the next waiting requests of a pool that is back, and returns how long until the next step.
 func (p *Pool) open() time.Duration {
 	q := &p.queue
 	q.mu.Lock()
@@ -129,7 +129,7 @@ func (p *Pool) open() time.Duration {
 		return farAway
 	}
 	if q.ration.left > 0 {
-		q.ration = ration{} // those that are left wait for room
+		q.ration = ration{} // the remaining ones wait for room
 	} else {
 		q.ration.left = q.ration.size
 		q.ration.size = min(2*q.ration.size, mostAtOnce)

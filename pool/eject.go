@@ -8,10 +8,10 @@ import (
 // maxEjections bounds the growth of an ejection's duration.
 const maxEjections = 10
 
-// farAway is how long the pool's goroutine sleeps when no ejection is to end.
+// farAway is how long the pool's goroutine sleeps without a timer.
 const farAway = 24 * time.Hour
 
-// countFailure ejects a backend whose failures in a row are too many, or that failed its trial.
+// countFailure ejects a backend with too many failures in a row, or that failed its trial.
 func (p *Pool) countFailure(b *Backend, inARow int, o Outcome) {
 	e := p.snapshot.Load().eject
 	if e.Failures <= 0 {
@@ -47,18 +47,19 @@ func (p *Pool) countFailure(b *Backend, inARow int, o Outcome) {
 	})
 }
 
-// failures are the outcomes in words.
+// failures describe the outcomes.
 var failures = [...]string{
 	Connect: "no connection", Reset: "connection reset", Timeout: "no response in time", Protocol: "invalid HTTP", Status: "status 502, 503 or 504",
 }
 
-// mayEject reports whether one more ejection keeps within max_percent, which does not bound those by failed connections. Below
-// 100 the last usable backend is never ejected: a backend that sometimes fails is better than none. The last usable
-// primary may go in any case if a backup takes over, or a small pool could not come to its backups. The caller holds p.mu.
+// mayEject reports whether one more ejection stays within max_percent, which does not bound ejections by failed
+// connections. Below 100 the last usable backend is never ejected, since one that fails sometimes is better than
+// none. The last usable primary may be ejected if there is a backup, or a small pool could never use its backups. The
+// caller holds p.mu.
 func (p *Pool) mayEject(b *Backend, connection bool) bool {
 	percent := p.options.Eject.MaxPercent
 	ejected, usable := 1, 0
-	primaries, backups := 0, 0 // that are left
+	primaries, backups := 0, 0 // that remain
 	for _, m := range p.members {
 		if m == b {
 			continue
@@ -87,21 +88,21 @@ func (p *Pool) mayEject(b *Backend, connection bool) bool {
 	return ejected*100 <= percent*len(p.members) && (usable > 0 || percent >= 100)
 }
 
-// endEjection is what an active probe's success or a successful trial does to a state.
+// endEjection changes a state after a successful probe or trial.
 func (b *Backend) endEjection(s *state) {
 	s.passive, s.ejections, s.until = PassiveOK, 0, time.Time{}
 	b.inARow.Store(0)
 }
 
-// HeadArrived tells that the head of an answer has come which is no failure. That is enough to end a trial: the rest of
-// an event stream or of an upgraded connection may take hours.
+// HeadArrived reports that the head of a response has come that is no failure. That is enough to end a trial, since
+// the rest of an event stream or of an upgraded connection may take hours.
 func (b *Backend) HeadArrived() {
 	if b.limit.Load() == onTrial {
 		b.pool.endTrial(b)
 	}
 }
 
-// endTrial takes a backend back whose trial request succeeded.
+// endTrial ends the trial of a backend that succeeded.
 func (p *Pool) endTrial(b *Backend) {
 	if b.state.Load().passive != PassiveTrial {
 		return
@@ -116,7 +117,7 @@ func (p *Pool) endTrial(b *Backend) {
 	})
 }
 
-// endEjections puts backends whose time is up on trial, and returns how long until the next one's is.
+// endEjections puts backends on trial whose ejection is over, and returns how long until the next one's is.
 func (p *Pool) endEjections(now time.Time) time.Duration {
 	next := farAway
 	for _, b := range p.snapshot.Load().members {
@@ -133,8 +134,8 @@ func (p *Pool) endEjections(now time.Time) time.Duration {
 	return next
 }
 
-// putOnTrial puts an ejected backend on trial, unless its ejection lasts longer than until a time that is not zero. The reason
-// of its ejection stays part of the new one, as that is what the trial is about.
+// putOnTrial puts an ejected backend on trial, unless its ejection lasts beyond now; a zero now ends any ejection.
+// The reason of the ejection is part of the new reason.
 func (p *Pool) putOnTrial(b *Backend, reason string, now time.Time) {
 	if last := b.state.Load().passiveChange; last != nil && last.Reason != "" {
 		reason += "; before: " + last.Reason

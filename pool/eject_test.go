@@ -175,7 +175,7 @@ func TestTrialKeepsMaxConns(t *testing.T) {
 	})
 }
 
-// TestTrialEndsWithTheHead: a trial request whose answer goes on and on has succeeded when that begins.
+// TestTrialEndsWithTheHead: a trial request with an endless response has succeeded when the response begins.
 func TestTrialEndsWithTheHead(t *testing.T) {
 	running(t, ejecting, func(t *testing.T, p *Pool) {
 		a := p.Backend("a")
@@ -219,8 +219,8 @@ func TestNoEjectionAnyMore(t *testing.T) {
 	}
 }
 
-// TestFailedTrialOpensNoGap: while a failed trial ejects a backend, no request gets past the limit of one: from the
-// limit's end on, nobody may see the snapshot that still has the backend.
+// TestFailedTrialOpensNoGap: while a failed trial ejects a backend, no request gets past the limit of one: after the
+// limit is lifted, no request may see the snapshot that still has the backend.
 func TestFailedTrialOpensNoGap(t *testing.T) {
 	o := ejecting
 	var a *Backend

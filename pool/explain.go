@@ -6,41 +6,40 @@ import (
 	"time"
 )
 
-// Predictable is a Picker whose choice follows from the key and the loads of the moment, without chance
-// or a rotation.
+// Predictable is a Picker whose choice depends only on the key and the current loads, not on chance or a rotation.
 type Predictable interface {
 	Picker
-	// Prefer returns whom Pick would choose now, nil if nobody has room, and whose the key is when
-	// nobody is full or overloaded. It reserves nothing.
+	// Prefer returns the backend that Pick would choose now, nil if none has room, and the key's own backend, which
+	// it would choose if none were full or overloaded. It reserves nothing.
 	Prefer(key uint64) (now, own *Backend)
 }
 
-// Prospects are a pool as a request that comes now would find it, in the shape of the admin API.
+// Prospects are a pool as a new request would find it, in the shape of the admin API.
 type Prospects struct {
 	Name    string `json:"name"`
 	Balance string `json:"balance"`
-	// Tier says among whom the algorithm chooses: primary, panic, backup, unknown or none.
+	// Tier says which backends the algorithm chooses from: primary, panic, backup, unknown or none.
 	Tier     string     `json:"tier"`
 	Why      string     `json:"why"`
 	Waiting  int        `json:"waiting"`          // requests in the queue
-	Sticky   string     `json:"sticky,omitempty"` // what became of the value that a client of a sticky pool brings
-	Choice   string     `json:"choice,omitempty"` // who would have the request, if that can be told
-	Own      string     `json:"own,omitempty"`    // whose the request's key is, if another has it now
+	Sticky   string     `json:"sticky,omitempty"` // the effect of the client's sticky value
+	Choice   string     `json:"choice,omitempty"` // the backend that would get the request, if it can be predicted
+	Own      string     `json:"own,omitempty"`    // the key's own backend, if another one would get the request
 	Backends []Prospect `json:"backends"`
 }
 
-// Prospect is one backend as a request that comes now would find it.
+// Prospect is a backend as a new request would find it.
 type Prospect struct {
 	BackendStatus
-	Used  bool       `json:"used"`            // the algorithm chooses among these
-	Room  bool       `json:"room"`            // another request would fit in
-	Why   string     `json:"why,omitempty"`   // why it is not used, or has no room; or why in spite of its state it is
+	Used  bool       `json:"used"`            // the algorithm chooses from these
+	Room  bool       `json:"room"`            // there is room for another request
+	Why   string     `json:"why,omitempty"`   // why it is not used, has no room, or is used in spite of its state
 	Since *time.Time `json:"since,omitempty"` // when that began, where it is known
 	Until *time.Time `json:"until,omitempty"` // when an ejection ends
 }
 
-// Explain tells what Pick, or with a value PickSticky, would choose from. It reserves nothing. With keyed false the
-// key is not known.
+// Explain returns what Pick, or with a value PickSticky, would choose from. It reserves nothing. If keyed is false,
+// the key is not known.
 func (p *Pool) Explain(key uint64, keyed bool, value []byte) Prospects {
 	s := p.snapshot.Load()
 	out := Prospects{
@@ -80,7 +79,7 @@ func (p *Pool) Explain(key uint64, keyed bool, value []byte) Prospects {
 	return out
 }
 
-// explainSticky says whose the client is.
+// explainSticky adds the effect of a sticky value.
 func (s *snapshot) explainSticky(out *Prospects, value []byte) {
 	switch own := s.sticky[string(value)]; {
 	case len(value) == 0:
@@ -97,7 +96,7 @@ func (s *snapshot) explainSticky(out *Prospects, value []byte) {
 	}
 }
 
-// hasRoom is what Reserve would say, without reserving.
+// hasRoom returns what Reserve would, without reserving.
 func (b *Backend) hasRoom() bool {
 	inFlight, room := b.Load()
 	if b.limit.Load() == onTrial {
@@ -156,7 +155,7 @@ func (b *Backend) prospect(t tier, used bool) Prospect {
 	return out
 }
 
-// objection is the reason why a backend is not usable, and the change that began it, nil if there was none; "" if it is usable.
+// objection returns why a backend is not usable, "" if it is, and the change that caused it, nil if there was none.
 func (s *state) objection() (why string, change *Change) {
 	switch {
 	case s.admin == Drain:

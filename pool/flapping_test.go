@@ -64,7 +64,7 @@ func TestFlappingIsLoggedOnce(t *testing.T) {
 	})
 }
 
-// TestFlappingEndsWithItsChecks: where nobody looks any more, nothing flaps.
+// TestFlappingEndsWithItsChecks: without checks no backend flaps.
 func TestFlappingEndsWithItsChecks(t *testing.T) {
 	o := Options{Members: at("a:1"), HealthChecks: true}
 	p := New(o)

@@ -54,7 +54,7 @@ func TestRetriesGoByTheKey(t *testing.T) {
 	}
 }
 
-// Who has waited is served by its own key.
+// A request that has waited is served by its own key.
 func TestQueueKeepsTheKey(t *testing.T) {
 	var keys []uint64
 	o := Options{Members: []Member{{Address: "a", MaxConns: 1}, {Address: "b", MaxConns: 1}}, NewPicker: keyed(&keys), QueueLimit: 1}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Clock tells the nanoseconds since a moment of its own. It never goes back. Pools and backends have one so
-// that a simulation can run in a time of its own; it measures, and names no time of day.
+// Clock returns the nanoseconds since some moment. It never goes back. Pools and backends have a Clock so that
+// simulations can use their own time.
 type Clock func() int64
 
 var processStart = time.Now()
@@ -19,23 +19,23 @@ const (
 	// tickShift makes ticks of nanoseconds: 2²⁰ ns, about a millisecond.
 	tickShift = 20
 	tick      = 1 << tickShift
-	// peakMemory is the time in which a peak decays to 1/e, and so the time in which a slow backend is
-	// believed to have recovered (Finagle's decayTime).
+	// peakMemory is the time in which a peak decays to 1/e, after which a slow backend is tried again (Finagle's
+	// decayTime).
 	peakMemory = 10 * time.Second
-	// firstFailure is what a backend costs that failed before it ever answered.
+	// firstFailure is the cost of a backend that failed before its first response.
 	firstFailure = float64(time.Second)
-	// quickFailure is how soon a failure tells nothing of time.
+	// quickFailure is the time below which a failure says nothing about latency.
 	quickFailure = 10 * time.Millisecond
-	// worstPeak bounds what failures can add up to: from here it takes a minute and a half to decay to 30 ms.
+	// worstPeak bounds the peak that failures can cause: from there it takes a minute and a half to decay to 30 ms.
 	worstPeak = 5 * float64(time.Minute)
 )
 
-// peak is a moving average of the times to a response head that takes over any time that is longer than itself at
-// once, and comes down from there with peakMemory (Finagle's peak EWMA). It weighs by time and not by
-// number: a busy backend does not forget faster.
+// peak is a moving average of the times to a response head. A longer time replaces it at once, and it decays from
+// there with peakMemory (Finagle's peak EWMA). It is weighted by time and not by count, so that a busy backend does
+// not forget faster.
 //
-// It is one word, so that it changes in one step: nanoseconds as a float32 above, below it the tick of the last
-// change, modulo 2³² (52 days). 0: nothing was ever observed.
+// It is one word, which changes atomically: above, nanoseconds as a float32, below, the tick of the last change
+// modulo 2³² (52 days). 0: nothing was observed.
 type peak struct{ word atomic.Uint64 }
 
 func packPeak(ns float64, tick uint32) uint64 {
@@ -46,8 +46,8 @@ func unpackPeak(word uint64) (ns float64, tick uint32) {
 	return float64(math.Float32frombits(uint32(word >> 32))), uint32(word)
 }
 
-// ticksBetween returns the ticks from one to another; 0 if the other was earlier, by up to a minute: requests
-// that end at the same moment do not come in order.
+// ticksBetween returns the ticks from then to at; 0 if at is earlier by up to a minute, since requests that end at
+// the same moment are not in order.
 func ticksBetween(then, at uint32) uint32 {
 	const minute = uint32(time.Minute / tick)
 	if passed := at - then; passed < math.MaxUint32-minute {
@@ -56,8 +56,8 @@ func ticksBetween(then, at uint32) uint32 {
 	return 0
 }
 
-// kept is the share of a peak that is left after some ticks: e to the power of minus their part of peakMemory, to
-// two thousandths. It is cheaper than math.Exp, as a pick may ask for 32 of these.
+// kept is the share of a peak that is left after some ticks: exp(-ticks/peakMemory), accurate to 0.2 %. It is cheaper
+// than math.Exp, as a pick may need 32 of these.
 func kept(ticks uint32) float64 {
 	const halvings = math.Log2E * tick / float64(peakMemory) // in a tick
 	y := float64(ticks) * halvings
@@ -71,7 +71,7 @@ func kept(ticks uint32) float64 {
 	return half * (1 - f*(a-f*(b-f*(0.5-a+b))))
 }
 
-// change replaces the peak by what next makes of it and the share of it that is left by now.
+// change replaces the peak by the result of next, which gets it and the share of it that is left.
 func (p *peak) change(now int64, next func(was, left float64) float64) {
 	at := uint32(now >> tickShift)
 	for {
@@ -88,15 +88,15 @@ func (p *peak) change(now int64, next func(was, left float64) float64) {
 	}
 }
 
-// observe adds the time of an answer.
+// observe adds the time of a response.
 func (p *peak) observe(now int64, d time.Duration) {
 	p.change(now, func(was, left float64) float64 {
 		return max(float64(d), was*left+float64(d)*(1-left))
 	})
 }
 
-// raise takes over a time in which no answer came. One that is short is not the first thing to know: a
-// firstFailure would count for nothing beside it.
+// raise applies a time in which no response came. A short one is not applied as the first value, or the next failure
+// would not count as firstFailure.
 func (p *peak) raise(now int64, d time.Duration) {
 	if d < quickFailure && p.word.Load() == 0 {
 		return
@@ -104,8 +104,8 @@ func (p *peak) raise(now int64, d time.Duration) {
 	p.change(now, func(was, left float64) float64 { return max(float64(d), was*left) })
 }
 
-// fail makes a failing backend dear: its next answer may come at once and be worth nothing. Doubling
-// finds what is dear in this pool by itself, whether answers take a millisecond or a minute.
+// fail makes a failing backend expensive: its next response may be fast and worthless. Doubling adapts to the pool,
+// whether its responses take a millisecond or a minute.
 func (p *peak) fail(now int64) {
 	p.change(now, func(was, left float64) float64 {
 		if was == 0 {
@@ -115,10 +115,10 @@ func (p *peak) fail(now int64) {
 	})
 }
 
-// waiting counts the requests that wait for a response head, and adds up the ticks at which they began to:
-// together they tell the mean age. The count is in the upper 16 bits and the sum below, in one word, so that both
-// change in one step. If the count ran over, it would be mended when those requests have ended; the sum cannot, as the
-// ticks are taken modulo 2³¹ (26 days): who waits at a turn has no age until he has ended.
+// waiting counts the requests that wait for a response head, and sums the ticks at which they began, which gives
+// their mean age. The count is in the upper 16 bits and the sum below, so that both change atomically. An overflow of
+// the count corrects itself when those requests have ended. Ticks are modulo 2³¹ (26 days); requests that wait across
+// the wrap have no age until they end.
 type waiting struct{ word atomic.Uint64 }
 
 const (
@@ -127,20 +127,19 @@ const (
 	turn     = 1<<turnBits - 1
 )
 
-// Waiting is one request's part of a backend's waiting requests. The zero value is no part.
+// Waiting is one request's part of a backend's waiting requests; the zero value is none.
 type Waiting uint64
 
-// Await notes that a request waits for a response head of b, or for a connection to ask for it. What
-// it returns is for Settle.
+// Await records that a request waits for a response head of b, or for a connection. The result is for Settle.
 func (b *Backend) Await() Waiting {
 	w := max(Waiting(b.clock()>>tickShift)&turn, 1)
 	b.waiting.word.Add(1<<sumBits + uint64(w))
 	return w
 }
 
-// Settle ends what Await began, exactly once. Took is the time to a response head; 0 if there was none, or one
-// that says that the backend failed. Then the time since Await makes the backend slower if that was long, but
-// never faster: who fails at once must not look quick.
+// Settle ends what Await began; it is called exactly once. took is the time to a response head; 0 if there was none,
+// or one that means failure. In that case a long time since Await raises the peak, but a short one never lowers it: a
+// backend that fails fast must not look fast.
 func (b *Backend) Settle(w Waiting, took time.Duration) {
 	if w == 0 {
 		return
@@ -157,25 +156,25 @@ func (b *Backend) Settle(w Waiting, took time.Duration) {
 // Now returns the time of the backend's clock.
 func (b *Backend) Now() int64 { return b.clock() }
 
-// Latency is what the requests before tell about the next one's wait for a response head.
+// Latency is how long recent requests waited for a response head.
 type Latency struct {
-	Peak float64 // nanoseconds of the slow ones of late; 0: none was ever answered or failed
-	Age  float64 // nanoseconds that those who wait at this moment have waited so far, on average
-	Idle bool    // nobody waits
+	Peak float64 // nanoseconds of recent slow responses; 0: no response and no failure yet
+	Age  float64 // nanoseconds that the requests that are waiting have waited so far, on average
+	Idle bool    // none is waiting
 }
 
-// Latency returns the times at a moment of the backend's clock. A backend that has stopped answering shows
-// it by the age and by nothing else.
+// Latency returns the times at a moment of the backend's clock. A backend that has stopped responding only shows by
+// the age.
 //
-// The peak decays with time only while the backend is idle. That lets one request have a look at a
-// backend that was slow; the others wait for what it finds.
+// The peak decays with time only while the backend is idle. So one request tries a backend that was slow, while the
+// others wait for its result.
 func (b *Backend) Latency(now int64) Latency {
 	ns, then := unpackPeak(b.peak.word.Load())
 	at := now >> tickShift
 	if word := b.waiting.word.Load(); word>>sumBits != 0 {
 		n := word >> sumBits
 		l := Latency{Peak: ns}
-		// Somebody may have begun to wait after now: the difference is then below zero, and no age.
+		// A request may have begun to wait after now; the difference is negative then, and not an age.
 		if sum := (n*(uint64(at)&turn) - word) & (1<<sumBits - 1); sum < 1<<(sumBits-1) {
 			l.Age = float64(sum) / float64(n) * tick
 		}

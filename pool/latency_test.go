@@ -65,7 +65,7 @@ func TestPeakRisesAtOnceAndDecays(t *testing.T) {
 	near(t, "after the look", b.Latency(b.Now()).Peak, 20*time.Millisecond)
 }
 
-// What waits tells by its age, and nothing is left of it when it has ended.
+// Waiting requests show by their age, and leave nothing behind when they have ended.
 func TestAgeOfThoseWhoWait(t *testing.T) {
 	b, now := timed()
 	first := b.Await()
@@ -90,7 +90,7 @@ func TestAgeOfThoseWhoWait(t *testing.T) {
 	}
 }
 
-// Failures make dear, by doubling, and a failure that comes at once never makes cheap.
+// Failures make a backend expensive, by doubling, and a failure that comes at once never makes it cheap.
 func TestFailuresAreDear(t *testing.T) {
 	b, _ := timed()
 	fail := func() float64 {
@@ -144,7 +144,7 @@ func TestManyWaitAtOnce(t *testing.T) {
 	}
 }
 
-// TestAgeAfterAYear: neither the time that the process has run nor many who wait make the age another.
+// TestAgeAfterAYear: the age depends neither on how long the process has run nor on how many wait.
 func TestAgeAfterAYear(t *testing.T) {
 	for _, up := range []time.Duration{time.Hour, 30 * 24 * time.Hour, 400 * 24 * time.Hour} {
 		now := int64(up)
@@ -167,8 +167,9 @@ func TestAgeAfterAYear(t *testing.T) {
 	}
 }
 
-// TestFirstFailureIsDear: a backend that fails at once and never answered costs the same whenever in a tick it failed.
-func TestFirstFailureIsDear(t *testing.T) {
+// TestFirstFailureIsExpensive: a backend that fails at once and never responded costs the same whenever within a tick it
+// failed.
+func TestFirstFailureIsExpensive(t *testing.T) {
 	for _, took := range []time.Duration{0, tick / 2, tick, 3 * tick / 2, 2 * tick, 5 * tick} {
 		b, now := timed()
 		*now += tick / 2

@@ -6,8 +6,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// updateMembers makes p.members what the sources say. With reconnect, those that stay are connected
-// anew. The caller holds p.mu and publishes.
+// updateMembers updates p.members from the sources. With reconnect, members that stay get new connections. The caller
+// holds p.mu and publishes.
 func (p *Pool) updateMembers(reason string, reconnect bool) {
 	old := make(map[string]*Backend, len(p.members))
 	for _, b := range p.members {
@@ -56,7 +56,7 @@ func (p *Pool) join(m Member, reason string) *Backend {
 	b := newBackend(m, active, p.options.Clock)
 	b.pool = p
 	s := *b.state.Load()
-	override := p.departed.take(m.Address)
+	override := p.keptOverrides.take(m.Address)
 	if override != (Override{}) {
 		reason += ", with the admin state and weight that it had"
 	}
@@ -77,7 +77,7 @@ func (p *Pool) join(m Member, reason string) *Backend {
 	return b
 }
 
-// update gives a backend that stays its new settings.
+// update applies new settings to a backend that stays.
 func (p *Pool) update(b *Backend, m Member) {
 	s := *b.state.Load()
 	s.configured, s.maxConns, s.backup = m.Weight, m.MaxConns, m.Backup
@@ -100,13 +100,13 @@ func (p *Pool) update(b *Backend, m Member) {
 	b.set(&s)
 }
 
-// leave takes a backend out. No request can reserve it any more; those it has finish, and
-// the last of them, or this call, has its connections closed.
+// leave removes a backend. No request can reserve it any more; those that it has can end. Its connections are closed
+// after the last of them, or now if there is none.
 func (p *Pool) leave(b *Backend, reason string) {
 	s := b.state.Load()
 	from := s.name()
 	b.limit.Store(gone)
-	p.departed.remember(b.address, s.overridden())
+	p.keptOverrides.remember(b.address, s.overridden())
 	b.scope.Close()
 	p.leaving[b] = struct{}{}
 	p.announce(b, Change{Time: time.Now(), From: from, To: "absent", Reason: reason}, true)
@@ -124,8 +124,8 @@ func (p *Pool) forget(b *Backend) {
 	p.mu.Unlock()
 }
 
-// announce logs a change and sends it to the event stream, after the caller's lock is released.
-// A nil backend means the pool itself. What is not to be logged is an event nonetheless.
+// announce logs a change and sends it to the event stream, after the caller's lock is released. A nil backend means
+// the pool itself. A change that is not logged is an event, too.
 func (p *Pool) announce(b *Backend, c Change, logged bool) {
 	e := Event{Time: c.Time, Pool: p.name, From: c.From, To: c.To, Reason: c.Reason}
 	if b != nil {

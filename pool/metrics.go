@@ -17,7 +17,7 @@ type Metrics struct {
 	ejections *telemetry.Counter
 }
 
-// PoolMetrics are the series of a pool that others count in.
+// PoolMetrics are the series of a pool that other packages count in.
 type PoolMetrics struct {
 	Connect *telemetry.Histogram // lb_backend_connect_seconds
 
@@ -28,8 +28,8 @@ type PoolMetrics struct {
 	queueRejected   *telemetry.Counter
 }
 
-// Retried counts a retry in lb_retries_total. The outcome is that of the attempt before;
-// status tells the 502, 503 and 504 apart if the outcome is Status.
+// Retried counts a retry in lb_retries_total. The outcome is that of the attempt before; status distinguishes 502,
+// 503 and 504 if the outcome is Status.
 func (m *PoolMetrics) Retried(o Outcome, status int) {
 	switch {
 	case o != Status:
@@ -41,12 +41,12 @@ func (m *PoolMetrics) Retried(o Outcome, status int) {
 	}
 }
 
-// reasons are the outcomes that the label "reason" names.
+// reasons are the values of the label "reason".
 var reasons = [Aborted + 1]string{
 	Connect: "connect", Reset: "reset", Timeout: "timeout", Protocol: "protocol", Aborted: "aborted",
 }
 
-// register makes the pool's own series.
+// register registers the pool's own series.
 func (p *Pool) register() {
 	s := p.registry.NewScope()
 	p.scope = s
@@ -76,7 +76,7 @@ func (p *Pool) register() {
 	}
 }
 
-// registerBackend makes a backend's series and its connections, which count in them.
+// registerBackend registers a backend's series and makes its connections, which count in them.
 func (p *Pool) registerBackend(b *Backend) {
 	s := p.registry.NewScope()
 	b.scope = s
@@ -100,7 +100,7 @@ func (p *Pool) registerBackend(b *Backend) {
 	if p.options.Connect != nil {
 		b.connect(p.options.Connect(b))
 	}
-	// The gauges come last: a scrape may ask for them at once.
+	// The gauges come last, since a scrape may read them at once.
 	s.Gauge("lb_backend_up", func() float64 { return toFloat(b.Usable()) }, labels()...)
 	s.Gauge("lb_backend_in_flight", func() float64 { return float64(b.InFlight()) }, labels()...)
 	for _, name := range stateNames {

@@ -100,8 +100,8 @@ func TestCounters(t *testing.T) {
 	}
 }
 
-// The series of a backend that left go, while its last request still runs, and a successor with the
-// same address has new ones (mistake 15).
+// The series of a backend that left are removed while its last request still runs, and a successor with the same
+// address has new ones.
 func TestSeriesGoWithTheBackend(t *testing.T) {
 	r := telemetry.NewRegistry()
 	o := Options{Name: "app", Members: at("a", "b"), Telemetry: r}

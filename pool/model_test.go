@@ -91,7 +91,7 @@ func (m *model) arrive() {
 	}()
 }
 
-// report has a request that is on its way tell of its backend, as if it went on afterwards.
+// report reports on the backend of a running request.
 func (m *model) report() {
 	if len(m.held) > 0 {
 		outcome := Outcome(Success)
@@ -111,7 +111,7 @@ func (m *model) release() {
 	m.held = append(m.held[:i], m.held[i+1:]...)
 }
 
-// collect takes the answers that have come, and judges each by itself.
+// collect takes the results that have come, and checks each.
 func (m *model) collect() {
 	for {
 		select {
@@ -197,7 +197,7 @@ func (m *model) check() {
 	}
 }
 
-// mayHave returns whom a request may be given that has met those in tried.
+// mayHave returns the backends that a request with those in tried may get.
 func (s *snapshot) mayHave(tried []*Backend) []*Backend {
 	if len(tried) == 0 {
 		return s.usable
@@ -214,7 +214,7 @@ func (s *snapshot) mayHave(tried []*Backend) []*Backend {
 	return untried
 }
 
-// finish lets all requests end and looks that nothing is left.
+// finish ends all requests and checks that nothing is left.
 func (m *model) finish() {
 	for _, b := range m.pool.Backends() {
 		m.pool.SetAdmin(b, Ready, "finish")

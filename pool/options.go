@@ -9,18 +9,18 @@ import (
 	"lb/telemetry"
 )
 
-// SourceConfig names the members that come from Options.Members rather than from a discoverer.
+// SourceConfig is the source of the members in Options.Members.
 const SourceConfig = "config"
 
-// Options are what a pool is made of. The zero value of every field has a meaning;
-// a pool with the zero Options is empty and picks nothing.
+// Options are the settings of a pool. The zero value of every field has a meaning; a pool with the zero Options is
+// empty and picks nothing.
 type Options struct {
 	Name    string
 	Balance string // the algorithm's name, for the status only
 
-	// NewPicker makes the picker of one snapshot; it is called at each change of state.
-	// The seed is 0 for a pool's first picker and random after that, so that a rotation
-	// which starts again does not favour the first backend. nil: the first with room, in order.
+	// NewPicker makes the picker of a snapshot; it is called at each change of state. The seed is 0 for a pool's
+	// first picker and random after that, so that rotations that start again do not favour the first backend. nil:
+	// the first with room, in order.
 	NewPicker func(usable []*Backend, seed uint64) Picker
 
 	// Sticky, if set, makes clients return to their backend.
@@ -30,37 +30,38 @@ type Options struct {
 	// not call the pool's setters. nil: backends have no connections.
 	Connect func(*Backend) Connections
 
-	// Dial connects to a backend as a request would, TLS included, and closes the connection; it must give up when the
-	// context ends. With it a backend that refuses a connection is out until it accepts one. nil: that is a failure like others.
+	// Dial connects to a backend as a request would, TLS included, and closes the connection; it must give up when
+	// the context ends. With it a backend that refuses a connection is not used until it accepts one. nil: a refused
+	// connection is an ordinary failure.
 	Dial func(context.Context, *Backend) error
 
-	// TransportKey stands for every setting that Connect builds on. If it differs in Apply, all backends that
-	// stay are connected again; what is under way finishes as it began.
+	// TransportKey represents all settings that Connect uses. If it differs in Apply, all backends that stay get new
+	// connections; running requests end on the old ones.
 	TransportKey string
 
-	Members []Member // those written in the configuration
-	Sources []string // the discoverers, in order of precedence; Apply forgets the members of any other
-	// Restarted are those of Sources that begin again with this Apply. Their members stay until they publish; and,
-	// as where Sources has a new name, those of all others that leave do too.
+	Members []Member // those in the configuration
+	Sources []string // the discoverers, in order of precedence; Apply removes the members of others
+	// Restarted are those of Sources that start again with this Apply. Their members stay until they publish. So do,
+	// as with new Sources, the members of all others that leave.
 	Restarted []string
 
 	HealthChecks   bool    // backends join as unknown rather than up
 	PanicThreshold float64 // with fewer usable than this share, but at least one, all are used; 0: never
 	Eject          Eject
-	SlowStart      time.Duration // in which a backend that comes back gets its share, step by step; 0: at once
-	QueueLimit     int           // waiting requests at most; 0: none waits, Pick fails with ErrFull
+	SlowStart      time.Duration // in which a backend that comes back gets its share step by step; 0: at once
+	QueueLimit     int           // most waiting requests; 0: none waits, Pick fails with ErrFull
 	QueueTimeout   time.Duration // longest wait; 0: only the context bounds it
-	WhileDown      time.Duration // requests wait for a pool without a usable backend until it has been so for this long; 0: none waits
-	RetryBudget    float64       // share of requests that may be retried; 0: the floor of 3 a second only
+	WhileDown      time.Duration // how long requests wait for a pool that is down; 0: none waits
+	RetryBudget    float64       // share of requests that may be retried; 0: only the floor of limits.RetryFloor
 
-	// Hurry, if set, is called every few milliseconds for each backend that failed its checks while requests wait for the pool: one
-	// check that passes is then to be enough. It must not block.
+	// CheckNow, if set, is called repeatedly for each backend whose checks fail while requests wait for the pool; one
+	// check that passes should suffice then. It must not block.
 	CheckNow func(*Backend)
 
 	Clock Clock // of backends that join; nil: Monotonic
 
-	// The hooks are called one at a time, in the order of the changes, without any lock held, never by a
-	// request, and never before Start: members that a pool was made with are reported then.
+	// The hooks are called one at a time, in the order of the changes, without locks, never by a request, and never
+	// before Start, which reports the members that the pool was made with.
 	OnJoin  func(*Backend)
 	OnLeave func(*Backend)
 	OnAdmin func(*Backend) // a member's admin state has changed; called before OnEvent for the same change
@@ -70,17 +71,17 @@ type Options struct {
 	Telemetry *telemetry.Registry // nil: the series are kept but shown nowhere
 }
 
-// Eject says when a backend is taken out because of the requests it failed.
+// Eject says when a backend is ejected because of failed requests.
 type Eject struct {
 	Failures int           // in a row; 0: never
 	Duration time.Duration // times the number of ejections in a row, at most ten times
-	// MaxPercent bounds the ejections by status, timeout or invalid responses, which may be the requests' own fault: at most so
-	// many of the pool's members, rounded down, may be out then: 50 of one backend is none, of two one. Connections
-	// that cannot be made, or are reset, eject all but the last usable one.
+	// MaxPercent bounds the ejections by status, timeout or invalid responses, which the requests may have caused: at
+	// most that percentage of the pool's members, rounded down, may be ejected. 50 of one backend is none, of two
+	// one. Failed or reset connections eject all but the last usable one.
 	MaxPercent int
 }
 
-// Member is one backend as configured or discovered. In one pool the address is the identity.
+// Member is a backend as configured or discovered. Within a pool the address is the identity.
 type Member struct {
 	Address  string // "127.0.0.1:5000", "unix:/run/app.sock"
 	Weight   int    // 0: 1
@@ -88,7 +89,7 @@ type Member struct {
 	Backup   bool   // used only while no other is usable
 }
 
-// Event is one change of a backend's state, for the log and the event stream.
+// Event is a change of a backend's state, for the log and the event stream.
 type Event struct {
 	Time    time.Time `json:"time"`
 	Pool    string    `json:"pool"`

@@ -2,15 +2,15 @@ package pool
 
 import "sync"
 
-// outbox holds what is to be done outside of requests and locks: hooks, log lines, closing connections.
-// Its lock is held for an append only and no other is taken under it.
+// outbox holds work for outside of requests and locks: hooks, log lines, closing connections. Its lock is only held
+// for an append, and no other lock is taken under it.
 type outbox struct {
 	mu      sync.Mutex
 	pending []func()
 	wake    chan struct{} // capacity 1
 }
 
-// add puts one thing to do behind the others. It never blocks.
+// add appends one function. It never blocks.
 func (o *outbox) add(do func()) {
 	o.mu.Lock()
 	o.pending = append(o.pending, do)
@@ -18,7 +18,7 @@ func (o *outbox) add(do func()) {
 	o.nudge()
 }
 
-// nudge makes the pool's goroutine look at its timers and at the outbox.
+// nudge wakes the pool's goroutine to check its timers and the outbox.
 func (o *outbox) nudge() {
 	select {
 	case o.wake <- struct{}{}:
@@ -26,7 +26,7 @@ func (o *outbox) nudge() {
 	}
 }
 
-// deliver does all there is to do, in order, with what comes up meanwhile.
+// deliver runs all functions in order, including those that are added meanwhile.
 func (o *outbox) deliver() {
 	for {
 		o.mu.Lock()

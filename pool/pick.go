@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Pick reserves a backend that is not in tried, unless only tried ones are left. The key is what the
-// pool's picker is given: see Picker. The caller must Release it. The context bounds the wait in the queue only.
+// Pick reserves a backend that is not in tried, unless only tried ones are left. The key is for the pool's picker:
+// see Picker. The caller must Release the backend. The context only bounds the wait in the queue.
 func (p *Pool) Pick(ctx context.Context, key uint64, tried []*Backend) (*Backend, error) {
 	return p.pickOrAwait(ctx, key, nil, tried)
 }
 
-// PickSticky is a first Pick for a client that brought a value of Sticky: see PickOrWait.
+// PickSticky is a first Pick for a client that sent a value of Sticky: see PickOrWait.
 func (p *Pool) PickSticky(ctx context.Context, value []byte, key uint64) (*Backend, error) {
 	return p.pickOrAwait(ctx, key, value, nil)
 }
@@ -33,13 +33,13 @@ func (p *Pool) pickOrAwait(ctx context.Context, key uint64, value []byte, tried 
 	return b, err
 }
 
-// PickOrWait reserves a backend that is not in tried, unless only tried ones are left. The key is what the pool's picker is
-// given: see Picker. A first pick for a client that brought a value of Sticky is for the client's own backend: it waits for that
-// if that is full, and takes another if it has waited in vain or may not wait, if there is no such backend, or if it cannot
+// PickOrWait reserves a backend that is not in tried, unless only tried ones are left. The key is for the pool's
+// picker: see Picker. A first pick for a client that sent a value of Sticky is for the client's own backend. It waits
+// if that is full, and takes another if the wait is over or not allowed, if there is no such backend, or if it cannot
 // be used or is on trial. The caller must Release the backend.
 //
-// If waiting is true the request waits in the queue, and granted is called, on any goroutine and perhaps before PickOrWait
-// returns, when w.Result has the outcome; it must not block.
+// If waiting is true the request waits in the queue, and granted is called, on any goroutine and perhaps before
+// PickOrWait returns, when w.Result has the outcome; it must not block.
 func (p *Pool) PickOrWait(w *Wait, key uint64, value []byte, tried []*Backend, granted func()) (b *Backend, waiting bool, err error) {
 	s, own, b, next, err := p.pickNow(key, value, tried)
 	if next == pickDone {
@@ -58,11 +58,11 @@ type nextStep uint8
 
 const (
 	pickDone   nextStep = iota // there is a backend, or an error
-	waitForAny                 // the request is to wait
-	waitForOwn                 // the same for its own backend alone
+	waitForAny                 // the request must wait
+	waitForOwn                 // the same for its own backend only
 )
 
-// pickNow is a pick as far as that needs no waiting.
+// pickNow picks without waiting.
 func (p *Pool) pickNow(key uint64, value []byte, tried []*Backend) (s *snapshot, own, b *Backend, next nextStep, err error) {
 	s = p.snapshot.Load()
 	if len(value) == 0 && len(tried) == 0 && p.queue.waiting.Load() == 0 {
@@ -81,10 +81,10 @@ func (p *Pool) pickNow(key uint64, value []byte, tried []*Backend) (s *snapshot,
 	return s, own, b, next, err
 }
 
-// pickIn picks by a snapshot for a client of the backend own; nil: it has none.
+// pickIn picks from a snapshot for a client of the backend own; nil: it has none.
 func (p *Pool) pickIn(s *snapshot, own *Backend, key uint64, tried []*Backend) (*Backend, nextStep, error) {
 	if own != nil && own.returning() {
-		// A draining backend is in no picker, so that nobody in the queue waits for it but its own clients.
+		// A draining backend is in no picker, so that only its own clients wait for it in the queue.
 		if (p.queue.waiting.Load() == 0 || own.AdminState() == Drain) && own.Reserve() {
 			return own, pickDone, nil
 		}
@@ -92,16 +92,16 @@ func (p *Pool) pickIn(s *snapshot, own *Backend, key uint64, tried []*Backend) (
 			return nil, waitForOwn, nil
 		}
 	}
-	s = p.snapshot.Load() // own may have left since
+	s = p.snapshot.Load() // own may have left meanwhile
 	isDown := len(s.usable) == 0
 	if isDown && !time.Now().Before(s.downUntil) {
 		return nil, pickDone, ErrNoBackend
 	}
-	// What comes while others wait goes behind them.
+	// New requests queue behind those that wait.
 	if !isDown && p.queue.waiting.Load() == 0 {
 		b := s.pick(key, tried)
 		if len(tried) != 0 && p.queue.waiting.Load() != 0 {
-			p.serveQueue() // pick may have held a tried one while somebody looked for room
+			p.serveQueue() // pick may have held a tried one while a waiting request needed it
 		}
 		if b != nil {
 			return b, pickDone, nil
@@ -114,10 +114,10 @@ func (p *Pool) pickIn(s *snapshot, own *Backend, key uint64, tried []*Backend) (
 	return nil, waitForAny, nil
 }
 
-// pick reserves a backend that is not in tried: one in use, else a spare one. With none of either left it reserves one
-// that is in tried; while one is left that has no room it returns nil.
+// pick reserves a backend that is not in tried: a used one, or else a spare one. If neither is left it reserves one
+// that is in tried; if one is left but has no room it returns nil.
 //
-// In a panic those in use may be down, so that a spare one, which is not, comes before these.
+// In a panic used backends may be down, so that usable ones and spare ones come before them.
 func (s *snapshot) pick(key uint64, tried []*Backend) *Backend {
 	if len(tried) == 0 {
 		return s.picker.Pick(key)
@@ -140,11 +140,12 @@ func (s *snapshot) pick(key uint64, tried []*Backend) *Backend {
 	return s.picker.Pick(key)
 }
 
-// pickUntried reserves one of a set that is not in tried, and usable where that is asked for. With none, left tells
-// that there is one without room.
+// pickUntried reserves a backend of a set that is not in tried, and with usable set, one that is usable. Without such
+// a backend, left reports that there is one without room.
 //
-// The algorithm is asked a few times, so that a retry is balanced like any request: each time with another key, made
-// of the last, so that one that goes by the key has another answer, and the same one for the same request.
+// It calls the algorithm a few times, so that a retry is balanced like any request: each time with another key,
+// computed from the last one, so that a picker that uses the key gives another result, which is the same for the same
+// request.
 func pickUntried(set []*Backend, picker Picker, key uint64, tried []*Backend, usable bool) (b *Backend, left bool) {
 	next := key
 	for range 3 {
@@ -167,13 +168,13 @@ func pickUntried(set []*Backend, picker Picker, key uint64, tried []*Backend, us
 		if b.Reserve() {
 			return b, false
 		}
-		// Nobody waits for the trial of another to end: it may take long.
+		// Requests do not wait for the trial of another to end, which may take long.
 		left = left || b.limit.Load() != onTrial
 	}
 	return nil, left
 }
 
-// contains is written out as tried has one or two entries and this is the request path.
+// contains is written out since tried has one or two entries and this is the request path.
 func contains(tried []*Backend, b *Backend) bool {
 	for _, t := range tried {
 		if t == b {
@@ -183,8 +184,8 @@ func contains(tried []*Backend, b *Backend) bool {
 	return false
 }
 
-// TryPick reserves a backend that is not in tried, for a retry that need not be. It never waits and
-// never overtakes those who do; nil if there is none. The caller must Release it.
+// TryPick reserves a backend that is not in tried, for an optional retry. It never waits and never overtakes waiting
+// requests; nil if there is none. The caller must Release the backend.
 func (p *Pool) TryPick(key uint64, tried []*Backend) *Backend {
 	s := p.snapshot.Load()
 	if len(s.usable) == 0 {
@@ -194,13 +195,13 @@ func (p *Pool) TryPick(key uint64, tried []*Backend) *Backend {
 		if len(s.spare) == 0 {
 			return nil
 		}
-		b, _ := pickUntried(s.spare, s.spares, key, tried, false) // which those who wait for their first try may not have
-		p.serveQueue()                                            // it may have held a tried one while somebody looked for room
+		b, _ := pickUntried(s.spare, s.spares, key, tried, false) // which requests that wait for their first try cannot use
+		p.serveQueue()                                            // it may have held a tried one while a waiting request needed it
 		return b
 	}
 	b := s.pick(key, tried)
 	if p.queue.waiting.Load() != 0 {
-		p.serveQueue() // pick may have held a tried one while somebody looked for room
+		p.serveQueue() // pick may have held a tried one while a waiting request needed it
 	}
 	if b != nil && contains(tried, b) {
 		b.Release()

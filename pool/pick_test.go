@@ -202,8 +202,8 @@ func TestRetryInPanic(t *testing.T) {
 	}
 }
 
-// TestWaitingRetryGetsABackup: a retry in the queue gets a backup that is free, past those who wait for
-// a primary with their first try.
+// TestWaitingRetryGetsABackup: a retry in the queue gets a free backup, ahead of requests that wait for a primary
+// with their first try.
 func TestWaitingRetryGetsABackup(t *testing.T) {
 	o := Options{QueueLimit: 5, Members: []Member{{Address: "a", MaxConns: 1}, {Address: "x", MaxConns: 1, Backup: true}}}
 	running(t, o, func(t *testing.T, p *Pool) {

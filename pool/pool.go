@@ -13,10 +13,10 @@ import (
 	"lb/telemetry"
 )
 
-// Picker chooses a backend from the fixed set it was made from, and reserves it in the
-// same step (Backend.Reserve). It returns nil if none has room. It never blocks or allocates.
+// Picker chooses a backend from the fixed set it was made from, and reserves it in the same step (Backend.Reserve).
+// It returns nil if none has room. It never blocks or allocates.
 //
-// The key is the hash of what requests are to be kept together by; pickers that do not hash ignore it.
+// The key is the hash of what keeps requests together; pickers that do not hash ignore it.
 type Picker interface {
 	Pick(key uint64) *Backend
 }
@@ -46,27 +46,27 @@ type Pool struct {
 	done     chan struct{} // closed when the goroutine of Start has ended
 
 	// mu is taken before the queue's lock and the outbox's, never after.
-	mu       sync.Mutex
-	options  Options
-	sources  []source
-	kept     []Member   // no source has these any more: see keep
-	members  []*Backend // never changed in place: snapshots share it
-	departed departed
-	leaving  map[*Backend]struct{} // out of the snapshot, their last requests not ended yet
-	grown    time.Time             // when shares last grew: see growShares
-	closed   bool
-	down     down
+	mu            sync.Mutex
+	options       Options
+	sources       []source
+	kept          []Member   // members that no source has any more: see keep
+	members       []*Backend // never changed in place, since snapshots share it
+	keptOverrides keptOverrides
+	leaving       map[*Backend]struct{} // not in the snapshot, with requests that have not ended
+	grown         time.Time             // when shares last grew: see growShares
+	closed        bool
+	down          down
 
-	hurried time.Time      // when backends were last checked in a hurry; the goroutine's own
-	started atomic.Bool    // Start was called
-	looks   sync.WaitGroup // under way
+	checkedNow time.Time      // when CheckNow was last called; used by the goroutine alone
+	started    atomic.Bool    // Start was called
+	redials    sync.WaitGroup // under way
 }
 
-// source is what the configuration or one discoverer says the members are.
+// source is a set of members from the configuration or a discoverer.
 type source struct {
 	name    string
 	members []Member
-	awaited bool // it began, or began again, with an Apply and has not published since
+	awaited bool // it has not published since an Apply in which it was new or restarted
 }
 
 // New returns a pool that can be picked from at once. It starts nothing: see Start.
@@ -93,7 +93,7 @@ func (p *Pool) Name() string { return p.name }
 // Metrics returns the series of the pool.
 func (p *Pool) Metrics() *PoolMetrics { return &p.metrics }
 
-// Backends returns all members in their order. The slice must not be changed.
+// Backends returns all members in order. The slice must not be changed.
 func (p *Pool) Backends() []*Backend { return p.snapshot.Load().members }
 
 // Backend returns the member with that address, or nil.
@@ -123,13 +123,13 @@ func (p *Pool) Wait() {
 func (p *Pool) run(ctx context.Context) {
 	defer close(p.done)
 	ctx, cancel := context.WithCancel(ctx)
-	defer p.looks.Wait()
+	defer p.redials.Wait()
 	defer cancel()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		wait := min(p.endEjections(now), p.growShares(now), p.renewTrials(), p.lookAfter(ctx, now), p.tend(now))
+		wait := min(p.endEjections(now), p.growShares(now), p.renewTrials(), p.startRedials(ctx, now), p.tend(now))
 		p.outbox.deliver()
 		wait = min(wait, p.digest.wait(time.Now()))
 		if ctx.Err() != nil || p.finished() {
@@ -152,7 +152,7 @@ func (p *Pool) finished() bool {
 	return p.closed && len(p.leaving) == 0
 }
 
-// closeAll lets go of everything that is left when the pool stops.
+// closeAll closes everything that is left when the pool stops.
 func (p *Pool) closeAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -167,8 +167,8 @@ func (p *Pool) closeAll() {
 	p.scope.Close()
 }
 
-// Close takes all members out. Their connections are closed as soon as their requests have ended,
-// or when the context of Start ends. It does not wait.
+// Close removes all members. Their connections are closed as soon as their requests have ended, or when the context
+// of Start ends. It does not wait.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	if p.closed {
@@ -179,7 +179,7 @@ func (p *Pool) Close() {
 	p.sources, p.kept = nil, nil
 	p.updateMembers("pool removed", false)
 	p.publish()
-	p.scope.Close() // now, so that a new pool of that name can have the series
+	p.scope.Close() // now, so that a new pool of that name can use the series
 	p.mu.Unlock()
 	if p.started.Load() {
 		p.outbox.nudge()
@@ -188,9 +188,9 @@ func (p *Pool) Close() {
 	}
 }
 
-// Apply takes over new options in one step. A backend whose address stays, stays the same object with all
-// its state, counters and requests, and with its connections unless TransportKey changed. It cannot fail:
-// what can be wrong in options is checked before. Name and Telemetry stay those of New.
+// Apply applies new options in one step. A backend whose address stays is the same object with its state, counters
+// and requests, and with its connections unless TransportKey changed. It cannot fail; options are validated before.
+// Name and Telemetry stay those of New.
 func (p *Pool) Apply(o Options) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -208,11 +208,11 @@ func (p *Pool) Apply(o Options) {
 	p.publish()
 }
 
-// SetMembers replaces the members that one source knows of. The pool's members are the union over the
-// sources; where two know the same address, the settings of the first hold: the configuration, then
-// Options.Sources in their order. A source that is not among them is forgotten by the next Apply.
+// SetMembers replaces the members of one source. The pool's members are the union of all sources. If two have the
+// same address, the settings of the first are used: the configuration, then Options.Sources in order. The next Apply
+// removes sources that are not among them.
 //
-// Those that an Apply took out while it waits for sources stay until the last of these has been here.
+// Members that an Apply removed while it waits for sources stay until the last of these has published.
 func (p *Pool) SetMembers(name string, members []Member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -226,7 +226,7 @@ func (p *Pool) SetMembers(name string, members []Member) {
 	} else {
 		p.sources[i].members, p.sources[i].awaited = members, false
 	}
-	p.letGo(members)
+	p.dropKept(members)
 	p.updateMembers(name, false)
 	p.publish()
 }

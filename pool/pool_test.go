@@ -34,8 +34,7 @@ func TestMembersAreTheUnionOfTheSources(t *testing.T) {
 	}
 }
 
-// A reload keeps what did not change, with all it knows: it does not set everything to up
-// or unknown again (mistake 6).
+// A reload keeps everything that did not change; it does not reset backends to up or unknown.
 func TestApplyKeepsBackends(t *testing.T) {
 	o := Options{Members: at("a", "b", "c"), HealthChecks: true, Connect: connect}
 	p := New(o)
@@ -174,7 +173,7 @@ func TestCloseWithoutStart(t *testing.T) {
 	}
 }
 
-// Health belongs to the backend of one pool, not to an address (mistake 5).
+// Health belongs to the backend of one pool, not to an address.
 func TestPoolsDoNotShareState(t *testing.T) {
 	one, other := New(Options{Name: "one", Members: at("a")}), New(Options{Name: "other", Members: at("a")})
 	defer one.Close()

@@ -8,38 +8,38 @@ import (
 	"time"
 )
 
-// queue holds the requests that wait for room, or for a backend that can be used, first come first served. Requests that find
-// room look at waiting only; nothing takes the lock while none waits.
+// queue holds the requests that wait for room, or for a usable backend, first come first served. Requests that find
+// room read only waiting; nothing takes the lock while none waits.
 type queue struct {
 	waiting atomic.Int64 // the length of all lists, changed under mu
 	mu      sync.Mutex
-	list    list.List               // of *waiter: those for which several backends will do
-	choosy  int                     // waiters in it for which not the same will do as for the others
+	list    list.List               // of *waiter: those that several backends can serve
+	choosy  int                     // waiters in it that not all of the others' backends can serve
 	owned   map[*Backend]*list.List // of *waiter: those that wait for their own backend
 	arrived uint64                  // waiters so far
 	ration  ration
 }
 
-// waiter is one request in the queue. Whatever takes it out of its list, under the queue's
-// lock, sets the result and calls granted.
+// waiter is one request in the queue. What takes it out of its list, under the queue's lock, sets the result and
+// calls granted.
 type waiter struct {
-	own     *Backend // goes before all others while it can be used; nil: there is none
-	insists bool     // and no other will do, while own can be used and is not on trial
+	own     *Backend // preferred while it can be used; nil: there is none
+	insists bool     // no other backend will do while own can be used and is not on trial
 	key     uint64
 	tried   []*Backend
 	number  uint64        // in the order of arrival
-	list    *list.List    // that it is in
+	list    *list.List    // the list it is in
 	place   *list.Element // nil once out of the list
 	granted func()        // does not block; the queue is locked
 	backend *Backend
 	err     error
 }
 
-// plain tells whether any backend that first tries go to will do.
+// plain reports whether any backend for first tries will do.
 func (w *waiter) plain() bool { return w.own == nil && len(w.tried) == 0 }
 
-// enter puts w at the end, unless as many are waiting already as may. For the same backend no more than its part of the
-// limit may: one client's cookie is not to shut the pool for all.
+// enter appends w, unless the limit is reached. Waiters for the same backend may only use its part of the limit, so
+// that the cookie of one client cannot fill the queue.
 func (q *queue) enter(w *waiter, limit, members int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -71,7 +71,7 @@ func (q *queue) enter(w *waiter, limit, members int) bool {
 	return true
 }
 
-// leave takes w out and tells whether it was still waiting; if not, its result is set.
+// leave removes w and reports whether it was still waiting; if not, its result is set.
 func (q *queue) leave(w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -96,8 +96,8 @@ func (q *queue) remove(w *waiter) {
 	}
 }
 
-// first returns the first of those that wait for their own backend and may get one now, but for some owners; nil if there
-// is none. With full, those whose own cannot be used need not be asked: no other has room.
+// first returns the first waiter for its own backend that may get it now, except for some backends; nil if there is
+// none. With full, those whose own backend cannot be used are skipped, since no other has room.
 func (q *queue) first(except []*Backend, full bool) (first *waiter) {
 	for own, l := range q.owned {
 		w := l.Front().Value.(*waiter)
@@ -117,7 +117,7 @@ type Wait struct {
 	timeout time.Duration
 }
 
-// Timeout is how long the wait may last; 0: without limit. Expire is to be called when it is over.
+// Timeout is how long the wait may last; 0: without limit. Expire must be called after that.
 func (w *Wait) Timeout() time.Duration { return w.timeout }
 
 // Result returns what was granted: a reserved backend, or why there is none. It may be called after granted was.
@@ -126,7 +126,7 @@ func (w *Wait) Result() (*Backend, error) {
 	return w.backend, w.err
 }
 
-// Cancel gives the place up, and what may have been granted meanwhile.
+// Cancel gives up the place, and releases what may have been granted meanwhile.
 func (w *Wait) Cancel() {
 	w.observe()
 	if !w.pool.queue.leave(&w.waiter) && w.backend != nil {
@@ -134,8 +134,8 @@ func (w *Wait) Cancel() {
 	}
 }
 
-// Expire ends a wait whose time is over. It returns what was granted at the last moment, or a backend that is free all the same, or
-// ErrQueueTimeout.
+// Expire ends a wait after its timeout. It returns what was granted at the last moment, or a backend that is free
+// nevertheless, or ErrQueueTimeout.
 func (w *Wait) Expire() (*Backend, error) {
 	w.observe()
 	if w.pool.queue.leave(&w.waiter) {
@@ -146,8 +146,8 @@ func (w *Wait) Expire() (*Backend, error) {
 
 func (w *Wait) observe() { w.pool.metrics.queueWait.Observe(time.Since(w.started)) }
 
-// enqueue begins to wait: granted is called, on any goroutine, when w has a result. If waiting is false the result is what is
-// returned.
+// enqueue begins to wait: granted is called, on any goroutine, when w has a result. If waiting is false, the result
+// is returned.
 func (p *Pool) enqueue(s *snapshot, w *Wait) (b *Backend, waiting bool, err error) {
 	w.pool = p
 	if !p.queue.enter(&w.waiter, s.queueLimit, len(s.members)) {
@@ -155,15 +155,15 @@ func (p *Pool) enqueue(s *snapshot, w *Wait) (b *Backend, waiting bool, err erro
 		return b, false, err
 	}
 	w.started, w.timeout = time.Now(), s.queueTimeout
-	// Room may have come up before the queue was entered; from here on Release sees the waiter.
+	// Room may have come up before w entered the queue; from here on Release sees w.
 	p.serveQueue()
-	if s := p.snapshot.Load(); s.trials || len(s.usable) == 0 { // it may be another by now
-		p.outbox.nudge() // to be let through one by one: see renewTrials; or to be waited for: see down.go
+	if s := p.snapshot.Load(); s.trials || len(s.usable) == 0 { // it may have changed
+		p.outbox.nudge() // to be let through one by one, see renewTrials, or waited for, see down.go
 	}
 	return nil, true, nil
 }
 
-// await blocks until a wait that enqueue has begun is over, or ctx ends.
+// await blocks until a wait begun by enqueue has ended, or ctx ends.
 func (w *Wait) await(ctx context.Context, done <-chan struct{}) (*Backend, error) {
 	var timeout <-chan time.Time
 	if w.timeout > 0 {
@@ -182,8 +182,8 @@ func (w *Wait) await(ctx context.Context, done <-chan struct{}) (*Backend, error
 	}
 }
 
-// refuse is the end of a request that may not wait, or not any longer. One that wanted a backend of its own, or that came when only
-// such ones waited, gets any that is free instead: those that wait for any would have it already.
+// refuse ends a request that may not wait, or no longer. One that wanted its own backend, or that came when all
+// waiters wanted theirs, gets any free backend instead; waiters for any backend would have it already.
 func (p *Pool) refuse(w *waiter, err error) (*Backend, error) {
 	if s := p.snapshot.Load(); len(s.usable) > 0 && (w.own != nil || p.queue.anyFree()) {
 		if b := s.pick(w.key, w.tried); b != nil {
@@ -194,25 +194,25 @@ func (p *Pool) refuse(w *waiter, err error) (*Backend, error) {
 	return nil, err
 }
 
-// anyFree reports whether all that wait do so for their own backend.
+// anyFree reports whether all waiters wait for their own backend.
 func (q *queue) anyFree() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.list.Len() == 0
 }
 
-// serveQueue reserves backends for those that wait, from the first on, as long as there is room. One for which
-// none of the free backends will do lets the next pass.
+// serveQueue reserves backends for waiters, from the first on, as long as there is room. A waiter that no free
+// backend can serve lets the next pass.
 func (p *Pool) serveQueue() {
 	q := &p.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := p.snapshot.Load()
 	now := time.Now()
-	full := false                 // if there is no room for one of the plain, there is none for the others
-	var busy [8]*Backend          // that those waiting for them cannot have
+	full := false                 // if there is no room for a plain one, there is none for the others
+	var busy [8]*Backend          // backends that their waiters cannot have
 	blocked := busy[:0]           // the part of it in use
-	own := q.first(blocked, full) // the next that waits for its own backend
+	own := q.first(blocked, full) // the next waiter for its own backend
 	for e := q.list.Front(); ; {
 		for e != nil && full && e.Value.(*waiter).plain() {
 			if q.choosy == 0 {
@@ -253,7 +253,7 @@ func (p *Pool) serveQueue() {
 	}
 }
 
-// serve sets the result, if there is one by now.
+// serve sets the result, if there is one.
 func (w *waiter) serve(s *snapshot, now time.Time) bool {
 	own := w.own != nil && w.own.returning()
 	switch {

@@ -16,13 +16,13 @@ func single(limit int, timeout time.Duration) Options {
 	return Options{Members: []Member{{Address: "a", MaxConns: 1}}, QueueLimit: limit, QueueTimeout: timeout}
 }
 
-// line is a row of requests that wait, with the answers in the order in which they come.
+// line is a row of waiting requests, with the results in the order in which they come.
 type line struct {
 	pool *Pool
 	seen events
 }
 
-// join puts a request behind the others and returns when it waits or has its answer.
+// join adds a request and returns when it waits or has its result.
 func (l *line) join(ctx context.Context, name string, tried ...*Backend) {
 	go func() {
 		b, err := l.pool.Pick(ctx, 0, tried)
@@ -196,9 +196,9 @@ func TestWaiterWithTriedBackends(t *testing.T) {
 	})
 }
 
-// A random schedule of picks, releases, cancellations and changes of state, in lockstep with what must
-// hold after every step: nobody waits while a place is free that it may have, no limit is
-// exceeded, the counts are those of the requests that hold a backend, and the answers come in order.
+// A random schedule of picks, releases, cancellations and changes of state, with checks after every step: no request
+// waits while a place is free that it may have, no limit is exceeded, the counts are those of the requests that hold
+// a backend, and the results come in order.
 func TestQueueModel(t *testing.T) {
 	for seed := range int64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { queueModel(t, seed) })
@@ -280,7 +280,7 @@ func TestQueueUnderLoad(t *testing.T) {
 	for range workers {
 		<-done
 	}
-	// Between two changes there may have been none usable, which is an answer too.
+	// Between two changes there may have been no usable backend, which is a result, too.
 	for _, line := range failures.lines {
 		if line != ErrNoBackend.Error() {
 			t.Error(line)
@@ -341,7 +341,7 @@ func TestMembersChangeUnderLoad(t *testing.T) {
 	}
 }
 
-// BenchmarkServeQueueWithManyOwners is a look at the queue in which requests wait for each of a hundred backends.
+// BenchmarkServeQueueWithManyOwners serves a queue in which requests wait for each of a hundred backends.
 func BenchmarkServeQueueWithManyOwners(b *testing.B) {
 	o := Options{QueueLimit: 1000, Sticky: &Sticky{Value: func(address string) string { return address }, Key: "k"}}
 	for i := range 100 {

@@ -6,53 +6,54 @@ import (
 	"time"
 )
 
-// A backend that refuses a connection is out from that moment on, as nothing can be sent to it, and until it accepts one: the
-// pool looks for that itself, as without active checks nobody else would.
+// A backend that refuses a connection is not used from that moment on, until it accepts one. The pool dials it to
+// find out, since without health checks nothing else would.
 const (
-	// firstLook is how long after a refused connection the pool looks for the first time, and lastLook the most that passes
-	// between two looks. The time doubles from look to look.
-	firstLook = 5 * time.Millisecond
-	lastLook  = time.Second
-	// quickLook is the most that passes while requests wait, for each quickShare of the backends that refuse.
-	quickLook  = 20 * time.Millisecond
-	quickShare = 8
-	// relapse is how soon a backend that refuses again is looked at as seldom as before.
+	// firstRedial is how long after a refused connection the pool dials for the first time, and slowestRedial the longest
+	// time between two attempts. The time doubles after each attempt.
+	firstRedial   = 5 * time.Millisecond
+	slowestRedial = time.Second
+	// quickRedial is the longest time while requests wait, for each redialShare refusing backends.
+	quickRedial = 20 * time.Millisecond
+	redialShare = 8
+	// relapse is how soon after accepting a backend that refuses again keeps its delay.
 	relapse = time.Second
 )
 
-// look is how the pool looks whether a backend accepts connections. Guarded by Pool.mu.
-type look struct {
-	delay    time.Duration // before the next; 0: the backend has not refused yet
-	last     time.Time     // when the last one ended, or the backend refused
-	accepted time.Time     // when it last accepted after it had refused
-	busy     bool          // one is under way
+// redial is the state of dialling a backend that refuses connections. Guarded by Pool.mu.
+type redial struct {
+	delay    time.Duration // before the next attempt; 0: the backend has not refused yet
+	last     time.Time     // when the last attempt ended, or the backend refused
+	accepted time.Time     // when it last accepted a connection after refusing
+	busy     bool          // an attempt is running
 }
 
-// Refused tells, with a reason in words, that the backend refused a connection. No request goes there until it accepts one,
-// as far as the pool can look for that: see Options.Dial.
+// Refused records that the backend refused a connection, with a reason in words. It gets no request until it accepts
+// a connection; see Options.Dial.
 func (b *Backend) Refused(reason string) {
 	if p := b.pool; p != nil && b.state.Load().passive != PassiveRefuse {
 		p.refused(b, reason)
 	}
 }
 
-// askEvery is how often requests that a backend has reset may look whether it refuses connections, while others are usable.
-const askEvery = 20 * time.Millisecond
+// refusalEvery is how often requests that a backend has reset may check whether it refuses connections, while others are
+// usable.
+const refusalEvery = 20 * time.Millisecond
 
-// asked is the last answer to such a look.
-type asked struct {
+// refusal is the last result of such a check.
+type refusal struct {
 	mu   sync.Mutex
 	at   time.Time
 	last error
 }
 
-// Refusal returns what ask returns, or what it returned a moment ago, and nil if the backend accepts connections. Requests that
-// come meanwhile wait for that answer, so that looks do not grow with the requests that fail.
+// Refusal returns the result of ask, perhaps a recent one: nil if the backend accepts connections. Concurrent
+// requests wait for one result, so that failing requests do not multiply the checks.
 func (b *Backend) Refusal(ask func() error) error {
-	a := &b.asked
+	a := &b.refusal
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if time.Since(a.at) > askEvery {
+	if time.Since(a.at) > refusalEvery {
 		a.last = ask()
 		a.at = time.Now()
 	}
@@ -61,7 +62,7 @@ func (b *Backend) Refusal(ask func() error) error {
 
 func (p *Pool) refused(b *Backend, reason string) {
 	if !p.started.Load() {
-		return // nobody would take it back
+		return // Start runs what ends it
 	}
 	p.change(b, reason, func(s *state) (from, to string) {
 		if p.options.Dial == nil || s.passive.out() {
@@ -70,19 +71,19 @@ func (p *Pool) refused(b *Backend, reason string) {
 		from = s.passive.String()
 		s.passive = PassiveRefuse
 		b.inARow.Store(0)
-		if now := time.Now(); b.look.delay == 0 || now.Sub(b.look.accepted) > relapse {
-			b.look = look{delay: firstLook, last: now, busy: b.look.busy}
+		if now := time.Now(); b.redial.delay == 0 || now.Sub(b.redial.accepted) > relapse {
+			b.redial = redial{delay: firstRedial, last: now, busy: b.redial.busy}
 		} else {
-			b.look.last = now
+			b.redial.last = now
 		}
 		b.Metrics.ejections.Inc()
 		return from, s.passive.String()
 	})
-	p.recall()
+	p.trialIfNoneUsable()
 	p.outbox.nudge()
 }
 
-// accepted takes a backend back that has accepted a connection.
+// accepted ends the state of a backend that has accepted a connection.
 func (p *Pool) accepted(b *Backend) {
 	p.change(b, "accepts connections", func(s *state) (from, to string) {
 		if s.passive != PassiveRefuse {
@@ -90,14 +91,14 @@ func (p *Pool) accepted(b *Backend) {
 		}
 		from = s.passive.String()
 		b.endEjection(s)
-		b.look.accepted = time.Now()
+		b.redial.accepted = time.Now()
 		return from, s.passive.String()
 	})
 }
 
-// recall puts the backends on trial that were ejected for a time, if by now no other is usable: an ejection leaves one that
-// is, but that may have begun to refuse connections since, or failed its checks.
-func (p *Pool) recall() {
+// trialIfNoneUsable puts ejected backends on trial if no other is usable any more. An ejection always leaves a usable one, but
+// that may have begun to refuse connections since, or failed its checks.
+func (p *Pool) trialIfNoneUsable() {
 	s := p.snapshot.Load()
 	if len(s.usable) > 0 || s.eject.MaxPercent >= 100 {
 		return
@@ -109,9 +110,9 @@ func (p *Pool) recall() {
 	}
 }
 
-// lookAfter starts the looks that are due, and returns how long until the next one is. It is called by the pool's goroutine
-// alone.
-func (p *Pool) lookAfter(ctx context.Context, now time.Time) time.Duration {
+// startRedials starts the attempts that are due, and returns how long until the next one is. Only the pool's goroutine
+// calls it.
+func (p *Pool) startRedials(ctx context.Context, now time.Time) time.Duration {
 	s := p.snapshot.Load()
 	if s.refuse == 0 {
 		return farAway
@@ -119,31 +120,31 @@ func (p *Pool) lookAfter(ctx context.Context, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	waiting := p.queue.waiting.Load() != 0
-	most := quickLook * time.Duration(1+s.refuse/quickShare)
+	most := quickRedial * time.Duration(1+s.refuse/redialShare)
 	next := farAway
 	for _, b := range p.members {
 		state := b.state.Load()
-		if state.passive != PassiveRefuse || state.admin == Maint || b.look.busy {
+		if state.passive != PassiveRefuse || state.admin == Maint || b.redial.busy {
 			continue
 		}
 		if p.options.HealthChecks && state.active == ActiveDown && !waiting {
-			continue // a check that passes ends this too
+			continue // a passing check ends this state, too
 		}
-		delay := b.look.delay
+		delay := b.redial.delay
 		if waiting {
 			delay = min(delay, most)
 		}
-		if wait := b.look.last.Add(delay).Sub(now); wait > 0 {
+		if wait := b.redial.last.Add(delay).Sub(now); wait > 0 {
 			next = min(next, wait)
 			continue
 		}
-		b.look.busy = true
-		p.looks.Go(func() { p.lookAt(ctx, b) })
+		b.redial.busy = true
+		p.redials.Go(func() { p.redialOnce(ctx, b) })
 	}
 	return next
 }
 
-func (p *Pool) lookAt(ctx context.Context, b *Backend) {
+func (p *Pool) redialOnce(ctx context.Context, b *Backend) {
 	p.mu.Lock()
 	dial := p.options.Dial
 	p.mu.Unlock()
@@ -151,8 +152,8 @@ func (p *Pool) lookAt(ctx context.Context, b *Backend) {
 		p.accepted(b)
 	}
 	p.mu.Lock()
-	b.look.busy = false
-	b.look.delay, b.look.last = min(2*b.look.delay, lastLook), time.Now()
+	b.redial.busy = false
+	b.redial.delay, b.redial.last = min(2*b.redial.delay, slowestRedial), time.Now()
 	p.mu.Unlock()
 	p.outbox.nudge()
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// doors says which backends accept connections, and counts the looks.
+// doors says which backends accept connections, and counts the attempts.
 type doors struct {
 	mu     sync.Mutex
 	isOpen map[string]bool
@@ -72,15 +72,15 @@ func TestRefusedIsOutUntilItAccepts(t *testing.T) {
 				t.Errorf("%d looks in a minute", n)
 			}
 			d.open("a")
-			time.Sleep(lastLook)
+			time.Sleep(slowestRedial)
 			expectPassive(t, a, PassiveOK)
 			expect(t, "events", seen.take(), []string{"a ejected>ok: accepts connections"})
 		})
 	}
 }
 
-// TestNoLooksInMaintenance: what the administrator has taken out is not connected to.
-func TestNoLooksInMaintenance(t *testing.T) {
+// TestNoDialsInMaintenance: a backend in maintenance is not dialled.
+func TestNoDialsInMaintenance(t *testing.T) {
 	d := newDoors()
 	running(t, Options{Members: at("a", "b"), Dial: d.dial}, func(t *testing.T, p *Pool) {
 		a := p.Backend("a")
@@ -95,7 +95,7 @@ func TestNoLooksInMaintenance(t *testing.T) {
 		}
 		d.open("a")
 		p.SetAdmin(a, Ready, "by hand")
-		time.Sleep(lastLook)
+		time.Sleep(slowestRedial)
 		expectPassive(t, a, PassiveOK)
 	})
 }
@@ -140,7 +140,7 @@ func TestEjectedComeBackForTheRefusing(t *testing.T) {
 	}
 }
 
-// TestRelapse: a backend that accepts and refuses by turns is not looked at ever so often.
+// TestRelapse: a backend that accepts and refuses by turns is not dialled too often.
 func TestRelapse(t *testing.T) {
 	d := newDoors()
 	d.open("a")
@@ -159,7 +159,7 @@ func TestRelapse(t *testing.T) {
 func TestBurden(t *testing.T) {
 	var now int64
 	b := NewBackendWith(Member{Address: "a"}, func() int64 { return now })
-	if n := b.Burden(); n != 0 {
+	if n := b.RecentFailures(); n != 0 {
 		t.Errorf("%d at first", n)
 	}
 	for range 8 {
@@ -167,15 +167,15 @@ func TestBurden(t *testing.T) {
 	}
 	b.Report(Aborted)
 	for want := int64(8); want > 0; want /= 2 {
-		if n := b.Burden(); n != want {
+		if n := b.RecentFailures(); n != want {
 			t.Errorf("%d, want %d", n, want)
 		}
-		now += tick << burdenShift
+		now += tick << halvingShift
 	}
-	if n := b.Burden(); n != 0 {
+	if n := b.RecentFailures(); n != 0 {
 		t.Errorf("%d in the end", n)
 	}
-	if b.burden.word.Load() != 0 {
+	if b.recent.word.Load() != 0 {
 		t.Error("what is over still costs a look at the clock")
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"lb/internal/limits"
 )
 
-// change replaces a backend's state by one that edit has worked on, and publishes it. An edit that returns
-// no names wants no change. The caller does not hold p.mu; a backend that has left is not touched.
+// change replaces a backend's state by one that edit has modified, and publishes it. If edit returns equal names,
+// nothing changes. The caller does not hold p.mu. A backend that has left does not change.
 func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -24,14 +24,14 @@ func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to str
 	}
 	s.record(was, Change{Time: time.Now(), From: from, To: to, Reason: reason})
 	p.warm(b, &s)
-	b.state.Store(&s) // first, as what is announced wakes those who look at it
+	b.state.Store(&s) // first, since the announcement wakes readers of the state
 	if hook := p.options.OnAdmin; hook != nil && s.admin != was.admin {
 		p.outbox.add(func() { hook(b) })
 	}
 	p.announce(b, s.change, !s.flapping || s.active == was.active)
 	if s.passive.out() && was.passive == PassiveTrial {
-		// The limit goes last, or as long as requests see the old snapshot any number of them could have a
-		// backend that has just failed its trial.
+		// The limit goes last: while requests see the old snapshot, any number of them could get a backend that has
+		// just failed its trial.
 		p.publish()
 	}
 	b.set(&s)
@@ -42,7 +42,7 @@ func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to str
 // Up ends an ejection.
 func (p *Pool) SetActive(b *Backend, up bool, reason string) {
 	if !up {
-		defer p.recall()
+		defer p.trialIfNoneUsable()
 	}
 	p.change(b, reason, func(s *state) (from, to string) {
 		from = s.active.String()
@@ -61,8 +61,8 @@ func (p *Pool) SetActive(b *Backend, up bool, reason string) {
 	})
 }
 
-// SetFlapping tells that the active state of a backend flips too often, again each time that there is something to
-// say of it, and in the end that it no longer does. While it flaps its flips are events as ever, but not logged.
+// SetFlapping is called when the active state of a backend flips too often, again from time to time, and when it has
+// stopped. While it flaps its flips are events but not logged.
 func (p *Pool) SetFlapping(b *Backend, flapping bool, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,8 +83,8 @@ func (p *Pool) SetFlapping(b *Backend, flapping bool, reason string) {
 	p.announce(b, c, true)
 }
 
-// ProbePassed is called after every probe that passed: it ends an ejection, and an unknown backend is up.
-// It costs one load otherwise.
+// ProbePassed is called after every probe that passed. It ends an ejection, and makes an unknown backend up.
+// Otherwise it costs one load.
 func (p *Pool) ProbePassed(b *Backend) {
 	s := b.state.Load()
 	if s.passive != PassiveOK || s.active == ActiveUnknown {
@@ -101,11 +101,11 @@ func (p *Pool) ProbePassed(b *Backend) {
 	}
 }
 
-// SetAdmin sets the administrator's state of a backend. It survives a reload. A backend with health
-// checks that comes back from Maint is unknown until its next probe, as nobody looked at it meanwhile.
+// SetAdmin sets the administrator's state of a backend. It survives a reload. A backend with health checks that
+// leaves Maint is unknown until its next probe, since there were no probes meanwhile.
 func (p *Pool) SetAdmin(b *Backend, a Admin, reason string) {
 	if a != Ready {
-		defer p.recall()
+		defer p.trialIfNoneUsable()
 	}
 	p.change(b, reason, func(s *state) (from, to string) {
 		from = s.admin.String()
@@ -113,13 +113,13 @@ func (p *Pool) SetAdmin(b *Backend, a Admin, reason string) {
 			s.active = ActiveUnknown
 		}
 		s.admin = a
-		s.flapping = s.flapping && a != Maint // as nobody looks any more
+		s.flapping = s.flapping && a != Maint // there are no probes in Maint
 		return from, a.String()
 	})
 }
 
-// SetWeight sets a backend's weight at run time; 0 gives the configured one back. It survives a
-// reload. The error names the range allowed.
+// SetWeight sets a backend's weight at run time; 0 restores the configured one. It survives a reload. The error names
+// the allowed range.
 func (p *Pool) SetWeight(b *Backend, weight int, reason string) error {
 	if weight < 0 || weight > limits.MaxWeight {
 		return fmt.Errorf("cannot set weight %d of backend %q: not between 1 and %d", weight, b.address, limits.MaxWeight)

@@ -3,21 +3,21 @@ package pool
 import "time"
 
 const (
-	// fullShare is the share of a backend, in tenths of its weight, that is not starting slowly.
+	// fullShare is the share, in tenths of its weight, of a backend that is not in a slow start.
 	fullShare = 10
-	// stepsAtMost bounds how often in one slow_start a pool makes a new picker because shares grow, however many
-	// backends start at different moments: those whose steps are close together take them together.
+	// stepsAtMost bounds how many pickers a pool makes during one slow_start because shares grow, however many
+	// backends start at different moments: steps that are close together are taken together.
 	stepsAtMost = 20
 )
 
-// settled reports whether a backend takes all the requests that its share says. One on trial does not.
+// settled reports whether a backend gets its whole share of requests. One on trial does not.
 func (s *state) settled() bool { return s.usable() && s.passive == PassiveOK }
 
-// warm begins a slow start if s is the new state of a backend that comes back, or that joined a pool which
-// served already; one that is out of service will be cold when it returns. The caller holds p.mu.
+// warm begins a slow start if s is the new state of a backend that comes back, or that joined a pool that is serving.
+// A backend that goes out of service will be cold when it returns. The caller holds p.mu.
 //
-// A backend that nobody has looked at yet has not been out of service: what a pool starts with takes its whole
-// share at once. So does one that would be alone, as all requests go there anyway.
+// A backend before its first probe has not been out of service: the backends that a pool starts with get their whole
+// share at once. So does a backend without others, since it gets all requests anyway.
 func (p *Pool) warm(b *Backend, s *state) {
 	switch {
 	case s.settled():
@@ -33,7 +33,7 @@ func (p *Pool) warm(b *Backend, s *state) {
 
 func (s *state) endSlowStart() { s.warmSince, s.tenths = time.Time{}, 0 }
 
-// othersServe reports whether a backend has others of its kind, primary or backup, to leave requests to.
+// othersServe reports whether there are others of the same kind, primary or backup, to serve requests meanwhile.
 func (p *Pool) othersServe(b *Backend, backup bool) bool {
 	for _, m := range p.members {
 		if s := m.state.Load(); m != b && m.limit.Load() != gone && s.backup == backup && s.settled() {
@@ -43,10 +43,10 @@ func (p *Pool) othersServe(b *Backend, backup bool) bool {
 	return false
 }
 
-// growShares gives the backends that start slowly the share that is theirs by now, and returns how long until the next
-// step. A share grows from one tenth of the weight to all of it in nine steps.
+// growShares updates the shares of backends in a slow start, and returns how long until the next step. A share grows
+// from one tenth of the weight to all of it in nine steps.
 func (p *Pool) growShares(now time.Time) time.Duration {
-	p.mu.Lock() // before the look, as who is just publishing has woken this goroutine already
+	p.mu.Lock() // before the check, since a concurrent publish has woken this goroutine already
 	defer p.mu.Unlock()
 	if !p.snapshot.Load().warming {
 		return farAway

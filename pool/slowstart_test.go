@@ -22,8 +22,8 @@ func tenthsOver(b *Backend, seconds int) []int {
 	return tenths
 }
 
-// TestSlowStart: who starts slowly, and who has all of its share at once. The last line of each case is the moment
-// from which the tenths of b are looked at.
+// TestSlowStart: which backends start slowly, and which have their whole share at once. The last line of each case is
+// the moment from which the tenths of b are checked.
 func TestSlowStart(t *testing.T) {
 	slowly := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10}
 	atOnce := []int{10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10}
@@ -123,8 +123,8 @@ func TestSlowStart(t *testing.T) {
 	}
 }
 
-// TestSlowStartOfLateMembers: who joins a pool that serves starts slowly, also if found by a discoverer; what an
-// empty pool begins with does not.
+// TestSlowStartOfLateMembers: a backend that joins a serving pool starts slowly, also if a discoverer found it; the
+// first members of an empty pool do not.
 func TestSlowStartOfLateMembers(t *testing.T) {
 	for _, checks := range []bool{false, true} {
 		t.Run(fmt.Sprint("checks ", checks), func(t *testing.T) {
@@ -208,7 +208,7 @@ func TestSlowStartStepsTogether(t *testing.T) {
 	})
 }
 
-// TestSlowStartLeavesLimits: a growing share is no limit: a request that finds nobody else is served.
+// TestSlowStartLeavesLimits: a growing share is no limit: a request without another backend is served.
 func TestSlowStartLeavesLimits(t *testing.T) {
 	o := Options{Members: []Member{{Address: "a:1", MaxConns: 1}, {Address: "b:1", MaxConns: 2}}, SlowStart: time.Hour}
 	running(t, o, func(t *testing.T, p *Pool) {

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// snapshot is what requests read: immutable, and replaced whole at each change.
+// snapshot is what requests read. It is immutable and replaced as a whole.
 type snapshot struct {
 	members []*Backend // all of them
 	usable  []*Backend // those that picker chooses from
 	picker  Picker
-	spare   []*Backend // usable backups that only retries come to; spares chooses from them
+	spare   []*Backend // usable backups for retries only; spares chooses from them
 	spares  Picker
 	tier    tier
-	trials  bool                 // all that are usable are on trial
+	trials  bool                 // all usable ones are on trial
 	warming bool                 // some member is in its slow start
 	refuse  int                  // members that refuse connections
-	sticky  map[string]*Backend  // members by the value that their clients bring; nil: not sticky
+	sticky  map[string]*Backend  // members by the value that their clients send; nil: not sticky
 	counts  [len(stateNames)]int // members by state, in the order of stateNames
 
 	balance      string
@@ -29,13 +29,13 @@ type snapshot struct {
 	retryBudget  float64
 }
 
-// tier says which members a pool has to resort to.
+// tier says which members a pool uses.
 type tier uint8
 
 const (
 	tierNone    tier = iota // no backend is usable
 	tierUnknown             // none is up; those not probed yet are used
-	tierBackup              // no primary is usable, or on trial at best; the backups are used
+	tierBackup              // no primary is usable, except on trial; the backups are used
 	tierPanic               // too few primaries are usable; all are used
 	tierPrimary
 )
@@ -45,7 +45,7 @@ func (t tier) String() string {
 	return [...]string{"none", "unknown", "backup", "panic", "primary"}[t]
 }
 
-// inOrder picks the first with room: what a pool without Options.NewPicker does.
+// inOrder picks the first with room; it is used without Options.NewPicker.
 type inOrder []*Backend
 
 func (backends inOrder) Pick(uint64) *Backend {
@@ -57,20 +57,20 @@ func (backends inOrder) Pick(uint64) *Backend {
 	return nil
 }
 
-// choice is who gets the requests of a pool, and the reason for it.
+// choice is the backends that get a pool's requests, with the tier.
 type choice struct {
 	tier    tier
-	onTrial []*Backend // the first of used, who have their one request before the others are chosen from
+	onTrial []*Backend // the first of used, which get one request each before the others are chosen from
 	used    []*Backend
-	spare   []*Backend // for retries that have met all of used
+	spare   []*Backend // for retries that have tried all of used
 }
 
-// choose goes by these rules, in order: primaries that are usable, or all that do not refuse connections and whose state
-// is known if those are fewer than the threshold's share, with the usable backups to spare; backups that are usable, beside the
-// primaries if these are no more than on trial; members that no probe has looked at yet; nobody.
+// choose applies these rules in order: usable primaries, with usable backups to spare, or if the primaries are fewer
+// than the threshold's share, all primaries that do not refuse connections and whose state is known; usable backups,
+// together with primaries on trial if there are no others; members without a first probe; none.
 func choose(members []*Backend, threshold float64) choice {
 	var primaries, onTrial, backups, unknown, unknownBackups, all []*Backend
-	known := 0 // primaries, those that refuse connections included
+	known := 0 // primaries, including those that refuse connections
 	for _, b := range members {
 		s := b.state.Load()
 		if s.admin != Ready {
@@ -114,8 +114,8 @@ func choose(members []*Backend, threshold float64) choice {
 	return choice{tier: tierNone}
 }
 
-// publish makes the current members and options what requests see, and serves those who wait.
-// The caller holds p.mu.
+// publish makes the current members and options the snapshot for requests, and serves the queue. The caller holds
+// p.mu.
 func (p *Pool) publish() {
 	o := &p.options
 	who := choose(p.members, o.PanicThreshold)
@@ -161,7 +161,8 @@ func (p *Pool) publish() {
 	}
 }
 
-// pickerOf makes the picker of a set. The first one's rotation starts at the first backend. The caller holds p.mu.
+// pickerOf makes the picker of a set. The rotation of the first one starts at the first backend. The caller holds
+// p.mu.
 func (p *Pool) pickerOf(backends []*Backend, again bool) Picker {
 	if p.options.NewPicker == nil || len(backends) == 0 {
 		return inOrder(backends)
@@ -173,8 +174,7 @@ func (p *Pool) pickerOf(backends []*Backend, again bool) Picker {
 	return p.options.NewPicker(backends, seed)
 }
 
-// tierChanged reports a pool that has come into or out of trouble. That the backends of
-// a pool get known is no news.
+// tierChanged announces a change of the tier, except that the backends of a new pool become known.
 func (p *Pool) tierChanged(from tier, s *snapshot) {
 	if from == tierUnknown && s.tier == tierPrimary {
 		return

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// setSources takes over the sources of new options. A source that stays keeps what it said last. The caller holds p.mu.
+// setSources applies the sources of new options. A source that stays keeps its members. The caller holds p.mu.
 func (p *Pool) setSources(o Options) {
 	sources := []source{{name: SourceConfig, members: o.Members}}
 	starting := false
@@ -25,9 +25,9 @@ func (p *Pool) setSources(o Options) {
 	p.keep(starting)
 }
 
-// keep notes the members that no source has any more, if they are to stay until those sources that are awaited have
-// published for the first time: where a reload changes where members come from, or would leave none at all, the
-// pool must not be empty until the new source has found them, or for as long as it fails.
+// keep keeps members that no source has any more, until all awaited sources have published for the first time. If a
+// reload changes the sources, or leaves none with members, the pool must not be empty until the new source has found
+// its members, or while it fails.
 func (p *Pool) keep(starting bool) {
 	had := len(p.kept) > 0
 	if !p.awaits() {
@@ -35,7 +35,7 @@ func (p *Pool) keep(starting bool) {
 		return
 	}
 	if starting || p.empty() {
-		p.kept = make([]Member, len(p.members)) // those kept so far are among them
+		p.kept = make([]Member, len(p.members)) // includes those kept so far
 		for i, b := range p.members {
 			s := b.state.Load()
 			p.kept[i] = Member{Address: b.address, Weight: s.configured, MaxConns: s.maxConns, Backup: s.backup}
@@ -53,16 +53,16 @@ func (p *Pool) keep(starting bool) {
 	}
 }
 
-// letGo forgets what was kept of those that a source has published, and of all others if it was the last to be
-// awaited. The caller holds p.mu.
-func (p *Pool) letGo(published []Member) {
+// dropKept drops kept members that a source has published, and all others if it was the last awaited source. The caller
+// holds p.mu.
+func (p *Pool) dropKept(published []Member) {
 	if !p.awaits() {
 		p.kept = nil
 	}
 	p.release(published)
 }
 
-// release takes members out of those that are kept, as a source speaks for them.
+// release drops kept members that a source has.
 func (p *Pool) release(members []Member) {
 	if len(p.kept) == 0 {
 		return
@@ -78,7 +78,7 @@ func (p *Pool) awaits() bool {
 	return slices.ContainsFunc(p.sources, func(s source) bool { return s.awaited })
 }
 
-// awaited names the sources that have not published yet.
+// awaited returns the names of the sources that have not published yet.
 func (p *Pool) awaited() string {
 	var names []string
 	for _, s := range p.sources {
@@ -94,7 +94,7 @@ func (p *Pool) empty() bool {
 	return !slices.ContainsFunc(p.sources, func(s source) bool { return len(s.members) > 0 })
 }
 
-// wanted are the members of all sources in the order of precedence, an address perhaps more than once.
+// wanted returns the members of all sources in order of precedence, with possible duplicates.
 func (p *Pool) wanted() iter.Seq[Member] {
 	return func(yield func(Member) bool) {
 		for _, s := range p.sources {

@@ -2,8 +2,8 @@ package pool
 
 import "testing"
 
-// TestNewSourcesAreAwaited: whom an Apply takes out stays while a source that began with it, or anew with it, has
-// not published; and not a moment longer.
+// TestNewSourcesAreAwaited: members that an Apply removes stay while a source that is new or restarted with it has
+// not published, and no longer.
 func TestNewSourcesAreAwaited(t *testing.T) {
 	static := func(sources []string, restarted []string, addresses ...string) Options {
 		return Options{Members: at(addresses...), Sources: sources, Restarted: restarted}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Active is what the health checks say.
+// Active is the result of the health checks.
 type Active uint8
 
 // The active states. A backend without health checks is ActiveUp.
@@ -26,19 +26,19 @@ func (a Active) String() string {
 	return "unknown"
 }
 
-// Passive is what the backend's own answers say.
+// Passive is the result of the backend's own responses.
 type Passive uint8
 
 // The passive states.
 const (
 	PassiveOK     Passive = iota
 	PassiveEject          // not used until its time is up
-	PassiveTrial          // its time was up: one request at a time until one succeeds
+	PassiveTrial          // after an ejection: one request at a time until one succeeds
 	PassiveRefuse         // not used until it accepts a connection: see Backend.Refused
 )
 
-// String returns the name used in the status. A backend that refuses connections is ejected too; the reason of the change
-// says why.
+// String returns the name used in the status. A backend that refuses connections is shown as ejected; the reason of
+// the change has the difference.
 func (s Passive) String() string {
 	switch s {
 	case PassiveEject, PassiveRefuse:
@@ -52,7 +52,7 @@ func (s Passive) String() string {
 // out reports whether no request goes to a backend in that state.
 func (s Passive) out() bool { return s == PassiveEject || s == PassiveRefuse }
 
-// Admin is what the administrator wants.
+// Admin is the administrator's state of a backend.
 type Admin uint8
 
 // The admin states.
@@ -73,10 +73,10 @@ func (a Admin) String() string {
 	return "ready"
 }
 
-// MarshalText is encoding.TextMarshaler's.
+// MarshalText implements encoding.TextMarshaler.
 func (a Admin) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// UnmarshalText is encoding.TextUnmarshaler's.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (a *Admin) UnmarshalText(text []byte) error {
 	parsed, ok := ParseAdmin(string(text))
 	if !ok {
@@ -96,11 +96,11 @@ func ParseAdmin(s string) (Admin, bool) {
 	return Ready, false
 }
 
-// stateNames are the values of the label "state", each backend being in exactly one.
+// stateNames are the values of the label "state"; each backend is in exactly one.
 var stateNames = [...]string{"up", "down", "unknown", "ejected", "drain", "maint"}
 
-// state is everything about a backend that changes seldom. It is immutable: a change replaces it whole,
-// so that whoever reads it sees the three axes of one moment.
+// state is everything about a backend that changes seldom. It is immutable and replaced as a whole, so that readers
+// see the three axes of one moment.
 type state struct {
 	active  Active
 	passive Passive
@@ -117,16 +117,16 @@ type state struct {
 	flapping bool // active flips too often
 
 	cold      bool      // starts slowly once it is settled
-	warmSince time.Time // begin of the slow start; zero: there is none
+	warmSince time.Time // zero: no slow start
 	tenths    int       // of the weight that count during a slow start, below fullShare; 0: all
 
 	change Change // the last one
-	// The last change of each axis, which is why that is as it is; nil: it is as at the beginning. The last change of
-	// all does not tell, as it may be of another axis.
+	// The last change of each axis, which is the reason for its value; nil: it has not changed. The last change of
+	// all may be of another axis.
 	activeChange, passiveChange, adminChange *Change
 }
 
-// record keeps what made s of was as the last change of the state and of each axis that differs.
+// record sets the last change of the state, and of each axis in which it differs from was.
 func (s *state) record(was *state, c Change) {
 	s.change = c
 	if s.active != was.active {
@@ -152,8 +152,7 @@ func (s *state) usable() bool {
 	return s.active == ActiveUp && !s.passive.out() && s.admin == Ready
 }
 
-// name is the one state that matters most: what the administrator said comes before what the probes
-// said, and that before what requests met.
+// name is the most important state: the administrator's before that of the probes, and that before that of requests.
 func (s *state) name() string {
 	switch {
 	case s.admin != Ready:

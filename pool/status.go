@@ -11,7 +11,7 @@ type Check struct {
 	OK       bool          `json:"ok"`
 	Duration time.Duration `json:"-"`
 	Millis   float64       `json:"duration_ms"`      // filled in from Duration
-	Status   int           `json:"status,omitempty"` // of the answer; 0: there was none
+	Status   int           `json:"status,omitempty"` // of the response; 0: there was none
 	Error    string        `json:"error,omitempty"`
 }
 
@@ -41,7 +41,7 @@ type BackendStatus struct {
 	ActiveConns      int     `json:"connections_active"`
 	IdleConns        int     `json:"connections_idle"`
 	Requests         uint64  `json:"requests"`
-	Errors           uint64  `json:"errors"` // failed attempts; those the client ended are none
+	Errors           uint64  `json:"errors"` // failed attempts, without those that the client ended
 	EWMAMillis       float64 `json:"ewma_ms"`
 	LastCheck        *Check  `json:"last_check,omitempty"`
 	LastChange       *Change `json:"last_change,omitempty"`
@@ -52,7 +52,7 @@ type PoolStatus struct {
 	Name     string          `json:"name"`
 	Balance  string          `json:"balance"`
 	Panic    bool            `json:"panic"`
-	Tier     string          `json:"tier"`    // among whom it chooses: primary, panic, backup, unknown or none
+	Tier     string          `json:"tier"`    // which backends it chooses from: primary, panic, backup, unknown or none
 	Waiting  int             `json:"waiting"` // requests in the queue
 	Backends []BackendStatus `json:"backends"`
 }
@@ -111,7 +111,7 @@ func (p *Pool) Status() PoolStatus {
 	return out
 }
 
-// millis turns nanoseconds into milliseconds, rounded to whole microseconds to be read by people.
+// millis converts nanoseconds to milliseconds, rounded to microseconds for people.
 func millis(ns float64) float64 {
 	return math.Round(ns/1e3) / 1e3
 }

@@ -2,10 +2,10 @@ package pool
 
 // Sticky makes clients return to their backend.
 type Sticky struct {
-	// Value is what a client of the backend at that address brings back: the same for the same address,
-	// and for nobody to make up.
+	// Value is what a client of the backend at that address sends: always the same for an address, and impossible to
+	// guess.
 	Value func(address string) string
-	// Key stands for Value: if it differs in Apply, all values are computed again.
+	// Key represents Value: if it differs in Apply, all values are computed again.
 	Key string
 }
 
@@ -25,21 +25,22 @@ func (p *Pool) stickyMembers() map[string]*Backend {
 	return byValue
 }
 
-// returning reports whether clients that belong to a backend in that state still go there: new ones
-// do not come while it drains, but those it has are served to their end.
+// returning reports whether clients of a backend in that state still go there: while it drains it gets no new clients
+// but serves those it has.
 func (s *state) returning() bool {
 	return s.active == ActiveUp && !s.passive.out() && s.admin != Maint
 }
 
-// returning is the state's, and false for a backend that has left its pool.
+// returning is that of the state, and false for a backend that has left its pool.
 func (b *Backend) returning() bool { return b.limit.Load() != gone && b.state.Load().returning() }
 
-// awaited reports whether clients that belong to a backend without room wait for it: not for the end of a trial, which
-// may take long.
+// awaited reports whether clients of a backend without room wait for it. They do not wait for the end of a trial,
+// which may take long.
 func (b *Backend) awaited() bool { return b.returning() && b.limit.Load() != onTrial }
 
-// Moves reports whether a client that brought a value of Sticky, or none, and was served by that backend of the
-// pool is to belong to it from now on. It is not if it does already, or if its own is on trial: it will be back soon.
+// Moves reports whether a client that sent a value of Sticky, or none, and was served by that backend of the pool
+// belongs to it from now on. It does not if it belongs to it already, or if its own backend is on trial and will be
+// back soon.
 func (p *Pool) Moves(value []byte, to *Backend) bool {
 	own := p.Owner(value)
 	return own == nil || own != to && (own.awaited() || !own.returning())

@@ -62,8 +62,8 @@ func TestStickyReturns(t *testing.T) {
 	}
 }
 
-// TestStickyWaits: a client whose own backend is full waits for it though others are free, and is served
-// before later ones; if its backend goes meanwhile it gets another.
+// TestStickyWaits: a client whose own backend is full waits for it though others are free, and is served before later
+// ones; if its backend leaves meanwhile it gets another.
 func TestStickyWaits(t *testing.T) {
 	p := stickyPool(Options{QueueLimit: 10}, "a", "b")
 	defer p.Close()
@@ -104,8 +104,8 @@ func TestStickyWaits(t *testing.T) {
 	}
 }
 
-// TestStickyDrainServesItsQueue: a backend that drains serves those who wait for it, even when all others are
-// full and somebody waits for these.
+// TestStickyDrainServesItsQueue: a draining backend serves the requests that wait for it, even when all others are
+// full and requests wait for those.
 func TestStickyDrainServesItsQueue(t *testing.T) {
 	p := stickyPool(Options{QueueLimit: 10}, "a", "b")
 	defer p.Close()
@@ -176,14 +176,14 @@ func TestStickyBackendLeaves(t *testing.T) {
 	b.Release()
 }
 
-// TestStickyIsServedElsewhereInTheEnd: a client whose own backend stays full is served by another rather than refused:
+// TestStickyIsServedElsewhereInTheEnd: a client whose own backend stays full is served by another instead of refused:
 // after the queue's timeout, or at once if it may not wait.
 func TestStickyIsServedElsewhereInTheEnd(t *testing.T) {
 	full := func(o Options) func(t *testing.T, p *Pool) {
 		return func(t *testing.T, p *Pool) {
 			a, b := p.Backend("a"), p.Backend("b")
 			a.Reserve()
-			if o.QueueLimit == 1 { // somebody waits already
+			if o.QueueLimit == 1 { // a request waits already
 				go func() {
 					if got, err := p.PickSticky(t.Context(), []byte("of a"), 0); got != nil {
 						t.Errorf("the first got %s, %v", got.Address(), err)

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// A backend whose ejection is over is on trial: it gets one request at a time until one succeeds. The others are
-// served by those that are usable besides, backups too. With nobody else usable they wait in the queue; but an
-// answer may take long and be good nonetheless, so every trialPatience one more request is let through.
+// After an ejection a backend is on trial: it gets one request at a time until one succeeds. Other requests go to
+// other usable backends, including backups. If there are none they wait in the queue; since a good response may take
+// long, one more request is let through every trialPatience.
 const (
 	trialPatience = time.Second
 	patientTicks  = uint32(trialPatience/tick) + 1
 )
 
-// trialPicker gives those on trial their one request each, and another picker all the others.
+// trialPicker gives each backend on trial its one request, and another picker all other requests.
 type trialPicker struct {
 	onTrial []*Backend
 	others  Picker
@@ -29,10 +29,10 @@ func (t *trialPicker) Pick(key uint64) *Backend {
 	return t.others.Pick(key)
 }
 
-// trialTick is the time in the unit of counters.trial, never 0.
+// trialTick is the current time in the unit of counters.trial, never 0.
 func (b *Backend) trialTick() uint32 { return max(uint32(b.clock()>>tickShift), 1) }
 
-// trialOpen reports whether another trial request may set out, given when the last one did.
+// trialOpen reports whether another trial request may begin, given when the last one did.
 func (b *Backend) trialOpen(began uint32) bool {
 	if began == 0 {
 		return true
@@ -40,7 +40,7 @@ func (b *Backend) trialOpen(began uint32) bool {
 	return b.pool != nil && b.pool.snapshot.Load().trials && ticksBetween(began, b.trialTick()) >= patientTicks
 }
 
-// trialLimit is the most requests at a time, those from before the trial included.
+// trialLimit is the most requests at a time, including those from before the trial.
 func (b *Backend) trialLimit() int64 {
 	if limit := b.state.Load().maxConns; limit != noLimit {
 		return int64(limit)
@@ -48,8 +48,8 @@ func (b *Backend) trialLimit() int64 {
 	return math.MaxInt64
 }
 
-// reserveTrial lets one request through at a time. Those that were on their way before the ejection
-// (a WebSocket, say) do not count, or the trial could wait for them for ever.
+// reserveTrial lets one request through at a time. Requests from before the ejection, such as a WebSocket, do not
+// count, or the trial might never begin.
 func (b *Backend) reserveTrial() bool {
 	limit := b.trialLimit()
 	for b.inFlight.Load() < limit {
@@ -60,7 +60,7 @@ func (b *Backend) reserveTrial() bool {
 		if b.reserveBelow(limit) {
 			return true
 		}
-		// Look again: whoever made room just now has found the trial taken.
+		// Look again: a request that has just made room found the trial taken.
 		b.trial.Store(0)
 		if b.inFlight.Load() < 0 {
 			return false
@@ -69,8 +69,8 @@ func (b *Backend) reserveTrial() bool {
 	return false
 }
 
-// renewTrials serves those who wait in the queue of a pool that has nobody but backends on trial, if one of them
-// may have another request by now, and returns how long until the next may.
+// renewTrials serves the queue of a pool whose usable backends are all on trial, if one of them may have another
+// request now, and returns how long until the next may.
 func (p *Pool) renewTrials() time.Duration {
 	s := p.snapshot.Load()
 	if !s.trials || p.queue.waiting.Load() == 0 {
@@ -86,7 +86,7 @@ func (p *Pool) renewTrials() time.Duration {
 	return time.Duration(next) * tick
 }
 
-// onlyTrials reports whether all of some backends are on trial.
+// onlyTrials reports whether all backends are on trial.
 func onlyTrials(backends []*Backend) bool {
 	for _, b := range backends {
 		if b.state.Load().passive != PassiveTrial {

@@ -22,7 +22,7 @@ var trying = Options{
 	Eject: Eject{Failures: 3, Duration: time.Second, MaxPercent: 50},
 }
 
-// TestTrialWithBackups: while a primary has its trial request the backups serve all others, and nobody waits.
+// TestTrialWithBackups: while a primary has its trial request the backups serve all others, and none waits.
 func TestTrialWithBackups(t *testing.T) {
 	running(t, trying, func(t *testing.T, p *Pool) {
 		a, x, y := p.Backend("a"), p.Backend("x"), p.Backend("y")
@@ -77,8 +77,8 @@ func TestRetryDoesNotWaitForATrial(t *testing.T) {
 	})
 }
 
-// TestSlowTrialOfTheOnlyOne: with nobody else usable a trial that takes long keeps the others waiting for a second
-// only: then there is another, and the first that succeeds lets all in.
+// TestSlowTrialOfTheOnlyOne: if no other backend is usable, a trial that takes long keeps the others waiting for a
+// second only; then there is another, and the first that succeeds lets all in.
 func TestSlowTrialOfTheOnlyOne(t *testing.T) {
 	for _, members := range [][]Member{at("a"), {{Address: "a"}, {Address: "x", Backup: true}}} {
 		o := trying
@@ -114,7 +114,7 @@ func TestSlowTrialOfTheOnlyOne(t *testing.T) {
 	}
 }
 
-// TestSlowTrialWithoutQueue: the same where nobody waits, and max_conns still holds.
+// TestSlowTrialWithoutQueue: the same without waiting requests, and max_conns still holds.
 func TestSlowTrialWithoutQueue(t *testing.T) {
 	o := trying
 	o.Members, o.Eject.MaxPercent, o.QueueLimit = []Member{{Address: "a", MaxConns: 2}}, 100, 0

@@ -74,7 +74,7 @@ func (f *Forward) failed(x *Exchange, b *pool.Backend, err error) *pool.Backend 
 	death := outcome == pool.Reset && died(err)
 	switch {
 	case death:
-		b.ReportDeath()
+		b.ReportStaleConn()
 		x.fresh = true // another kept connection may be as dead
 	case outcome == pool.Protocol && unfit(err):
 		b.ReportUnfit()

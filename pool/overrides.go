@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// maxDeparted is how many members that left are remembered with their overrides.
-const maxDeparted = 1000
+// maxKeptOverrides is how many members that left are remembered with their overrides.
+const maxKeptOverrides = 1000
 
-// departed keeps the overrides of members that left, so that a backend that discovery loses for a moment does not come
+// keptOverrides keeps the overrides of members that left, so that a backend that discovery loses for a moment does not come
 // back from maintenance. It lasts as long as the pool, and is guarded by Pool.mu.
-type departed struct {
+type keptOverrides struct {
 	overrides map[string]Override // by address; nil: none yet
 	addresses []string            // the oldest first
 }
@@ -25,7 +25,7 @@ type Override struct {
 func (p *Pool) Overrides() map[string]Override {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := maps.Clone(p.departed.overrides)
+	all := maps.Clone(p.keptOverrides.overrides)
 	if all == nil {
 		all = map[string]Override{}
 	}
@@ -37,13 +37,13 @@ func (p *Pool) Overrides() map[string]Override {
 	return all
 }
 
-// Restore sets what Overrides of another pool returned, for members that join later too.
+// Restore sets the result of Overrides of another pool, also for members that join later.
 func (p *Pool) Restore(overrides map[string]Override, reason string) {
 	for address, o := range overrides {
 		p.mu.Lock()
 		i := slices.IndexFunc(p.members, func(b *Backend) bool { return b.address == address })
 		if i < 0 {
-			p.departed.remember(address, o)
+			p.keptOverrides.remember(address, o)
 			p.mu.Unlock()
 			continue
 		}
@@ -56,11 +56,11 @@ func (p *Pool) Restore(overrides map[string]Override, reason string) {
 
 func (s *state) overridden() Override { return Override{s.admin, s.override} }
 
-func (d *departed) remember(address string, o Override) {
+func (d *keptOverrides) remember(address string, o Override) {
 	if o == (Override{}) {
 		return
 	}
-	if len(d.addresses) == maxDeparted {
+	if len(d.addresses) == maxKeptOverrides {
 		delete(d.overrides, d.addresses[0])
 		d.addresses = slices.Delete(d.addresses, 0, 1)
 	}
@@ -72,7 +72,7 @@ func (d *departed) remember(address string, o Override) {
 }
 
 // take returns the overrides of a member that joins, and forgets them: its state has them from now on.
-func (d *departed) take(address string) Override {
+func (d *keptOverrides) take(address string) Override {
 	o, ok := d.overrides[address]
 	if ok {
 		delete(d.overrides, address)

@@ -82,19 +82,19 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-func TestDepartedAreBounded(t *testing.T) {
-	var d departed
-	for i := range 3 * maxDeparted {
+func TestKeptOverridesAreBounded(t *testing.T) {
+	var d keptOverrides
+	for i := range 3 * maxKeptOverrides {
 		d.remember(fmt.Sprint(i), Override{Admin: Drain})
 		d.remember("no override", Override{})
 	}
-	if len(d.overrides) != maxDeparted || len(d.addresses) != maxDeparted {
-		t.Errorf("%d and %d remembered, want %d", len(d.overrides), len(d.addresses), maxDeparted)
+	if len(d.overrides) != maxKeptOverrides || len(d.addresses) != maxKeptOverrides {
+		t.Errorf("%d and %d remembered, want %d", len(d.overrides), len(d.addresses), maxKeptOverrides)
 	}
-	if d.take("5") != (Override{}) || d.take(fmt.Sprint(3*maxDeparted-1)).Admin != Drain {
+	if d.take("5") != (Override{}) || d.take(fmt.Sprint(3*maxKeptOverrides-1)).Admin != Drain {
 		t.Error("not the newest ones are remembered")
 	}
-	if d.take(fmt.Sprint(3*maxDeparted-1)) != (Override{}) || len(d.addresses) != maxDeparted-1 {
+	if d.take(fmt.Sprint(3*maxKeptOverrides-1)) != (Override{}) || len(d.addresses) != maxKeptOverrides-1 {
 		t.Error("taken twice")
 	}
 }

@@ -2,16 +2,17 @@ package pool
 
 import "slices"
 
-// ReportDeath counts that a kept connection ended under a request. That is no failure in a row, as a Report of
-// Reset would be: the backend may only have thought the connection idle.
-func (b *Backend) ReportDeath() {
+// ReportStaleConn counts that a kept connection ended during a request. Unlike a Report of Reset it is no failure in
+// a row, since the backend may have closed it as idle.
+func (b *Backend) ReportStaleConn() {
 	if c := b.Metrics.errors[Reset]; c != nil {
 		c.Inc()
 	}
 	b.failed.Add(1)
 }
 
-// ReportExhausted counts that no connection could be made for want of something on this host. It says nothing of the backend.
+// ReportExhausted counts that no connection could be made for lack of a resource of this host. It says nothing about
+// the backend.
 func (b *Backend) ReportExhausted() {
 	if c := b.Metrics.errors[Connect]; c != nil {
 		c.Inc()
@@ -19,8 +20,8 @@ func (b *Backend) ReportExhausted() {
 	b.failed.Add(1)
 }
 
-// ReportUnfit counts a response that was refused for what an application, or the request, put into its head. As the next
-// request may get a good one, and a client could have backends ejected otherwise, it is no failure in a row.
+// ReportUnfit counts a response that was rejected for fields that an application, or the request, put into its head.
+// It is no failure in a row, since the next response may be good, and a client could have backends ejected otherwise.
 func (b *Backend) ReportUnfit() {
 	if c := b.Metrics.errors[Protocol]; c != nil {
 		c.Inc()
