@@ -55,7 +55,7 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// Without a token, nothing that is asked for by an unexpected name is answered (DNS rebinding).
+// Without a token, requests with an unexpected host name are refused (DNS rebinding).
 func TestHost(t *testing.T) {
 	address := serve(t, Options{Listen: "lbhost:9900"})
 	_, port, _ := net.SplitHostPort(address)

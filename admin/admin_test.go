@@ -98,7 +98,7 @@ func ask(t *testing.T, method, url, body string, headers ...string) answer {
 	return answer{response.StatusCode, response.Header, string(text)}
 }
 
-// wantError checks that an answer is a JSON error with that status.
+// wantError checks that a response is a JSON error with that status.
 func wantError(t *testing.T, what string, got answer, status int) {
 	t.Helper()
 	var failure Failure
@@ -180,7 +180,7 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// A profile takes longer than an answer may; net/http/pprof refuses if the server has a WriteTimeout.
+// A profile may take longer than other responses; net/http/pprof refuses it if the server has a WriteTimeout.
 func TestProfile(t *testing.T) {
 	base := "http://" + serve(t, Options{})
 	if got := ask(t, "GET", base+"/debug/pprof/trace?seconds=0.05", ""); got.status != 200 || len(got.body) == 0 {
@@ -320,7 +320,7 @@ func TestServeEndsSilentConnections(t *testing.T) {
 	}
 }
 
-// Serve tells what stopped it when it was not the context.
+// Serve returns what stopped it, unless it was the context.
 func TestServeError(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -77,7 +77,7 @@ func dashboardClicksLand(t *testing.T, browser context.Context) {
 	}
 }
 
-// What is under a pressed pointer stays there, until it is released, and the order goes to the backend whose button it was.
+// The button under a pressed pointer stays there until it is released, and the click is for its backend.
 func dashboardHoldsStillUnderPointer(t *testing.T, browser context.Context) {
 	p := replicas("127.0.0.1:5001", "127.0.0.1:5002")
 	b := open(t, browser, serveDashboard(t, Options{Pools: only(p)}), 1280, 800)
@@ -297,7 +297,7 @@ func dashboardShowsPastEvents(t *testing.T, browser context.Context) {
 	}
 }
 
-// While lb does not answer the page says so, and since when.
+// While lb does not respond the page says so, and since when.
 func dashboardSaysThatItIsStale(t *testing.T, browser context.Context) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -27,7 +27,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// stream is an open answer of /api/v1/events.
+// stream is an open response of /api/v1/events.
 type stream struct {
 	*bufio.Scanner
 	header http.Header
@@ -73,7 +73,7 @@ func (s stream) next(t *testing.T) (id, data string) {
 
 func TestEvents(t *testing.T) {
 	events := &Events{}
-	events.Publish("reload", Reload{OK: true}) // nobody listens
+	events.Publish("reload", Reload{OK: true}) // without readers
 	response := listen(t, serve(t, Options{Events: events}), "")
 	if got := response.header.Get("Content-Type"); got != "text/event-stream" {
 		t.Errorf("Content-Type %q", got)
@@ -139,7 +139,7 @@ func TestPastEvents(t *testing.T) {
 	}
 }
 
-// A reader that falls behind is cut off; nobody waits for it.
+// A reader that falls behind is disconnected; Publish does not wait for it.
 func TestEventsDropSlowReader(t *testing.T) {
 	events := &Events{}
 	slow, _ := events.subscribe("", 0)

@@ -117,7 +117,7 @@ func (b tab) click(element string) {
 	b.release(x, y)
 }
 
-// look leaves pictures of the page, light and dark, in the directory that LB_SHOTS names, if it is set.
+// look writes pictures of the page, light and dark, to the directory in LB_SHOTS, if it is set.
 func (b tab) look(name string) {
 	b.t.Helper()
 	dir := os.Getenv("LB_SHOTS")

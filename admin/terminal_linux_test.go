@@ -57,7 +57,7 @@ func TestTopShowScrollsAndResizes(t *testing.T) {
 	tty.Type(t, "\x1b[B")
 	lbtest.Eventually(t, "the second row at the top", func() bool { return strings.Contains(tty.Output(), "2 to 3 of 5") })
 	tty.Resize(t, 100, 30)
-	// The terminal is not this process's own, so that nobody else sends the signal.
+	// The terminal is not that of this process, so that only the test sends signals.
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGWINCH); err != nil {
 		t.Fatal(err)
 	}
@@ -116,8 +116,8 @@ func TestTopShowRestoresAfterPanic(t *testing.T) {
 	lbtest.Eventually(t, "the screen is given back", func() bool { return strings.HasSuffix(tty.Output(), giveScreen) })
 }
 
-// TestTopShowNobodyThere: the screen is not taken for an error message.
-func TestTopShowNobodyThere(t *testing.T) {
+// TestTopShowWithoutServer: an error message does not take over the screen.
+func TestTopShowWithoutServer(t *testing.T) {
 	tty := lbtest.NewTerminal(t, 80, 24)
 	top := &Top{Client: &Client{Addr: "127.0.0.1:1"}, Interval: time.Second}
 	if err := top.Show(t.Context(), tty.File, tty.File); err == nil || tty.Output() != "" {

@@ -10,7 +10,7 @@ import (
 
 func keyOf(i int) uint64 { return stablehash.New().AddString(fmt.Sprint("user-", i)).Sum() }
 
-// clocked makes backends of a clock that goes on a second at each look, so that every count is fresh.
+// clocked makes backends whose clock advances by a second at each call, so that every count is fresh.
 func clocked(maxConns, n int) []*pool.Backend {
 	var now int64
 	clock := func() int64 { now += 1e9; return now }

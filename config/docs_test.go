@@ -12,7 +12,7 @@ import (
 	"lb/internal/limits"
 )
 
-// documented is a configuration for each section of the page; %s stands in the block that the section is about.
+// documented is a configuration for each section of the page, with %s in the block that the section is about.
 var documented = map[string]string{
 	"listen":               `listen ":81" { ` + "\n%s\n}",
 	"listen/tls":           "listen \":81\" {\ntls {\ncertificate {\ncert = \"/c\"\nkey = \"/k\"\n}\n%s\n}\n}",

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestFindAdmin: the admin block is found in what cannot be run, and what cannot be told of it has a reason.
+// TestFindAdmin: the admin block is found in a configuration that cannot be used, and attributes that cannot be read
+// have a reason.
 func TestFindAdmin(t *testing.T) {
 	t.Setenv("LB_TEST_TOKEN", "from the environment")
 	os.Unsetenv("LB_TEST_UNSET")

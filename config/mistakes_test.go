@@ -49,8 +49,8 @@ func mistakeSections(t *testing.T) []section {
 	return list
 }
 
-// TestMistakes: what people write who do not know the language yet, or know another one, and everything that
-// lb check says to it. testdata/mistakes.txt has both; go test -update writes the second part.
+// TestMistakes: mistakes of people who are new to the language, or know another one, and the output of lb check.
+// testdata/mistakes.txt has both; go test -update writes the output.
 func TestMistakes(t *testing.T) {
 	t.Setenv("LB_TOKEN", "a token of some length")
 	var file strings.Builder
@@ -83,7 +83,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// theirs are words of the library's messages that say nothing to people who have never read of HCL.
+// theirs are words of the library's messages that mean nothing to people who do not know HCL.
 var theirs = regexp.MustCompile(`argument definition|block definition|[Ii]nvalid |single-line|template|heredoc|interpolation|a text\b|folder`)
 
 // TestRemediesAreRight: a mistake's line replaced by the one that is recommended is none any more.

@@ -12,7 +12,7 @@ import (
 
 var everyBreak = flag.Bool("every-break", false, "break sources with secrets in every way, which takes minutes")
 
-// canary is a secret. No four characters of it stand in a diagnostic by chance.
+// canary is a secret. No four characters of it occur in a diagnostic by chance.
 const canary = "Zq7Xw9Kp2Vb4"
 
 // leak returns a part of the canary that a text has.
@@ -25,8 +25,8 @@ func leak(text string) string {
 	return ""
 }
 
-// TestBrokenSourcesHideSecrets: whatever is wrong with a source, and wherever, no diagnostic shows the value of an
-// attribute that is secret, of a header field, or of a name that nobody knows.
+// TestBrokenSourcesHideSecrets: no diagnostic of a broken source shows the value of a secret attribute, of a header
+// field, or of an unknown name.
 func TestBrokenSourcesHideSecrets(t *testing.T) {
 	step := 150
 	if *everyBreak {
@@ -65,8 +65,8 @@ func breaksOf(text string) (list []string) {
 	return list
 }
 
-// sourcesWithSecret returns configurations with the canary as the value of each attribute that is secret, of header
-// fields and of names that nobody knows, in the layouts that people write.
+// sourcesWithSecret returns configurations with the canary as the value of each secret attribute, of header fields
+// and of unknown names, in the usual layouts.
 func sourcesWithSecret(t *testing.T) (list []string) {
 	v := language()
 	var kinds []string
@@ -117,7 +117,7 @@ func layouts(v *vocabulary, kind, attribute string) []string {
 	return list
 }
 
-// wayTo returns what stands before and behind the inside of a block of that kind.
+// wayTo returns the text before and after the inside of a block of that kind.
 func wayTo(v *vocabulary, kind string) (before, after string) {
 	for kind != "" {
 		label := ""
@@ -140,8 +140,8 @@ func wayTo(v *vocabulary, kind string) (before, after string) {
 	return before, after
 }
 
-// TestDiagnosticsHideSecrets: mistakes of people with a secret in each, and what of the diagnostics is to be seen all
-// the same. "CANARY" stands for the secret.
+// TestDiagnosticsHideSecrets: mistakes with a secret in each, and what the diagnostics still show. "CANARY" is the
+// secret.
 func TestDiagnosticsHideSecrets(t *testing.T) {
 	t.Setenv("LB_TEST_SECRET", canary)
 	for name, c := range map[string]struct {
@@ -254,7 +254,7 @@ func TestValuesFromOutsideAreHidden(t *testing.T) {
 	}
 }
 
-// TestShowMisspelt: a person who checks a file sees the value of a misspelt name, unless it could be that of a secret.
+// TestShowMisspelt: a person who checks a file sees the value of a misspelt name, unless it could be a secret's.
 func TestShowMisspelt(t *testing.T) {
 	for text, want := range map[string]string{
 		`balence = "first"`:              `balence = "first"`,

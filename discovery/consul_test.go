@@ -25,8 +25,8 @@ type agent struct {
 	list     string
 	status   int    // 0: 200
 	filtered bool   // by the rules of access
-	policy   string // where no rule says anything; empty: not told
-	spurious bool   // answers at once, news or not
+	policy   string // without rules; empty: not sent
+	spurious bool   // responds at once, with or without changes
 	asked    []string
 	at       []time.Time
 }
@@ -78,7 +78,7 @@ func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, a.list)
 }
 
-// set changes what the agent says and answers the queries that wait.
+// set changes the agent's list and ends the queries that block.
 func (a *agent) set(f func(a *agent)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -152,7 +152,7 @@ func TestConsulFollowsTheService(t *testing.T) {
 	}
 }
 
-// TestConsulForgetsAnIndexThatGoesBackwards: the next query is to be answered at once.
+// TestConsulForgetsAnIndexThatGoesBackwards: the next query does not block.
 func TestConsulForgetsAnIndexThatGoesBackwards(t *testing.T) {
 	a := startAgent(t, listOf(entry("10.0.0.1", "", 5000, 1)))
 	updates, stop, _ := a.discover(t)
@@ -175,7 +175,7 @@ func TestNextIndex(t *testing.T) {
 	}
 }
 
-// TestConsulNeverSpins: an agent that answers at once each time is not asked all the time.
+// TestConsulNeverSpins: an agent that always responds at once is not queried all the time.
 func TestConsulNeverSpins(t *testing.T) {
 	a := startAgent(t, listOf(entry("10.0.0.1", "", 5000, 1)))
 	a.set(func(a *agent) { a.spurious = true })
@@ -193,8 +193,8 @@ func TestConsulNeverSpins(t *testing.T) {
 	}
 }
 
-// TestConsulKeepsTheLastSet: whatever the agent answers, the instances known stay, it is logged once, and
-// the first good answer counts again.
+// TestConsulKeepsTheLastSet: whatever the agent responds, the known instances stay, it is logged once, and the first
+// valid response is used again.
 func TestConsulKeepsTheLastSet(t *testing.T) {
 	cases := []struct {
 		name   string
@@ -236,8 +236,8 @@ func TestConsulKeepsTheLastSet(t *testing.T) {
 	}
 }
 
-// TestConsulWithoutToken: to who sends no token, an agent that denies by default does not say that it holds
-// something back, as version 1.14.5 does. With a token its word counts.
+// TestConsulWithoutToken: without a token, an agent that denies by default does not report that it hides something,
+// as version 1.14.5 does. With a token its report is used.
 func TestConsulWithoutToken(t *testing.T) {
 	for _, c := range []struct {
 		token, policy, want string
@@ -268,7 +268,7 @@ func TestConsulWithoutToken(t *testing.T) {
 	}
 }
 
-// TestConsulSkipsBadEntries: what cannot be a backend is left out and told once.
+// TestConsulSkipsBadEntries: entries that cannot be backends are skipped and logged once.
 func TestConsulSkipsBadEntries(t *testing.T) {
 	a := startAgent(t, listOf(entry("10.0.0.1", "", 5000, -4), entry("10.0.0.1", "10.0.0.1", 5000, 9), entry("", "", 5001, 1),
 		entry("10.0.0.1", "", 0, 1), entry("10.0.0.1", "", 70000, 1), entry("10.0.0.1", "evil.example/x", 80, 1),

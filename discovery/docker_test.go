@@ -19,8 +19,8 @@ type engine struct {
 	socket string
 
 	mu      sync.Mutex
-	list    string // the answer to GET /containers/json
-	status  int    // of each answer; 0: 200
+	list    string // the response to GET /containers/json
+	status  int    // of each response; 0: 200
 	lists   int
 	streams int
 	stream  chan string // lines for the stream that is open; "" ends it
@@ -251,8 +251,8 @@ func awaitLines(t *testing.T, lines *logBuffer, n int) []string {
 	}
 }
 
-// TestDockerKeepsTheLastSet: whatever the engine answers, the containers known stay, it is logged once, and
-// the first good list counts again.
+// TestDockerKeepsTheLastSet: whatever the engine responds, the known containers stay, it is logged once, and the
+// first valid list is used again.
 func TestDockerKeepsTheLastSet(t *testing.T) {
 	status := func(n int) func(e *engine) { return func(e *engine) { e.status = n } }
 	list := func(text string) func(e *engine) { return func(e *engine) { e.list = text } }
@@ -293,9 +293,8 @@ func TestDockerKeepsTheLastSet(t *testing.T) {
 	}
 }
 
-// TestDockerOpensTheStreamAnew: a stream of events that ends or cannot be read is opened again, after a
-// new list.
-func TestDockerOpensTheStreamAnew(t *testing.T) {
+// TestDockerReopensTheStream: a stream of events that ends or cannot be read is opened again, after a new list.
+func TestDockerReopensTheStream(t *testing.T) {
 	for cause, line := range map[string]string{
 		"ended the event stream":                       "",
 		"an event of the Docker engine cannot be read": "garbage\n",
@@ -322,8 +321,8 @@ func TestDockerOpensTheStreamAnew(t *testing.T) {
 	}
 }
 
-// TestDockerEngineRestarts: no engine at the start is no failure; one that comes is used, one that goes
-// leaves its last set, one that comes back is listed anew.
+// TestDockerEngineRestarts: an engine that is missing at the start is no failure; one that appears is used, one that
+// disappears leaves its last set, one that comes back is listed again.
 func TestDockerEngineRestarts(t *testing.T) {
 	e := &engine{socket: filepath.Join(t.TempDir(), "docker.sock"), list: listOf(running("a", "Up", "bridge=172.17.0.2")), stream: make(chan string)}
 	updates, stop, lines := e.discover(t, 5000)

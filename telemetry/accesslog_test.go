@@ -243,7 +243,7 @@ func pipe(t *testing.T) (string, *os.File) {
 	return path, r
 }
 
-// A pipe that nobody reads: Write returns, what is too much is dropped and counted, stopping ends.
+// A pipe without a reader: Write returns, excess lines are dropped and counted, and stopping ends.
 func TestAccessLogStuckPipe(t *testing.T) {
 	path, r := pipe(t)
 	dropped := new(Counter)
@@ -315,7 +315,7 @@ func TestAccessLogFullDisk(t *testing.T) {
 	}
 }
 
-// After a write that failed in the midst of a line, the next line stands alone.
+// After a write that failed within a line, the next line is on its own.
 func TestAccessLogTornLine(t *testing.T) {
 	path, r := pipe(t)
 	l, err := NewAccessLog(AccessLogOptions{Sample: 1, File: path})

@@ -69,7 +69,7 @@ lb_backend_requests_total{pool="b",backend="2",code="503"} 1
 	}
 }
 
-// Mistake 15: series of a backend that left stay for ever.
+// Series of a backend that left must not stay.
 func TestSeriesLeaveWithTheirScope(t *testing.T) {
 	r := NewRegistry()
 	s := r.NewScope()
@@ -87,8 +87,8 @@ func TestSeriesLeaveWithTheirScope(t *testing.T) {
 	}
 }
 
-// A draining backend and its successor may have the same address; a scrape with a series twice
-// would be refused as a whole, and a counter that goes back looks like a restart.
+// A draining backend and its successor may have the same address. A scrape with a duplicate series would be rejected
+// as a whole, and a counter that decreases looks like a restart.
 func TestSeriesOfSeveralScopes(t *testing.T) {
 	r := NewRegistry()
 	old, young := r.NewScope(), r.NewScope()

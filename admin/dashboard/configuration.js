@@ -1,6 +1,6 @@
 const shownDiagnostics = 50;
 
-// updateConfiguration shows which configuration is in force, and what was found in it or in the one that was refused.
+// updateConfiguration shows which configuration is in force, and the diagnostics of it or of the refused one.
 function updateConfiguration(status) {
   const last = status.last_reload, since = clock(status.config_in_force_since);
   const refused = last && !last.ok, found = last && last.diagnostics || [];
@@ -26,7 +26,7 @@ function setHidden(e, hidden) {
   if (e.hidden !== hidden) e.hidden = hidden;
 }
 
-// placeOf returns where a diagnostic is, "" if nowhere.
+// placeOf returns the place of a diagnostic, "" if it has none.
 function placeOf(d) {
   return [d.file, d.line, d.column].filter(Boolean).join(":");
 }

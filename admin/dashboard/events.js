@@ -2,7 +2,7 @@ const shownEvents = 100;
 const eventsById = new Map(); // the oldest first
 let source = null;
 
-// listen gets the last events and those that come. A hidden page does not: browsers open few connections to a server.
+// listen receives the last events and new ones. A hidden page does not, as browsers open few connections to a server.
 function listen() {
   if (source) source.close();
   source = null;
@@ -10,12 +10,12 @@ function listen() {
   const opened = source = new EventSource(`/api/v1/events?recent=${shownEvents}`);
   opened.addEventListener("backend", event => addEvent(event, backendEvent));
   opened.addEventListener("reload", event => addEvent(event, reloadEvent));
-  opened.addEventListener("error", () => { // it tries again by itself, but not after an answer that is no stream
+  opened.addEventListener("error", () => { // it reconnects by itself, but not after a response that is no stream
     if (opened.readyState === EventSource.CLOSED) setTimeout(() => { if (source === opened) listen(); }, 2000);
   });
 }
 
-// addEvent puts an event on top of the list, once.
+// addEvent adds an event at the top of the list, once.
 function addEvent(event, describe) {
   if (eventsById.has(event.lastEventId)) return;
   const data = JSON.parse(event.data), [text, kind] = describe(data);

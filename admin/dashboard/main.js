@@ -1,12 +1,12 @@
 const period = 1000; // milliseconds between updates
-const longestPress = 1000; // for which updates wait
-let undrawn = null; // what has come and is not shown yet
+const longestPress = 1000; // updates wait at most so long for the pointer
+let undrawn = null; // received and not shown yet
 let pressed = 0; // when the pointer went down; 0: it is up
-let lastNews = 0; // when the server last answered; 0: not yet
+let lastNews = 0; // when the server last responded; 0: not yet
 let totalsBefore = null;
 let refreshing = false, again = false;
 
-// refresh asks for everything and shows it. What was asked for before an order was carried out may be out of date.
+// refresh requests everything and shows it. Responses to requests from before a change may be out of date.
 async function refresh() {
   again = true;
   if (refreshing) return;
@@ -28,7 +28,7 @@ async function refresh() {
   refreshing = false;
 }
 
-// draw shows what has come. It waits while the pointer is down: rows that come or go would move the button away under it.
+// draw shows what was received. It waits while the pointer is down, as rows that appear or disappear would move the button under it.
 function draw() {
   if (!undrawn || pressed && performance.now() - pressed < longestPress) return;
   const {pools, status, now} = undrawn;
@@ -47,7 +47,7 @@ function updateSummary(status, now) {
   totalsBefore = {requests: total.requests, now};
 }
 
-// setLost says that what is shown is not current; "" that it is.
+// setLost shows that the page is not current; "" that it is.
 function setLost(text) {
   setText(byId("lost"), text);
   setHidden(byId("lost"), !text);

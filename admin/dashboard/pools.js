@@ -1,4 +1,4 @@
-// The columns of a pool's table; the class is that of its cells.
+// The columns of a pool's table, with the class of their cells.
 const columns = [
   ["backend", "name"], ["state", "state"], ["weight", "n"], ["in flight", "n"], ["req/s", "n"], ["requests", "n"],
   ["errors", "n"], ["average", "n"], ["last check", "check"], ["set to", "set"],
@@ -12,7 +12,7 @@ function createPool(p) {
   const body = element("tbody", {role: "rowgroup"});
   const head = element("tr", {role: "row"}, ...columns.map(([title, kind]) =>
     element("th", {role: "columnheader", scope: "col", class: kind}, title)));
-  // The roles are those that the elements have anyway, but lose where the style makes cards of the rows.
+  // The elements have these roles anyway, but lose them where the style shows rows as cards.
   const table = element("table", {role: "table", "aria-label": `backends of pool ${p.name}`},
     element("thead", {role: "rowgroup"}, head), body);
   setText(name, p.name);
@@ -60,7 +60,7 @@ function updateRow(row, b, now) {
   setAttribute(p.state, "class", kindOf(b));
   setText(p.since, change ? `, ${ago(change.time)}` : "");
   setText(p.reason, change ? change.reason : "");
-  setAttribute(p.reason, "title", change ? change.reason : null); // it may be cut off
+  setAttribute(p.reason, "title", change ? change.reason : null); // it may be truncated
   setText(p.weight, String(b.weight));
   setText(p.configured, b.configured_weight ? `configured: ${b.configured_weight}` : "");
   setText(p.inFlight, b.in_flight + (b.max_conns ? ` / ${b.max_conns}` : ""));
@@ -86,7 +86,7 @@ function kindOf(b) {
   return b.admin !== "ready" || b.active === "unknown" ? "warn" : "bad";
 }
 
-// rate returns requests a second since they were counted before.
+// rate returns the requests per second since the last count.
 function rate(before, requests, now) {
   if (!before || requests < before.requests || now <= before.now) return "–";
   const r = (requests - before.requests) * 1000 / (now - before.now);

@@ -1,10 +1,10 @@
 "use strict";
-// The page is updated in place: an element lasts as long as what it shows, and only what differs is written. So a click
-// lands on what it was aimed at, and selections, the focus and scroll positions stay.
+// The page is updated in place: elements stay as long as what they show, and only differences are written. So clicks hit
+// their target, and selections, the focus and scroll positions stay.
 
 const byId = id => document.getElementById(id);
 
-// element makes an element of attributes and children. Whatever comes from the server goes in as text, never as markup.
+// element makes an element with attributes and children. Data from the server is inserted as text, never as markup.
 function element(name, attributes, ...children) {
   const e = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) e.setAttribute(key, value);
@@ -17,8 +17,8 @@ function leaf(name, attributes = {}) {
   return element(name, attributes, document.createTextNode(""));
 }
 
-// setText writes a text if it is another one. One in which a selection begins or ends stays until the selection has gone:
-// a write would change what is selected.
+// setText writes a text if it differs. A text in which a selection begins or ends stays until the selection is gone, as
+// writing would change it.
 function setText(e, text) {
   if (!e.firstChild) e.append("");
   const node = e.firstChild, selection = getSelection();
@@ -27,7 +27,7 @@ function setText(e, text) {
   node.data = text;
 }
 
-// setAttribute writes an attribute if it has another value; null removes it.
+// setAttribute writes an attribute if it differs; null removes it.
 function setAttribute(e, name, value) {
   if (value === null) e.removeAttribute(name);
   else if (e.getAttribute(name) !== value) e.setAttribute(name, value);
@@ -35,7 +35,7 @@ function setAttribute(e, name, value) {
 
 const lists = new WeakMap(); // the elements of each list, by key
 
-// updateList gives parent one element for each item, in their order. An element stays as long as its key does.
+// updateList gives parent one element for each item, in order. An element stays as long as its key does.
 function updateList(parent, items, keyOf, create, update) {
   const before = lists.get(parent) ?? new Map(), now = new Map();
   for (const item of items) {
@@ -52,7 +52,7 @@ function updateList(parent, items, keyOf, create, update) {
   lists.set(parent, now);
 }
 
-// place puts an element before next, and leaves the focus where it is.
+// place moves an element before next, and keeps the focus.
 function place(parent, e, next) {
   if (e.isConnected && parent.moveBefore) {
     parent.moveBefore(e, next);
@@ -65,7 +65,7 @@ function place(parent, e, next) {
 
 let skew = 0; // of the server's clock to this one, in milliseconds
 
-// ask returns what the API answers. Its errors are for people.
+// ask returns a response of the API. Its errors are for people.
 async function ask(path, options = {}) {
   const timeout = options.method ? 10000 : 3000;
   const response = await fetch(path, {headers: {Accept: "application/json"}, signal: AbortSignal.timeout(timeout), ...options});
