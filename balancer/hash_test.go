@@ -88,6 +88,6 @@ func TestHashPassesOverTheFull(t *testing.T) {
 		seen[order(keyOf(i))] = true
 	}
 	if len(seen) < 40 {
-		t.Errorf("50 keys have but %d orders", len(seen))
+		t.Errorf("50 keys have only %d orders", len(seen))
 	}
 }

@@ -38,7 +38,7 @@ pool "app" {
 }
 `
 
-// withoutPlaces sets every Pos to nowhere, so that values can be compared.
+// withoutPlaces clears every Pos, so that values can be compared.
 func withoutPlaces[T any](x T) T {
 	clearPlaces(reflect.ValueOf(&x))
 	return x
@@ -345,7 +345,7 @@ func TestFromFlags(t *testing.T) {
 	}
 }
 
-// A secret appears nowhere: not printed, not encoded, not in the view.
+// A secret does not appear: not printed, not encoded, not in the view.
 func TestSecretsAreMasked(t *testing.T) {
 	c := mustParse(t, smallest+`
 admin {
@@ -390,7 +390,7 @@ pool "hidden" {
 		}
 	}
 	if strings.Contains(string(text), "hush") {
-		t.Errorf("the view tells a secret: %s", text)
+		t.Errorf("the view shows a secret: %s", text)
 	}
 	if s := c.Admin.Token; strings.Contains(s.String()+s.GoString(), "hush") {
 		t.Error("the token prints itself")

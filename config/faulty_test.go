@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the expected outputs anew")
+var update = flag.Bool("update", false, "write the expected outputs")
 
 // Each faulty configuration gives exactly the diagnostics beside it.
 func TestFaulty(t *testing.T) {
@@ -49,6 +49,6 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("got:\n%s\nwant (go test -update writes it anew):\n%s", got, want)
+		t.Errorf("got:\n%s\nwant (go test -update writes it):\n%s", got, want)
 	}
 }

@@ -68,7 +68,7 @@ type Options struct {
 	OnEvent func(Event)
 
 	Log       hclog.Logger        // nil: nothing is logged
-	Telemetry *telemetry.Registry // nil: the series are kept but shown nowhere
+	Telemetry *telemetry.Registry // nil: the series are kept but not shown
 }
 
 // Eject says when a backend is ejected because of failed requests.

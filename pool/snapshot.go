@@ -118,16 +118,16 @@ func choose(members []*Backend, threshold float64) choice {
 // p.mu.
 func (p *Pool) publish() {
 	o := &p.options
-	who := choose(p.members, o.PanicThreshold)
+	chosen := choose(p.members, o.PanicThreshold)
 	last := p.snapshot.Load()
 	next := &snapshot{
 		members:      p.members,
-		usable:       who.used,
-		tier:         who.tier,
-		picker:       p.pickerOf(who.used[len(who.onTrial):], last != nil),
-		trials:       onlyTrials(who.used),
-		spare:        who.spare,
-		spares:       p.pickerOf(who.spare, last != nil),
+		usable:       chosen.used,
+		tier:         chosen.tier,
+		picker:       p.pickerOf(chosen.used[len(chosen.onTrial):], last != nil),
+		trials:       onlyTrials(chosen.used),
+		spare:        chosen.spare,
+		spares:       p.pickerOf(chosen.spare, last != nil),
 		sticky:       p.stickyMembers(),
 		balance:      o.Balance,
 		eject:        o.Eject,
@@ -135,8 +135,8 @@ func (p *Pool) publish() {
 		queueTimeout: o.QueueTimeout,
 		retryBudget:  o.RetryBudget,
 	}
-	if len(who.onTrial) > 0 {
-		next.picker = &trialPicker{who.onTrial, next.picker}
+	if len(chosen.onTrial) > 0 {
+		next.picker = &trialPicker{chosen.onTrial, next.picker}
 	}
 	for _, b := range p.members {
 		s := b.state.Load()

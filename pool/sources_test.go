@@ -41,6 +41,6 @@ func TestNewSourcesAreAwaited(t *testing.T) {
 	p.Apply(Options{Members: []Member{{Address: "m", Weight: 3, MaxConns: 4, Backup: true}}})
 	p.Apply(static(dns, nil))
 	if m := p.Backend("m").Status(); m.Weight != 3 || m.MaxConns != 4 || !m.Backup {
-		t.Errorf("who is kept lost its settings: %+v", m)
+		t.Errorf("a kept member lost its settings: %+v", m)
 	}
 }

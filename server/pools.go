@@ -20,18 +20,18 @@ import (
 	"lb/transport"
 )
 
-// poolRun is a pool with what keeps it up to date. It outlives reloads as long as the pool's
-// name stays in the configuration.
+// poolRun is a pool with its health checks and discovery. It outlives reloads as long as the pool's name stays in the
+// configuration.
 type poolRun struct {
 	pool *pool.Pool
 
 	mu        sync.Mutex
 	checker   *health.Checker // nil: no active checks
-	tls       string          // of the plan in force: changes with all that the backends are trusted by
+	tls       string          // fingerprint of the backends' TLS settings in force
 	discovery map[string]*discoveryRun
 }
 
-// poolPlan is what a configuration says of a pool, checked.
+// poolPlan is a pool's validated configuration.
 type poolPlan struct {
 	config    *config.Pool
 	algorithm balancer.Algorithm
@@ -42,7 +42,7 @@ type poolPlan struct {
 	fresh     bool   // the pool is new
 }
 
-// hashKey is what the pool's requests are kept together by; zero for an algorithm that needs no key.
+// hashKey is what keeps the pool's requests together; zero for an algorithm that needs no key.
 func (plan *poolPlan) hashKey() proxy.HashKey {
 	if !plan.algorithm.NeedsKey {
 		return proxy.HashKey{}
@@ -67,7 +67,7 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 	plan := &poolPlan{config: c, algorithm: algorithm, fresh: fresh, tls: fingerprint, options: pool.Options{
 		Name: c.Name, Balance: c.Balance, NewPicker: algorithm.NewPicker,
 		Connect:      connector(c, tlsConfig),
-		Dial:         look,
+		Dial:         accepts,
 		TransportKey: transportKey(c, fingerprint),
 		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold, SlowStart: c.SlowStart,
 		Eject:      pool.Eject{Failures: c.Eject.Failures, Duration: c.Eject.Duration, MaxPercent: c.Eject.MaxPercent},
@@ -114,8 +114,8 @@ func (s *Server) sticky(c *config.Sticky) *proxy.Sticky {
 	return &proxy.Sticky{Cookie: c.Cookie, Secret: secret, MaxAge: c.TTL}
 }
 
-// transportKey stands for all that connections to the pool's backends are made with. Where in the
-// file it is written does not matter, so that a line added above replaces no backend.
+// transportKey represents all settings of connections to the pool's backends. It does not contain places in the file,
+// so that a line added above replaces no backend.
 func transportKey(c *config.Pool, tlsFingerprint string) string {
 	timeouts, keepAlive := c.Timeouts, c.KeepAlive
 	timeouts.Pos, keepAlive.Pos = config.Pos{}, config.Pos{}
@@ -123,7 +123,7 @@ func transportKey(c *config.Pool, tlsFingerprint string) string {
 	return fmt.Sprint(timeouts, keepAlive, c.ResponseHeaderSize, tlsFingerprint)
 }
 
-// connector returns what makes the transport of a backend.
+// connector returns the function that makes a backend's connections.
 func connector(c *config.Pool, tlsConfig *tls.Config) func(*pool.Backend) pool.Connections {
 	return func(b *pool.Backend) pool.Connections {
 		opt := transport.Options{
@@ -143,7 +143,7 @@ func connector(c *config.Pool, tlsConfig *tls.Config) func(*pool.Backend) pool.C
 	}
 }
 
-// hostOf returns the name that a backend's certificate is checked against.
+// hostOf returns the name that a backend's certificate must match.
 func hostOf(address string) string {
 	if strings.HasPrefix(address, "unix:") {
 		return "localhost"
@@ -155,8 +155,8 @@ func hostOf(address string) string {
 	return host
 }
 
-// backendTLS returns the settings for https to backends, nil for http, and a text that changes with
-// them and with the files that they name.
+// backendTLS returns the settings for https to backends, nil for http, and a fingerprint of them and of the files
+// that they name.
 func backendTLS(c *config.BackendTLS) (*tls.Config, string, error) {
 	if c == nil {
 		return nil, "", nil
@@ -201,8 +201,8 @@ func (run *poolRun) apply(s *Server, plan *poolPlan) {
 	run.startDiscovery(s, plan.sources)
 }
 
-// recheck has the backends probed at once if they are to be spoken to with other TLS settings: what was known of
-// them may not hold any more.
+// recheck has the backends probed at once if their TLS settings have changed, since their states may not be right any
+// more.
 func (run *poolRun) recheck(plan *poolPlan) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
@@ -211,8 +211,8 @@ func (run *poolRun) recheck(plan *poolPlan) {
 	}
 }
 
-// applyHealth starts, changes or stops the active checks. It comes before the pool's own change, so
-// that who joins then is probed by the new rules.
+// applyHealth starts, changes or stops the active checks. It comes before the pool's own change, so that backends
+// which join then are probed by the new rules.
 func (run *poolRun) applyHealth(s *Server, plan *poolPlan) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
@@ -239,8 +239,8 @@ func dial(ctx context.Context, b *pool.Backend) (net.Conn, error) {
 	return pool.Conns[*transport.Client](b).Dial(ctx)
 }
 
-// look tells whether a backend accepts a connection.
-func look(ctx context.Context, b *pool.Backend) error {
+// accepts returns nil if a backend accepts a connection.
+func accepts(ctx context.Context, b *pool.Backend) error {
 	conn, err := dial(ctx, b)
 	if err != nil {
 		return err
@@ -299,7 +299,7 @@ func (run *poolRun) sweep() {
 	}
 }
 
-// close takes the pool out of use; its requests in flight go on.
+// close takes the pool out of use; its requests in flight continue.
 func (run *poolRun) close() {
 	run.endDiscovery(nil)
 	run.mu.Lock()

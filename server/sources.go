@@ -9,22 +9,22 @@ import (
 	"lb/pool"
 )
 
-// source is a discover block with the name under which its pool knows it.
+// source is a discover block with its name in the pool.
 type source struct {
 	name   string
 	config config.Discover
 }
 
-// discoveryRun is a source that is being followed.
+// discoveryRun is a running source.
 type discoveryRun struct {
 	config config.Discover
 	cancel context.CancelFunc
 	done   chan struct{} // closed when nothing more will be published
 }
 
-// sources names the blocks of a pool. A name is a source's identity over reloads: one whose name stays
-// leaves its members in the pool until it, changed or not, publishes again. So the name says where to look
-// and not how, and a second block that looks there has a number.
+// sources names the blocks of a pool. The name identifies a source over reloads: if it stays, the members of the
+// source stay in the pool until it publishes again, changed or not. So the name says where the source looks and not
+// how, and a second block with the same place gets a number.
 func sources(blocks []config.Discover) []source {
 	list := make([]source, len(blocks))
 	seen := map[string]int{}
@@ -64,9 +64,9 @@ func sameDiscover(a, b config.Discover) bool {
 	return false
 }
 
-// endDiscovery ends the sources that are not wanted as they are, and returns when they have ended: none
-// of them publishes after the pool has forgotten it, or beside the one that takes its place. It names those
-// that are wanted in another way, which are to begin anew.
+// endDiscovery ends the sources that are not wanted, or not with these settings, and returns when they have ended, so
+// that none publishes after the pool has dropped it, or at the same time as its successor. It returns the names of
+// those with other settings, which must be started again.
 func (run *poolRun) endDiscovery(wanted []source) (changed []string) {
 	stays := map[string]bool{}
 	run.mu.Lock()
