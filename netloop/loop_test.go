@@ -117,16 +117,19 @@ func TestDelay(t *testing.T) {
 	}})
 	l := ls.All()[0]
 	const busy = 30 * time.Millisecond
-	running := make(chan struct{})
+	running, waiting, done := make(chan struct{}), make(chan struct{}), make(signal, 1)
 	l.Post(TaskFunc(func() {
 		close(running)
+		<-waiting
 		for end := time.Now().Add(busy); time.Now().Before(end); {
 		}
 	}))
 	<-running
+	l.Post(done)
+	close(waiting)
+	wait(t, done, "the task that waits")
 	on(t, l, func() {})
-	on(t, l, func() {})
-	if got := time.Duration(worst.Load()); got < busy/2 {
+	if got := time.Duration(worst.Load()); got < busy {
 		t.Errorf("a task waited for one of %v, and the longest delay was %v", busy, got)
 	}
 }
