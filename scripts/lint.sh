@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# gofmt, go vet and staticcheck, with and without the end-to-end tests.
+# gofmt, go vet and staticcheck, of the end-to-end tests too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,8 +13,7 @@ if [ -n "$unformatted" ]; then
 fi
 
 echo "== go vet"
-go vet ./...
-go vet -tags e2e ./e2e/...
+go vet -tags e2e ./...
 go vet -tags poison ./internal/poison
 go vet -tags portable ./netloop
 GOOS=darwin go vet ./netloop
@@ -25,6 +24,5 @@ if ! go run "$staticcheck" -version; then
   echo "SKIPPED: staticcheck cannot be built here"
   exit 0
 fi
-go run "$staticcheck" ./...
-go run "$staticcheck" -tags e2e ./e2e/...
+go run "$staticcheck" -tags e2e ./...
 go run "$staticcheck" -tags portable ./netloop
