@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"lb/internal/dns"
 	"lb/pool"
 )
 
@@ -51,19 +52,19 @@ func (d *DNS) Run(ctx context.Context, update func([]pool.Member)) { d.follow(ct
 // lookup fails keeps its last known addresses. It is an error if there is no address at all: an empty
 // answer is more often a broken server than the wish to have no backends.
 func (d *DNS) round(ctx context.Context) (members []pool.Member, ttl time.Duration, err error) {
-	found, err := d.resolver.lookup(ctx, d.text)
-	if errors.Is(err, errNoRecord) {
+	found, err := d.resolver.Lookup(ctx, d.text)
+	if errors.Is(err, dns.ErrNoRecord) {
 		err = errors.New("no such host")
 	}
 	if err != nil {
 		return nil, 0, err
 	}
-	known, ttl := d.known, maxTTL
+	known, ttl := d.known, dns.MaxTTL
 	for i, f := range found {
 		switch {
-		case f.err == nil:
-			known[i], ttl = f.addresses, min(ttl, f.ttl)
-		case errors.Is(f.err, errNoRecord): // says nothing of the other family's time
+		case f.Err == nil:
+			known[i], ttl = f.IPs, min(ttl, f.TTL)
+		case errors.Is(f.Err, dns.ErrNoRecord): // says nothing of the other family's time
 			known[i] = nil
 		default:
 			ttl = 0

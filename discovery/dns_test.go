@@ -7,18 +7,20 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"lb/internal/lbtest"
 )
 
 // awaitMore waits until n more lookups have reached the server.
-func awaitMore(t *testing.T, s *dnsServer, n int) {
+func awaitMore(t *testing.T, s *lbtest.DNS, n int) {
 	t.Helper()
-	awaitQueries(t, s, s.count(dnsmessage.TypeA)+n)
+	awaitQueries(t, s, s.Count(dnsmessage.TypeA)+n)
 }
 
 // awaitQueries waits until the server has been asked for IPv4 addresses n times.
-func awaitQueries(t *testing.T, s *dnsServer, n int) {
+func awaitQueries(t *testing.T, s *lbtest.DNS, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); s.count(dnsmessage.TypeA) < n; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); s.Count(dnsmessage.TypeA) < n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("too few queries within 10s")
 		}
@@ -26,27 +28,27 @@ func awaitQueries(t *testing.T, s *dnsServer, n int) {
 }
 
 func TestDNSFollowsTheName(t *testing.T) {
-	s := startDNS(t)
-	s.change(func(s *dnsServer) { s.addresses = addresses("127.0.0.3", "127.0.0.2", "::1", "127.0.0.3") })
-	updates, _ := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 5000, Interval: 10 * time.Millisecond, Resolver: s.address}))
+	s := lbtest.StartDNS(t)
+	s.Change(func(s *lbtest.DNS) { s.Addresses = lbtest.Addresses("127.0.0.3", "127.0.0.2", "::1", "127.0.0.3") })
+	updates, _ := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 5000, Interval: 10 * time.Millisecond, Resolver: s.Address}))
 	expect(t, updates, "127.0.0.2:5000, 127.0.0.3:5000, [::1]:5000")
 
-	s.change(func(s *dnsServer) { slices.Reverse(s.addresses) }) // the order says nothing
+	s.Change(func(s *lbtest.DNS) { slices.Reverse(s.Addresses) }) // the order says nothing
 	awaitMore(t, s, 3)
 	expectNone(t, updates)
 
-	s.changeBetween(t, func(s *dnsServer) { s.addresses = addresses("127.0.0.2", "127.0.0.4") })
+	s.ChangeBetween(t, func(s *lbtest.DNS) { s.Addresses = lbtest.Addresses("127.0.0.2", "127.0.0.4") })
 	expect(t, updates, "127.0.0.2:5000, 127.0.0.4:5000")
 }
 
 func TestDNSTruncationGoesOnOverTCP(t *testing.T) {
-	s := startDNS(t)
-	s.change(func(s *dnsServer) { s.truncate = true })
-	s.change(func(s *dnsServer) { s.addresses = addresses("127.0.0.2") })
-	updates, _ := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: time.Hour, Resolver: s.address}))
+	s := lbtest.StartDNS(t)
+	s.Change(func(s *lbtest.DNS) { s.Truncate = true })
+	s.Change(func(s *lbtest.DNS) { s.Addresses = lbtest.Addresses("127.0.0.2") })
+	updates, _ := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: time.Hour, Resolver: s.Address}))
 	expect(t, updates, "127.0.0.2:80")
-	s.change(func(s *dnsServer) {
-		if s.overTCP == 0 {
+	s.Change(func(s *lbtest.DNS) {
+		if s.OverTCP == 0 {
 			t.Error("no query over TCP")
 		}
 	})
@@ -56,28 +58,28 @@ func TestDNSTruncationGoesOnOverTCP(t *testing.T) {
 func TestDNSKeepsTheLastSet(t *testing.T) {
 	cases := []struct {
 		name   string
-		breaks func(s *dnsServer)
+		breaks func(s *lbtest.DNS)
 		cause  string
 	}{
-		{"NXDOMAIN", func(s *dnsServer) { s.code = dnsmessage.RCodeNameError }, "no such host"},
-		{"SERVFAIL", func(s *dnsServer) { s.code = dnsmessage.RCodeServerFailure }, "the resolver returned ServerFailure"},
-		{"REFUSED", func(s *dnsServer) { s.code = dnsmessage.RCodeRefused }, "the resolver returned Refused"},
-		{"empty answer", func(s *dnsServer) { s.addresses = nil }, "no such host"},
-		{"block list", func(s *dnsServer) { s.addresses = addresses("0.0.0.0", "::") }, "no address in the response can be a backend's"},
+		{"NXDOMAIN", func(s *lbtest.DNS) { s.Code = dnsmessage.RCodeNameError }, "no such host"},
+		{"SERVFAIL", func(s *lbtest.DNS) { s.Code = dnsmessage.RCodeServerFailure }, "the resolver returned ServerFailure"},
+		{"REFUSED", func(s *lbtest.DNS) { s.Code = dnsmessage.RCodeRefused }, "the resolver returned Refused"},
+		{"empty answer", func(s *lbtest.DNS) { s.Addresses = nil }, "no such host"},
+		{"block list", func(s *lbtest.DNS) { s.Addresses = lbtest.Addresses("0.0.0.0", "::") }, "no address in the response can be a backend's"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			s := startDNS(t)
-			s.change(func(s *dnsServer) { s.addresses = addresses("127.0.0.2", "::1") })
+			s := lbtest.StartDNS(t)
+			s.Change(func(s *lbtest.DNS) { s.Addresses = lbtest.Addresses("127.0.0.2", "::1") })
 			log, lines := logger()
-			d := NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: time.Millisecond, Resolver: s.address, Log: log})
+			d := NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: time.Millisecond, Resolver: s.Address, Log: log})
 			updates, stop := follow(t, d)
 			expect(t, updates, "127.0.0.2:80, [::1]:80")
 
-			s.changeBetween(t, c.breaks)
+			s.ChangeBetween(t, c.breaks)
 			awaitMore(t, s, 6)
 			expectNone(t, updates)
-			s.change(func(s *dnsServer) { s.code = dnsmessage.RCodeSuccess; s.addresses = addresses("127.0.0.9") })
+			s.Change(func(s *lbtest.DNS) { s.Code = dnsmessage.RCodeSuccess; s.Addresses = lbtest.Addresses("127.0.0.9") })
 			for got := range updates { // the families may change one after the other
 				if got == "127.0.0.9:80" {
 					break
@@ -96,19 +98,19 @@ func TestDNSKeepsTheLastSet(t *testing.T) {
 // TestDNSKeepsOneFamily: a server that fails for AAAA alone must not hide the IPv4 members, nor drop
 // the IPv6 members that were known.
 func TestDNSKeepsOneFamily(t *testing.T) {
-	s := startDNS(t)
-	s.change(func(s *dnsServer) { s.addresses = addresses("127.0.0.2", "::1") })
-	updates, _ := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: time.Millisecond, Resolver: s.address}))
+	s := lbtest.StartDNS(t)
+	s.Change(func(s *lbtest.DNS) { s.Addresses = lbtest.Addresses("127.0.0.2", "::1") })
+	updates, _ := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 80, Interval: time.Millisecond, Resolver: s.Address}))
 	expect(t, updates, "127.0.0.2:80, [::1]:80")
-	s.change(func(s *dnsServer) { s.failIPv6 = true; s.addresses = addresses("127.0.0.3") })
+	s.Change(func(s *lbtest.DNS) { s.FailIPv6 = true; s.Addresses = lbtest.Addresses("127.0.0.3") })
 	expect(t, updates, "127.0.0.3:80, [::1]:80")
 }
 
 // TestDNSStopsAtOnce: a server that never answers must not hold up the end.
 func TestDNSStopsAtOnce(t *testing.T) {
-	s := startDNS(t)
-	s.change(func(s *dnsServer) { s.silent = true })
-	updates, stop := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 80, Resolver: s.address}))
+	s := lbtest.StartDNS(t)
+	s.Change(func(s *lbtest.DNS) { s.Silent = true })
+	updates, stop := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 80, Resolver: s.Address}))
 	awaitQueries(t, s, 1)
 	stop() // hangs if the query that waits holds it up
 	expectNone(t, updates)

@@ -9,19 +9,17 @@ import (
 	"syscall"
 	"time"
 
+	"lb/internal/dns"
 	"lb/internal/limits"
 	"lb/pool"
 )
-
-// lookupTimeout bounds one lookup, with all the queries that it takes.
-const lookupTimeout = 5 * time.Second
 
 // dnsName is a name in the DNS that is looked up again and again, whatever its records.
 type dnsName struct {
 	text     string // as it was written
 	records  string // which of its records, for the log: "the SRV records of "; empty: its addresses
 	server   string // "host:port"; empty: the system's
-	resolver *resolver
+	resolver *dns.Resolver
 	trouble  condition
 	skipped  complaints
 	pace     pace
@@ -33,7 +31,7 @@ func newDNSName(o DNSOptions, records string) dnsName {
 	}
 	log := orNull(o.Log)
 	return dnsName{
-		text: o.Name, records: records, server: o.Resolver, resolver: newResolver(o.Resolver),
+		text: o.Name, records: records, server: o.Resolver, resolver: dns.New(o.Resolver),
 		trouble: condition{log: log}, skipped: complaints{log: log},
 		pace: pace{interval: o.Interval, random: o.Random},
 	}
@@ -61,7 +59,7 @@ func (n *dnsName) follow(ctx context.Context, update func([]pool.Member), round 
 
 // resolve does one round and returns how long its answer holds, 0 if it failed.
 func (n *dnsName) resolve(ctx context.Context, p *publisher, round func(context.Context) ([]pool.Member, time.Duration, error)) time.Duration {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	ctx, cancel := context.WithTimeout(ctx, dns.LookupTimeout)
 	defer cancel()
 	members, ttl, err := round(ctx)
 	if ctx.Err() == context.Canceled {
@@ -97,15 +95,15 @@ func (n *dnsName) report(err error, kept int) {
 
 // dnsCause words an error without the ports and addresses in it, which differ each time.
 func dnsCause(err error) string {
-	var dns *net.DNSError
+	var unknown *net.DNSError
 	var op *net.OpError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no response from the resolver"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "the resolver refuses connections"
-	case errors.As(err, &dns):
-		return fmt.Sprintf("the resolver's own name, %s, does not resolve", dns.Name)
+	case errors.As(err, &unknown):
+		return fmt.Sprintf("the resolver's own name, %s, does not resolve", unknown.Name)
 	case errors.As(err, &op):
 		return op.Err.Error()
 	}

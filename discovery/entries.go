@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"github.com/hashicorp/go-hclog"
+
+	"lb/internal/dns"
 )
 
 const (
@@ -60,7 +62,7 @@ func addressOf(host string, port int) (address, problem string) {
 			return "", problem
 		}
 		host = ip.Unmap().String()
-	} else if !validName(host) {
+	} else if !dns.ValidName(host) {
 		return "", fmt.Sprintf("%q is not a host", host)
 	}
 	address = net.JoinHostPort(host, strconv.Itoa(port))
@@ -68,30 +70,4 @@ func addressOf(host string, port int) (address, problem string) {
 		return "", fmt.Sprintf("%q is not an address", address)
 	}
 	return address, ""
-}
-
-// validName tells whether s can be a host name: labels of letters, digits, hyphens and underscores.
-func validName(s string) bool {
-	if s == "" || len(s) > 253 || s[0] == '.' {
-		return false
-	}
-	label := 0
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case c == '.':
-			if label == 0 {
-				return false
-			}
-			label = 0
-			continue
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-		if label++; label > 63 {
-			return false
-		}
-	}
-	return true
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"lb/internal/dns"
 	"lb/internal/limits"
 	"lb/pool"
 )
@@ -49,15 +50,16 @@ func FuzzSRV(f *testing.F) {
 	}
 	f.Add(packet)
 	f.Fuzz(func(t *testing.T, packet []byte) {
-		m, err := unpackAnswer(packet, 7, question)
-		if err != nil || verdict(m, dnsmessage.TypeSRV) != nil {
-			return
+		d := NewSRV(DNSOptions{Name: "app.test", Resolver: "127.0.0.1:53"})
+		d.resolver.Hosts = ""
+		d.resolver.Exchange = func(_ context.Context, _ string, q dnsmessage.Question, _ *dns.Config) (*dnsmessage.Message, error) {
+			return dns.ParseAnswer(packet, 7, q)
 		}
-		a := readSRV(&answer{m, "127.0.0.1:53"})
-		if len(a.records) == 0 || a.ttl < 0 || a.ttl > maxTTL {
-			t.Errorf("%d records, TTL %v", len(a.records), a.ttl)
+		members, ttl, err := d.round(t.Context())
+		if err == nil && len(members) == 0 || ttl < 0 || ttl > dns.MaxTTL {
+			t.Errorf("%d members for %v, %v", len(members), ttl, err)
 		}
-		checkMembers(t, NewSRV(DNSOptions{Name: "app.test"}).members(&a))
+		checkMembers(t, members)
 	})
 }
 
@@ -84,27 +86,15 @@ func FuzzAddresses(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		d := NewDNS(DNSOptions{Name: "app.test", Port: 80, Resolver: "127.0.0.1:53"})
-		d.resolver.hosts = ""
-		d.resolver.exchange = func(_ context.Context, _ string, q dnsmessage.Question, _ *resolvConf) (*dnsmessage.Message, error) {
-			return unpackAnswer(packet, 7, q)
+		d.resolver.Hosts = ""
+		d.resolver.Exchange = func(_ context.Context, _ string, q dnsmessage.Question, _ *dns.Config) (*dnsmessage.Message, error) {
+			return dns.ParseAnswer(packet, 7, q)
 		}
 		members, ttl, err := d.round(t.Context())
-		if err == nil && len(members) == 0 || ttl < 0 || ttl > maxTTL {
+		if err == nil && len(members) == 0 || ttl < 0 || ttl > dns.MaxTTL {
 			t.Errorf("%d members for %v, %v", len(members), ttl, err)
 		}
 		checkMembers(t, members)
-	})
-}
-
-// FuzzHosts: whatever stands in a hosts file, nothing but addresses comes out.
-func FuzzHosts(f *testing.F) {
-	f.Add("127.0.0.1 localhost app # here\n::1 APP.\nfe80::1%eth0 app", "app")
-	f.Fuzz(func(t *testing.T, text, name string) {
-		for _, a := range parseHosts(text, name) {
-			if !a.IsValid() || a.Is4In6() {
-				t.Errorf("%q of %q", a, name)
-			}
-		}
 	})
 }
 

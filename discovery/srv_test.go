@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"lb/internal/dns"
+	"lb/internal/lbtest"
 )
 
 // record makes an SRV record.
@@ -18,25 +21,25 @@ func record(priority, weight, port uint16, target string) dnsmessage.SRVResource
 }
 
 // startSRV starts a server with three targets, two of them preferred.
-func startSRV(t *testing.T) *dnsServer {
-	s := startDNS(t)
-	s.change((*dnsServer).serveTargets)
+func startSRV(t *testing.T) *lbtest.DNS {
+	s := lbtest.StartDNS(t)
+	s.Change(serveTargets)
 	return s
 }
 
 const srvMembers = "127.0.0.1:5001 weight=30, 127.0.0.2:5002, 127.0.0.3:5003 weight=5 backup, [::1]:5002"
 
-func (s *dnsServer) discover(t *testing.T) (updates <-chan string, stop func(), lines *logBuffer) {
+func discoverSRV(t *testing.T, s *lbtest.DNS) (updates <-chan string, stop func(), lines *logBuffer) {
 	log, lines := logger()
-	updates, stop = follow(t, NewSRV(DNSOptions{Name: "app.test", Interval: 5 * time.Millisecond, Resolver: s.address, Log: log}))
+	updates, stop = follow(t, NewSRV(DNSOptions{Name: "app.test", Interval: 5 * time.Millisecond, Resolver: s.Address, Log: log}))
 	return updates, stop, lines
 }
 
 // rounds waits until n more lookups of the SRV records have reached the server.
-func (s *dnsServer) rounds(t *testing.T, n int) {
+func rounds(t *testing.T, s *lbtest.DNS, n int) {
 	t.Helper()
-	n += s.count(dnsmessage.TypeSRV)
-	for deadline := time.Now().Add(20 * time.Second); s.count(dnsmessage.TypeSRV) < n; time.Sleep(time.Millisecond) {
+	n += s.Count(dnsmessage.TypeSRV)
+	for deadline := time.Now().Add(20 * time.Second); s.Count(dnsmessage.TypeSRV) < n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("too few queries within 20s")
 		}
@@ -47,16 +50,16 @@ func TestSRVFollowsTheName(t *testing.T) {
 	for _, along := range []bool{false, true} {
 		t.Run(fmt.Sprintf("addresses along %v", along), func(t *testing.T) {
 			s := startSRV(t)
-			s.change(func(s *dnsServer) { s.along, s.garbage = along, true })
-			updates, stop, lines := s.discover(t)
+			s.Change(func(s *lbtest.DNS) { s.Along, s.Garbage = along, true })
+			updates, stop, lines := discoverSRV(t, s)
 			expect(t, updates, srvMembers)
-			s.change(func(s *dnsServer) { slices.Reverse(s.srv) }) // the order says nothing
-			s.rounds(t, 3)
+			s.Change(func(s *lbtest.DNS) { slices.Reverse(s.SRV) }) // the order says nothing
+			rounds(t, s, 3)
 			expectNone(t, updates)
-			s.change(func(s *dnsServer) { s.srv = []dnsmessage.SRVResource{record(20, 7, 5003, "C.test.")} })
+			s.Change(func(s *lbtest.DNS) { s.SRV = []dnsmessage.SRVResource{record(20, 7, 5003, "C.test.")} })
 			expect(t, updates, "127.0.0.3:5003 weight=7")
 			stop()
-			if asked := s.count(dnsmessage.TypeA); along && asked > 0 {
+			if asked := s.Count(dnsmessage.TypeA); along && asked > 0 {
 				t.Errorf("asked %d times for addresses that had come along", asked)
 			}
 			if got := lines.lines(); got[0] != "" {
@@ -68,12 +71,12 @@ func TestSRVFollowsTheName(t *testing.T) {
 
 func TestSRVTruncationGoesOnOverTCP(t *testing.T) {
 	s := startSRV(t)
-	s.change(func(s *dnsServer) { s.truncate = true })
-	updates, stop, _ := s.discover(t)
+	s.Change(func(s *lbtest.DNS) { s.Truncate = true })
+	updates, stop, _ := discoverSRV(t, s)
 	expect(t, updates, srvMembers)
 	stop()
-	s.change(func(s *dnsServer) {
-		if s.overTCP == 0 {
+	s.Change(func(s *lbtest.DNS) {
+		if s.OverTCP == 0 {
 			t.Error("no query over TCP")
 		}
 	})
@@ -83,27 +86,27 @@ func TestSRVTruncationGoesOnOverTCP(t *testing.T) {
 func TestSRVKeepsTheLastSet(t *testing.T) {
 	cases := []struct {
 		name   string
-		breaks func(s *dnsServer)
+		breaks func(s *lbtest.DNS)
 		cause  string
 	}{
-		{"NXDOMAIN", func(s *dnsServer) { s.code = dnsmessage.RCodeNameError }, "no such record"},
-		{"SERVFAIL", func(s *dnsServer) { s.code = dnsmessage.RCodeServerFailure }, "the resolver returned ServerFailure"},
-		{"no record", func(s *dnsServer) { s.srv = nil }, "no such record"},
-		{"service decidedly not available", func(s *dnsServer) { s.srv = []dnsmessage.SRVResource{record(0, 0, 0, ".")} }, "no target has an address"},
-		{"targets without address", func(s *dnsServer) { s.targets = nil }, "no target has an address"},
+		{"NXDOMAIN", func(s *lbtest.DNS) { s.Code = dnsmessage.RCodeNameError }, "no such record"},
+		{"SERVFAIL", func(s *lbtest.DNS) { s.Code = dnsmessage.RCodeServerFailure }, "the resolver returned ServerFailure"},
+		{"no record", func(s *lbtest.DNS) { s.SRV = nil }, "no such record"},
+		{"service decidedly not available", func(s *lbtest.DNS) { s.SRV = []dnsmessage.SRVResource{record(0, 0, 0, ".")} }, "no target has an address"},
+		{"targets without address", func(s *lbtest.DNS) { s.Targets = nil }, "no target has an address"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			s := startSRV(t)
-			s.change(func(s *dnsServer) { s.along = true }) // so that a round is one answer
-			updates, stop, lines := s.discover(t)
+			s.Change(func(s *lbtest.DNS) { s.Along = true }) // so that a round is one answer
+			updates, stop, lines := discoverSRV(t, s)
 			expect(t, updates, srvMembers)
-			s.change(c.breaks)
-			s.rounds(t, 4)
+			s.Change(c.breaks)
+			rounds(t, s, 4)
 			expectNone(t, updates)
-			s.change(func(s *dnsServer) {
-				s.code, s.srv = dnsmessage.RCodeSuccess, []dnsmessage.SRVResource{record(0, 1, 80, "a.test.")}
-				s.targets = map[string][]netip.Addr{"a.test.": addresses("127.0.0.9")}
+			s.Change(func(s *lbtest.DNS) {
+				s.Code, s.SRV = dnsmessage.RCodeSuccess, []dnsmessage.SRVResource{record(0, 1, 80, "a.test.")}
+				s.Targets = map[string][]netip.Addr{"a.test.": lbtest.Addresses("127.0.0.9")}
 			})
 			for got := range updates { // a round may be under way
 				if got == "127.0.0.9:80" {
@@ -123,14 +126,14 @@ func TestSRVKeepsTheLastSet(t *testing.T) {
 // TestSRVSilentServer: a server that says nothing keeps the set too, and is told of once.
 func TestSRVSilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newDNS()
-		s.serveTargets()
+		s := lbtest.NewDNS()
+		serveTargets(s)
 		log, lines := logger()
 		d := NewSRV(DNSOptions{Name: "app.test", Interval: time.Second, Log: log})
-		s.inFakeTime(d.resolver, "")
+		inFakeTime(d.resolver, s, "")
 		updates, stop := follow(t, d)
 		expect(t, updates, srvMembers)
-		s.change(func(s *dnsServer) { s.silent = true })
+		s.Change(func(s *lbtest.DNS) { s.Silent = true })
 		time.Sleep(time.Minute)
 		stop()
 		expectNone(t, updates)
@@ -144,20 +147,20 @@ func TestSRVSilentServer(t *testing.T) {
 // have none loses them.
 func TestSRVKeepsATarget(t *testing.T) {
 	s := startSRV(t)
-	updates, stop, lines := s.discover(t)
+	updates, stop, lines := discoverSRV(t, s)
 	expect(t, updates, srvMembers)
-	s.change(func(s *dnsServer) {
-		s.broken = map[string]bool{"b.test.": true}
-		s.targets["a.test."] = addresses("127.0.0.9")
+	s.Change(func(s *lbtest.DNS) {
+		s.Broken = map[string]bool{"b.test.": true}
+		s.Targets["a.test."] = lbtest.Addresses("127.0.0.9")
 	})
 	for got := range updates { // a round may be under way
 		if got == strings.Replace(srvMembers, "127.0.0.1:5001 weight=30, 127.0.0.2:5002, 127.0.0.3:5003 weight=5 backup", "127.0.0.2:5002, 127.0.0.3:5003 weight=5 backup, 127.0.0.9:5001 weight=30", 1) {
 			break
 		}
 	}
-	s.rounds(t, 3)
+	rounds(t, s, 3)
 	expectNone(t, updates)
-	s.change(func(s *dnsServer) { delete(s.broken, "b.test."); delete(s.targets, "b.test.") })
+	s.Change(func(s *lbtest.DNS) { delete(s.Broken, "b.test."); delete(s.Targets, "b.test.") })
 	expect(t, updates, "127.0.0.3:5003 weight=5 backup, 127.0.0.9:5001 weight=30")
 	stop()
 	if got := lines.lines(); len(got) != 1 || !strings.Contains(got[0], `cannot resolve "b.test.", a target of "app.test": the resolver returned ServerFailure`) {
@@ -168,13 +171,13 @@ func TestSRVKeepsATarget(t *testing.T) {
 // TestSRVSkipsBadEntries: what cannot be a backend is left out and told once.
 func TestSRVSkipsBadEntries(t *testing.T) {
 	s := startSRV(t)
-	s.change(func(s *dnsServer) {
-		s.targets["b.test."] = addresses("0.0.0.0", "224.0.0.1", "127.0.0.2")
-		s.srv = append(s.srv, record(10, 1, 0, "a.test."), record(30, 9, 5001, "a.test."))
+	s.Change(func(s *lbtest.DNS) {
+		s.Targets["b.test."] = lbtest.Addresses("0.0.0.0", "224.0.0.1", "127.0.0.2")
+		s.SRV = append(s.SRV, record(10, 1, 0, "a.test."), record(30, 9, 5001, "a.test."))
 	})
-	updates, stop, lines := s.discover(t)
+	updates, stop, lines := discoverSRV(t, s)
 	expect(t, updates, "127.0.0.1:5001 weight=30, 127.0.0.2:5002, 127.0.0.3:5003 weight=5 backup")
-	s.rounds(t, 4)
+	rounds(t, s, 4)
 	stop()
 	expectNone(t, updates)
 	got := strings.Join(lines.lines(), "\n")
@@ -187,11 +190,11 @@ func TestSRVSkipsBadEntries(t *testing.T) {
 
 // TestSRVUsesTheSystemsSettings: servers one after the other, search domains in order.
 func TestSRVUsesTheSystemsSettings(t *testing.T) {
-	dead, s := startDNS(t), startSRV(t)
-	dead.change(func(s *dnsServer) { s.code = dnsmessage.RCodeRefused })
+	dead, s := lbtest.StartDNS(t), startSRV(t)
+	dead.Change(func(s *lbtest.DNS) { s.Code = dnsmessage.RCodeRefused })
 	d := NewSRV(DNSOptions{Name: "app", Interval: time.Millisecond})
-	d.resolver.conf = func() resolvConf {
-		return resolvConf{servers: []string{dead.address, s.address}, search: []string{"none", "test"}, ndots: 1}
+	d.resolver.Config = func() dns.Config {
+		return dns.Config{Servers: []string{dead.Address, s.Address}, Search: []string{"none", "test"}, Ndots: 1}
 	}
 	updates, _ := follow(t, d)
 	expect(t, updates, srvMembers)

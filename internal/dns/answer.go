@@ -1,4 +1,4 @@
-package discovery
+package dns
 
 import (
 	"errors"
@@ -9,18 +9,18 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// maxTTL bounds how long an answer is believed: no record keeps a pool as it is for a day.
-const maxTTL = time.Hour
+// MaxTTL bounds how long an answer is believed: no record keeps a pool as it is for a day.
+const MaxTTL = time.Hour
 
-// errNoRecord says that a server answered, and that the name does not exist or has no such record.
-var errNoRecord = errors.New("no such record")
+// ErrNoRecord says that a server answered, and that the name does not exist or has no such record.
+var ErrNoRecord = errors.New("no such record")
 
 // codeError is a server's answer that it will not or cannot tell.
 type codeError struct{ says string }
 
 func (e *codeError) Error() string { return "the resolver returned " + e.says }
 
-// verdict tells whether a message has records of the kind that was asked for: nil, errNoRecord or a
+// verdict tells whether a message has records of the kind that was asked for: nil, ErrNoRecord or a
 // *codeError.
 func verdict(m *dnsmessage.Message, kind dnsmessage.Type) error {
 	switch m.RCode {
@@ -33,9 +33,9 @@ func verdict(m *dnsmessage.Message, kind dnsmessage.Type) error {
 		if !m.Authoritative && !m.RecursionAvailable && len(m.Answers) == 0 {
 			return &codeError{"a referral: the resolver does not know the name and does not ask other servers"}
 		}
-		return errNoRecord
+		return ErrNoRecord
 	case dnsmessage.RCodeNameError:
-		return errNoRecord
+		return ErrNoRecord
 	}
 	return &codeError{strings.TrimPrefix(m.RCode.String(), "RCode")}
 }
@@ -49,20 +49,20 @@ type answer struct {
 // ttl returns how long the answer holds: as long as the record of it that lives shortest, be it one of the
 // aliases (CNAME) that led to the rest.
 func (a *answer) ttl() time.Duration {
-	least := maxTTL
+	least := MaxTTL
 	for i := range a.Answers {
 		least = min(least, a.holds(&a.Answers[i]))
 	}
 	return least
 }
 
-// holds returns how long a record may be believed, from 0 to maxTTL. RFC 2181, section 8: a time to live
+// holds returns how long a record may be believed, from 0 to MaxTTL. RFC 2181, section 8: a time to live
 // with the top bit set counts as 0.
 func (a *answer) holds(r *dnsmessage.Resource) time.Duration {
 	if r.Header.TTL > 1<<31-1 || isDocker(a.server) {
 		return 0
 	}
-	return min(time.Duration(r.Header.TTL)*time.Second, maxTTL)
+	return min(time.Duration(r.Header.TTL)*time.Second, MaxTTL)
 }
 
 // isDocker tells whether a server is the one that Docker puts into each container, always at this address.

@@ -1,4 +1,4 @@
-package discovery
+package dns
 
 import (
 	"context"
@@ -17,15 +17,15 @@ import (
 // 6891). A larger one comes by TCP.
 const udpSize = 1232
 
-// exchangeDNS asks one server, by UDP and, if the answer does not fit, by TCP; see exchange.
-func exchangeDNS(ctx context.Context, server string, question dnsmessage.Question, c *resolvConf) (*dnsmessage.Message, error) {
+// exchange asks one server, by UDP and, if the answer does not fit, by TCP; see Exchange.
+func exchange(ctx context.Context, server string, question dnsmessage.Question, c *Config) (*dnsmessage.Message, error) {
 	query, id, err := packQuery(question)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.wait())
+	ctx, cancel := context.WithTimeout(ctx, c.Wait())
 	defer cancel()
-	if !c.tcp {
+	if !c.TCP {
 		m, err := ask(ctx, "udp", server, func(conn net.Conn) (*dnsmessage.Message, error) { return askUDP(conn, query, id, question) })
 		if err != nil || !m.Truncated {
 			return m, err
@@ -76,7 +76,7 @@ func askUDP(conn net.Conn, query []byte, id uint16, question dnsmessage.Question
 		if err != nil {
 			return nil, err
 		}
-		if m, err := unpackAnswer(buf[:n], id, question); err == nil {
+		if m, err := ParseAnswer(buf[:n], id, question); err == nil {
 			return m, nil
 		}
 	}
@@ -95,11 +95,11 @@ func askTCP(conn net.Conn, query []byte, id uint16, question dnsmessage.Question
 	if _, err := io.ReadFull(conn, answer); err != nil {
 		return nil, err
 	}
-	return unpackAnswer(answer, id, question)
+	return ParseAnswer(answer, id, question)
 }
 
-// unpackAnswer reads a message that answers the question. Of a truncated one only the head counts.
-func unpackAnswer(packet []byte, id uint16, question dnsmessage.Question) (*dnsmessage.Message, error) {
+// ParseAnswer reads a message that answers the question, whose query had that ID. Of a truncated one only the head counts.
+func ParseAnswer(packet []byte, id uint16, question dnsmessage.Question) (*dnsmessage.Message, error) {
 	var p dnsmessage.Parser
 	header, err := p.Start(packet)
 	if err != nil {

@@ -1,4 +1,4 @@
-package discovery
+package dns
 
 import (
 	"context"
@@ -14,17 +14,30 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/net/dns/dnsmessage"
+
+	"lb/internal/lbtest"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// inFakeTime has a resolver ask s without a network.
+func inFakeTime(r *Resolver, s *lbtest.DNS) {
+	r.Hosts = ""
+	r.Exchange = func(ctx context.Context, _ string, q dnsmessage.Question, c *Config) (*dnsmessage.Message, error) {
+		return s.Exchange(ctx, q, c.Wait())
+	}
+}
+
 // lookupText does one lookup and returns the addresses that were found in one line.
-func lookupText(r *resolver, name string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+func lookupText(r *Resolver, name string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), LookupTimeout)
 	defer cancel()
-	found, err := r.lookup(ctx, name)
+	found, err := r.Lookup(ctx, name)
 	var words []string
 	for _, f := range found {
-		for _, a := range f.addresses {
+		for _, a := range f.IPs {
 			words = append(words, a.String())
 		}
 	}
@@ -33,11 +46,11 @@ func lookupText(r *resolver, name string) (string, error) {
 
 // TestLookupSearches: the names are tried in order, and both families come from the same one.
 func TestLookupSearches(t *testing.T) {
-	conf := resolvConf{servers: []string{"s:53"}, search: []string{"a.test", "b.test"}, ndots: 1}
+	conf := Config{Servers: []string{"s:53"}, Search: []string{"a.test", "b.test"}, Ndots: 1}
 	found := map[string][]netip.Addr{
-		"app.a.test.": addresses("127.0.0.1"), "app.b.test.": addresses("127.0.0.2", "::2"),
-		"late.b.test.": addresses("127.0.0.3"), "dotted.test.": addresses("127.0.0.4"), "dotted.test.a.test.": addresses("127.0.0.5"),
-		"broken.b.test.": addresses("127.0.0.6"), "top.": addresses("127.0.0.7"),
+		"app.a.test.": lbtest.Addresses("127.0.0.1"), "app.b.test.": lbtest.Addresses("127.0.0.2", "::2"),
+		"late.b.test.": lbtest.Addresses("127.0.0.3"), "dotted.test.": lbtest.Addresses("127.0.0.4"), "dotted.test.a.test.": lbtest.Addresses("127.0.0.5"),
+		"broken.b.test.": lbtest.Addresses("127.0.0.6"), "top.": lbtest.Addresses("127.0.0.7"),
 	}
 	for _, c := range []struct {
 		name, want, err string
@@ -58,23 +71,23 @@ func TestLookupSearches(t *testing.T) {
 		{strings.Repeat("a.", 126) + "test", "", "is not a name", ""},
 	} {
 		t.Run(c.name[:min(len(c.name), 20)], func(t *testing.T) {
-			s := newDNS()
-			s.targets, s.broken = found, map[string]bool{"broken.a.test.": true, "none.b.test.": true}
-			r := newResolver("")
-			s.inFakeTime(r, "")
-			r.conf = func() resolvConf { return conf }
+			s := lbtest.NewDNS()
+			s.Targets, s.Broken = found, map[string]bool{"broken.a.test.": true, "none.b.test.": true}
+			r := New("")
+			inFakeTime(r, s)
+			r.Config = func() Config { return conf }
 			got, err := lookupText(r, c.name)
 			if got != c.want || c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 				t.Errorf("found %q, %v; want %q, error %q", got, err, c.want, c.err)
 			}
-			slices.Sort(s.names)
+			slices.Sort(s.Names)
 			var want []string
 			for name := range strings.FieldsSeq(c.asked) {
 				want = append(want, name, name) // A and AAAA
 			}
 			slices.Sort(want)
-			if !slices.Equal(s.names, want) {
-				t.Errorf("asked for %q, want %q", s.names, want)
+			if !slices.Equal(s.Names, want) {
+				t.Errorf("asked for %q, want %q", s.Names, want)
 			}
 		})
 	}
@@ -83,22 +96,22 @@ func TestLookupSearches(t *testing.T) {
 // TestLookupStaysWithTheName: where the name was found, a failure is no reason to look for it elsewhere; its
 // absence is.
 func TestLookupStaysWithTheName(t *testing.T) {
-	s := newDNS()
-	s.targets = map[string][]netip.Addr{"app.a.test.": addresses("127.0.0.1"), "app.b.test.": addresses("127.0.0.2")}
-	r := newResolver("")
-	s.inFakeTime(r, "")
-	r.conf = func() resolvConf {
-		return resolvConf{servers: []string{"s:53"}, search: []string{"a.test", "b.test"}, ndots: 1}
+	s := lbtest.NewDNS()
+	s.Targets = map[string][]netip.Addr{"app.a.test.": lbtest.Addresses("127.0.0.1"), "app.b.test.": lbtest.Addresses("127.0.0.2")}
+	r := New("")
+	inFakeTime(r, s)
+	r.Config = func() Config {
+		return Config{Servers: []string{"s:53"}, Search: []string{"a.test", "b.test"}, Ndots: 1}
 	}
 	if got, err := lookupText(r, "app"); got != "127.0.0.1" || err != nil {
 		t.Fatalf("%q, %v", got, err)
 	}
-	s.broken = map[string]bool{"app.a.test.": true}
+	s.Broken = map[string]bool{"app.a.test.": true}
 	if got, err := lookupText(r, "app"); got != "" || err == nil {
 		t.Errorf("%q, %v; want the failure of the name that was found before", got, err)
 	}
-	s.broken = nil
-	delete(s.targets, "app.a.test.")
+	s.Broken = nil
+	delete(s.Targets, "app.a.test.")
 	if got, err := lookupText(r, "app"); got != "127.0.0.2" || err != nil {
 		t.Errorf("%q, %v; want the next domain's", got, err)
 	}
@@ -109,18 +122,18 @@ func TestLookupStaysWithTheName(t *testing.T) {
 func TestLookupAsksTheServersInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
-		r := newResolver("")
-		conf := resolvConf{servers: []string{"silent:53", "refuses:53", "fails:53", "refers:53", "knows:53", "never:53"}, search: []string{"a.test", "b.test"}, ndots: 1}
-		r.conf = func() resolvConf { return conf }
-		r.hosts = ""
-		r.exchange = func(ctx context.Context, server string, q dnsmessage.Question, c *resolvConf) (*dnsmessage.Message, error) {
+		r := New("")
+		conf := Config{Servers: []string{"silent:53", "refuses:53", "fails:53", "refers:53", "knows:53", "never:53"}, Search: []string{"a.test", "b.test"}, Ndots: 1}
+		r.Config = func() Config { return conf }
+		r.Hosts = ""
+		r.Exchange = func(ctx context.Context, server string, q dnsmessage.Question, c *Config) (*dnsmessage.Message, error) {
 			if q.Type == dnsmessage.TypeA {
 				asked = append(asked, strings.TrimSuffix(server, ":53"))
 			}
 			m := &dnsmessage.Message{Header: dnsmessage.Header{Response: true, RecursionAvailable: true}}
 			switch server {
 			case "silent:53":
-				time.Sleep(c.wait())
+				time.Sleep(c.Wait())
 				return nil, context.DeadlineExceeded
 			case "refuses:53":
 				return nil, &net.OpError{Op: "read", Err: syscall.ECONNREFUSED}
@@ -144,14 +157,14 @@ func TestLookupAsksTheServersInTurn(t *testing.T) {
 		if want := "silent refuses fails refers knows knows"; strings.Join(asked, " ") != want {
 			t.Errorf("asked %v, want %s", asked, want)
 		}
-		if took := time.Since(start); took != lookupTimeout/6 {
-			t.Errorf("took %v, want a sixth of %v", took, lookupTimeout)
+		if took := time.Since(start); took != LookupTimeout/6 {
+			t.Errorf("took %v, want a sixth of %v", took, LookupTimeout)
 		}
-		asked, conf.servers = nil, []string{"silent:53"}
+		asked, conf.Servers = nil, []string{"silent:53"}
 		if _, err := lookupText(r, "app"); !errors.Is(err, context.DeadlineExceeded) || len(asked) != 1 {
 			t.Errorf("asked %v: %v; a server that says nothing is asked once", asked, err)
 		}
-		asked, conf = nil, resolvConf{servers: []string{"fails:53", "refuses:53", "refers:53"}, rotate: true}
+		asked, conf = nil, Config{Servers: []string{"fails:53", "refuses:53", "refers:53"}, Rotate: true}
 		for range 3 {
 			if _, err := lookupText(r, "app"); err == nil {
 				t.Error("found")
@@ -165,12 +178,12 @@ func TestLookupAsksTheServersInTurn(t *testing.T) {
 
 // TestLookupByTCPAlone: the option use-vc.
 func TestLookupByTCPAlone(t *testing.T) {
-	s := startDNS(t)
-	s.change(func(s *dnsServer) { s.addresses = addresses("127.0.0.2", "::1") })
-	r := newResolver("")
-	r.conf = func() resolvConf { return resolvConf{servers: []string{s.address}, tcp: true} }
-	if got, err := lookupText(r, "app.test."); got != "127.0.0.2 ::1" || err != nil || s.overTCP != 2 {
-		t.Errorf("%q, %v; %d queries over TCP", got, err, s.overTCP)
+	s := lbtest.StartDNS(t)
+	s.Change(func(s *lbtest.DNS) { s.Addresses = lbtest.Addresses("127.0.0.2", "::1") })
+	r := New("")
+	r.Config = func() Config { return Config{Servers: []string{s.Address}, TCP: true} }
+	if got, err := lookupText(r, "app.test."); got != "127.0.0.2 ::1" || err != nil || s.OverTCP != 2 {
+		t.Errorf("%q, %v; %d queries over TCP", got, err, s.OverTCP)
 	}
 }
 
@@ -180,8 +193,8 @@ func TestLookupOfLocalhost(t *testing.T) {
 	if !strings.Contains(string(text), "localhost") {
 		t.Skip("there is no localhost in /etc/hosts")
 	}
-	r := newResolver("")
-	r.exchange = func(context.Context, string, dnsmessage.Question, *resolvConf) (*dnsmessage.Message, error) {
+	r := New("")
+	r.Exchange = func(context.Context, string, dnsmessage.Question, *Config) (*dnsmessage.Message, error) {
 		return nil, errors.New("asked")
 	}
 	if got, err := lookupText(r, "localhost"); err != nil || !strings.Contains(got, "127.0.0.1") && !strings.Contains(got, "::1") {
@@ -212,10 +225,10 @@ func TestHosts(t *testing.T) {
 func TestResolvConf(t *testing.T) {
 	c := parseResolvConf("# a comment\nnameserver 10.0.0.2\nnameserver fe80::1%eth0\nnameserver junk\nnameserver 10.0.0.3\nnameserver 10.0.0.4\n" +
 		"domain old.test\nsearch a.test b.test.\noptions timeout:1 ndots:2\noptions\noptions rotate use-vc edns0\n")
-	if want := []string{"10.0.0.2:53", "[fe80::1%eth0]:53", "10.0.0.3:53"}; !slices.Equal(c.servers, want) {
-		t.Errorf("servers %q, want %q", c.servers, want)
+	if want := []string{"10.0.0.2:53", "[fe80::1%eth0]:53", "10.0.0.3:53"}; !slices.Equal(c.Servers, want) {
+		t.Errorf("servers %q, want %q", c.Servers, want)
 	}
-	if c.wait() != time.Second || !c.rotate || !c.tcp {
+	if c.Wait() != time.Second || !c.Rotate || !c.TCP {
 		t.Errorf("options: %+v", c)
 	}
 	for name, want := range map[string]string{
@@ -227,14 +240,14 @@ func TestResolvConf(t *testing.T) {
 			t.Errorf("names of %q: %q, want %q", name, got, want)
 		}
 	}
-	if c := parseResolvConf(""); c.servers[0] != "127.0.0.1:53" || c.ndots != 1 || c.wait() != lookupTimeout || c.rotate || c.tcp {
+	if c := parseResolvConf(""); c.Servers[0] != "127.0.0.1:53" || c.Ndots != 1 || c.Wait() != LookupTimeout || c.Rotate || c.TCP {
 		t.Errorf("nothing configured: %+v", c)
 	}
 	for options, want := range map[string]time.Duration{
-		"timeout:30": lookupTimeout / 2, "timeout:2": 2 * time.Second, "timeout:0": time.Second, "timeout:x": lookupTimeout / 2, "timeout": lookupTimeout / 2,
+		"timeout:30": LookupTimeout / 2, "timeout:2": 2 * time.Second, "timeout:0": time.Second, "timeout:x": LookupTimeout / 2, "timeout": LookupTimeout / 2,
 	} {
-		if c := parseResolvConf("nameserver 10.0.0.2\nnameserver 10.0.0.3\noptions " + options); c.wait() != want {
-			t.Errorf("%s: a server has %v, want %v", options, c.wait(), want)
+		if c := parseResolvConf("nameserver 10.0.0.2\nnameserver 10.0.0.3\noptions " + options); c.Wait() != want {
+			t.Errorf("%s: a server has %v, want %v", options, c.Wait(), want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package discovery
+package dns
 
 import (
 	"net"
@@ -9,42 +9,42 @@ import (
 	"time"
 )
 
-// resolvConf is what counts here of resolv.conf(5). Of its options, attempts does not: a lookup that fails
+// Config is what counts here of resolv.conf(5). Of its options, attempts does not: a lookup that fails
 // is tried again when the pace allows it. Nor does single-request: each query has a socket of its own.
-type resolvConf struct {
-	servers []string // "host:port"
-	search  []string // domains
-	ndots   int      // with fewer dots in a name, the search domains come first
+type Config struct {
+	Servers []string // "host:port"
+	Search  []string // domains
+	Ndots   int      // with fewer dots in a name, the search domains come first
 
-	timeout time.Duration // for one server's answer; 0: see wait
-	rotate  bool          // each lookup begins with the next server
-	tcp     bool          // ask by TCP alone
+	Timeout time.Duration // for one server's answer; 0: see Wait
+	Rotate  bool          // each lookup begins with the next server
+	TCP     bool          // ask by TCP alone
 }
 
-// wait returns how long one server may take to answer: what is configured, but no more than leaves time for
+// Wait returns how long one server may take to answer: what is configured, but no more than leaves time for
 // the other servers within a lookup.
-func (c *resolvConf) wait() time.Duration {
-	share := lookupTimeout / time.Duration(max(len(c.servers), 1))
-	if c.timeout > 0 {
-		return min(c.timeout, share)
+func (c *Config) Wait() time.Duration {
+	share := LookupTimeout / time.Duration(max(len(c.Servers), 1))
+	if c.Timeout > 0 {
+		return min(c.Timeout, share)
 	}
 	return share
 }
 
 // readResolvConf reads the system's settings; where there are none, a server on this machine is asked.
-func readResolvConf(path string) resolvConf {
+func readResolvConf(path string) Config {
 	text, _ := os.ReadFile(path) // a file that cannot be read counts as empty, as for the system itself
 	c := parseResolvConf(string(text))
-	if c.search == nil {
+	if c.Search == nil {
 		host, _ := os.Hostname() // without one there is no domain to search
 		_, domain, _ := strings.Cut(host, ".")
-		c.search = []string{domain}
+		c.Search = []string{domain}
 	}
 	return c
 }
 
-func parseResolvConf(text string) resolvConf {
-	c := resolvConf{ndots: 1}
+func parseResolvConf(text string) Config {
+	c := Config{Ndots: 1}
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
 		if len(words) < 2 {
@@ -52,54 +52,54 @@ func parseResolvConf(text string) resolvConf {
 		}
 		switch words[0] {
 		case "nameserver":
-			if ip, err := netip.ParseAddr(words[1]); err == nil && len(c.servers) < 3 {
-				c.servers = append(c.servers, net.JoinHostPort(ip.String(), "53"))
+			if ip, err := netip.ParseAddr(words[1]); err == nil && len(c.Servers) < 3 {
+				c.Servers = append(c.Servers, net.JoinHostPort(ip.String(), "53"))
 			}
 		case "domain":
-			c.search = words[1:2]
+			c.Search = words[1:2]
 		case "search":
-			c.search = words[1:]
+			c.Search = words[1:]
 		case "options":
 			for _, option := range words[1:] {
 				c.setOption(option)
 			}
 		}
 	}
-	if len(c.servers) == 0 {
-		c.servers = []string{"127.0.0.1:53"}
+	if len(c.Servers) == 0 {
+		c.Servers = []string{"127.0.0.1:53"}
 	}
 	return c
 }
 
 // setOption takes one of the options; bounds are those of the manual page.
-func (c *resolvConf) setOption(option string) {
+func (c *Config) setOption(option string) {
 	key, value, _ := strings.Cut(option, ":")
 	n, err := strconv.Atoi(value)
 	switch key {
 	case "ndots":
-		c.ndots = min(max(n, 0), 15)
+		c.Ndots = min(max(n, 0), 15)
 	case "timeout":
 		if err == nil {
-			c.timeout = time.Duration(min(max(n, 1), 30)) * time.Second
+			c.Timeout = time.Duration(min(max(n, 1), 30)) * time.Second
 		}
 	case "rotate":
-		c.rotate = true
+		c.Rotate = true
 	case "use-vc":
-		c.tcp = true
+		c.TCP = true
 	}
 }
 
 // names returns the names to ask for, in order, for one that was written down.
-func (c resolvConf) names(name string) []string {
+func (c Config) names(name string) []string {
 	if strings.HasSuffix(name, ".") {
 		return []string{name}
 	}
 	var list []string
-	asIs := strings.Count(name, ".") >= c.ndots
+	asIs := strings.Count(name, ".") >= c.Ndots
 	if asIs {
 		list = append(list, name+".")
 	}
-	for _, domain := range c.search {
+	for _, domain := range c.Search {
 		if domain = strings.Trim(domain, "."); domain != "" && len(name)+len(domain) < 253 {
 			list = append(list, name+"."+domain+".")
 		}
