@@ -58,7 +58,7 @@ func (s *Server) bindAdmin(address string) (net.Listener, error) {
 		defer file.Close()
 		return net.FileListener(file) // whose close leaves the file of a Unix socket: see startAdmin
 	}
-	if ln, err := s.taken.takeAdmin(address); ln != nil || err != nil {
+	if ln, err := s.taken.Admin(address); ln != nil || err != nil {
 		if err == nil {
 			err = front.CheckFamilies(ln, address, false)
 		}

@@ -56,19 +56,17 @@ func (s *Server) inOwnWay(address string, err error) string {
 		holder = fmt.Sprintf("admin listener %q", s.admin.config.Listen)
 	}
 	if holder == "" && !s.ready.Load() {
-		return s.taken.inTheWay(want)
+		return s.inPredecessorsWay(want)
 	} else if holder == "" {
 		return ""
 	}
 	return fmt.Sprintf("this lb itself holds the port, as %s, and keeps it until a reload has succeeded: leave the address as it is, or restart lb", holder)
 }
 
-// inTheWay says which listener of the process before holds the port of an address that could not be bound; "" if none does.
-func (h *handover) inTheWay(want *net.TCPAddr) string {
-	if h == nil {
-		return ""
-	}
-	for held := range h.Listeners {
+// inPredecessorsWay says which listener of the process before holds the port of an address that could not be bound; "" if
+// none does.
+func (s *Server) inPredecessorsWay(want *net.TCPAddr) string {
+	for _, held := range s.taken.Addresses() {
 		if bound, err := net.ResolveTCPAddr("tcp", held); err == nil && overlap(bound, want) {
 			return fmt.Sprintf("the process that this one replaces holds the port, as listen %q: leave the address as it is, or restart lb", held)
 		}

@@ -4,11 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"os"
-	"strings"
-
-	"github.com/coreos/go-systemd/v22/activation"
 
 	"lb/config"
 	"lb/front"
@@ -65,57 +61,4 @@ func frontTLS(c *config.TLS) (*front.TLSOptions, error) {
 		}
 	}
 	return o, nil
-}
-
-// inheritedListeners returns the sockets that the service manager opened, by the configured
-// address that each serves. One that no listener wants is an error: its clients would hang.
-func inheritedListeners(wanted []front.ListenerOptions) (map[string]net.Listener, error) {
-	sockets, err := activation.Listeners()
-	if err != nil {
-		return nil, fmt.Errorf("cannot take over the sockets of the service manager: %w", err)
-	}
-	inherited := map[string]net.Listener{}
-	for _, socket := range sockets {
-		if socket == nil {
-			continue
-		}
-		address, err := matching(socket, wanted)
-		if err != nil {
-			return nil, err
-		}
-		inherited[address] = socket
-	}
-	return inherited, nil
-}
-
-// matching returns the configured address that a socket is bound to.
-func matching(socket net.Listener, wanted []front.ListenerOptions) (string, error) {
-	bound := socket.Addr()
-	var misfit error
-	for _, w := range wanted {
-		if path, ok := strings.CutPrefix(w.Address, "unix:"); ok {
-			if bound.Network() == "unix" && bound.String() == path {
-				return w.Address, nil
-			}
-			continue
-		}
-		tcp, ok := bound.(*net.TCPAddr)
-		want, err := net.ResolveTCPAddr("tcp", w.Address)
-		if !ok || err != nil || tcp.Port != want.Port {
-			continue
-		}
-		anyHost := want.IP == nil || want.IP.IsUnspecified()
-		if !want.IP.Equal(tcp.IP) && !(anyHost && tcp.IP.IsUnspecified()) {
-			continue
-		}
-		if err := front.CheckFamilies(socket, w.Address, w.IPv6Only); err != nil {
-			misfit = fmt.Errorf("%w: see BindIPv6Only and ListenStream in systemd.socket(5)", err)
-			continue
-		}
-		return w.Address, nil
-	}
-	if misfit != nil {
-		return "", misfit
-	}
-	return "", fmt.Errorf("the service manager passed a socket for %s, which no listen block has", bound)
 }

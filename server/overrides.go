@@ -3,29 +3,20 @@ package server
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"time"
-
-	"golang.org/x/sys/unix"
+	"io"
 
 	"lb/pool"
 )
 
-// overridesWanted is what a new process writes to Ready when it is about to serve. From then on the old process holds
-// back changes of backends.
-const overridesWanted = 'o'
-
 // sendOverrides writes what was set for the backends at run time, and holds back later changes until it is known
-// which process they are for. It closes w.
-func (s *Server) sendOverrides(w *os.File) error {
-	defer w.Close()
+// which process they are for.
+func (s *Server) sendOverrides(w io.Writer) error {
 	s.changing.Lock()
 	s.changesHeld = true
 	overrides := map[string]map[string]pool.Override{}
 	for name, run := range s.current.Load().pools {
 		overrides[name] = run.pool.Overrides()
 	}
-	_ = w.SetWriteDeadline(time.Now().Add(handoverTime))
 	return json.NewEncoder(w).Encode(overrides)
 }
 
@@ -47,19 +38,11 @@ func (s *Server) changeBackend(do func()) error {
 	return nil
 }
 
-// restoreOverrides takes over what was set for the backends of the old process at run time.
+// restoreOverrides takes over what was set for the backends of the old process at run time. From then on the old process
+// holds back changes of backends.
 func (s *Server) restoreOverrides() {
-	h := s.taken
-	if h == nil || h.Overrides == 0 {
-		return
-	}
-	r := os.NewFile(uintptr(h.Overrides), "overrides")
-	defer r.Close()
 	var overrides map[string]map[string]pool.Override
-	_, err := unix.Write(h.Ready, []byte{overridesWanted})
-	if err == nil {
-		err = json.NewDecoder(r).Decode(&overrides)
-	}
+	err := s.taken.Overrides(func(r io.Reader) error { return json.NewDecoder(r).Decode(&overrides) })
 	if err != nil { // the old process may have ended
 		s.log.Error("cannot take over the admin states and weights set at run time", "error", err)
 	}

@@ -23,6 +23,7 @@ import (
 	"lb/filter"
 	"lb/front"
 	"lb/proxy"
+	"lb/server/upgrade"
 	"lb/staticcache"
 	"lb/telemetry"
 )
@@ -65,7 +66,7 @@ type Server struct {
 	beginStop  context.CancelFunc
 	running    sync.WaitGroup
 	ready      atomic.Bool
-	taken      *handover // from the process before; nil: there was none
+	taken      *upgrade.Taken // from the process before; nil: there was none
 	// stickySecret signs the cookies of pools that were given none.
 	stickySecret []byte
 	handedOver   atomic.Bool // to the next
@@ -130,7 +131,7 @@ func (s *Server) Start() error {
 	}
 	s.ready.Store(true)
 	s.serveAdmin()
-	s.taken.done()
+	s.taken.Done()
 	for _, l := range s.front.Listeners() {
 		s.log.Info("listening", "address", l.Address, "tls", l.TLS)
 	}
@@ -141,18 +142,15 @@ func (s *Server) Start() error {
 
 func (s *Server) startParts(cfg *config.Config, diags config.Diagnostics) error {
 	var err error
-	if s.taken, err = takenOver(); err != nil {
+	if s.taken, err = upgrade.TakeOver(); err != nil {
 		return err
 	}
-	s.stickySecret = s.taken.secret()
+	s.stickySecret = secretOf(s.taken)
 	gen, err := s.build(cfg)
 	if err != nil {
 		return err
 	}
-	inherited, err := inheritedListeners(gen.front.Listeners)
-	if err == nil {
-		err = s.taken.listeners(gen.front.Listeners, inherited)
-	}
+	inherited, err := s.inherit(gen.front.Listeners)
 	if err != nil {
 		gen.discard()
 		return err
@@ -167,7 +165,7 @@ func (s *Server) startParts(cfg *config.Config, diags config.Diagnostics) error 
 		gen.discard()
 		return errors.Join(err, s.closeFront())
 	}
-	s.taken.closeRest()
+	s.taken.CloseRest()
 	s.cache.Start(s.background)
 	s.goRun(s.housekeeping)
 	s.commit(gen)
