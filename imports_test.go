@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 		"staticcache", "filter", "filter/*", "proxy", "front", "http1", "http2", "http3", "listener", "admin", "server/upgrade"},
 	"internal/answer": {"message"},
 	"internal/cli":    {"admin", "pool"},
-	"cmd/lb":          {"server", "config", "admin", "clock", "balancer", "internal/cli"},
+	"cmd/lb":          {"server", "config", "clock", "balancer", "internal/cli"},
 	"cmd/clock":       {"clock"},
 	"bench":           {},
 	"bench/sim":       {"pool", "balancer"},

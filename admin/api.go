@@ -125,7 +125,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(reloadTimeout))
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(ReloadTimeout))
 	diagnostics, err := s.options.Reload(r.Context())
 	if err != nil {
 		reply(w, http.StatusUnprocessableEntity, Failure{Error: err.Error(), Diagnostics: diagnostics})

@@ -2,8 +2,8 @@ package admin
 
 import "time"
 
-// reloadTimeout bounds a reload for its caller.
-const reloadTimeout = 2 * time.Minute
+// ReloadTimeout bounds a reload for its caller.
+const ReloadTimeout = 2 * time.Minute
 
 // Status is what GET /api/v1/status shows: lb as a whole.
 type Status struct {

@@ -11,6 +11,7 @@ import (
 
 	"lb/admin"
 	"lb/config"
+	"lb/internal/cli"
 	"lb/internal/lbtest"
 	"lb/server"
 )
@@ -98,7 +99,7 @@ func (r *running) explain(q admin.Question) *admin.Explanation {
 	r.t.Helper()
 	_, port, _ := net.SplitHostPort(r.addr())
 	q.URL = strings.Replace(q.URL, "PORT", port, 1)
-	e, err := (&admin.Client{Addr: r.AdminAddr().String()}).Explain(r.t.Context(), q)
+	e, err := (&cli.Client{Addr: r.AdminAddr().String()}).Explain(r.t.Context(), q)
 	if err != nil {
 		r.t.Fatalf("%s: %v", q.URL, err)
 	}
@@ -132,7 +133,7 @@ func TestExplain(t *testing.T) {
 	} {
 		e := r.explain(admin.Question{Method: c.method, URL: "http://clock.test:PORT" + c.path, Header: append([]string{"Host: clock.test"}, c.headers...), Client: "127.0.0.1"})
 		var text strings.Builder
-		if err := admin.WriteExplanation(&text, e); err != nil {
+		if err := cli.WriteExplanation(&text, e); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range append(c.want, "listener") {
@@ -187,7 +188,7 @@ func TestExplainHosts(t *testing.T) {
 // TestExplainBackends: shares, states and reasons, the backend of a key, and that nobody was asked.
 func TestExplainBackends(t *testing.T) {
 	r, backends := explained(t)
-	client := &admin.Client{Addr: r.AdminAddr().String()}
+	client := &cli.Client{Addr: r.AdminAddr().String()}
 	office := admin.Question{URL: "http://clock.test:PORT/office/", Client: "10.1.2.3", Header: []string{"X-User: ann"}}
 	e := r.explain(office)
 	if len(e.Pools) != 2 || e.Pools[0].Share != 0.75 || e.Pools[1].Share != 0.25 || e.Response != nil {
@@ -247,7 +248,7 @@ func TestExplainBackends(t *testing.T) {
 // asked returns the requests that a backend of app has had.
 func asked(t *testing.T, r *running, backend string) uint64 {
 	t.Helper()
-	b, err := (&admin.Client{Addr: r.AdminAddr().String()}).Backend(t.Context(), "app", backend)
+	b, err := (&cli.Client{Addr: r.AdminAddr().String()}).Backend(t.Context(), "app", backend)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +266,7 @@ func TestExplainHidesSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := admin.WriteExplanation(&out, e); err != nil {
+	if err := cli.WriteExplanation(&out, e); err != nil {
 		t.Fatal(err)
 	}
 	if text := out.String(); strings.Contains(text, "CANARY") || !strings.Contains(text, "X-Secret: ********") || !strings.Contains(text, "X-A: b") {

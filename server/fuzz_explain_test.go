@@ -6,6 +6,7 @@ import (
 
 	"lb/admin"
 	"lb/config"
+	"lb/internal/cli"
 	"lb/server"
 )
 
@@ -35,7 +36,7 @@ func FuzzExplain(f *testing.F) {
 			t.Errorf("answered by both or by nobody: %+v", e)
 		}
 		var out strings.Builder
-		if err := admin.WriteExplanation(&out, e); err != nil {
+		if err := cli.WriteExplanation(&out, e); err != nil {
 			t.Fatal(err)
 		}
 		if i := strings.IndexFunc(out.String(), func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f }); i >= 0 {

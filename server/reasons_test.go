@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"lb/admin"
+	"lb/internal/cli"
 	"lb/internal/lbtest"
 	"lb/pool"
 )
@@ -18,7 +19,7 @@ func (r *running) table() string {
 		r.t.Fatalf("pools: %s", text)
 	}
 	var out strings.Builder
-	if err := admin.WriteTable(&out, pools); err != nil {
+	if err := cli.WriteTable(&out, pools); err != nil {
 		r.t.Fatal(err)
 	}
 	return out.String()
@@ -73,7 +74,7 @@ func TestReasonsNameTheFailure(t *testing.T) {
 			}
 			var text strings.Builder
 			e := lb.explain(admin.Question{URL: "http://a:PORT/"})
-			if err := admin.WriteExplanation(&text, e); err != nil {
+			if err := cli.WriteExplanation(&text, e); err != nil {
 				t.Fatal(err)
 			}
 			if !strings.Contains(text.String(), c.reason) {

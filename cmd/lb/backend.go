@@ -2,26 +2,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
-	"lb/admin"
+	"lb/internal/cli"
 )
 
-// member is a backend as the command line names it: POOL/BACKEND.
-type member struct{ pool, backend string }
-
-func (m member) String() string { return m.backend + " in pool " + m.pool }
-
 // parseMember reads the first argument; if it cannot, it says so and ok is false.
-func parseMember(args []string, example string, s streams) (m member, ok bool) {
+func parseMember(args []string, example string, s streams) (m cli.Member, ok bool) {
 	if len(args) > 0 {
-		m.pool, m.backend, ok = strings.Cut(args[0], "/")
+		m, ok = cli.ParseMember(args[0])
 	}
-	if !ok || m.pool == "" || m.backend == "" {
+	if !ok {
 		fmt.Fprintf(s.err, "lb: write the backend as POOL/BACKEND: %s\n", example)
 		return m, false
 	}
@@ -50,13 +43,13 @@ func stateCommand(state string, args []string, s streams) int {
 	}
 	ctx, cancel := soon()
 	defer cancel()
-	b, err := client.SetAdmin(ctx, m.pool, m.backend, state)
+	b, err := client.SetAdmin(ctx, m.Pool, m.Backend, state)
 	if err != nil {
 		return result(err, s)
 	}
-	inForce(client, m, b, s)
+	writeChanged(client, m, b, s)
 	if *wait && b.InFlight > 0 {
-		return result(awaitIdle(client, m, *limit, s), s)
+		return result(client.WriteIdle(context.Background(), s.out, m, *limit), s)
 	}
 	return exitOK
 }
@@ -89,33 +82,16 @@ func weightCommand(args []string, s streams) int {
 	}
 	ctx, cancel := soon()
 	defer cancel()
-	b, err := client.SetWeight(ctx, m.pool, m.backend, weight)
+	b, err := client.SetWeight(ctx, m.Pool, m.Backend, weight)
 	if err != nil {
 		return result(err, s)
 	}
-	inForce(client, m, b, s)
+	writeChanged(client, m, b, s)
 	return exitOK
 }
 
-// inForce prints a backend as it is after a change, and warns where the pool cannot do without it.
-func inForce(client *admin.Client, m member, b admin.Backend, s streams) {
-	fmt.Fprintf(s.out, "%v: %s\n", m, admin.Summary(b))
-	ctx, cancel := soon()
+func writeChanged(client *cli.Client, m cli.Member, b cli.Backend, s streams) {
+	ctx, cancel := soon() // the change may have taken long
 	defer cancel()
-	if p, err := client.Pool(ctx, m.pool); err == nil && p.Tier == "none" {
-		fmt.Fprintf(s.err, "lb: warning: no backend of pool %s is usable now: its requests get 503\n", m.pool)
-	}
-}
-
-func awaitIdle(client *admin.Client, m member, limit time.Duration, s streams) error {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	b, err := client.AwaitIdle(ctx, m.pool, m.backend)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%v still has %d requests in flight after %v; it stays in %s; to wait longer use -timeout", m, b.InFlight, limit, b.Admin)
-	}
-	if err == nil {
-		fmt.Fprintf(s.out, "%v: %s\n", m, admin.Summary(b))
-	}
-	return err
+	client.WriteChanged(ctx, s.out, s.err, m, b)
 }

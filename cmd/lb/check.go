@@ -6,9 +6,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-
 	"lb/config"
 )
 
@@ -68,7 +65,7 @@ func format(file string, check bool, s streams) (changed bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("cannot read standard input: %w", err)
 		}
-		out, err := canonical("standard input", src)
+		out, err := config.Canonical("standard input", src)
 		if err != nil {
 			return false, err
 		}
@@ -83,7 +80,7 @@ func format(file string, check bool, s streams) (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("cannot format %q: %w", file, err)
 	}
-	out, err := canonical(file, src)
+	out, err := config.Canonical(file, src)
 	if err != nil {
 		return false, err
 	}
@@ -98,15 +95,4 @@ func format(file string, check bool, s streams) (changed bool, err error) {
 		return true, fmt.Errorf("cannot rewrite %q: %w", file, err)
 	}
 	return true, nil
-}
-
-// canonical returns src in canonical style. What does not parse has none, and must not pass for formatted.
-func canonical(name string, src []byte) ([]byte, error) {
-	_, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
-	for _, d := range diags {
-		if d.Severity == hcl.DiagError {
-			return nil, fmt.Errorf("cannot format %s:%d:%d: %s; see \"lb check\"", name, d.Subject.Start.Line, d.Subject.Start.Column, d.Summary)
-		}
-	}
-	return config.Format(src), nil
 }

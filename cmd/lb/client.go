@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
-	"lb/admin"
+	"lb/internal/cli"
 )
 
 func soon() (context.Context, context.CancelFunc) {
@@ -29,7 +28,7 @@ func statusCommand(args []string, s streams) int {
 	defer cancel()
 	pools, err := client.Pools(ctx)
 	if err == nil {
-		err = admin.WriteTable(s.out, pools)
+		err = cli.WriteTable(s.out, pools)
 	}
 	return result(err, s)
 }
@@ -46,17 +45,7 @@ func reloadCommand(args []string, s streams) int {
 	}
 	ctx, cancel := soon()
 	defer cancel()
-	diagnostics, err := client.Reload(ctx)
-	if diagnostics = strings.TrimSpace(diagnostics); diagnostics != "" {
-		fmt.Fprintln(s.err, diagnostics)
-		if err != nil {
-			err = errors.New("not reloaded; the configuration in force stays")
-		}
-	}
-	if err == nil {
-		fmt.Fprintln(s.out, "reloaded")
-	}
-	return result(err, s)
+	return result(client.WriteReload(ctx, s.out, s.err), s)
 }
 
 // result prints an error, if there is one, and returns the exit status: a request that the
@@ -66,7 +55,7 @@ func result(err error, s streams) int {
 		return exitOK
 	}
 	fmt.Fprintf(s.err, "lb: %v\n", err)
-	var refused *admin.ResponseError
+	var refused *cli.ResponseError
 	if errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
 		return exitUsage
 	}

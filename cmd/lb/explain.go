@@ -1,18 +1,17 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
-	"lb/admin"
 	"lb/config"
+	"lb/internal/cli"
 	"lb/server"
 )
 
 func explainCommand(args []string, s streams) int {
 	flags := newFlags("explain")
 	target := addressFlags(flags)
-	var q admin.Question
+	var q cli.Question
 	flags.StringVar(&q.Method, "method", "GET", "the request's `method`")
 	flags.StringVar(&q.Client, "client", "", "the `address` that the request comes from, for allow, deny and hash_key")
 	flags.Func("header", "a header field of the request, as `\"Name: value\"`; may be repeated", func(line string) error {
@@ -35,17 +34,14 @@ func explainCommand(args []string, s streams) int {
 		return status
 	}
 	if *raw {
-		encoder := json.NewEncoder(s.out)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return result(encoder.Encode(e), s)
+		return result(cli.WriteExplanationJSON(s.out, e), s)
 	}
-	return result(admin.WriteExplanation(s.out, e), s)
+	return result(cli.WriteExplanation(s.out, e), s)
 }
 
 // explanation asks the running balancer, or reads the file if one is named. Nil says that it has
 // printed why not, and the status to exit with.
-func explanation(target *target, file string, q admin.Question, s streams) (*admin.Explanation, int) {
+func explanation(target *target, file string, q cli.Question, s streams) (*cli.Explanation, int) {
 	if err := server.CheckQuestion(q); err != nil {
 		fmt.Fprintf(s.err, "lb: %v\n", err)
 		return nil, exitUsage

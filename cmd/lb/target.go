@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"lb/admin"
 	"lb/config"
+	"lb/internal/cli"
 )
 
 // The variables of the environment that say where the running balancer is, and where it is if nothing says so.
@@ -45,15 +45,15 @@ func addressFlags(flags *flag.FlagSet) *target {
 }
 
 // client returns a client for the balancer. It warns where the address had to be guessed, and the error says why it could not.
-func (t *target) client(s streams) (*admin.Client, error) {
-	c := &admin.Client{Remedy: "use -admin ADDR or the variable " + adminVariable}
+func (t *target) client(s streams) (*cli.Client, error) {
+	c := &cli.Client{Remedy: "use -admin ADDR or the variable " + adminVariable}
 	if t.hasConfig {
 		c.Remedy += ", or -config FILE for the address in another configuration"
 	}
 	c.Addr, c.From = firstOf(t.admin, "-admin", adminVariable)
 	c.Token, c.TokenFrom = firstOf(t.token, "-token", tokenVariable)
 	if c.Addr != "" && c.Token != "" {
-		c.Addr = admin.Reachable(c.Addr)
+		c.Addr = cli.Reachable(c.Addr)
 		return c, nil
 	}
 	found, err := t.configured()
@@ -62,7 +62,7 @@ func (t *target) client(s streams) (*admin.Client, error) {
 			return nil, err
 		}
 	}
-	c.Addr = admin.Reachable(c.Addr)
+	c.Addr = cli.Reachable(c.Addr)
 	if c.Token == "" {
 		found.token(c, err)
 	}
@@ -100,7 +100,7 @@ func (t *target) configured() (configured, error) {
 }
 
 // address sets the client's. unread is why the configuration cannot be read; that ends the command if it was named.
-func (f configured) address(c *admin.Client, unread error, named bool, s streams) error {
+func (f configured) address(c *cli.Client, unread error, named bool, s streams) error {
 	c.Addr, c.From = config.DefaultAdmin, "the default"
 	switch {
 	case f.path == "":
@@ -126,7 +126,7 @@ func (f configured) address(c *admin.Client, unread error, named bool, s streams
 }
 
 // token sets the client's, which goes to no address but the configuration's own.
-func (f configured) token(c *admin.Client, unread error) {
+func (f configured) token(c *cli.Client, unread error) {
 	switch {
 	case f.path == "":
 	case unread != nil:
@@ -140,7 +140,7 @@ func (f configured) token(c *admin.Client, unread error) {
 		c.TokenFrom = "the one in " + line(f.TokenPos) + " is empty here"
 	case f.Token == "":
 		c.TokenFrom = f.path + " has none"
-	case f.ListenProblem != nil || admin.Reachable(f.Listen) != c.Addr:
+	case f.ListenProblem != nil || cli.Reachable(f.Listen) != c.Addr:
 		c.TokenFrom = "the one in " + line(f.TokenPos) + " is only for the address in that configuration"
 	default:
 		c.Token, c.TokenFrom = string(f.Token), line(f.TokenPos)+", which may have been edited since lb read it"

@@ -8,12 +8,12 @@ import (
 	"syscall"
 	"time"
 
-	"lb/admin"
+	"lb/internal/cli"
 )
 
 func topCommand(args []string, s streams) int {
 	flags := newFlags("top")
-	target, top := clientFlags(flags), admin.Top{}
+	target, top := clientFlags(flags), cli.Top{}
 	flags.DurationVar(&top.Interval, "interval", time.Second, "the time between two updates")
 	flags.IntVar(&top.Rounds, "n", 0, "the `number` of updates; 0: until q or Ctrl-C")
 	if _, status, ok := parse(flags, args, 0, s); !ok {
@@ -29,7 +29,7 @@ func topCommand(args []string, s streams) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if out, ok := s.out.(*os.File); ok && admin.IsTerminal(out) {
+	if out, ok := s.out.(*os.File); ok && cli.IsTerminal(out) {
 		return result(top.Show(ctx, os.Stdin, out), s)
 	}
 	return result(top.Print(ctx, s.out), s)

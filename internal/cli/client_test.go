@@ -1,4 +1,4 @@
-package admin
+package cli
 
 import (
 	"context"
@@ -10,18 +10,19 @@ import (
 	"testing"
 	"time"
 
+	"lb/admin"
 	"lb/pool"
 )
 
 func TestClient(t *testing.T) {
 	pools, _ := twoPools()
 	diagnostics, refused := "a warning", error(nil)
-	client := &Client{Token: testToken, Addr: serve(t, Options{
+	client := &Client{Token: testToken, Addr: serve(t, admin.Options{
 		Token: testToken, Pools: pools,
-		Status: func() Status { return Status{Version: "v9"} },
+		Status: func() admin.Status { return admin.Status{Version: "v9"} },
 		Reload: func(context.Context) (string, error) { return diagnostics, refused },
-		Explain: func(q Question) (*Explanation, error) {
-			return &Explanation{Method: q.Method, URL: q.URL, Client: q.Client, Notes: q.Header}, nil
+		Explain: func(q admin.Question) (*admin.Explanation, error) {
+			return &admin.Explanation{Method: q.Method, URL: q.URL, Client: q.Client, Notes: q.Header}, nil
 		},
 	})}
 	ctx := t.Context()
@@ -43,7 +44,7 @@ func TestClient(t *testing.T) {
 	if b, err := client.SetWeight(ctx, "app", "127.0.0.1:5000", 9); err != nil || b.Weight != 9 || pools()[0].Backend("127.0.0.1:5000").Weight() != 9 {
 		t.Errorf("weight: %v", err)
 	}
-	q := Question{Method: "PUT", URL: "http://a/b?c=d&e", Header: []string{"A: b&c", "D: e"}, Client: "192.0.2.1"}
+	q := admin.Question{Method: "PUT", URL: "http://a/b?c=d&e", Header: []string{"A: b&c", "D: e"}, Client: "192.0.2.1"}
 	e, err := client.Explain(ctx, q)
 	if err != nil || e.Method != "PUT" || e.URL != q.URL || e.Client != q.Client || len(e.Notes) != 2 || e.Notes[0] != "A: b&c" {
 		t.Errorf("explain: %+v %v", e, err)
@@ -91,7 +92,7 @@ func TestClientUnreachable(t *testing.T) {
 // TestClientNamesItsSources: errors say where address and token were taken from, and never the token.
 func TestClientNamesItsSources(t *testing.T) {
 	const wrong = "a secret of the client"
-	addr := serve(t, Options{Token: testToken})
+	addr := serve(t, admin.Options{Token: testToken})
 	for _, c := range []struct {
 		client Client
 		want   string

@@ -1,4 +1,4 @@
-package admin
+package cli
 
 import (
 	"context"
@@ -6,13 +6,14 @@ import (
 	"strconv"
 	"time"
 
+	"lb/admin"
 	"lb/pool"
 )
 
 // Sample is the state of lb at one moment.
 type Sample struct {
 	Time   time.Time // when the responses had arrived
-	Status Status
+	Status admin.Status
 	Pools  []pool.PoolStatus
 }
 
@@ -33,7 +34,7 @@ func (c *Client) Sample(ctx context.Context) (*Sample, error) {
 // rates are increases per second between two samples. The zero value has none.
 type rates struct {
 	seconds  float64
-	totals   Totals
+	totals   admin.Totals
 	backends map[backendName]pool.BackendStatus
 }
 

@@ -1,6 +1,7 @@
-package admin
+package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,16 +9,25 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"lb/admin"
 	"lb/pool"
 )
 
 // WriteExplanation writes an explanation for people: what happens to the request from the listener to the backends,
 // one item per line.
-func WriteExplanation(w io.Writer, e *Explanation) error {
+func WriteExplanation(w io.Writer, e *admin.Explanation) error {
 	return writeExplanation(w, e, time.Now())
 }
 
-func writeExplanation(w io.Writer, e *Explanation, now time.Time) error {
+// WriteExplanationJSON writes an explanation for programs.
+func WriteExplanationJSON(w io.Writer, e *admin.Explanation) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(e)
+}
+
+func writeExplanation(w io.Writer, e *admin.Explanation, now time.Time) error {
 	fmt.Fprintf(w, "%s %s\n\n", plain(e.Method), plain(e.URL))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
@@ -64,7 +74,7 @@ func writeExplanation(w io.Writer, e *Explanation, now time.Time) error {
 }
 
 // explainArrival writes how the request arrives, and at which site.
-func explainArrival(e *Explanation, row func(name, format string, args ...any)) {
+func explainArrival(e *admin.Explanation, row func(name, format string, args ...any)) {
 	name := "listener"
 	for _, l := range e.Listeners {
 		text := l.Address + " (http)"
@@ -98,7 +108,7 @@ func explainArrival(e *Explanation, row func(name, format string, args ...any)) 
 }
 
 // explainRoute writes which route was chosen, which others were considered, and what it requires.
-func explainRoute(e *Explanation, row func(name, format string, args ...any)) {
+func explainRoute(e *admin.Explanation, row func(name, format string, args ...any)) {
 	if e.Path != "" {
 		row("path", "%s", e.Path)
 	}
@@ -122,7 +132,7 @@ func explainRoute(e *Explanation, row func(name, format string, args ...any)) {
 	}
 }
 
-func explainPool(w io.Writer, p *ExplainedPool, now time.Time) error {
+func explainPool(w io.Writer, p *admin.ExplainedPool, now time.Time) error {
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, text string) { fmt.Fprintf(t, "%s\t%s\n", name, plain(text)) }
@@ -164,7 +174,7 @@ func explainPool(w io.Writer, p *ExplainedPool, now time.Time) error {
 	return t.Flush()
 }
 
-func choiceText(p *ExplainedPool) string {
+func choiceText(p *admin.ExplainedPool) string {
 	switch {
 	case p.KeyWhy != "":
 		return "; " + p.KeyWhy
@@ -184,7 +194,7 @@ func orNone(address string) string {
 }
 
 // prospectText says why a backend gets the request or not, with times.
-func prospectText(p *ExplainedPool, b *pool.Prospect, now time.Time) string {
+func prospectText(p *admin.ExplainedPool, b *pool.Prospect, now time.Time) string {
 	text := b.Why
 	if text == "" {
 		text = "usable"

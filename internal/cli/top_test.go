@@ -1,4 +1,4 @@
-package admin
+package cli
 
 import (
 	"context"
@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"lb/admin"
 	"lb/pool"
 )
 
@@ -22,8 +22,8 @@ func twoSamples() (old, now *Sample) {
 	at := func(t time.Time, factor uint64) *Sample {
 		return &Sample{
 			Time: t,
-			Status: Status{Version: "v9", Ready: true, Started: start, Uptime: 3725,
-				Totals: Totals{Requests: 100 * factor, Errors: 3 * factor, InFlight: 4, Connections: 5}},
+			Status: admin.Status{Version: "v9", Ready: true, Started: start, Uptime: 3725,
+				Totals: admin.Totals{Requests: 100 * factor, Errors: 3 * factor, InFlight: 4, Connections: 5}},
 			Pools: []pool.PoolStatus{
 				{Name: "app", Tier: "primary", Waiting: 6, Backends: []pool.BackendStatus{
 					{Address: "a:1", Weight: 1, State: "up", Active: "up", Passive: "ok", Admin: "ready", Usable: true, InFlight: 3, MaxConns: 9,
@@ -174,7 +174,7 @@ func fleet(t *testing.T) *Client {
 	t.Helper()
 	pools, _ := twoPools()
 	started := time.Now()
-	return &Client{Addr: serve(t, Options{Pools: pools, Status: func() Status { return Status{Version: "v9", Ready: true, Started: started} }})}
+	return &Client{Addr: serve(t, admin.Options{Pools: pools, Status: func() admin.Status { return admin.Status{Version: "v9", Ready: true, Started: started} }})}
 }
 
 func TestTopPrint(t *testing.T) {
@@ -204,16 +204,19 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 // TestTopLostConnection: a balancer that goes away and comes back is shown as such; one that was never there is an error.
 func TestTopLostConnection(t *testing.T) {
 	pools, _ := twoPools()
-	inner := New(Options{Pools: pools, Status: func() Status { return Status{} }}).handler
-	ts := httptest.NewUnstartedServer(inner)
-	address := ts.Listener.Addr().String()
-	ts.Start()
+	options := admin.Options{Pools: pools, Status: func() admin.Status { return admin.Status{} }}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+	stop := serveOn(t, options, ln)
 	var tables, lost atomic.Int32
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	back := make(chan *httptest.Server, 1)
+	back := make(chan func(), 1) // what stops it again
 	top := Top{Client: &Client{Addr: address}, Interval: 10 * time.Millisecond}
-	err := top.Print(ctx, writerFunc(func(p []byte) (int, error) {
+	err = top.Print(ctx, writerFunc(func(p []byte) (int, error) {
 		switch text := string(p); {
 		case strings.Contains(text, "no response, retrying"):
 			if lost.Add(1) == 2 {
@@ -221,23 +224,19 @@ func TestTopLostConnection(t *testing.T) {
 				if err != nil {
 					return 0, err
 				}
-				again := httptest.NewUnstartedServer(inner)
-				again.Listener.Close()
-				again.Listener = ln
-				again.Start()
-				back <- again
+				back <- serveOn(t, options, ln)
 			}
 		case lost.Load() > 0:
 			cancel()
 		case tables.Add(1) == 1:
-			ts.Close()
+			stop()
 		}
 		return len(p), nil
 	}))
 	if err != nil || tables.Load() < 1 || lost.Load() < 2 {
 		t.Errorf("%d tables, lost %d times, %v", tables.Load(), lost.Load(), err)
 	}
-	(<-back).Close()
+	(<-back)()
 	var unreachable *UnreachableError
 	if err := top.Print(t.Context(), &strings.Builder{}); !errors.As(err, &unreachable) {
 		t.Errorf("nobody there: %v", err)

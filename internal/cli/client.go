@@ -1,4 +1,4 @@
-package admin
+package cli
 
 import (
 	"bytes"
@@ -16,7 +16,13 @@ import (
 	"strings"
 	"time"
 
+	"lb/admin"
 	"lb/pool"
+)
+
+const (
+	dialTimeout = 5 * time.Second
+	patience    = admin.ReloadTimeout // for a response; a reload takes longest
 )
 
 // Client is a client of a running lb, for lb's own commands; its errors are for people.
@@ -42,13 +48,17 @@ func Reachable(address string) string {
 	return address
 }
 
-// Backend is one backend as the API shows it.
-type Backend = pool.BackendStatus
+// What the API takes and shows.
+type (
+	Backend     = pool.BackendStatus
+	Question    = admin.Question
+	Explanation = admin.Explanation
+)
 
 // ResponseError is a response of the admin API that is no success.
 type ResponseError struct {
 	Status int // the HTTP status
-	Failure
+	admin.Failure
 	token string // of a 401: what is wrong with the token
 }
 
@@ -114,8 +124,8 @@ func (c *Client) unauthorized() string {
 }
 
 // Status returns the state of lb as a whole.
-func (c *Client) Status(ctx context.Context) (Status, error) {
-	var s Status
+func (c *Client) Status(ctx context.Context) (admin.Status, error) {
+	var s admin.Status
 	err := c.do(ctx, http.MethodGet, "/api/v1/status", nil, &s)
 	return s, err
 }
@@ -130,7 +140,7 @@ func (c *Client) Pools(ctx context.Context) ([]pool.PoolStatus, error) {
 // Reload makes lb read its configuration again. The diagnostics of a success are warnings; a refused reload is a
 // *ResponseError that has them, too.
 func (c *Client) Reload(ctx context.Context) (diagnostics string, err error) {
-	var done Reloaded
+	var done admin.Reloaded
 	err = c.do(ctx, http.MethodPost, "/api/v1/reload", nil, &done)
 	var refused *ResponseError
 	if errors.As(err, &refused) {
@@ -154,15 +164,15 @@ func (c *Client) Backend(ctx context.Context, pool, backend string) (b Backend, 
 
 // SetAdmin sets the admin state of a backend, ready, drain or maint, and returns the changed backend.
 func (c *Client) SetAdmin(ctx context.Context, pool, backend, state string) (Backend, error) {
-	return c.change(ctx, pool, backend, BackendChange{Admin: &state})
+	return c.change(ctx, pool, backend, admin.BackendChange{Admin: &state})
 }
 
 // SetWeight sets the weight of a backend, and returns the changed backend; 0 restores the configured weight.
 func (c *Client) SetWeight(ctx context.Context, pool, backend string, weight int) (Backend, error) {
-	return c.change(ctx, pool, backend, BackendChange{Weight: &weight})
+	return c.change(ctx, pool, backend, admin.BackendChange{Weight: &weight})
 }
 
-func (c *Client) change(ctx context.Context, pool, backend string, change BackendChange) (b Backend, err error) {
+func (c *Client) change(ctx context.Context, pool, backend string, change admin.BackendChange) (b Backend, err error) {
 	err = c.do(ctx, http.MethodPut, backendPath(pool, backend), change, &b)
 	return b, err
 }
@@ -198,9 +208,9 @@ func (c *Client) AwaitIdle(ctx context.Context, pool, backend string) (Backend, 
 
 // Explain returns what would happen to a request. For a question that makes no sense it returns a *ResponseError of
 // status 400.
-func (c *Client) Explain(ctx context.Context, q Question) (*Explanation, error) {
+func (c *Client) Explain(ctx context.Context, q admin.Question) (*admin.Explanation, error) {
 	query := url.Values{"url": {q.URL}, "method": {q.Method}, "header": q.Header, "client": {q.Client}}
-	var e Explanation
+	var e admin.Explanation
 	err := c.do(ctx, http.MethodGet, "/api/v1/explain?"+query.Encode(), nil, &e)
 	return &e, err
 }
@@ -209,7 +219,7 @@ func (c *Client) Explain(ctx context.Context, q Question) (*Explanation, error) 
 func (c *Client) do(ctx context.Context, method, path string, body, into any) error {
 	base, transport := c.transport()
 	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var content io.Reader
 	if body != nil {
@@ -269,7 +279,7 @@ func (c *Client) transport() (base string, t *http.Transport) {
 	if path, isUnix := strings.CutPrefix(c.Addr, "unix:"); isUnix {
 		network, address, base = "unix", path, "http://localhost"
 	}
-	dialer := net.Dialer{Timeout: headTimeout}
+	dialer := net.Dialer{Timeout: dialTimeout}
 	return base, &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, address)
