@@ -81,6 +81,7 @@ func flaskPython(t *testing.T) string {
 func TestApplications(t *testing.T) {
 	for _, kind := range []string{"flask", "node", "nginx"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			address := freePorts(t, 1)[0]
 			apps[kind](t, address)
 			dir := t.TempDir()
@@ -188,6 +189,7 @@ func watchConsole(t *testing.T, ctx context.Context) (lines func() []string) {
 func TestReplicaDies(t *testing.T) {
 	for _, kind := range []string{"flask", "node"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			addresses := freePorts(t, 3)
 			var replicas []*process
 			for _, a := range addresses {

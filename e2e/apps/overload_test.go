@@ -73,6 +73,7 @@ func TestRetryStorm(t *testing.T) {
 	const perSecond, clients, lasts = 500, 32, 6 * time.Second
 	for _, how := range []string{"busy", "dead"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			addresses := freePorts(t, 3)
 			if how == "busy" {
 				for _, a := range addresses {

@@ -61,6 +61,7 @@ func TestPathsToApplications(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			address := freePorts(t, 1)[0]
 			start(t, address)
 			lb := startLB(t, t.TempDir(), `

@@ -60,6 +60,7 @@ func TestSmugglingToApplications(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			address := freePorts(t, 1)[0]
 			witness := start(t, address)
 			lb := startLB(t, t.TempDir(), `

@@ -146,6 +146,7 @@ func TestWebSocketsOutliveReload(t *testing.T) {
 func TestWebSocketServerDies(t *testing.T) {
 	for _, kind := range []string{"python", "node"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			server, address := startSockets(t, kind)
 			lb := startSocketFront(t, address, "")
 			all := followers(t, lb)

@@ -72,6 +72,7 @@ func (f *socketFront) upgraded(t *testing.T, want string) {
 func TestWebSockets(t *testing.T) {
 	for kind := range socketServers {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			server, address := startSockets(t, kind)
 			lb := startSocketFront(t, address, "")
 			for scheme, base := range map[string]string{"ws": lb.ws, "wss": lb.wss} {

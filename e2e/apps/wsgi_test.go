@@ -18,6 +18,7 @@ import (
 func TestBodiesWhereThereAreNone(t *testing.T) {
 	for _, server := range []string{"gunicorn", "waitress", "cheroot"} {
 		t.Run(server, func(t *testing.T) {
+			t.Parallel()
 			needModules(t, server)
 			address := freePorts(t, 1)[0]
 			host, number, _ := net.SplitHostPort(address)
