@@ -155,6 +155,15 @@ func (b *Backend) prospect(t tier, used bool) Prospect {
 	return out
 }
 
+// cause is the change that made a backend unusable or put it on trial; nil if it is neither, or was so from the beginning.
+func (s *state) cause() *Change {
+	why, change := s.objection()
+	if why == "" && s.passive == PassiveTrial {
+		return s.passiveChange
+	}
+	return change
+}
+
 // objection returns why a backend is not usable, "" if it is, and the change that caused it, nil if there was none.
 func (s *state) objection() (why string, change *Change) {
 	switch {

@@ -112,11 +112,17 @@ func TestProspectsKeepTheirReason(t *testing.T) {
 		p.SetAdmin(b, Ready, "in")
 		down()
 		up() // which ends an ejection too
+		if cause := b.Status().Cause; cause != nil {
+			t.Errorf("%s: the cause of nothing is %+v", c.name, cause)
+		}
 		for _, step := range c.steps {
 			step()
 		}
 		if got := p.Explain(0, false, nil).Backends[0]; got.Why != c.why || got.Since == nil {
 			t.Errorf("%s: %q since %v, want %q", c.name, got.Why, got.Since, c.why)
+		}
+		if cause := b.Status().Cause; cause == nil || cause.Reason == "" || !strings.Contains(c.why, "("+cause.Reason+")") {
+			t.Errorf("%s: the status names %+v as the cause, want that of %q", c.name, cause, c.why)
 		}
 	}
 }

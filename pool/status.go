@@ -45,6 +45,7 @@ type BackendStatus struct {
 	EWMAMillis       float64 `json:"ewma_ms"`
 	LastCheck        *Check  `json:"last_check,omitempty"`
 	LastChange       *Change `json:"last_change,omitempty"`
+	Cause            *Change `json:"cause,omitempty"` // what made it unusable or put it on trial, if that is so
 }
 
 // PoolStatus is a whole pool in the shape of the admin API.
@@ -86,6 +87,10 @@ func (b *Backend) status(s *state) BackendStatus {
 	if !s.change.Time.IsZero() {
 		change := s.change
 		out.LastChange = &change
+	}
+	if cause := s.cause(); cause != nil {
+		change := *cause
+		out.Cause = &change
 	}
 	out.ActiveConns, out.IdleConns = b.countConns()
 	if b.Metrics.Requests != nil {

@@ -73,7 +73,7 @@ func forgetStates(p *admin.ExplainedPool) {
 	for i := range p.Backends {
 		b := &p.Backends[i]
 		b.State, b.Active, b.Passive, b.Usable = "unknown", "unknown", "unknown", false
-		b.Used, b.Why, b.Since, b.LastChange = !b.Backup, "", nil, nil
+		b.Used, b.Why, b.Since, b.LastChange, b.Cause = !b.Backup, "", nil, nil, nil
 		if b.Backup {
 			b.Why = "a backup: used only while no other backend is usable"
 		}

@@ -55,7 +55,7 @@ function createRow(pool, b) {
 }
 
 function updateRow(row, b, now) {
-  const p = parts.get(row), change = b.last_change, check = b.last_check;
+  const p = parts.get(row), change = b.cause || b.last_change, check = b.last_check;
   setText(p.state, stateOf(b));
   setAttribute(p.state, "class", kindOf(b));
   setText(p.since, change ? `, ${ago(change.time)}` : "");

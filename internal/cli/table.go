@@ -49,7 +49,11 @@ func stateText(b pool.BackendStatus, now time.Time) string {
 	if b.Backup {
 		text += ", backup"
 	}
-	if c := b.LastChange; c != nil && !(b.Usable && b.Passive == "ok") {
+	c := b.Cause
+	if c == nil { // or the balancer is of a version that does not tell
+		c = b.LastChange
+	}
+	if c != nil && !(b.Usable && b.Passive == "ok") {
 		reason := ""
 		if c.Reason != "" {
 			reason = plain(c.Reason) + ", "
