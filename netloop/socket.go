@@ -171,6 +171,10 @@ func (s *Socket) Again() {
 func (s *Socket) registration() registration { return registration{s.slot, s.generation} }
 
 func (s *Socket) resume() {
+	if s.tls != nil && s.tls.handshake != nil {
+		s.tls.handshake.exchange() // see startTLS
+		return
+	}
 	var e Events
 	if s.CanRead() {
 		e |= Readable
