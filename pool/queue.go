@@ -31,6 +31,7 @@ type waiter struct {
 	list    *list.List    // the list it is in
 	place   *list.Element // nil once out of the list
 	granted func()        // does not block; the queue is locked
+	result  atomic.Bool   // backend or err is set
 	backend *Backend
 	err     error
 }
@@ -119,6 +120,9 @@ type Wait struct {
 
 // Timeout is how long the wait may last; 0: without limit. Expire must be called after that.
 func (w *Wait) Timeout() time.Duration { return w.timeout }
+
+// Granted reports whether there is a result.
+func (w *Wait) Granted() bool { return w.result.Load() }
 
 // Result returns what was granted: a reserved backend, or why there is none. It may be called after granted was.
 func (w *Wait) Result() (*Backend, error) {
@@ -239,6 +243,7 @@ func (p *Pool) serveQueue() {
 		}
 		if w.serve(s, now) {
 			q.remove(w)
+			w.result.Store(true)
 			w.granted()
 			q.ration.spend()
 		} else if owned {
