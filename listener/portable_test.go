@@ -1,0 +1,5 @@
+//go:build portable
+
+package listener
+
+const portable = true
