@@ -148,13 +148,14 @@ func (c *Conn) readHead() bool {
 	for {
 		if fresh {
 			s := c.worker.takeStream(c)
-			end, refused := s.head.Read(buf[:n], &c.scan, limits.HeaderFields)
+			within := buf[:min(n, limits.HeaderSize)]
+			end, refused := s.head.Read(within, &c.scan, limits.HeaderFields)
 			switch {
 			case refused != nil:
 				s.free()
 				c.refuseHead(refused, buf[:n])
 				return true
-			case end > limits.HeaderSize, end == 0 && n >= limits.HeaderSize:
+			case end == 0 && n >= limits.HeaderSize:
 				s.free()
 				c.refuse(headTooLarge, buf[:n])
 				return true

@@ -231,6 +231,8 @@ func (x *testExchange) BodyReady() {
 	}
 }
 
+func (x *testExchange) Moved() {}
+
 func (x *testExchange) Flushed() {
 	if x.last {
 		x.end()

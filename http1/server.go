@@ -20,6 +20,8 @@ type Handler interface {
 
 // Exchange gets the events of a stream, on the loop, and never from within a method of the stream.
 type Exchange interface {
+	// Moved is called when the slices of the request lie elsewhere: once, at the latest when Handler.Serve has returned.
+	Moved()
 	// BodyReady is called when Stream.Read, having returned netloop.ErrWouldBlock, may return something else.
 	BodyReady()
 	// Flushed is called when the client's socket has taken all that was sent, after a method that sends has

@@ -61,6 +61,9 @@ func (s *Stream) keepHead() {
 	s.room = append(s.room[:0], s.span...)
 	s.head.Rebase(s.span, s.room)
 	s.span = s.room
+	if s.Exchange != nil {
+		s.Exchange.Moved()
+	}
 }
 
 // End ends the exchange. All that was sent must have been flushed, unless Abort was called or the client has gone. The

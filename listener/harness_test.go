@@ -192,6 +192,8 @@ func (x *exchange) respond() {
 	}
 }
 
+func (x *exchange) Moved() {}
+
 func (x *exchange) Flushed()   { x.s.End() }
 func (x *exchange) Gone(error) { x.s.End() }
 

@@ -25,6 +25,8 @@ func (x *large) unsentLimit() int {
 	return limit
 }
 
+func (x *large) Moved() {}
+
 func (x *large) Flushed() {
 	x.last <- x.unsentLimit()
 	x.Gone(nil)

@@ -3,6 +3,7 @@ package onloop
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"time"
 
@@ -237,3 +238,6 @@ func (s *Set) Refusal() error {
 	}
 	return nil
 }
+
+// Dial makes a new connection that the set does not keep or count: health checks use it. It blocks: it is not for loops.
+func (s *Set) Dial(ctx context.Context) (net.Conn, error) { return s.prober.Dial(ctx) }

@@ -128,6 +128,8 @@ type framing uint8
 func (c *Conn) frame(toHead bool) error {
 	h := &c.Head
 	switch {
+	case h.Status == 101 && h.Minor == 0: // RFC 9110 section 7.8
+		return c.fail(transport.Head, transport.Protocol, http1.ErrFraming)
 	case h.Status < 200 || h.Status == 204:
 		if h.Chunked || h.ContentLength > 0 {
 			return c.fail(transport.Head, transport.Protocol, http1.ErrFraming)
