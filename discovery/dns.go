@@ -20,13 +20,13 @@ type DNSOptions struct {
 	Name string // its A and AAAA records are the members, or those of its SRV records' targets
 	Port int    // of every member, from 1 to 65535; not used for SRV records, which bring their own
 
-	// Interval is the least time from one lookup to the next, failed or not. An answer whose records live
-	// longer is asked for again when the first of them ends (their TTL, RFC 1035), an hour later at
-	// most. Docker's name server is excepted: see docs/adr/0006. 0: 5s.
+	// Interval is the least time from one lookup to the next, failed or not. An answer with a longer time to live
+	// (RFC 1035) is looked up again when the first of its records expires, after an hour at most. Docker's name
+	// server is an exception: see docs/adr/0006. 0: limits.DNSInterval.
 	Interval time.Duration
 
-	// Resolver is a DNS server, "host:port", asked by UDP and then TCP. The
-	// name is then taken as complete: no search domain is added. Empty: the system's.
+	// Resolver is a DNS server, "host:port", used by UDP and then TCP. Names are complete then: no search domain is
+	// added. Empty: the system's.
 	Resolver string
 
 	Log    hclog.Logger   // nil: no log
@@ -40,17 +40,17 @@ type DNS struct {
 	known [2][]netip.Addr // IPv4, IPv6: the last known answers
 }
 
-// NewDNS makes a discoverer of A and AAAA records. It asks nothing before Run.
+// NewDNS returns a discoverer of A and AAAA records. It queries nothing before Run.
 func NewDNS(o DNSOptions) *DNS {
 	return &DNS{dnsName: newDNSName(o, ""), port: strconv.Itoa(o.Port)}
 }
 
-// Run resolves the name at once and then again and again; see Discoverer.
+// Run resolves the name at once and then repeatedly; see Discoverer.
 func (d *DNS) Run(ctx context.Context, update func([]pool.Member)) { d.follow(ctx, update, d.round) }
 
-// round does one lookup of both address families and returns how long its answers hold. A family whose
-// lookup fails keeps its last known addresses. It is an error if there is no address at all: an empty
-// answer is more often a broken server than the wish to have no backends.
+// round does one lookup of both address families and returns the time to live of its answers. A family whose lookup
+// fails keeps its last known addresses. No address at all is an error: an empty answer is more often a broken server
+// than a pool without backends.
 func (d *DNS) round(ctx context.Context) (members []pool.Member, ttl time.Duration, err error) {
 	found, err := d.resolver.Lookup(ctx, d.text)
 	if errors.Is(err, dns.ErrNoRecord) {
@@ -64,7 +64,7 @@ func (d *DNS) round(ctx context.Context) (members []pool.Member, ttl time.Durati
 		switch {
 		case f.Err == nil:
 			known[i], ttl = f.IPs, min(ttl, f.TTL)
-		case errors.Is(f.Err, dns.ErrNoRecord): // says nothing of the other family's time
+		case errors.Is(f.Err, dns.ErrNoRecord): // says nothing about the time to live of the other family
 			known[i] = nil
 		default:
 			ttl = 0

@@ -106,12 +106,12 @@ func TestDNSKeepsOneFamily(t *testing.T) {
 	expect(t, updates, "127.0.0.3:80, [::1]:80")
 }
 
-// TestDNSStopsAtOnce: a server that never answers must not hold up the end.
+// TestDNSStopsAtOnce: a server that never answers must not delay the end.
 func TestDNSStopsAtOnce(t *testing.T) {
 	s := lbtest.StartDNS(t)
 	s.Change(func(s *lbtest.DNS) { s.Silent = true })
 	updates, stop := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 80, Resolver: s.Address}))
 	awaitQueries(t, s, 1)
-	stop() // hangs if the query that waits holds it up
+	stop() // hangs if the waiting query delays it
 	expectNone(t, updates)
 }

@@ -14,7 +14,7 @@ import (
 	"lb/pool"
 )
 
-// dnsName is a name in the DNS that is looked up again and again, whatever its records.
+// dnsName is a name in the DNS that is looked up repeatedly, whatever its records.
 type dnsName struct {
 	text     string // as it was written
 	records  string // which of its records, for the log: "the SRV records of "; empty: its addresses
@@ -37,10 +37,9 @@ func newDNSName(o DNSOptions, records string) dnsName {
 	}
 }
 
-// follow runs rounds until ctx ends, the first at once. A round does one lookup and returns the members,
-// of which there are some, and how long they hold from now on: the next begins when they have ended, but
-// not before the pace allows it. What a round that fails says is passed on to the log alone: the last
-// known set stays, and the next round comes when the pace says so.
+// follow runs rounds until ctx ends, the first at once. A round does one lookup and returns the members, at least
+// one, and their time to live. The next round begins after that time, but not before the pace allows it. The error of
+// a failed round is only logged: the last known set stays, and the next round comes at the pace.
 func (n *dnsName) follow(ctx context.Context, update func([]pool.Member), round func(context.Context) ([]pool.Member, time.Duration, error)) {
 	p := publisher{update: update, log: n.trouble.log}
 	for {
@@ -57,13 +56,13 @@ func (n *dnsName) follow(ctx context.Context, update func([]pool.Member), round 
 	}
 }
 
-// resolve does one round and returns how long its answer holds, 0 if it failed.
+// resolve does one round and returns the time to live of its answer, 0 if it failed.
 func (n *dnsName) resolve(ctx context.Context, p *publisher, round func(context.Context) ([]pool.Member, time.Duration, error)) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, dns.LookupTimeout)
 	defer cancel()
 	members, ttl, err := round(ctx)
 	if ctx.Err() == context.Canceled {
-		return 0 // says nothing of the server
+		return 0 // says nothing about the server
 	}
 	if err != nil {
 		n.pace.failed++
@@ -78,7 +77,7 @@ func (n *dnsName) resolve(ctx context.Context, p *publisher, round func(context.
 	return ttl
 }
 
-// report logs a failed round, once for as long as its cause stays the same.
+// report logs a failed round, once as long as its cause stays the same.
 func (n *dnsName) report(err error, kept int) {
 	server := n.server
 	if server == "" {
@@ -93,7 +92,7 @@ func (n *dnsName) report(err error, kept int) {
 	n.trouble.begin(message, "resolver", server, "kept", kept)
 }
 
-// dnsCause words an error without the ports and addresses in it, which differ each time.
+// dnsCause describes an error without ports and addresses, which differ each time.
 func dnsCause(err error) string {
 	var unknown *net.DNSError
 	var op *net.OpError

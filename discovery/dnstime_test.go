@@ -121,8 +121,8 @@ func TestSRVAsksWhenTheAnswerEnds(t *testing.T) {
 	}
 }
 
-// TestDNSAsksOnceAnInterval is mistake 13: a name that does not resolve neither stops the start nor is
-// asked all the time. The time to live of an answer that says nothing counts for nothing.
+// TestDNSAsksOnceAnInterval: a name that does not resolve neither prevents the start nor is queried all the time. The
+// time to live of an empty answer does not count.
 func TestDNSAsksOnceAnInterval(t *testing.T) {
 	notFound := func(s *lbtest.DNS) { s.Code = dnsmessage.RCodeNameError }
 	cases := []struct {
@@ -163,8 +163,8 @@ func TestDNSAsksOnceAnInterval(t *testing.T) {
 	}
 }
 
-// TestDNSComesBackToThePace: a failure after an answer that held for long is tried again soon, and what
-// comes then holds for its own time again.
+// TestDNSComesBackToThePace: a failure after an answer with a long time to live is retried soon, and the new answer
+// has its own time to live.
 func TestDNSComesBackToThePace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, start := lbtest.NewDNS(), time.Now()
@@ -196,8 +196,8 @@ func TestDNSDockersNameServer(t *testing.T) {
 	expect(t, updates, "127.0.0.2:80, 127.0.0.3:80")
 }
 
-// TestDNSHostsFile: a name that stands there is not asked for, whichever resolver is configured; the file
-// is read again after each interval.
+// TestDNSHostsFile: a name in the hosts file is not queried, whatever resolver is configured; the file is read again
+// after each interval.
 func TestDNSHostsFile(t *testing.T) {
 	for _, resolver := range []string{"", "127.0.0.1:53"} {
 		synctest.Test(t, func(t *testing.T) {

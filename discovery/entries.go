@@ -14,19 +14,19 @@ import (
 const (
 	// maxMembers bounds the members that one source can bring.
 	maxMembers = 10_000
-	// maxComplaints bounds the entries that are complained of in one round, each with a line in the log.
+	// maxComplaints bounds the entries that are reported in one round, each with a line in the log.
 	maxComplaints = 10
 )
 
-// complaints logs what is wrong with single entries of a source, each once for as long as it stays wrong.
-// Such an entry is skipped; the others hold.
+// complaints logs problems of single entries of a source, each once as long as it lasts. Such an entry is skipped;
+// the others are used.
 type complaints struct {
-	log  hclog.Logger
-	told map[string]bool
-	now  map[string]bool
+	log      hclog.Logger
+	reported map[string]bool
+	now      map[string]bool
 }
 
-// add notes what is wrong with an entry in this round. The message tells entries apart.
+// add records a problem of an entry in this round. The message distinguishes entries.
 func (c *complaints) add(message string) {
 	if c.now == nil {
 		c.now = make(map[string]bool)
@@ -34,17 +34,17 @@ func (c *complaints) add(message string) {
 	if len(c.now) >= maxComplaints {
 		message = "more entries are skipped"
 	}
-	if !c.now[message] && !c.told[message] {
+	if !c.now[message] && !c.reported[message] {
 		c.log.Warn(message)
 	}
 	c.now[message] = true
 }
 
-// end ends a round: what was not noted in it is well again.
-func (c *complaints) end() { c.told, c.now = c.now, nil }
+// end ends a round: problems that were not recorded in it are over.
+func (c *complaints) end() { c.reported, c.now = c.now, nil }
 
-// checkIP tells what is wrong with an address as that of a backend, "" if nothing is. The unspecified
-// address, with which block lists answer, would lead to the balancer's own machine.
+// checkIP returns what is wrong with an address of a backend, "" if nothing is. The unspecified address, with which
+// block lists answer, would be the balancer's own machine.
 func checkIP(a netip.Addr) string {
 	switch {
 	case !a.IsValid():

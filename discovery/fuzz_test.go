@@ -13,7 +13,7 @@ import (
 	"lb/pool"
 )
 
-// checkMembers fails the test unless each member could stand in a file of backends, and once.
+// checkMembers fails the test unless each member is valid in a file of backends, and unique.
 func checkMembers(t *testing.T, members []pool.Member) {
 	t.Helper()
 	seen := make(map[string]bool)

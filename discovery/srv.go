@@ -11,22 +11,20 @@ import (
 	"lb/pool"
 )
 
-// SRV is the discoverer of a name's SRV records (RFC 2782). Each address of a record's target is a member,
-// with the record's port and weight. Those of the lowest priority number are the primary ones, the others
-// are backups.
+// SRV is the discoverer of a name's SRV records (RFC 2782). Each address of a record's target is a member, with the
+// record's port and weight. Those with the lowest priority number are primaries, the others are backups.
 type SRV struct {
 	dnsName
 	known map[string][]netip.Addr // of each target, the last known addresses
 }
 
-// NewSRV makes a discoverer of SRV records. It asks nothing before Run.
+// NewSRV returns a discoverer of SRV records. It queries nothing before Run.
 func NewSRV(o DNSOptions) *SRV { return &SRV{dnsName: newDNSName(o, "the SRV records of ")} }
 
-// Run asks at once and then again and again; see Discoverer.
+// Run queries at once and then repeatedly; see Discoverer.
 func (s *SRV) Run(ctx context.Context, update func([]pool.Member)) { s.follow(ctx, update, s.round) }
 
-// round does one lookup and returns how long what it found holds. An answer without any address is an
-// error.
+// round does one lookup and returns its time to live. A lookup without any address is an error.
 func (s *SRV) round(ctx context.Context) (members []pool.Member, ttl time.Duration, err error) {
 	found, err := s.resolver.LookupSRV(ctx, s.text)
 	if err != nil {
@@ -43,7 +41,7 @@ func (s *SRV) round(ctx context.Context) (members []pool.Member, ttl time.Durati
 }
 
 // addresses returns the addresses of each target. A target whose lookup failed keeps those that it had; the error is
-// that of a round in which nothing at all was found.
+// that of a round that found nothing at all.
 func (s *SRV) addresses(found *dns.Services) (map[string][]netip.Addr, error) {
 	addresses := make(map[string][]netip.Addr)
 	var failure error
@@ -68,8 +66,8 @@ func (s *SRV) addresses(found *dns.Services) (map[string][]netip.Addr, error) {
 	return addresses, nil
 }
 
-// members returns a member for each address and port; if several records lead there, the first, most
-// preferred one counts.
+// members returns a member for each address and port; if several records have the same, the first, most preferred one
+// counts.
 func (s *SRV) members(found *dns.Services, addresses map[string][]netip.Addr) []pool.Member {
 	var members []pool.Member
 	seen := make(map[string]bool)
@@ -88,7 +86,7 @@ func (s *SRV) members(found *dns.Services, addresses map[string][]netip.Addr) []
 			seen[address] = true
 			members = append(members, pool.Member{
 				Address: address,
-				// Weight 0 is "a very small chance" (RFC 2782), and not none.
+				// Weight 0 is "a very small chance" (RFC 2782), not none.
 				Weight: max(int(r.Weight), 1),
 				Backup: r.Priority != found.Records[0].Priority,
 			})

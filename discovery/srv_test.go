@@ -123,7 +123,7 @@ func TestSRVKeepsTheLastSet(t *testing.T) {
 	}
 }
 
-// TestSRVSilentServer: a server that says nothing keeps the set too, and is told of once.
+// TestSRVSilentServer: a server that does not answer keeps the set, too, and is reported once.
 func TestSRVSilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := lbtest.NewDNS()
@@ -168,7 +168,7 @@ func TestSRVKeepsATarget(t *testing.T) {
 	}
 }
 
-// TestSRVSkipsBadEntries: what cannot be a backend is left out and told once.
+// TestSRVSkipsBadEntries: entries that cannot be backends are skipped and reported once.
 func TestSRVSkipsBadEntries(t *testing.T) {
 	s := startSRV(t)
 	s.Change(func(s *lbtest.DNS) {

@@ -16,7 +16,7 @@ const (
 	// quickRedial is the longest time while requests wait, for each redialShare refusing backends.
 	quickRedial = 20 * time.Millisecond
 	redialShare = 8
-	// relapse is how soon after accepting a backend that refuses again keeps its delay.
+	// A backend that refuses again within relapse of accepting keeps its delay.
 	relapse = time.Second
 )
 
@@ -62,7 +62,7 @@ func (b *Backend) Refusal(ask func() error) error {
 
 func (p *Pool) refused(b *Backend, reason string) {
 	if !p.started.Load() {
-		return // Start runs what ends it
+		return // without Start nothing would end it
 	}
 	p.change(b, reason, func(s *state) (from, to string) {
 		if p.options.Dial == nil || s.passive.out() {
@@ -83,7 +83,7 @@ func (p *Pool) refused(b *Backend, reason string) {
 	p.outbox.nudge()
 }
 
-// accepted ends the state of a backend that has accepted a connection.
+// accepted ends the refusal of a backend that has accepted a connection.
 func (p *Pool) accepted(b *Backend) {
 	p.change(b, "accepts connections", func(s *state) (from, to string) {
 		if s.passive != PassiveRefuse {

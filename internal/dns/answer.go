@@ -9,19 +9,18 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// MaxTTL bounds how long an answer is believed: no record keeps a pool as it is for a day.
+// MaxTTL bounds how long an answer is used, so that no record fixes a pool for a day.
 const MaxTTL = time.Hour
 
-// ErrNoRecord says that a server answered, and that the name does not exist or has no such record.
+// ErrNoRecord means that a server answered that the name does not exist or has no such record.
 var ErrNoRecord = errors.New("no such record")
 
-// codeError is a server's answer that it will not or cannot tell.
+// codeError is the error code of a server's answer.
 type codeError struct{ says string }
 
 func (e *codeError) Error() string { return "the resolver returned " + e.says }
 
-// verdict tells whether a message has records of the kind that was asked for: nil, ErrNoRecord or a
-// *codeError.
+// verdict reports whether a message has records of the requested kind: nil, ErrNoRecord or a *codeError.
 func verdict(m *dnsmessage.Message, kind dnsmessage.Type) error {
 	switch m.RCode {
 	case dnsmessage.RCodeSuccess:
@@ -46,8 +45,8 @@ type answer struct {
 	server string // "host:port"
 }
 
-// ttl returns how long the answer holds: as long as the record of it that lives shortest, be it one of the
-// aliases (CNAME) that led to the rest.
+// ttl returns how long the answer may be used: the shortest time to live of its records, including aliases (CNAME)
+// that led to the others.
 func (a *answer) ttl() time.Duration {
 	least := MaxTTL
 	for i := range a.Answers {
@@ -56,8 +55,8 @@ func (a *answer) ttl() time.Duration {
 	return least
 }
 
-// holds returns how long a record may be believed, from 0 to MaxTTL. RFC 2181, section 8: a time to live
-// with the top bit set counts as 0.
+// holds returns how long a record may be used, from 0 to MaxTTL. By RFC 2181, section 8, a time to live with the top
+// bit set counts as 0.
 func (a *answer) holds(r *dnsmessage.Resource) time.Duration {
 	if r.Header.TTL > 1<<31-1 || isDocker(a.server) {
 		return 0
@@ -65,15 +64,14 @@ func (a *answer) holds(r *dnsmessage.Resource) time.Duration {
 	return min(time.Duration(r.Header.TTL)*time.Second, MaxTTL)
 }
 
-// isDocker tells whether a server is the one that Docker puts into each container, always at this address.
-// What it says of a record's time to live counts as 0: it gives a container 600 seconds, and forgets it at
-// once when it stops.
+// isDocker reports whether a server is the one that Docker puts into each container, always at this address. Its
+// times to live count as 0: it gives a container 600 seconds, but drops it as soon as it stops.
 func isDocker(server string) bool {
 	at, err := netip.ParseAddrPort(server)
 	return err == nil && at.Addr().Unmap() == netip.AddrFrom4([4]byte{127, 0, 0, 11})
 }
 
-// addressIn returns the address that a record holds, if it is an address record.
+// addressIn returns the address in a record, if it is an address record.
 func addressIn(r *dnsmessage.Resource) (netip.Addr, bool) {
 	switch body := r.Body.(type) {
 	case *dnsmessage.AResource:

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// lookupHosts returns the addresses that a file in the form of hosts(5) gives a name, in the file's order.
-// A file that cannot be read has none, as for the system itself.
+// lookupHosts returns the addresses of a name in a file in the format of hosts(5), in the file's order. A file that
+// cannot be read has none, as for the system itself.
 func lookupHosts(path, name string) []netip.Addr {
 	text, _ := os.ReadFile(path)
 	return parseHosts(string(text), name)

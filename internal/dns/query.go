@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// udpSize is the answer that fits into a packet on every path, which is what we offer to take (EDNS, RFC
-// 6891). A larger one comes by TCP.
+// udpSize is the largest answer by UDP that is accepted (EDNS, RFC 6891): it fits into a packet on every path. A
+// larger one comes by TCP.
 const udpSize = 1232
 
 // exchange asks one server, by UDP and, if the answer does not fit, by TCP; see Exchange.
@@ -48,7 +48,7 @@ func packQuery(question dnsmessage.Question) (query []byte, id uint16, err error
 	return query, id, err
 }
 
-// ask runs one exchange on a connection of its own, which ends with ctx.
+// ask runs one exchange on its own connection, which ends with ctx.
 func ask(ctx context.Context, network, server string, run func(net.Conn) (*dnsmessage.Message, error)) (*dnsmessage.Message, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, server)
@@ -64,8 +64,7 @@ func ask(ctx context.Context, network, server string, run func(net.Conn) (*dnsme
 	return m, err
 }
 
-// askUDP takes the first packet that answers the query; others, which anyone could have sent, do not end
-// the wait.
+// askUDP takes the first packet that answers the query. Others, which anyone could have sent, do not end the wait.
 func askUDP(conn net.Conn, query []byte, id uint16, question dnsmessage.Question) (*dnsmessage.Message, error) {
 	if _, err := conn.Write(query); err != nil {
 		return nil, err

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Config is what counts here of resolv.conf(5). Of its options, attempts does not: a lookup that fails
-// is tried again when the pace allows it. Nor does single-request: each query has a socket of its own.
+// Config is the part of resolv.conf(5) that is used. Of its options, attempts is not: a failed lookup is repeated
+// when the pace allows it. Neither is single-request: each query has its own socket.
 type Config struct {
 	Servers []string // "host:port"
 	Search  []string // domains
@@ -18,11 +18,11 @@ type Config struct {
 
 	Timeout time.Duration // for one server's answer; 0: see Wait
 	Rotate  bool          // each lookup begins with the next server
-	TCP     bool          // ask by TCP alone
+	TCP     bool          // use TCP only
 }
 
-// Wait returns how long one server may take to answer: what is configured, but no more than leaves time for
-// the other servers within a lookup.
+// Wait returns how long one server may take to answer: the configured time, but no more than leaves time for the
+// other servers within a lookup.
 func (c *Config) Wait() time.Duration {
 	share := LookupTimeout / time.Duration(max(len(c.Servers), 1))
 	if c.Timeout > 0 {
@@ -31,7 +31,7 @@ func (c *Config) Wait() time.Duration {
 	return share
 }
 
-// readResolvConf reads the system's settings; where there are none, a server on this machine is asked.
+// readResolvConf reads the system's settings; without any, a server on this machine is used.
 func readResolvConf(path string) Config {
 	text, _ := os.ReadFile(path) // a file that cannot be read counts as empty, as for the system itself
 	c := parseResolvConf(string(text))
@@ -71,7 +71,7 @@ func parseResolvConf(text string) Config {
 	return c
 }
 
-// setOption takes one of the options; bounds are those of the manual page.
+// setOption applies one option, with the bounds of the manual page.
 func (c *Config) setOption(option string) {
 	key, value, _ := strings.Cut(option, ":")
 	n, err := strconv.Atoi(value)
@@ -89,7 +89,7 @@ func (c *Config) setOption(option string) {
 	}
 }
 
-// names returns the names to ask for, in order, for one that was written down.
+// names returns the complete names to look up for a configured one, in order.
 func (c Config) names(name string) []string {
 	if strings.HasSuffix(name, ".") {
 		return []string{name}

@@ -18,11 +18,11 @@ import (
 // LookupTimeout bounds one lookup, with all the queries that it takes: it is what its caller's context has at most.
 const LookupTimeout = 5 * time.Second
 
-// Resolver finds what belongs to a name: addresses in the hosts file, and else records at the name servers.
-// It is used from one goroutine.
+// Resolver looks up names: addresses in the hosts file, and otherwise records at the name servers. It is used from
+// one goroutine.
 //
-// net.Resolver is not used: it passes on neither how long an answer holds, nor which server gave it, nor
-// the addresses that came with it.
+// It is used instead of net.Resolver, which returns neither the time to live of an answer, nor its server, nor its
+// additional addresses.
 type Resolver struct {
 	Config   func() Config // read again for each lookup
 	Hosts    string        // the path of the hosts file
@@ -35,20 +35,20 @@ type Resolver struct {
 // Exchange asks one server, "host:port".
 type Exchange func(ctx context.Context, server string, question dnsmessage.Question, c *Config) (*dnsmessage.Message, error)
 
-// New makes a resolver that asks a server, "host:port", or if that is empty those of the system.
+// New returns a resolver that uses a server, "host:port", or if that is empty those of the system.
 func New(server string) *Resolver {
 	conf := func() Config { return readResolvConf("/etc/resolv.conf") }
-	if server != "" { // a name is then complete
+	if server != "" { // names are complete then
 		conf = func() Config { return Config{Servers: []string{server}} }
 	}
 	return &Resolver{Config: conf, Hosts: "/etc/hosts", Exchange: exchange}
 }
 
-// lookup is the queries of one lookup.
+// lookup holds the queries of one lookup.
 type lookup struct {
 	conf     Config
 	exchange Exchange
-	first    atomic.Int32 // which of the servers is asked first: the one that answered last
+	first    atomic.Int32 // index of the server to ask first: the one that answered last
 }
 
 func (r *Resolver) begin() *lookup {
@@ -60,12 +60,12 @@ func (r *Resolver) begin() *lookup {
 	return q
 }
 
-// search tries the complete names that a written one can stand for, in order, until ask finds one. The
-// error is ErrNoRecord only if every name server said so of every name.
+// search tries the complete names for a configured one, in order, until ask finds one. The error is ErrNoRecord only
+// if every name server said so for every name.
 //
-// A server that fails for one name does not end the search, as with the system's own resolver: some
-// always fail for a search domain that is none of theirs. But for the name that was found
-// last it does, lest that failure lead to another host of the same name in the next domain.
+// A server that fails for one name does not end the search, as with the system's own resolver: some always fail for
+// foreign search domains. It does end the search for the name that was found last, since the failure could otherwise
+// lead to another host of the same name in the next domain.
 func (r *Resolver) search(ctx context.Context, q *lookup, name string, ask func(full string) error) error {
 	failure := ErrNoRecord
 	for _, full := range q.conf.names(name) {
@@ -85,16 +85,16 @@ func (r *Resolver) search(ctx context.Context, q *lookup, name string, ask func(
 	return failure
 }
 
-// Addresses are what was found of a name's addresses, of one family or of both.
+// Addresses are the addresses of a name, of one family or of both.
 type Addresses struct {
 	IPs []netip.Addr
-	TTL time.Duration // how long they hold
+	TTL time.Duration // how long they may be used
 	Err error         // ErrNoRecord: there are none
 }
 
-// Lookup finds the addresses of a name, IPv4 and IPv6. What stands in the hosts file, and an address in place
-// of a name, holds for no time, so that a change is seen at the next lookup. The error is
-// ErrNoRecord if there is no such name or it has no address.
+// Lookup finds the addresses of a name, IPv4 and IPv6. Addresses from the hosts file, and an address in place of a
+// name, have a time to live of 0, so that the next lookup sees a change. The error is ErrNoRecord if there is no such
+// name or it has no address.
 func (r *Resolver) Lookup(ctx context.Context, name string) (found [2]Addresses, err error) {
 	if ip, err := netip.ParseAddr(name); err == nil {
 		return bothFamilies([]netip.Addr{ip.Unmap()}), nil
@@ -110,7 +110,7 @@ func (r *Resolver) Lookup(ctx context.Context, name string) (found [2]Addresses,
 	return found, err
 }
 
-// bothFamilies sorts addresses by family.
+// bothFamilies splits addresses by family.
 func bothFamilies(addresses []netip.Addr) (found [2]Addresses) {
 	for _, a := range addresses {
 		i := 0
@@ -122,8 +122,8 @@ func bothFamilies(addresses []netip.Addr) (found [2]Addresses) {
 	return found
 }
 
-// worse returns nil if one of two succeeded, and else the error that tells more: that of a server which
-// failed rather than of an absent record.
+// worse returns nil if one of the two is nil, and otherwise the more informative error: that of a server that failed
+// rather than of a missing record.
 func worse(a, b error) error {
 	switch {
 	case a == nil || b == nil:
@@ -134,7 +134,7 @@ func worse(a, b error) error {
 	return a
 }
 
-// addresses asks for both families of a complete name at once.
+// addresses queries both families of a complete name at the same time.
 func (q *lookup) addresses(ctx context.Context, full string) (found [2]Addresses) {
 	var running sync.WaitGroup
 	for i, kind := range [2]dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA} {
@@ -156,9 +156,9 @@ func (q *lookup) addresses(ctx context.Context, full string) (found [2]Addresses
 	return found
 }
 
-// query asks for records of a complete name, one server after the other until one of them says whether there
-// are any. Each is asked once: a packet that is lost costs an interval, during which the last known set holds.
-// The answer has at least one record of that kind. The error is ErrNoRecord or that of the last server.
+// query queries records of a complete name, at one server after another until one says whether there are any. Each is
+// asked once: a lost packet costs an interval, during which the last known set stays. The answer has at least one
+// record of that kind. The error is ErrNoRecord or that of the last server.
 func (q *lookup) query(ctx context.Context, full string, kind dnsmessage.Type) (*answer, error) {
 	full = strings.TrimSuffix(full, ".")
 	name, err := dnsmessage.NewName(full + ".")
@@ -184,7 +184,7 @@ func (q *lookup) query(ctx context.Context, full string, kind dnsmessage.Type) (
 	return nil, err
 }
 
-// ValidName tells whether s can be a host name: labels of letters, digits, hyphens and underscores.
+// ValidName reports whether s can be a host name: labels of letters, digits, hyphens and underscores.
 func ValidName(s string) bool {
 	if s == "" || len(s) > 253 || s[0] == '.' {
 		return false

@@ -30,7 +30,7 @@ func inFakeTime(r *Resolver, s *lbtest.DNS) {
 	}
 }
 
-// lookupText does one lookup and returns the addresses that were found in one line.
+// lookupText does one lookup and returns the addresses found, on one line.
 func lookupText(r *Resolver, name string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), LookupTimeout)
 	defer cancel()
@@ -93,8 +93,8 @@ func TestLookupSearches(t *testing.T) {
 	}
 }
 
-// TestLookupStaysWithTheName: where the name was found, a failure is no reason to look for it elsewhere; its
-// absence is.
+// TestLookupStaysWithTheName: if the name was found, a later failure does not lead to another search domain; its
+// absence does.
 func TestLookupStaysWithTheName(t *testing.T) {
 	s := lbtest.NewDNS()
 	s.Targets = map[string][]netip.Addr{"app.a.test.": lbtest.Addresses("127.0.0.1"), "app.b.test.": lbtest.Addresses("127.0.0.2")}
@@ -117,8 +117,8 @@ func TestLookupStaysWithTheName(t *testing.T) {
 	}
 }
 
-// TestLookupAsksTheServersInTurn: until one of them knows; each once; the rest of a lookup begins with the
-// one that answered, and leaves time for it.
+// TestLookupAsksTheServersInTurn: servers are asked once each, until one of them knows; the rest of a lookup begins
+// with the one that answered, and leaves time for it.
 func TestLookupAsksTheServersInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string

@@ -14,16 +14,16 @@ import (
 // targetLookups is how many targets are looked up at a time.
 const targetLookups = 8
 
-// Services are what was found of a name's SRV records (RFC 2782).
+// Services are the SRV records of a name (RFC 2782).
 type Services struct {
 	Records []dnsmessage.SRVResource // the most preferred first
-	// Targets are the addresses of each target, by its name in lower case with the dot at its end. That of a service
-	// which is decidedly not available, ".", has none.
+	// Targets are the addresses of each target, by its name in lower case with the dot at its end. The target ".",
+	// which says that the service is not available, has none.
 	Targets map[string]Addresses
-	TTL     time.Duration // of what holds for the shortest time; 0 if a target could not be resolved
+	TTL     time.Duration // the shortest of all; 0 if a target could not be resolved
 }
 
-// Target returns what was found of a record's target, and its name.
+// Target returns the name of a record's target, and its addresses.
 func (s *Services) Target(r *dnsmessage.SRVResource) (string, Addresses) {
 	name := targetOf(r)
 	return name, s.Targets[name]
@@ -31,7 +31,7 @@ func (s *Services) Target(r *dnsmessage.SRVResource) (string, Addresses) {
 
 func targetOf(r *dnsmessage.SRVResource) string { return strings.ToLower(r.Target.String()) }
 
-// LookupSRV finds the SRV records of a name, and the addresses of their targets: those that came along, and else by
+// LookupSRV finds the SRV records of a name, and the addresses of their targets: those in the answer, and others by
 // further queries. The error is that of the records alone; a target's is in its Addresses.
 func (r *Resolver) LookupSRV(ctx context.Context, name string) (Services, error) {
 	var records *answer
@@ -48,7 +48,7 @@ func (r *Resolver) LookupSRV(ctx context.Context, name string) (Services, error)
 	return s, nil
 }
 
-// readSRV takes the records out of an answer, with the addresses that came along.
+// readSRV extracts the records of an answer, with additional addresses.
 func readSRV(m *answer) Services {
 	s := Services{Targets: make(map[string]Addresses), TTL: m.ttl()}
 	wanted := make(map[string]bool)
@@ -76,7 +76,7 @@ func readSRV(m *answer) Services {
 	return s
 }
 
-// addTargets looks up the targets whose addresses did not come along.
+// addTargets looks up the targets whose addresses were not in the answer.
 func (q *lookup) addTargets(ctx context.Context, s *Services) {
 	var missing []string
 	for i := range s.Records {
@@ -103,8 +103,8 @@ func (q *lookup) addTargets(ctx context.Context, s *Services) {
 	}
 }
 
-// target asks for both families of a target. One that fails makes the whole fail: half of the addresses could
-// otherwise vanish with a lost packet. It is no error if the servers say that there is no address.
+// target queries both families of a target. If one fails, all fails, since half of the addresses could vanish with a
+// lost packet otherwise. It is no error if the servers say that there is no address.
 func (q *lookup) target(ctx context.Context, full string) Addresses {
 	whole := Addresses{TTL: MaxTTL}
 	for _, f := range q.addresses(ctx, full) {
@@ -116,7 +116,7 @@ func (q *lookup) target(ctx context.Context, full string) Addresses {
 		}
 	}
 	if len(whole.IPs) == 0 {
-		whole.TTL = 0 // it may come at any time, and the caller's pace decides when to ask
+		whole.TTL = 0 // an address may appear at any time; the caller's pace decides when to query
 	}
 	return whole
 }
