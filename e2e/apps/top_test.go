@@ -181,7 +181,7 @@ func TestDrainWaits(t *testing.T) {
 	run(0, "weight 7 (configured 1)", "weight", "app/"+slow, "7")
 	run(0, "ready, up, weight 1, nothing in flight", "weight", "app/"+slow, "0")
 	run(2, "not between", "weight", "app/"+slow, "70000")
-	run(2, "give the weight", "weight", "app/"+slow)
+	run(2, "write the weight", "weight", "app/"+slow)
 	run(0, "maint", "maint", "app/127.0.0.1:2")
 
 	client, err := net.Dial("tcp", strings.TrimPrefix(lb.url, "http://"))
