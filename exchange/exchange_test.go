@@ -148,19 +148,32 @@ func TestTimeouts(t *testing.T) {
 
 // TestClientLeaves: the backend's connection ends at once when its client has gone.
 func TestClientLeaves(t *testing.T) {
-	asked, left := make(chan struct{}), make(chan struct{})
-	back := lbtest.NewBackend(t, func(c *lbtest.Conn) {
-		c.ReadRequest()
-		close(asked)
-		c.ReadHead()
-		close(left)
-	})
-	b := start(t, options{}, back.Addr)
-	c := lbtest.Dial(t, b.address)
-	c.Send(get("/"))
-	lbtest.Wait(t, "the request", asked)
-	c.Close()
-	lbtest.Wait(t, "the end", left)
+	for name, request := range map[string]string{
+		"waits":   get("/"),
+		"uploads": "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
+	} {
+		for _, reset := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, reset), func(t *testing.T) {
+				asked, left := make(chan struct{}), make(chan struct{})
+				back := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+					c.ReadHead()
+					close(asked)
+					c.ReadHead()
+					close(left)
+				})
+				b := start(t, options{}, back.Addr)
+				c := lbtest.Dial(t, b.address)
+				c.Send(request)
+				lbtest.Wait(t, "the request", asked)
+				if reset {
+					c.Reset()
+				} else {
+					c.Close()
+				}
+				lbtest.Wait(t, "the end", left)
+			})
+		}
+	}
 }
 
 // TestSlowReader: a client that takes a large response slowly gets all of it, with and without buffers.

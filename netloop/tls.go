@@ -37,6 +37,14 @@ func (s *Socket) ConnectionState() *tls.ConnectionState {
 	return &state
 }
 
+// TLSBytes is how many bytes of TLS the system has taken, those of the handshake included; 0 without TLS.
+func (s *Socket) TLSBytes() int64 {
+	if s.tls == nil {
+		return 0
+	}
+	return s.tls.total
+}
+
 // A tlsLayer stands between a socket and its handler. crypto/tls takes it for a net.Conn.
 type tlsLayer struct {
 	socket *Socket // nil: closed
@@ -45,6 +53,7 @@ type tlsLayer struct {
 	in     []byte // what has come and the handshake has not read
 	out    []byte // borrowed: what is encrypted and not sent
 	sent   int    // how much of out is
+	total  int64  // bytes that the socket has taken
 
 	handshake *handshake // nil after it
 	last      bool       // the sending side ends after out
@@ -258,6 +267,7 @@ func (t *tlsLayer) flush() {
 			break
 		}
 		t.sent += n
+		t.total += int64(n)
 	}
 	if t.out != nil {
 		t.giveBack(t.out)

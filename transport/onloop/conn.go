@@ -39,7 +39,6 @@ type Conn struct {
 	state     connState
 	waiting   bool // a read has returned ErrWouldBlock
 	reused    bool
-	sent      bool
 	responded bool // a byte of a response, other than 100 (Continue), has come
 	chunked   bool // the request's body goes in chunks
 	clean     bool // the response ended where it should
@@ -77,12 +76,20 @@ const (
 func (c *Conn) begin(user User, reused bool) {
 	c.user, c.reused = user, reused
 	c.uses++
-	c.sent, c.responded, c.clean, c.waiting = false, false, false, false
+	c.responded, c.clean, c.waiting = false, false, false
 	c.framing, c.left, c.sendErr, c.look = noBody, 0, nil, 0
-	c.before = c.wrote
+	c.before = c.taken()
 	if reused {
 		c.state = connBusy
 	}
+}
+
+// taken returns how many bytes the system has taken so far.
+func (c *Conn) taken() int64 {
+	if c.set.opt.TLS != nil {
+		return c.TLSBytes()
+	}
+	return c.wrote
 }
 
 // Loop is the one that the connection belongs to.
@@ -174,7 +181,11 @@ func (c *Conn) Done(complete bool) {
 	s.active.Add(-1)
 	c.user, c.waiting = nil, false
 	fit := complete && c.state == connBusy && c.clean && c.sendErr == nil && !c.out.Pending() && !c.Head.Close && len(c.came) == 0 &&
-		!c.HasHungUp() && (s.opt.MaxRequests == 0 || c.uses < s.opt.MaxRequests)
+		(s.opt.MaxRequests == 0 || c.uses < s.opt.MaxRequests)
+	if fit && c.HasHungUp() {
+		s.noteDeath()
+		fit = false
+	}
 	c.came = nil
 	c.giveRoom()
 	silence := c.silence()

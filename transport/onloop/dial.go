@@ -12,6 +12,9 @@ import (
 	"lb/transport"
 )
 
+// noLimit is how long a TLS handshake may take where Options.Connect says nothing.
+const noLimit = 24 * time.Hour
+
 // dialTarget is an address that a name stands for.
 type dialTarget = netip.AddrPort
 
@@ -117,9 +120,9 @@ func (c *Conn) dialEvent(ev netloop.Events) {
 		}
 		c.dialFailed(dialError(err))
 	case ev&netloop.Connected != 0 && s.opt.TLS != nil:
-		left := time.Duration(0)
+		left := noLimit
 		if s.opt.Connect > 0 {
-			left = s.opt.Connect - c.loop.Now().Sub(c.idleSince)
+			left = max(s.opt.Connect-c.loop.Now().Sub(c.idleSince), time.Millisecond)
 		}
 		c.ClientTLS(s.opt.TLS, left)
 	case ev&(netloop.Connected|netloop.Secured) != 0:

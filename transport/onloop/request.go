@@ -23,7 +23,6 @@ func (c *Conn) Send(head, body []byte, stable bool) (flushed bool) {
 
 func (c *Conn) noteWritten(n int) {
 	c.wrote += int64(n)
-	c.sent = c.sent || n > 0
 }
 
 func (c *Conn) flush() {
@@ -41,7 +40,7 @@ func (c *Conn) flush() {
 // byte because the backend had ended the connection before.
 func (c *Conn) writeFailed(err error) {
 	c.out.Drop(c.loop)
-	c.sendErr = c.death(&transport.Error{Phase: transport.Write, Cause: causeOf(err), Sent: c.sent || !refused(err), Reused: c.reused, Err: err})
+	c.sendErr = c.death(&transport.Error{Phase: transport.Write, Cause: causeOf(err), Sent: c.taken() > c.before || !refused(err), Reused: c.reused, Err: err})
 }
 
 // death has the set remember a kept connection that the backend ended.

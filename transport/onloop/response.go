@@ -53,7 +53,8 @@ func (c *Conn) headFailed(err error) error {
 		return c.sendErr
 	}
 	e := c.fail(transport.Head, causeOf(err), unexpectedEOF(err))
-	e.Sent = c.responded || err != io.EOF || !c.unheard()
+	ended := err == io.EOF || err == io.ErrUnexpectedEOF // under TLS without word of it
+	e.Sent = c.responded || !ended || !c.unheard()
 	return c.death(e)
 }
 
