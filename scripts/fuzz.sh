@@ -23,9 +23,14 @@ kept=$(go env GOCACHE)/fuzz/$(go list -m)
 
 while IFS=: read -r file target; do
   package=$(dirname "$file")
-  (cd "$package" && "$scratch/$package/fuzz.test" -test.run '^$' -test.fuzz "^$target\$" \
-    -test.fuzztime "$time" -test.fuzzcachedir "$kept/$package") >"$log" 2>&1
-  status=$?
+  for attempt in 1 2 3; do
+    (cd "$package" && "$scratch/$package/fuzz.test" -test.run '^$' -test.fuzz "^$target\$" \
+      -test.fuzztime "$time" -test.fuzzcachedir "$kept/$package") >"$log" 2>&1
+    status=$?
+    # When the time is over while an input is tried, the fuzzer itself may call that a failure, without an input. An
+    # input that fails is written down, and fails again.
+    [ "$status" -ne 0 ] && grep -q '^ *context deadline exceeded$' "$log" && ! grep -q 'Failing input' "$log" || break
+  done
   execs=$(grep -o 'execs: [0-9]*' "$log" | tail -n 1 | grep -o '[0-9]*')
   seconds=$(sed -n 's/.*elapsed: \([0-9hms]*\), execs.*/\1/p' "$log" | tail -n 1 | sed 's/h/*3600+/; s/m/*60+/; s/s//')
   if [ "$status" -eq 0 ] && [ -z "$execs" ] && grep -q 'gathering baseline coverage' "$log"; then
