@@ -11,7 +11,7 @@ import (
 
 	"lb/admin"
 	"lb/config"
-	"lb/front"
+	front "lb/listener"
 )
 
 // adminRun is the admin listener with what ends it.

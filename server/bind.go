@@ -7,7 +7,7 @@ import (
 	"syscall"
 
 	"lb/config"
-	"lb/front"
+	front "lb/listener"
 )
 
 // bindErrors adds to what the front could not bind its place in the configuration and, where this process is in its own

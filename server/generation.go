@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"lb/config"
+	proxy "lb/exchange"
 	"lb/filter"
-	"lb/front"
+	front "lb/listener"
 	"lb/pool"
-	"lb/proxy"
 	"lb/route"
 	"lb/staticcache"
 	"lb/telemetry"

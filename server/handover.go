@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"lb/front"
+	front "lb/listener"
 	"lb/pool"
 	"lb/server/upgrade"
 )

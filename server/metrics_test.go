@@ -47,6 +47,7 @@ func TestMetricsAreTrue(t *testing.T) {
 	backend := func(family, more string) string {
 		return family + `{pool="app",backend="` + b.Addr + `"` + more + `}`
 	}
+	var c *lbtest.Conn
 	opened, requests := 0, map[string]int{}
 	for _, step := range []struct {
 		target       string
@@ -69,7 +70,9 @@ func TestMetricsAreTrue(t *testing.T) {
 		if step.errors != "" {
 			before = lb.metric(backend("lb_backend_errors_total", `,reason="`+step.errors+`"`))
 		}
-		c := lb.dial()
+		if c == nil { // one connection as long as it lives: each loop keeps its own connections to backends
+			c = lb.dial()
+		}
 		c.Send("GET " + step.target + " HTTP/1.1\r\nHost: a\r\n\r\n")
 		if step.target == "/endless" {
 			c.ReadHead()
@@ -77,9 +80,10 @@ func TestMetricsAreTrue(t *testing.T) {
 			lb.wantMetric(backend("lb_backend_connections", `,state="active"`), "1")
 			lb.wantMetric(`lb_requests_in_flight{site="s"}`, "1")
 			c.Reset()
-		} else {
-			c.ReadResponse("GET")
+			c = nil
+		} else if r := c.ReadResponse("GET"); r.Err != nil {
 			c.Close()
+			c = nil
 		}
 		opened += step.opens
 		requests[step.code]++
