@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"admin":                     {"pool", "telemetry"},
 	"server/upgrade":            {},
 	"server": {"config", "telemetry", "route", "message", "netloop", "pool", "transport", "balancer", "health", "discovery",
-		"transport/onloop", "staticcache", "filter", "filter/*", "exchange", "proxy", "front", "http1", "http2", "http3", "listener", "admin", "server/upgrade"},
+		"staticcache", "filter", "filter/*", "proxy", "front", "http1", "http2", "http3", "listener", "admin", "server/upgrade"},
 	"internal/answer": {"message"},
 	"internal/cli":    {"admin", "pool"},
 	"cmd/lb":          {"server", "config", "clock", "balancer", "internal/cli"},

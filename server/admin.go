@@ -11,7 +11,7 @@ import (
 
 	"lb/admin"
 	"lb/config"
-	front "lb/listener"
+	"lb/front"
 )
 
 // adminRun is the admin listener with what ends it.

@@ -7,7 +7,7 @@ import (
 	"syscall"
 
 	"lb/config"
-	front "lb/listener"
+	"lb/front"
 )
 
 // bindErrors adds to what the front could not bind its place in the configuration and, where this process is in its own

@@ -68,11 +68,10 @@ func TestDeathUnderRequest(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			dying, good := newMortal(t, tc.lastWords), newMortal(t, "")
 			lb := start(t, proxyTo("  balance = \"first\"\n"+tc.pool, dying.Addr, good.Addr))
-			c := lb.dial() // each loop keeps its own connections to backends
-			c.Send(aGet)
-			if r := c.ReadResponse("GET"); r.Body != "first" {
+			if r := lb.get("/"); r.Body != "first" {
 				t.Fatalf("%q", r.Head)
 			}
+			c := lb.dial()
 			c.Send(tc.request)
 			r := c.ReadResponse("GET")
 			if r.Status() != tc.status {
@@ -196,9 +195,7 @@ func TestDeathDoesNotWaitForTheOthers(t *testing.T) {
 	dying := newMortal(t, "")
 	text := proxyTo("  queue {\n    limit = 0\n  }\n", dying.Addr, full.Addr)
 	lb := start(t, strings.ReplaceAll(text, "\" {}\n", "\" {\n    max_conns = 1\n  }\n"))
-	c := lb.dial() // each loop keeps its own connections to backends
-	c.Send(aGet)
-	if r := c.ReadResponse("GET"); r.Body != "first" {
+	if r := lb.get("/"); r.Body != "first" {
 		t.Fatalf("%q", r.Head)
 	}
 	lbtest.Eventually(t, "its place is free", func() bool {
@@ -207,8 +204,7 @@ func TestDeathDoesNotWaitForTheOthers(t *testing.T) {
 	busy := lb.dial()
 	busy.Send(aGet)
 	<-entered
-	c.Send(aGet)
-	if r := c.ReadResponse("GET"); r.Status() != 200 || r.Body != "first" {
+	if r := lb.get("/"); r.Status() != 200 || r.Body != "first" {
 		t.Errorf("%d %q", r.Status(), r.Body)
 	}
 	if n := dying.asked.Load(); n != 3 {

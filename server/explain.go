@@ -12,8 +12,8 @@ import (
 
 	"lb/admin"
 	"lb/config"
-	proxy "lb/exchange"
 	"lb/http1"
+	"lb/proxy"
 	"lb/route"
 	"lb/staticcache"
 	"lb/telemetry"

@@ -8,8 +8,8 @@ import (
 
 	"lb/admin"
 	"lb/config"
-	proxy "lb/exchange"
 	"lb/filter"
+	"lb/proxy"
 	"lb/staticcache"
 )
 

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"lb/config"
-	proxy "lb/exchange"
 	"lb/filter"
-	front "lb/listener"
+	"lb/front"
 	"lb/pool"
+	"lb/proxy"
 	"lb/route"
 	"lb/staticcache"
 	"lb/telemetry"

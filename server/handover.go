@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	front "lb/listener"
+	"lb/front"
 	"lb/pool"
 	"lb/server/upgrade"
 )

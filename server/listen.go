@@ -7,25 +7,21 @@ import (
 	"os"
 
 	"lb/config"
-	"lb/http1"
-	front "lb/listener"
+	"lb/front"
 )
 
 // buildFront reads the certificates and says what the front is to do.
 func (s *Server) buildFront(cfg *config.Config, g *generation) error {
 	l := &cfg.Limits
 	g.front = front.Options{
-		Loops: s.loops, Handler: s.serve, Log: s.log.Named("front"), Metrics: s.registry,
-		Refused: func(c *http1.Conn, r *http1.Refusal) {
-			s.handler.Refused(c.Info.Peer.Addr(), r.Status, r.Reason, r.RequestID, r.BytesOut)
+		Handler: s.serve, Log: s.log.Named("front"), Metrics: s.registry,
+		Refused: func(c *front.Conn, r front.Refusal) {
+			s.handler.Refused(c.Peer().Addr(), r.Status, r.Reason, r.RequestID, r.BytesOut)
 		},
 		Limits: front.Limits{
-			MaxConnections: l.MaxConnections, ConnectionsPerIP: l.ConnectionsPerIP,
-			Limits: http1.Limits{
-				HeaderSize: int(l.HeaderSize), HeaderFields: l.HeaderFields,
-				HeaderTimeout: l.HeaderTimeout, BodySize: l.BodySize, BodyIdleTimeout: l.BodyIdleTimeout, IdleTimeout: l.IdleTimeout,
-				BodyMinRate: l.BodyMinRate,
-			},
+			MaxConnections: l.MaxConnections, ConnectionsPerIP: l.ConnectionsPerIP, HeaderSize: int(l.HeaderSize), HeaderFields: l.HeaderFields,
+			HeaderTimeout: l.HeaderTimeout, BodySize: l.BodySize, BodyIdleTimeout: l.BodyIdleTimeout, IdleTimeout: l.IdleTimeout,
+			BodyMinRate: l.BodyMinRate,
 		},
 	}
 	for i := range cfg.Listeners {

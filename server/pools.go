@@ -13,13 +13,11 @@ import (
 
 	"lb/balancer"
 	"lb/config"
-	proxy "lb/exchange"
 	"lb/health"
 	"lb/internal/ciphers"
-	"lb/netloop"
 	"lb/pool"
+	"lb/proxy"
 	"lb/transport"
-	"lb/transport/onloop"
 )
 
 // poolRun is a pool with its health checks and discovery. It outlives reloads as long as the pool's name stays in the
@@ -68,7 +66,7 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 	}
 	plan := &poolPlan{config: c, algorithm: algorithm, fresh: fresh, tls: fingerprint, options: pool.Options{
 		Name: c.Name, Balance: c.Balance, NewPicker: algorithm.NewPicker,
-		Connect:      connector(c, tlsConfig, s.eventLoops()),
+		Connect:      connector(c, tlsConfig),
 		Dial:         accepts,
 		TransportKey: transportKey(c, fingerprint),
 		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold, SlowStart: c.SlowStart,
@@ -126,7 +124,7 @@ func transportKey(c *config.Pool, tlsFingerprint string) string {
 }
 
 // connector returns the function that makes a backend's connections.
-func connector(c *config.Pool, tlsConfig *tls.Config, loops []*netloop.Loop) func(*pool.Backend) pool.Connections {
+func connector(c *config.Pool, tlsConfig *tls.Config) func(*pool.Backend) pool.Connections {
 	return func(b *pool.Backend) pool.Connections {
 		opt := transport.Options{
 			Address: b.Address(), Connect: c.Timeouts.Connect, Timeouts: transport.Timeouts{Response: c.Timeouts.Response, Idle: c.Timeouts.Idle},
@@ -141,7 +139,7 @@ func connector(c *config.Pool, tlsConfig *tls.Config, loops []*netloop.Loop) fun
 				opt.TLS.ServerName = hostOf(b.Address())
 			}
 		}
-		return onloop.NewSet(opt, loops)
+		return transport.New(opt)
 	}
 }
 
@@ -238,7 +236,7 @@ func (run *poolRun) applyHealth(s *Server, plan *poolPlan) {
 }
 
 func dial(ctx context.Context, b *pool.Backend) (net.Conn, error) {
-	return pool.Conns[*onloop.Set](b).Dial(ctx)
+	return pool.Conns[*transport.Client](b).Dial(ctx)
 }
 
 // accepts returns nil if a backend accepts a connection.
@@ -291,6 +289,13 @@ func (run *poolRun) checkNow(b *pool.Backend) {
 	defer run.mu.Unlock()
 	if run.checker != nil {
 		run.checker.CheckNow(b)
+	}
+}
+
+// sweep closes connections that have been idle too long.
+func (run *poolRun) sweep() {
+	for _, b := range run.pool.Backends() {
+		pool.Conns[*transport.Client](b).Sweep()
 	}
 }
 

@@ -20,12 +20,9 @@ import (
 
 	"lb/admin"
 	"lb/config"
-	proxy "lb/exchange"
 	"lb/filter"
-	"lb/http1"
-	"lb/internal/poison"
-	front "lb/listener"
-	"lb/netloop"
+	"lb/front"
+	"lb/proxy"
 	"lb/server/upgrade"
 	"lb/staticcache"
 	"lb/telemetry"
@@ -60,10 +57,7 @@ type Server struct {
 	handler    *proxy.Handler
 	httpsPort  atomic.Pointer[string] // see httpsPort
 	cache      *staticcache.Cache
-	front      *front.Set
-	loops      *netloop.Loops
-	stopLoops  context.CancelFunc
-	workers    []*proxy.Worker // by the index of their loop
+	front      *front.Front
 	rejections proxy.Rejections
 
 	background context.Context // of every goroutine; ends when all traffic has
@@ -130,9 +124,6 @@ func (s *Server) Start() error {
 	s.cache = staticcache.New(staticcache.Options{
 		Memory: cfg.StaticCache.Memory, MaxFile: cfg.StaticCache.MaxFile, Scope: s.scope, Log: s.log.Named("static"),
 	})
-	if err := s.startLoops(); err != nil {
-		return err
-	}
 	if err := s.startParts(cfg, diags); err != nil {
 		s.stopAll()
 		s.wait()
@@ -146,21 +137,6 @@ func (s *Server) Start() error {
 	}
 	s.goRun(s.watchdog)
 	s.notify(daemon.SdNotifyReady)
-	return nil
-}
-
-// startLoops starts the event loops, which own all connections.
-func (s *Server) startLoops() error {
-	var ctx context.Context
-	ctx, s.stopLoops = context.WithCancel(context.Background())
-	s.loops = netloop.New(netloop.Options{Poison: poison.Fill})
-	if err := s.loops.Start(ctx); err != nil {
-		s.stopLoops()
-		return err
-	}
-	for _, l := range s.loops.All() {
-		s.workers = append(s.workers, &proxy.Worker{Loop: l})
-	}
 	return nil
 }
 
@@ -216,19 +192,15 @@ func (s *Server) closeFront() error {
 	return err
 }
 
-// serve begins the exchange of a request.
-func (s *Server) serve(stream *http1.Stream) {
-	c := stream.Conn()
-	l := c.Info.Listener.(*front.Listener)
-	in := proxy.Inbound{Peer: c.Info.Peer, Local: c.Socket().Local(), Secure: l.TLS}
-	if c.Info.TLS != nil {
-		in.TLSVersion, in.ServerName = c.Info.TLS.Version, serverName(c.Info.TLS)
-	}
+// serve is the front's handler.
+func (s *Server) serve(c *front.Conn) {
+	l := c.Listener()
+	in := proxy.Inbound{Secure: l.TLS, ServerName: serverName(c)}
 	in.Filters = inboundFilters(in.ServerName, l.RedirectHTTPS)
 	if l.RedirectHTTPS {
 		in.HTTPSPort, in.OnPort80 = *s.httpsPort.Load(), portOf(l.Addr().String()) == "80"
 	}
-	s.handler.Serve(s.workers[c.Worker().Loop.Index()], stream, in, func(x *proxy.Exchange) { stream.Exchange = x })
+	s.handler.Serve(client{c}, in)
 }
 
 // inboundFilters returns the filters of all requests that come by a listener.
@@ -248,28 +220,33 @@ var (
 )
 
 // serverName returns what the requests of a connection share about the name in its TLS handshake; nil without one.
-func serverName(c *http1.TLS) *proxy.ServerName {
-	if c.ServerName == "" {
+func serverName(c *front.Conn) *proxy.ServerName {
+	if c.ServerName() == "" {
 		return nil
 	}
-	name, ok := c.Attached.(*proxy.ServerName)
+	name, ok := c.Attached().(*proxy.ServerName)
 	if !ok {
-		name = proxy.NewServerName(c.ServerName)
-		c.Attached = name
+		name = proxy.NewServerName(c.ServerName())
+		c.Attach(name)
 	}
 	return name
 }
 
+// client is a front.Conn as the proxy wants it.
+type client struct{ *front.Conn }
+
+func (c client) Upgrade(ending func()) proxy.Stream { return c.Conn.Upgrade(ending) }
+
 // bodyStatus sorts the front's errors for the proxy.
 func bodyStatus(err error) int {
 	switch {
-	case errors.Is(err, http1.ErrBodyTooLarge):
+	case errors.Is(err, front.ErrBodyTooLarge):
 		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, http1.ErrBodyTimeout):
+	case errors.Is(err, front.ErrBodyTimeout):
 		return http.StatusRequestTimeout
-	case errors.Is(err, http1.ErrTrailerFields):
+	case errors.Is(err, front.ErrTrailerFields):
 		return http.StatusRequestHeaderFieldsTooLarge
-	case errors.Is(err, http1.ErrBodyMalformed), errors.Is(err, http1.ErrBodyShort):
+	case errors.Is(err, front.ErrBodyMalformed), errors.Is(err, front.ErrBodyShort):
 		return http.StatusBadRequest
 	}
 	return 0
@@ -282,13 +259,21 @@ func (s *Server) goRun(f func()) { s.running.Go(f) }
 func (s *Server) housekeeping() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var open memoryRelease
+	var open, active memoryRelease
+	var gc gcTuner
 	for {
 		select {
 		case <-s.background.Done():
 			return
 		case <-tick.C:
-			if open.tick(s.front.Open()) {
+			gen := s.current.Load()
+			for _, run := range gen.pools {
+				run.sweep()
+			}
+			load := s.front.Load()
+			gc.tick(load.Slow)
+			fewerOpen, fewerActive := open.tick(load.Open), active.tick(load.Active)
+			if fewerOpen || fewerActive {
 				releaseMemory()
 			}
 		}
@@ -356,8 +341,6 @@ func (s *Server) wait() {
 		run.wait()
 	}
 	s.running.Wait()
-	s.stopLoops()
-	s.loops.Wait()
 	s.cache.Wait()
 	if gen := s.current.Load(); gen != nil && gen.accessLog != nil {
 		_ = gen.accessLog.log.Wait()
@@ -374,12 +357,4 @@ func (s *Server) Addrs() []net.Addr {
 		addrs = append(addrs, l.Addr())
 	}
 	return addrs
-}
-
-// eventLoops returns the loops that own connections; nil where nothing is served.
-func (s *Server) eventLoops() []*netloop.Loop {
-	if s.loops == nil {
-		return nil
-	}
-	return s.loops.All()
 }

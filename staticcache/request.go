@@ -1,7 +1,6 @@
 package staticcache
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -30,16 +29,6 @@ type Request struct {
 	Range, IfRange                     []byte
 
 	PartType string // Content-Type of each of several ranges; "": the file's
-}
-
-// Clone returns a copy that shares no bytes with r.
-func (r *Request) Clone() *Request {
-	return &Request{
-		Method: bytes.Clone(r.Method), Path: bytes.Clone(r.Path), Target: bytes.Clone(r.Target),
-		IfMatch: bytes.Clone(r.IfMatch), IfNoneMatch: bytes.Clone(r.IfNoneMatch),
-		IfModifiedSince: bytes.Clone(r.IfModifiedSince), IfUnmodifiedSince: bytes.Clone(r.IfUnmodifiedSince),
-		Range: bytes.Clone(r.Range), IfRange: bytes.Clone(r.IfRange), PartType: r.PartType,
-	}
 }
 
 // ResponseWriter sends a response. Header has Content-Length where the response has one; Date and the like

@@ -31,23 +31,6 @@ func (d *Dir) Serve(w ResponseWriter, r *Request) (Result, error) {
 	return d.serveFromDisk(w, r)
 }
 
-// ServeCached is Serve for what is in memory, and does nothing else: it reports whether the request was for such a file.
-func (d *Dir) ServeCached(w ResponseWriter, r *Request) bool {
-	if string(r.Method) != "GET" && string(r.Method) != "HEAD" {
-		return false
-	}
-	path := r.Path
-	if len(path) > 0 && path[0] == '/' {
-		path = path[1:]
-	}
-	e := d.cached(unsafe.String(unsafe.SliceData(path), len(path)))
-	if e == nil {
-		return false
-	}
-	_ = d.answerCached(w, r, e, true)
-	return true
-}
-
 // scratch is room for header lines that are made for one answer.
 type scratch struct {
 	b      []byte
