@@ -194,15 +194,12 @@ func (x *Exchange) tryEnded(err *transport.Error) {
 	b := x.backend
 	b.Settle(x.waiting, 0)
 	x.releaseConn(false)
-	if err.Died() && !err.Sent && !x.streamedBody() {
+	if err.Died() && !err.Sent && x.body.repeatable() {
 		x.connect(true) // neither a try nor a failure: the backend has heard nothing of the request
 		return
 	}
 	x.attemptFailed(err)
 }
-
-// streamedBody reports whether something of the body has gone on that cannot be sent again.
-func (x *Exchange) streamedBody() bool { return x.body.read > 0 && !x.body.whole && x.body.passed }
 
 // responded handles a response head: it is relayed, or, where its status asks for that and another
 // backend is there, given up for another try.

@@ -82,12 +82,10 @@ func (x *Exchange) bodyTimeout() { x.bodyRead() }
 
 // bodyRead goes on when enough of the body is here.
 func (x *Exchange) bodyRead() {
-	b := &x.body
 	x.wait(0)
 	if x.holds {
 		x.endHolding()
 	}
-	_ = b
 	x.forward.choose(x)
 }
 

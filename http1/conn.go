@@ -218,8 +218,6 @@ func (c *Conn) serve(s *Stream, head, rest []byte) {
 		if c.socket.HasHungUp() { // no event will tell
 			c.checkDisconnect()
 		}
-	} else if c.phase != phaseClosed && c.phase != phaseLingering {
-		c.hold(c.held) // see End
 	}
 }
 
