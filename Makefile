@@ -1,4 +1,4 @@
-# make without a target tells what there is.
+# make without a target lists the targets.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
 BENCH ?= .
@@ -25,7 +25,7 @@ lint: ## gofmt, go vet and staticcheck
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
-bench: ## lb beside nginx and HAProxy in one run; BENCHFLAGS as in bench/README.md
+bench: ## lb beside nginx, HAProxy and Caddy in one run; BENCHFLAGS as in bench/README.md
 	go run ./bench $(BENCHFLAGS)
 
 sim: ## the balancing algorithms on made-up fleets, in made-up time

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestNamedTestsExist: every test that the pages on security and reliability name is in the folder that they name.
+// TestNamedTestsExist: every test that the pages on security and reliability name is in the directory that they name.
 func TestNamedTestsExist(t *testing.T) {
 	for file, least := range map[string]int{"docs/security.md": 50, "docs/reliability.md": 30} {
 		page, err := os.ReadFile(file)
@@ -17,7 +17,7 @@ func TestNamedTestsExist(t *testing.T) {
 		}
 		names := regexp.MustCompile(`([a-z0-9/]+)\.((?:Test|Fuzz)\w+)`).FindAllStringSubmatch(string(page), -1)
 		if all := regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w+`).FindAllString(string(page), -1); len(all) != len(names) || len(names) < least {
-			t.Errorf("%s: %d tests are named, %d of them with their folder", file, len(all), len(names))
+			t.Errorf("%s: %d tests are named, %d of them with their directory", file, len(all), len(names))
 		}
 		for _, name := range names {
 			if !strings.Contains(testsOf(t, name[1]), "\nfunc "+name[2]+"(") {
@@ -27,12 +27,12 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 }
 
-// testsOf returns the text of a folder's tests.
-func testsOf(t *testing.T, folder string) string {
+// testsOf returns the text of a directory's tests.
+func testsOf(t *testing.T, directory string) string {
 	t.Helper()
-	files, err := filepath.Glob(folder + "/*_test.go")
+	files, err := filepath.Glob(directory + "/*_test.go")
 	if err != nil || len(files) == 0 {
-		t.Errorf("no tests in %s, %v", folder, err)
+		t.Errorf("no tests in %s, %v", directory, err)
 	}
 	var all strings.Builder
 	for _, file := range files {

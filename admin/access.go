@@ -28,7 +28,7 @@ func newAccess(o Options) access {
 	return a
 }
 
-// guard passes on the requests that are allowed. It refuses, in this order, a request that a web page elsewhere may
+// guard passes on the requests that are allowed. It refuses, in this order, a request that a web page of another origin may
 // have caused through a name that it has pointed here, one without the token, and one from a page of another origin.
 func (a access) guard(listen net.Addr, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +133,7 @@ func (a access) bears(r *http.Request) (right, offered bool) {
 	return a.isToken(token), true
 }
 
-// isToken compares in constant time, whatever the length.
+// isToken compares in constant time, for any length.
 func (a access) isToken(s string) bool {
 	x, y := sha256.Sum256([]byte(s)), sha256.Sum256([]byte(a.token))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1

@@ -49,7 +49,7 @@ func TestToken(t *testing.T) {
 			t.Errorf("%q: %d, want %d", value, got.status, status)
 		}
 	}
-	// With a token, any name of the host will do.
+	// With a token, any host name is accepted.
 	if got := ask(t, "GET", base+"/api/v1/pools", "", "Authorization", "Bearer "+testToken, "Host", "lb.example.com"); got.status != 200 {
 		t.Errorf("another host with the token: %d", got.status)
 	}
@@ -71,7 +71,7 @@ func TestHost(t *testing.T) {
 			if expected && got.status != 200 {
 				t.Errorf("%s by %q: %d", path, host, got.status)
 			}
-			if !expected && got.status != 400 { // net/http refuses what is no host at all
+			if !expected && got.status != 400 { // net/http refuses an invalid host
 				if got.status != 421 {
 					t.Errorf("%s by %q: %d", path, host, got.status)
 					continue
@@ -83,12 +83,12 @@ func TestHost(t *testing.T) {
 			continue
 		}
 		if got := ask(t, "GET", "http://"+address+"/healthz", "", "Host", host); got.status != 200 && got.status != 400 {
-			t.Errorf("/healthz by %q: %d", host, got.status) // load balancers before us ask by any name
+			t.Errorf("/healthz by %q: %d", host, got.status) // load balancers in front of lb use any name
 		}
 	}
 }
 
-// What another site's page can make a browser send must change nothing.
+// A request that another site's page can make a browser send must change nothing.
 func TestCrossOrigin(t *testing.T) {
 	pools, _ := twoPools()
 	open := serve(t, Options{Pools: pools})
@@ -193,9 +193,9 @@ func TestWrongTokens(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, ln) }()
 	base := "http://" + ln.Addr().String()
-	wrong := map[string]func() answer{
-		"Bearer": func() answer { return ask(t, "GET", base+"/api/v1/pools", "", "Authorization", "Bearer wrong") },
-		"form": func() answer {
+	wrong := map[string]func() testResponse{
+		"Bearer": func() testResponse { return ask(t, "GET", base+"/api/v1/pools", "", "Authorization", "Bearer wrong") },
+		"form": func() testResponse {
 			return ask(t, "POST", base+"/login", "token=wrong", "Content-Type", "application/x-www-form-urlencoded")
 		},
 	}
@@ -215,7 +215,7 @@ func TestWrongTokens(t *testing.T) {
 		}
 	}
 	if got := ask(t, "GET", base+"/api/v1/pools", ""); got.status != 401 {
-		t.Errorf("without a token: %d", got.status) // nothing was guessed
+		t.Errorf("without a token: %d", got.status) // this was no wrong token
 	}
 	cookie := login(t, base)
 	for _, headers := range [][]string{{"Authorization", "Bearer " + testToken}, {"Cookie", cookie}} {
@@ -227,7 +227,7 @@ func TestWrongTokens(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	// The first one, and one line for all others.
+	// The first failure, and one line for all others.
 	if lines := strings.Count(log.String(), "wrong admin token"); lines != 2 || !strings.Contains(log.String(), fmt.Sprintf("count=%d", tries+2)) {
 		t.Errorf("%d lines after %d wrong tokens:\n%s", lines, tries+3, log.String())
 	}
@@ -236,7 +236,7 @@ func TestWrongTokens(t *testing.T) {
 	}
 }
 
-// Clients have their own allowance, all together have one, and what is used comes back.
+// There is a limit for each client and one for all together, and both are replenished.
 func TestFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -258,7 +258,7 @@ func TestFailures(t *testing.T) {
 			t.Error("after the wait not exactly one more")
 		}
 		time.Sleep(failureWindow)
-		// A network of 64 bits is one client, and many clients have no more than all may have.
+		// A /64 network is one client, and many clients are bounded by the common limit.
 		for i := range failuresOfOne {
 			f.add(fmt.Sprintf("[2001:db8::%x]:1", i), time.Now())
 		}
@@ -300,7 +300,7 @@ func TestSessions(t *testing.T) {
 	if got := ask(t, "GET", base+"/api/v1/pools", "", "Cookie", cookie); got.status != 200 {
 		t.Errorf("in the session: %d", got.status)
 	}
-	stream := make(chan answer, 1)
+	stream := make(chan testResponse, 1)
 	go func() { stream <- ask(t, "GET", base+"/api/v1/events", "", "Cookie", cookie) }()
 	eventually(t, "a reader of events", func() bool { return readers(events) == 1 })
 

@@ -51,6 +51,9 @@ type Options struct {
 	Config func() any
 	// Change runs do, which changes a backend, or returns why backends cannot be changed now. nil: do is always run.
 	Change func(do func()) error
+	Bans   *Bans // nil: there are none
+	// Purge removes stored responses and returns how many. An error means that the request is wrong.
+	Purge func(Purge) (removed int, err error)
 	// Explain returns what would happen to a request. An error means that the question is wrong.
 	Explain func(Question) (*Explanation, error)
 }
@@ -99,7 +102,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	server := &http.Server{
 		ConnState:         silent.note,
 		ConnContext:       silent.name,
-		Handler:           silent.heard(s.access.guard(ln.Addr(), s.handler)),
+		Handler:           silent.received(s.access.guard(ln.Addr(), s.handler)),
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHead,

@@ -51,7 +51,7 @@ func serveOn(t *testing.T, o Options, ln net.Listener) {
 	})
 }
 
-// twoPools are app with two backends, and one whose name and backend need escaping.
+// twoPools is a pool app with two backends, and one whose name and backend need escaping.
 func twoPools() (func() []*pool.Pool, *telemetry.Registry) {
 	registry := telemetry.NewRegistry()
 	pools := []*pool.Pool{
@@ -65,14 +65,14 @@ func twoPools() (func() []*pool.Pool, *telemetry.Registry) {
 	return func() []*pool.Pool { return pools }, registry
 }
 
-type answer struct {
+type testResponse struct {
 	status int
 	header http.Header
 	body   string
 }
 
 // ask sends one request; headers are name, value, …; "Host" sets the host.
-func ask(t *testing.T, method, url, body string, headers ...string) answer {
+func ask(t *testing.T, method, url, body string, headers ...string) testResponse {
 	t.Helper()
 	r, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
@@ -95,11 +95,11 @@ func ask(t *testing.T, method, url, body string, headers ...string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{response.StatusCode, response.Header, string(text)}
+	return testResponse{response.StatusCode, response.Header, string(text)}
 }
 
 // wantError checks that a response is a JSON error with that status.
-func wantError(t *testing.T, what string, got answer, status int) {
+func wantError(t *testing.T, what string, got testResponse, status int) {
 	t.Helper()
 	var failure Failure
 	if got.status != status || json.Unmarshal([]byte(got.body), &failure) != nil || failure.Error == "" ||
@@ -153,7 +153,7 @@ func TestEndpoints(t *testing.T) {
 		{"GET", "/api/v1/pools/app/backends", 404, "backends"},
 		{"GET", "/nothing", 404, "/nothing"},
 		{"GET", "/api/v1/reload/x", 404, "error"},
-		{"POST", "/api/v1/reload", 404, "error"}, // without a Reload
+		{"POST", "/api/v1/reload", 404, "error"}, // without a Reload function
 		{"GET", "/login", 404, "error"},          // without a token
 		{"POST", "/api/v1/pools", 405, "GET, HEAD"},
 		{"DELETE", "/api/v1/pools/app/backends/127.0.0.1:5001", 405, "GET, HEAD, PUT"},
@@ -205,7 +205,7 @@ func TestSetBackend(t *testing.T) {
 		{`{"admin":"off"}`, 400, "", ""},
 		{`{"weight":-1}`, 400, "", ""},
 		{`{"weight":1000000}`, 400, "", ""},
-		{`{"admin":"drain","weight":-1}`, 400, "", ""}, // nothing of it
+		{`{"admin":"drain","weight":-1}`, 400, "", ""}, // none of it is applied
 		{`{}`, 400, "", ""},
 		{``, 400, "", ""},
 		{`{"amdin":"drain"}`, 400, "", ""},
@@ -256,7 +256,7 @@ func TestReload(t *testing.T) {
 	wantError(t, "GET", ask(t, "GET", base+"/api/v1/reload", ""), 405)
 }
 
-// Only a listener that no other machine reaches may go without a token.
+// Only a listener that other machines cannot reach may have no token.
 func TestServeRefusesOpenListenerWithoutToken(t *testing.T) {
 	ln, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
@@ -299,7 +299,7 @@ func TestServeOnUnixSocket(t *testing.T) {
 	}
 }
 
-// A connection that nothing has come by is not waited for when Serve ends.
+// Serve does not wait for a connection without a request when it ends.
 func TestServeEndsSilentConnections(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -315,7 +315,7 @@ func TestServeEndsSilentConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	// It is accepted after the silent one.
+	// It is accepted after the idle one.
 	if a := ask(t, "GET", "http://"+ln.Addr().String()+"/api/v1/pools", ""); a.status != http.StatusOK {
 		t.Fatal(a.status)
 	}
@@ -329,7 +329,7 @@ func TestServeEndsSilentConnections(t *testing.T) {
 	}
 }
 
-// Serve returns what stopped it, unless it was the context.
+// Serve returns the error that stopped it, or nil if the context ended.
 func TestServeError(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

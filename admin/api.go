@@ -40,8 +40,15 @@ func (s *Server) routes() http.Handler {
 	if s.options.Events != nil {
 		get("/api/v1/events", s.options.Events.serve)
 	}
+	if s.options.Bans != nil {
+		mux.Handle("/api/v1/bans", methods{http.MethodGet: s.bans, http.MethodPost: s.ban})
+		mux.Handle("/api/v1/bans/{network...}", methods{http.MethodDelete: s.liftBan})
+	}
 	if s.options.Reload != nil {
 		mux.Handle("/api/v1/reload", methods{http.MethodPost: s.reload})
+	}
+	if s.options.Purge != nil {
+		mux.Handle("/api/v1/purge", methods{http.MethodPost: s.purge})
 	}
 	if s.options.Token != "" {
 		mux.Handle("/login", methods{http.MethodGet: s.showLogin, http.MethodPost: s.login})
@@ -74,7 +81,7 @@ func withDeadlines(next http.Handler) http.Handler {
 	})
 }
 
-// lasting gives a profile the time that it asks for, up to ten minutes.
+// lasting extends the write deadline by the requested time of a profile, up to ten minutes.
 func lasting(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		const longest = 600
@@ -94,7 +101,7 @@ func lasting(next http.HandlerFunc) http.HandlerFunc {
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	s.options.Registry.WritePrometheus(w) // the only error is that the client went away
+	s.options.Registry.WritePrometheus(w) // the only error is that the client disconnected
 }
 
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
@@ -132,6 +139,32 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, Reloaded{Status: "reloaded", Diagnostics: diagnostics})
+}
+
+// Purge is the body of POST /api/v1/purge. Exactly one of its members is given.
+type Purge struct {
+	URL    string `json:"url,omitempty"`
+	Prefix string `json:"prefix,omitempty"` // of URLs
+	Tag    string `json:"tag,omitempty"`
+}
+
+// Purged is the response to it.
+type Purged struct {
+	Removed int `json:"removed"` // stored responses
+}
+
+func (s *Server) purge(w http.ResponseWriter, r *http.Request) {
+	var p Purge
+	if err := readJSON(r.Body, &p); err != nil {
+		fail(w, http.StatusBadRequest, `cannot read the body, which must be like {"url":"https://example.com/page"}: `+err.Error())
+		return
+	}
+	removed, err := s.options.Purge(p)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	reply(w, http.StatusOK, Purged{removed})
 }
 
 func (s *Server) pools(w http.ResponseWriter, r *http.Request) {
@@ -187,7 +220,7 @@ func (s *Server) backend(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// BackendChange is the body of PUT /api/v1/pools/{pool}/backends/{backend}. What is left out does not change.
+// BackendChange is the body of PUT /api/v1/pools/{pool}/backends/{backend}. Absent members are not changed.
 type BackendChange struct {
 	Admin  *string `json:"admin,omitempty"`  // ready, drain or maint
 	Weight *int    `json:"weight,omitempty"` // 0: the configured one

@@ -28,21 +28,21 @@ func browse(t *testing.T) context.Context {
 	if path == "" || testing.Short() {
 		t.Skip("no browser, or a short test")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil { // now, or each tab would start its own
+	if err := chromedp.Do(ctx); err != nil { // now, otherwise each tab would start a browser
 		t.Fatal(err)
 	}
 	return ctx
 }
 
-// complaints returns what a tab's console has complained of so far, and the exceptions that no script has caught.
-func complaints(t *testing.T, tab context.Context) func() []string {
+// consoleErrors returns the errors in the console of a tab so far, and the uncaught exceptions.
+func consoleErrors(t *testing.T, tab context.Context) func() []string {
 	t.Helper()
 	said := make(chan string, 100)
 	err := chromedp.Listen(tab, func(event any) {

@@ -12,7 +12,7 @@ import (
 var dashboardFiles embed.FS
 
 // scripts are the parts of the page's script, in this order.
-var scripts = []string{"update.js", "pools.js", "changes.js", "configuration.js", "events.js", "main.js"}
+var scripts = []string{"update.js", "pools.js", "changes.js", "configuration.js", "certificates.js", "events.js", "main.js"}
 
 // logoutForm is left out where there is no login.
 const logoutForm = `<form method="post" action="/logout"><button>Log out</button></form>`

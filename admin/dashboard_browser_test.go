@@ -33,6 +33,7 @@ func TestDashboardInBrowser(t *testing.T) {
 		{"narrow", dashboardFitsNarrowScreen},
 		{"last one", dashboardAsksBeforeLast},
 		{"reload", dashboardShowsFailedReload},
+		{"certificates", dashboardShowsCertificates},
 		{"events", dashboardShowsPastEvents},
 		{"connection", dashboardSaysThatItIsStale},
 		{"logout", dashboardLogsOut},
@@ -56,7 +57,7 @@ func dashboardShowsPools(t *testing.T, browser context.Context) {
 	b.look("pools")
 }
 
-// Every click lands, though the page is updated while the button is down.
+// Every click works, though the page is updated while the button is down.
 func dashboardClicksLand(t *testing.T, browser context.Context) {
 	p := replicas("127.0.0.1:5000", "127.0.0.1:5001")
 	var changes atomic.Int32
@@ -93,7 +94,7 @@ func dashboardHoldsStillUnderPointer(t *testing.T, browser context.Context) {
 	}
 }
 
-// Elements, the focus, the selection and scroll positions outlast updates.
+// Elements, the focus, the selection and scroll positions survive updates.
 func dashboardUpdatesInPlace(t *testing.T, browser context.Context) {
 	p := replicas("127.0.0.1:5000", "127.0.0.1:5001", "127.0.0.1:5002", "127.0.0.1:5003", "127.0.0.1:5004", "127.0.0.1:5005")
 	b := open(t, browser, serveDashboard(t, Options{Pools: only(p)}), 800, 300)
@@ -127,7 +128,7 @@ func dashboardUpdatesInPlace(t *testing.T, browser context.Context) {
 	if first, last := strings.Fields(now)[0], strings.HasSuffix(now, "127.0.0.1"); !strings.HasPrefix(first, "up") || !last {
 		t.Errorf("%q was selected, and now %q", selected, now)
 	}
-	// What is selected stays as it is until the selection goes.
+	// Selected text does not change while it is selected.
 	p.SetAdmin(p.Backend("127.0.0.1:5001"), pool.Drain, "a test")
 	b.wait(button("app", "127.0.0.1:5001", "drain") + `.getAttribute("aria-pressed") === "true"`)
 	if !b.is(row("127.0.0.1:5001") + ".cells[1].innerText.startsWith('up')") {
@@ -137,7 +138,7 @@ func dashboardUpdatesInPlace(t *testing.T, browser context.Context) {
 	b.wait(row("127.0.0.1:5001") + ".cells[1].innerText.startsWith('drain')")
 }
 
-// Backends come, go and change places; those that stay keep their elements and the focus.
+// Backends are added, removed and reordered; those that remain keep their elements and the focus.
 func dashboardFollowsMembers(t *testing.T, browser context.Context) {
 	p, other := replicas("127.0.0.1:5000", "127.0.0.1:5001", "127.0.0.1:5002"), pool.New(pool.Options{Name: "other"})
 	var pools atomic.Pointer[[]*pool.Pool]
@@ -159,7 +160,7 @@ func dashboardFollowsMembers(t *testing.T, browser context.Context) {
 	}
 }
 
-// On a phone nothing is wider than the screen, and updates leave the page where it was scrolled to.
+// On a phone nothing is wider than the screen, and updates keep the scroll position.
 func dashboardFitsNarrowScreen(t *testing.T, browser context.Context) {
 	p := replicas("127.0.0.1:5000", "127.0.0.1:5001", "backend-with-a-long-name-1.production.example.com:50001")
 	b := open(t, browser, serveDashboard(t, Options{Pools: only(p), Events: &Events{}, Status: refusedReload}), 360, 640)
@@ -178,12 +179,12 @@ func dashboardFitsNarrowScreen(t *testing.T, browser context.Context) {
 	}
 }
 
-// Only the last usable backend is asked about, and taken out only after a yes.
+// Only for the last usable backend is there a confirmation, and it is taken out only after that.
 func dashboardAsksBeforeLast(t *testing.T, browser context.Context) {
 	p := replicas("127.0.0.1:5000", "127.0.0.1:5001")
 	first, last := p.Backend("127.0.0.1:5000"), p.Backend("127.0.0.1:5001")
 	b := open(t, browser, serveDashboard(t, Options{Pools: only(p)}), 1280, 800)
-	// The second click comes before the first one's order has been carried out.
+	// The second click happens before the first one's request has been processed.
 	b.click(button("app", "127.0.0.1:5000", "drain"))
 	b.click(button("app", "127.0.0.1:5001", "maint"))
 	b.wait(`byId("dialog").open`)
@@ -206,7 +207,7 @@ func dashboardAsksBeforeLast(t *testing.T, browser context.Context) {
 	}
 	b.click(`byId("dialog-yes")`)
 	eventually(t, "a drain after the yes", func() bool { return last.AdminState() == pool.Drain })
-	// A pool without a usable backend: nothing to ask.
+	// A pool without a usable backend needs no confirmation.
 	b.click(button("app", "127.0.0.1:5001", "maint"))
 	eventually(t, "maint without a question", func() bool { return last.AdminState() == pool.Maint })
 	b.wait(`document.querySelector(".facts").innerText.includes("503")`)
@@ -224,7 +225,7 @@ func refusedReload() Status {
 	}}
 }
 
-// A refused reload is shown with its diagnostics, until one goes well.
+// A refused reload is shown with its diagnostics until one succeeds.
 func dashboardShowsFailedReload(t *testing.T, browser context.Context) {
 	var status atomic.Pointer[Status]
 	good := Status{Ready: true, Started: time.Now(), InForce: time.Now(), Reload: &Reload{Time: time.Now(), OK: true}}
@@ -262,6 +263,26 @@ func dashboardShowsFailedReload(t *testing.T, browser context.Context) {
 	b.wait(`byId("reload-link").hidden && byId("refusal").hidden && byId("refusal-error").hidden`)
 }
 
+// Certificates are shown with their state, if there are any.
+func dashboardShowsCertificates(t *testing.T, browser context.Context) {
+	var status atomic.Pointer[Status]
+	status.Store(&Status{Ready: true, Started: time.Now()})
+	b := open(t, browser, serveDashboard(t, Options{Pools: only(replicas("127.0.0.1:5000")), Events: &Events{}, Status: func() Status { return *status.Load() }}), 1280, 800)
+	b.wait(`document.body.innerText.includes("Ready") && byId("certificates-section").hidden`)
+	status.Store(&Status{Ready: true, Started: time.Now(), Certificates: []Certificate{
+		{Subject: "old.example", Names: []string{"old.example"}, Issuer: "R1", NotAfter: time.Now().Add(-time.Hour), File: "/etc/lb/old.pem", State: "expired"},
+		{Subject: "a.example", Names: []string{"a.example", "b.example"}, NotAfter: time.Now().Add(time.Hour), State: "broken", Error: "no <b>PEM</b>"},
+	}})
+	b.wait(`!byId("certificates-section").hidden && byId("certificates").children.length === 2`)
+	text := b.text(`byId("certificates").innerText`)
+	for _, want := range []string{"old.example expired, since ", "issued by R1; /etc/lb/old.pem", "a.example broken, until ", ": no <b>PEM</b>", "b.example"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+	b.look("certificates")
+}
+
 // The list begins with what has happened, and an interruption neither repeats nor loses any of it.
 func dashboardShowsPastEvents(t *testing.T, browser context.Context) {
 	events := &Events{}
@@ -287,7 +308,7 @@ func dashboardShowsPastEvents(t *testing.T, browser context.Context) {
 	b.wait(`byId("events").firstChild.innerText.includes("three")`)
 	publish("four")
 	b.wait(`byId("events").firstChild.innerText.includes("four")`)
-	b.run("listen()") // a stream without a memory of the one before
+	b.run("listen()") // a stream that does not resume the previous one
 	eventually(t, "a new stream", func() bool { return readers(events) == 1 })
 	publish("five")
 	b.wait(`byId("events").firstChild.innerText.includes("five")`)
@@ -327,7 +348,7 @@ func dashboardSaysThatItIsStale(t *testing.T, browser context.Context) {
 	stop()
 	b.wait(`byId("lost").innerText.includes("No response from lb since")`)
 	if !b.is(`byId("pools").classList.contains("stale") && byId("pools").innerText.includes("127.0.0.1:5000")`) {
-		t.Error("what it knew is gone, or is not marked")
+		t.Error("the last known data is missing, or is not marked")
 	}
 	b.look("stale")
 	b.click(button("app", "127.0.0.1:5000", "ready"))
@@ -357,7 +378,7 @@ func dashboardLogsOut(t *testing.T, browser context.Context) {
 	b.look("logout")
 	b.do(chromedp.Click(chromedp.CSS("header form button")), chromedp.WaitVisible(chromedp.CSS("#token")))
 	b.do(chromedp.Navigate("http://"+address+"/"), chromedp.WaitVisible(chromedp.CSS("#token")))
-	// Another tab goes to the login by itself.
+	// Another tab switches to the login by itself.
 	b.do(chromedp.SendKeys(chromedp.CSS("#token"), testToken+"\r"), chromedp.WaitVisible(chromedp.CSS("#pools section")))
 	second := open(t, browser, address, 1280, 800)
 	second.do(chromedp.Click(chromedp.CSS("header form button")), chromedp.WaitVisible(chromedp.CSS("#token")))

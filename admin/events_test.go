@@ -95,7 +95,7 @@ func TestEvents(t *testing.T) {
 	eventually(t, "no reader", func() bool { return readers(events) == 0 })
 }
 
-// A reader gets past events if it asks for them, and when it comes back those that it has missed: none twice, none left out.
+// A reader gets past events if it requests them, and after a reconnection those that it has missed, each exactly once.
 func TestPastEvents(t *testing.T) {
 	events := &Events{}
 	address := serve(t, Options{Events: events})
@@ -120,17 +120,17 @@ func TestPastEvents(t *testing.T) {
 	last := expect(s, 3, 5)
 	publish(6, 7)
 	expect(s, 6, 7)
-	// It has seen five, comes back, and two more come.
+	// It has seen five and reconnects, and two more are published.
 	again := listen(t, address, "?recent=3", "Last-Event-ID", last)
 	expect(again, 6, 7)
 	publish(8, 8)
 	expect(again, 8, 8)
-	all := listen(t, address, "?recent=1", "Last-Event-ID", "another-5") // of the process before
+	all := listen(t, address, "?recent=1", "Last-Event-ID", "another-5") // of the previous process
 	expect(all, 1, 8)
 	none := listen(t, address, "")
 	publish(9, keptEvents+20)
 	expect(none, 9, 100)
-	expect(listen(t, address, "", "Last-Event-ID", last), 21, keptEvents+20) // as many as there are
+	expect(listen(t, address, "", "Last-Event-ID", last), 21, keptEvents+20) // as many as are kept
 	wantError(t, "recent=x", ask(t, "GET", "http://"+address+"/api/v1/events?recent=x", ""), 400)
 
 	events.Publish("x", strings.Repeat("x", keptBytes))

@@ -31,12 +31,19 @@ type Explanation struct {
 	Notes     []string            `json:"notes,omitempty"` // further remarks
 }
 
-// ExplainedListener is a listener that the request could come by.
+// ExplainedListener is a listener on which the request could arrive.
 type ExplainedListener struct {
 	Address       string `json:"address"`
 	TLS           bool   `json:"tls"`
+	HTTP3         bool   `json:"http3,omitempty"` // on the UDP port of the same number
 	RedirectHTTPS bool   `json:"redirect_https,omitempty"`
 	Why           string `json:"why,omitempty"` // if it is not by the URL's scheme and port
+
+	Protocols []string `json:"protocols"` // that clients can use there, the preferred one first
+	// Certificates are those that a client may get for the URL's host, the preferred one first; of several a client gets the first that it
+	// supports. CertificateWhy says why these. None, and "", without TLS.
+	Certificates   []Certificate `json:"certificates,omitempty"`
+	CertificateWhy string        `json:"certificate_why,omitempty"`
 }
 
 // ExplainedSite is the site that serves the host.
@@ -64,7 +71,7 @@ type ExplainedFiles struct {
 	Root  string `json:"root"`
 	Path  string `json:"path"` // below the root
 	File  string `json:"file,omitempty"`
-	Found string `json:"found"` // in words
+	Found string `json:"found"` // as text
 }
 
 // ExplainedResponse is a response of lb itself.
@@ -77,6 +84,8 @@ type ExplainedResponse struct {
 
 // ExplainedPool is a pool that the request would go to.
 type ExplainedPool struct {
+	Protocol string `json:"protocol,omitempty"` // "h2" or "h2c" for backends that speak HTTP/2
+
 	Share   float64 `json:"share"`  // of the route's requests; 1: all
 	Target  string  `json:"target"` // the request target for the backend
 	Host    string  `json:"host"`   // the Host field for the backend
@@ -84,4 +93,6 @@ type ExplainedPool struct {
 	KeyWhy  string  `json:"key_unknown,omitempty"` // why the key is not known
 	pool.Prospects
 	Retry string `json:"retry"`
+	// Connection says how connections to the backends begin; "": as plain HTTP/1.1.
+	Connection string `json:"connection,omitempty"`
 }

@@ -10,7 +10,7 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 	writeLogin(w, http.StatusOK, "")
 }
 
-// writeLogin shows the form that asks for the token; the message is one of ours.
+// writeLogin writes the login form, with a message.
 func writeLogin(w http.ResponseWriter, status int, message string) {
 	style := dashboardFile("style.css")
 	html := strings.NewReplacer("/*CSS*/", style, "<!--MESSAGE-->", message).Replace(dashboardFile("login.html"))

@@ -5,14 +5,14 @@ import (
 	"testing"
 )
 
-func TestInstead(t *testing.T) {
+func TestSuggestedName(t *testing.T) {
 	known := []string{"127.0.0.1:5000", "127.0.0.1:5001", "[::1]:6000"}
 	const list = " There are: 127.0.0.1:5000, 127.0.0.1:5001, [::1]:6000"
 	for name, want := range map[string]string{
 		"127.0.0.1:500":   `; did you mean "127.0.0.1:5000"?` + list,
 		"localhost:5001":  `; did you mean "127.0.0.1:5001"?` + list,
 		"6000":            `; did you mean "[::1]:6000"?` + list,
-		"nobody":          "." + list,
+		"unknown":         "." + list,
 		"":                "." + list,
 		"10.0.0.7:9999":   "." + list,
 		"other-host:5001": `; did you mean "127.0.0.1:5001"?` + list,

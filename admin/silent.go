@@ -40,8 +40,8 @@ func (s *silent) name(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, silentKey{}, c)
 }
 
-// heard records the requests that reach next.
-func (s *silent) heard(next http.Handler) http.Handler {
+// received records the requests that reach next.
+func (s *silent) received(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(silentKey{}).(net.Conn); ok {
 			s.remove(c)

@@ -17,8 +17,10 @@ type Status struct {
 	InForce   time.Time  `json:"config_in_force_since"`
 	Reload    *Reload    `json:"last_reload,omitempty"`
 	Listeners []Listener `json:"listeners"`
-	Sites     []Site     `json:"sites"`
-	Totals    Totals     `json:"totals"`
+	// Certificates are those for clients, the one that expires first before the others.
+	Certificates []Certificate `json:"certificates,omitempty"`
+	Sites        []Site        `json:"sites"`
+	Totals       Totals        `json:"totals"`
 }
 
 // Reload is the result of the last reload. It is also the data of the "reload" event.
@@ -44,8 +46,22 @@ type Diagnostic struct {
 type Listener struct {
 	Address     string `json:"address"`
 	TLS         bool   `json:"tls"`
+	HTTP3       bool   `json:"http3,omitempty"`   // on the UDP port of the same number
 	Connections int64  `json:"connections"`       // open now
 	Accepted    uint64 `json:"connections_total"` // since the start
+}
+
+// Certificate is a certificate that is presented to clients.
+type Certificate struct {
+	Subject   string    `json:"subject"`
+	Names     []string  `json:"names"` // host names and addresses
+	Issuer    string    `json:"issuer,omitempty"`
+	NotBefore time.Time `json:"not_before,omitzero"` // zero: there is none yet
+	NotAfter  time.Time `json:"not_after,omitzero"`
+	File      string    `json:"file,omitempty"`  // that it came from
+	ACME      bool      `json:"acme,omitempty"`  // it comes by ACME
+	State     string    `json:"state"`           // valid, expiring, pending, failed, broken, not_yet_valid or expired
+	Error     string    `json:"error,omitempty"` // why its files cannot be used, or why there is none yet
 }
 
 // Site is one site with its traffic since the start.

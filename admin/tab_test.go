@@ -20,7 +20,7 @@ type tab struct {
 	ctx context.Context
 }
 
-// harmless are complaints that have to come: the login page is a 401, a server is stopped.
+// harmless are expected errors: the login page is a 401, a server is stopped.
 var harmless = regexp.MustCompile("401|favicon|ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING")
 
 // open shows a dashboard in a new tab, and waits for its pools.
@@ -28,11 +28,11 @@ func open(t *testing.T, browser context.Context, address string, width, height i
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
-	all := complaints(t, ctx)
+	all := consoleErrors(t, ctx)
 	t.Cleanup(func() {
 		for _, c := range all() {
 			if !harmless.MatchString(c) {
-				t.Errorf("the browser complains: %s", c)
+				t.Errorf("the browser reports: %s", c)
 			}
 		}
 	})
@@ -117,7 +117,7 @@ func (b tab) click(element string) {
 	b.release(x, y)
 }
 
-// look writes pictures of the page, light and dark, to the directory in LB_SHOTS, if it is set.
+// look writes screenshots of the page, light and dark, to the directory in LB_SHOTS, if it is set.
 func (b tab) look(name string) {
 	b.t.Helper()
 	dir := os.Getenv("LB_SHOTS")
@@ -141,7 +141,7 @@ func (b tab) look(name string) {
 	}
 }
 
-// serveDashboard is serve with what a dashboard needs.
+// serveDashboard is serve with everything that a dashboard needs.
 func serveDashboard(t *testing.T, o Options) string {
 	if o.Events == nil {
 		o.Events = &Events{}

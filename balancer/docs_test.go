@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestDocs: the pages for users name the algorithms that there are, and no others.
+// TestDocs: the documentation for users lists exactly the existing algorithms.
 func TestDocs(t *testing.T) {
 	for _, place := range []struct {
 		file string

@@ -7,8 +7,8 @@ import (
 	"lb/pool"
 )
 
-// TestFailingFastIsNotPreferred: a backend whose requests fail at once has none in flight. Algorithms that use the
-// load must not send it more because of that, and must try it again in time.
+// TestFailingFastIsNotPreferred: a backend whose requests fail at once has none in flight. Algorithms that use the load must not
+// send it more because of that, and must try it again in time.
 func TestFailingFastIsNotPreferred(t *testing.T) {
 	for _, name := range []string{"least_conn", "p2c", "peak_ewma"} {
 		var now int64

@@ -42,7 +42,7 @@ func TestHashKeepsKeys(t *testing.T) {
 	}
 }
 
-// One hot key does not sink its backend: what is above the bound goes to the next in the key's own order.
+// One hot key does not overload its backend: requests above the bound go to the next one in the key's own order.
 func TestHashBoundsTheLoad(t *testing.T) {
 	backends := clocked(0, 10)
 	p := picker(t, "hash", backends)
@@ -71,7 +71,7 @@ func TestHashBoundsTheLoad(t *testing.T) {
 }
 
 // A key whose backend is full continues in its own order, the same each time.
-func TestHashPassesOverTheFull(t *testing.T) {
+func TestHashSkipsFullBackends(t *testing.T) {
 	order := func(key uint64) string {
 		p := picker(t, "hash", members(1, equal(6)...))
 		var names string

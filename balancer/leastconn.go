@@ -56,7 +56,7 @@ func (l *leastConn) Pick(uint64) *pool.Backend {
 	return scan(l.backends, below(l.random(), len(l.backends)))
 }
 
-// sample considers one backend of each eighth, so that none comes twice and each can come up.
+// sample considers one backend of each eighth, so that none is sampled twice and each can be sampled.
 func (l *leastConn) sample(best *choice, random uint64) {
 	n := len(l.backends)
 	from := 0

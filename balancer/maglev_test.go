@@ -80,7 +80,7 @@ func checkWeights(t rapid.TB, weights []int) {
 }
 
 // Several balancers list the same backends in different orders, and agree.
-func TestMaglevKnowsNoOrder(t *testing.T) {
+func TestMaglevIgnoresOrder(t *testing.T) {
 	backends := members(0, 3, 1, 4, 1, 5, 9, 2, 6)
 	want := owners(backends)
 	shuffle := rand.New(rand.NewPCG(1, 1))
@@ -97,8 +97,8 @@ func TestMaglevMovesFewKeys(t *testing.T) {
 	for _, n := range []int{10, 100, 5000} {
 		backends := members(0, equal(n)...)
 		all := picker(t, "hash", backends)
-		for gone := range 3 {
-			less := picker(t, "hash", slices.Delete(slices.Clone(backends), gone*n/3, gone*n/3+1))
+		for removed := range 3 {
+			less := picker(t, "hash", slices.Delete(slices.Clone(backends), removed*n/3, removed*n/3+1))
 			const keys = 20_000
 			moved := 0
 			for i := range keys {
@@ -111,14 +111,14 @@ func TestMaglevMovesFewKeys(t *testing.T) {
 			}
 			percent := 100 * float64(moved) / keys
 			if limit := 100/float64(n) + 2; percent > limit {
-				t.Errorf("one of %d gone: %.2f %% of the keys moved, want at most %.0f", n, percent, limit)
+				t.Errorf("one of %d removed: %.2f %% of the keys moved, want at most %.0f", n, percent, limit)
 			}
 		}
 	}
 }
 
-// The first slots of a table are here for good: a version that changes them moves everybody's users.
-func TestMaglevIsTheSameForEver(t *testing.T) {
+// The first slots of a table must never change: another table would move the clients of every backend.
+func TestMaglevIsStable(t *testing.T) {
 	backends := members(0, equal(5)...)
 	var got strings.Builder
 	for _, name := range owners(backends)[:12] {

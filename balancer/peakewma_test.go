@@ -9,7 +9,7 @@ import (
 	"lb/pool"
 )
 
-// fleet is backends in a time of their own.
+// fleet is a set of backends in simulated time.
 type fleet struct {
 	now      time.Duration
 	backends []*pool.Backend
@@ -62,7 +62,7 @@ func (f *fleet) hold(n int) []int64 {
 	return inFlight(f.backends)
 }
 
-func TestPeakEWMAAvoidsTheSlow(t *testing.T) {
+func TestPeakEWMASlowBackend(t *testing.T) {
 	f := newFleet(t, 1, 1)
 	f.serve(f.backends[1], 10*time.Millisecond)
 	f.serve(f.backends[0], 2*time.Second)
@@ -84,7 +84,7 @@ func TestPeakEWMAAvoidsTheSlow(t *testing.T) {
 }
 
 // A backend that stops responding gives no new times. Its requests in flight show it.
-func TestPeakEWMASeesTheStalled(t *testing.T) {
+func TestPeakEWMAStalledBackend(t *testing.T) {
 	f := newFleet(t, 1, 1, 1)
 	for _, b := range f.backends {
 		f.serve(b, 10*time.Millisecond)
@@ -105,7 +105,7 @@ func TestPeakEWMASeesTheStalled(t *testing.T) {
 
 // A backend that fails at once has few requests in flight and fast responses: it must not
 // look like the best one.
-func TestPeakEWMAIsNoBlackHole(t *testing.T) {
+func TestPeakEWMAFailingBackend(t *testing.T) {
 	for _, outcome := range []pool.Outcome{pool.Connect, pool.Reset, pool.Status} {
 		for _, known := range []bool{true, false} {
 			f := newFleet(t, 1, 1, 1)
@@ -162,7 +162,7 @@ func TestPeakEWMAColdStart(t *testing.T) {
 }
 
 // Differences that are noise do not matter: one request at a time is spread.
-func TestPeakEWMASpreadsAmongTheQuick(t *testing.T) {
+func TestPeakEWMASpreadsAmongFastBackends(t *testing.T) {
 	f := newFleet(t, 1, 1, 1)
 	for i, b := range f.backends {
 		f.serve(b, time.Duration(200+100*i)*time.Microsecond)

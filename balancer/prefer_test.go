@@ -7,8 +7,8 @@ import (
 	"lb/pool"
 )
 
-// TestPrefer: Prefer predicts the next pick and reserves nothing, and it names the key's own backend when another one has to
-// take the request.
+// TestPrefer: Prefer predicts the next pick and reserves nothing. It names the key's own backend even if another one has to take
+// the request.
 func TestPrefer(t *testing.T) {
 	for _, name := range []string{"hash", "first"} {
 		var backends []*pool.Backend

@@ -12,7 +12,7 @@ import (
 	"lb/pool"
 )
 
-// The table itself says with which probability an index comes up: no need to draw.
+// The table itself gives the probability of each index, so none need be drawn.
 func TestAliasHoldsTheWeights(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		weights := rapid.SliceOfN(rapid.IntRange(1, limits.MaxWeight), 1, 50).Draw(t, "weights")

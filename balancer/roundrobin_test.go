@@ -84,7 +84,7 @@ func TestRoundRobinTakesTurns(t *testing.T) {
 	}
 }
 
-func TestRoundRobinPassesOverTheFull(t *testing.T) {
+func TestRoundRobinSkipsFullBackends(t *testing.T) {
 	backends := []*pool.Backend{
 		pool.NewBackend(pool.Member{Address: "a", Weight: 100, MaxConns: 1}),
 		pool.NewBackend(pool.Member{Address: "b"}),

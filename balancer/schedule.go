@@ -12,7 +12,7 @@ const (
 // indexBits has room for a million backends.
 const indexBits = 20
 
-// interleave returns the indexes of the weights in the order of their turns. Each comes as often as its weight says,
+// interleave returns the indexes of the weights in the order of their turns. Each occurs as often as its weight says,
 // spread as evenly as whole turns allow: with 5, 1 and 1 there are no five turns in a row.
 //
 // A backend of weight w has its turns at the times (k+phase)/w of one round. Backends of the same weight divide the

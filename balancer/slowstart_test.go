@@ -22,7 +22,7 @@ func warming(t *testing.T, balance string, weights []int, test func(p *pool.Pool
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The time of the bubble stands still during picks, and hash counts the requests in flight by time.
+		// The bubble's clock stands still during picks, and hash counts the requests in flight by time.
 		var now atomic.Int64
 		clock := func() int64 { return now.Add(int64(10 * time.Microsecond)) }
 		o := pool.Options{NewPicker: a.WithRandom(random.Uint64), SlowStart: 9 * time.Second, Clock: clock}
@@ -47,8 +47,8 @@ func warming(t *testing.T, balance string, weights []int, test func(p *pool.Pool
 	})
 }
 
-// TestSlowStartShares: at each step the backend that came back gets the share that its tenths say, of the requests
-// and so, as these are alike, of those in flight. With hash it has that part of its keys.
+// TestSlowStartShares: at each step, the backend that came back gets the share that its tenths say, of the requests and, since
+// these are alike, of those in flight. With hash it has that share of its keys.
 func TestSlowStartShares(t *testing.T) {
 	const inFlight, requests = 240, 12_000
 	for _, balance := range []string{"round_robin", "random", "least_conn", "p2c", "peak_ewma", "hash"} {
@@ -68,7 +68,7 @@ func TestSlowStartShares(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if n > 10*inFlight { // the loop has found its balance
+						if n > 10*inFlight { // the numbers have settled
 							counted++
 							if b == first {
 								asked++
@@ -101,8 +101,7 @@ func TestSlowStartShares(t *testing.T) {
 	}
 }
 
-// TestSlowStartHashMovesKeysOnce: the keys of the backend that came back return to it, each once, and no key of the
-// others moves.
+// TestSlowStartHashMovesKeysOnce: the keys of the backend that came back return to it, each once, and no other keys move.
 func TestSlowStartHashMovesKeysOnce(t *testing.T) {
 	const keys = 20_000
 	var was [keys]*pool.Backend

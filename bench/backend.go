@@ -16,8 +16,12 @@ func (b *bench) startBackend(ctx context.Context, s scenario) (stop func(), valu
 	values.Kept = s.kept > 0
 	values.Clients += s.kept + s.clients(b.options)
 	values.Connections += s.kept + 2*s.clients(b.options) + s.backends
-	if s.origin {
-		origin, err := startOrigin()
+	if s.origin || s.grpc {
+		start := startOrigin
+		if s.grpc {
+			start = startGRPCOrigin
+		}
+		origin, err := start()
 		if err != nil {
 			return func() {}, values, err
 		}

@@ -12,12 +12,12 @@ import (
 
 func testOptions(t *testing.T, arguments ...string) options {
 	t.Helper()
-	var complaints strings.Builder
+	var stderr strings.Builder
 	o, err := parseOptions(append([]string{
 		"-duration", "1s", "-connections", "4", "-idle", "40,80", "-transfer", "5", "-rate", "200,300", "-backends", "1,3",
-	}, arguments...), &complaints)
+	}, arguments...), &stderr)
 	if err != nil {
-		t.Fatalf("%v: %s", err, complaints.String())
+		t.Fatalf("%v: %s", err, stderr.String())
 	}
 	o.warmUp, o.quiet, o.moment = 0, 100*time.Millisecond, 10*time.Millisecond
 	return o
@@ -33,7 +33,7 @@ func brokenLB(t *testing.T) string {
 	return path
 }
 
-// A run for real, with a balancer that works beside one that does not.
+// A real run, with a working balancer and one that does not start.
 func TestRunScenario(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -48,6 +48,9 @@ func TestRunScenario(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			if !slices.ContainsFunc(b.subjects, func(subject subject) bool { return subject.name == "nginx" && subject.can(s.need) }) {
 				t.Skip("it is not for nginx")
+			}
+			if s.protocol == protocolHTTP2 && b.h2load.program == "" {
+				t.Skip("h2load is not installed")
 			}
 			result := b.runScenario(t.Context(), s)
 			if len(result.Failures) != 1 || !strings.Contains(result.Failures[0], "out of order") {
@@ -73,21 +76,23 @@ func TestConfigurationsAreFilledIn(t *testing.T) {
 	values := settings{
 		Dir: dir, User: "root", Address: "127.0.0.1:1001", TLSAddress: "127.0.0.1:1002", Certificate: "c.pem", Key: "c.key",
 		Bundle: "b.pem", Admin: "127.0.0.1:1005", Name: "n", Listen: []string{"127.0.0.1:1006", "127.0.0.2:1006"},
-		Root: "/www", Backends: []string{"127.0.0.1:1003", "127.0.0.1:1004"}, Keepalive: 300, AccessLog: "/a.log", Body: "x", Workers: 2, Connections: 9, Descriptors: 10, Forwarded: true,
+		Root: "/www", Backends: []string{"127.0.0.1:1003", "127.0.0.1:1004"}, Keepalive: 300, AccessLog: "/a.log", Body: "x", Workers: 2, Connections: 9, Descriptors: 10, Forwarded: true, Content: true, HTTP3: true, GRPC: true, Level: 3, NginxLevel: 4,
 	}
 	tests := []struct {
 		template     string
 		has, without []string // without: what a run with neither TLS, log nor forwarded headers lacks
 	}{
-		{"lb.hcl.tmpl", []string{`listen "127.0.0.1:1001"`, `backend "127.0.0.1:1003"`, `backend "127.0.0.1:1004"`, `root = "/www"`}, []string{"127.0.0.1:1002", "/a.log", "127.0.0.1:1005"}},
-		{"nginx.conf.tmpl", []string{"listen 127.0.0.1:1001", "server 127.0.0.1:1003;", "server 127.0.0.1:1004;", "keepalive 300;", "/n.pid;", "root /www"}, []string{"127.0.0.1:1002", "/a.log", "X-Forwarded-For"}},
-		{"haproxy.cfg.tmpl", []string{"bind 127.0.0.1:1001", "server app0 127.0.0.1:1003", "server app1 127.0.0.1:1004"}, []string{"X-Forwarded-For", "bind 127.0.0.1:1002 ssl crt b.pem"}},
+		{"lb.hcl.tmpl", []string{`listen "127.0.0.1:1001"`, `backend "127.0.0.1:1003"`, `backend "127.0.0.1:1004"`, `root = "/www"`}, []string{"127.0.0.1:1002", "/a.log", "127.0.0.1:1005", "http3 = true", `protocol = "h2c"`, "level = 3", "cache {}"}},
+		{"nginx.conf.tmpl", []string{"listen 127.0.0.1:1001", "server 127.0.0.1:1003;", "server 127.0.0.1:1004;", "keepalive 300;", "/n.pid;", "root /www"}, []string{"127.0.0.1:1002", "/a.log", "X-Forwarded-For", "grpc_pass", "gzip_comp_level 4;", "proxy_cache stored;"}},
+		{"haproxy.cfg.tmpl", []string{"bind 127.0.0.1:1001", "server app0 127.0.0.1:1003", "server app1 127.0.0.1:1004"}, []string{"X-Forwarded-For", "bind 127.0.0.1:1002 ssl crt b.pem", "proto h2"}},
+		{"caddy.Caddyfile.tmpl", []string{"http://127.0.0.1:1001 {", "127.0.0.1:1003\n", "127.0.0.1:1004\n", "root * /www"}, []string{"https://127.0.0.1:1002 {", "admin 127.0.0.1:1005", "X-Real-IP", "h2c://", "h1 h2 h3", "gzip 3"}},
 		{"backend.conf.tmpl", []string{"listen 127.0.0.1:1006;", "listen 127.0.0.2:1006;", `return 200 "x"`, "alias /www/files/"}, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.template, func(t *testing.T) {
 			full, plain := render(t, test.template, values), values
 			plain.TLSAddress, plain.AccessLog, plain.Admin, plain.Forwarded = "", "", "", false
+			plain.Content, plain.HTTP3, plain.GRPC = false, false, false
 			bare := render(t, test.template, plain)
 			for _, want := range test.has {
 				if !strings.Contains(full, want) || !strings.Contains(bare, want) {
@@ -116,18 +121,18 @@ func render(t *testing.T, template string, values settings) string {
 	return string(content)
 }
 
-func TestCheckAnswer(t *testing.T) {
+func TestCheckResponse(t *testing.T) {
 	origin, err := startOrigin()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer origin.stop()
-	url := "http://" + origin.address + "/?bytes=1024"
-	if err := checkAnswer(t.Context(), url, 1024); err != nil {
+	s, r := scenario{path: "/?bytes=1024", size: 1024}, &running{address: origin.address}
+	if err := s.check(t.Context(), r); err != nil {
 		t.Error(err)
 	}
-	if err := checkAnswer(t.Context(), url, 1025); err == nil {
-		t.Error("no error for an answer that is too short")
+	if s.size++; s.check(t.Context(), r) == nil {
+		t.Error("no error for a response that is too short")
 	}
 }
 

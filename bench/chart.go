@@ -75,6 +75,8 @@ func barColor(subject string) string {
 		return "#8fae9b"
 	case "haproxy":
 		return "#9fb0c8"
+	case "caddy":
+		return "#b8a3c4"
 	default:
 		return "#d9822b"
 	}

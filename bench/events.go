@@ -24,7 +24,7 @@ const (
 var epoch = time.Now()
 
 // measureEvents reads streams of small pieces, first from a backend itself and then through the balancer, and
-// says how much later the pieces come then.
+// returns how much later the pieces arrive then.
 func measureEvents(ctx context.Context, b *bench, s scenario, r *running) (sample, error) {
 	origin, err := startOrigin()
 	if err != nil {
@@ -82,7 +82,7 @@ func firstError(failures []error) error {
 	return fmt.Errorf("%d of them failed, the first: %w", len(failures), failures[0])
 }
 
-// readStream leaves out the first piece, which may come together with the head.
+// readStream ignores the first piece, which may arrive together with the head.
 func readStream(ctx context.Context, client *http.Client, url string, events int) ([]time.Duration, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -109,7 +109,7 @@ func readStream(ctx context.Context, client *http.Client, url string, events int
 			delays = append(delays, now-time.Duration(written))
 		}
 	}
-	_, err = io.Copy(io.Discard, lines) // the end belongs to the answer
+	_, err = io.Copy(io.Discard, lines) // the end belongs to the response
 	return delays, err
 }
 

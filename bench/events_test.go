@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestReadStreams: every piece but the first is timed, in both framings, and a cut stream is an error.
+// TestReadStreams: every piece but the first is timed, in both framings, and a truncated stream is an error.
 func TestReadStreams(t *testing.T) {
 	origin, err := startOrigin()
 	if err != nil {

@@ -3,19 +3,17 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"strconv"
 	"time"
 )
 
-// exchangeLimit bounds one request and its answer: nothing here takes longer unless it hangs.
+// exchangeLimit bounds one request and its response: nothing here takes longer unless it hangs.
 const exchangeLimit = 10 * time.Second
 
-// client is one kept connection that asks for the same thing again and again. It allocates nothing per
+// client is one kept connection that repeats the same request. It allocates nothing per
 // request, so that the load generator takes as little as it can from the cores that it shares with the balancer.
 type client struct {
 	conn    net.Conn
@@ -32,7 +30,7 @@ func dialClient(address, path string) (*client, error) {
 	return &client{conn: conn, reader: bufio.NewReaderSize(conn, 4096), request: []byte(request)}, nil
 }
 
-// exchange sends the request and reads the answer, which must be a 200 with a Content-Length.
+// exchange sends the request and reads the response, which must be a 200 with a Content-Length.
 func (c *client) exchange() error {
 	if err := c.conn.SetDeadline(time.Now().Add(exchangeLimit)); err != nil {
 		return err
@@ -40,16 +38,16 @@ func (c *client) exchange() error {
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err
 	}
-	return readAnswer(c.reader)
+	return readResponse(c.reader)
 }
 
 var (
-	errNoOK     = errors.New("the answer is not 200")
-	errNoLength = errors.New("the answer has no Content-Length")
+	errNoOK     = errors.New("the response is not 200")
+	errNoLength = errors.New("the response has no Content-Length")
 )
 
-// readAnswer consumes one response, whose head lines must fit the reader's buffer.
-func readAnswer(r *bufio.Reader) error {
+// readResponse consumes one response, whose head lines must fit the reader's buffer.
+func readResponse(r *bufio.Reader) error {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
 		return err
@@ -78,13 +76,4 @@ func readAnswer(r *bufio.Reader) error {
 	}
 	_, err = r.Discard(length)
 	return err
-}
-
-// newHTTPClient is for everything that is not measured per request. It believes any certificate: ours is
-// made by the run itself.
-func newHTTPClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DisableCompression: true,
-		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true},
-	}}
 }

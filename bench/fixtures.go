@@ -22,8 +22,14 @@ type fixtures struct {
 	root        string // of /files/1k.txt and its like
 	certificate string // PEM, self-made, ECDSA P-256
 	key         string
-	bundle      string // both in one file, as HAProxy wants them
+	bundle      string // both in one file, as HAProxy requires
 }
+
+const (
+	smallFile     = "/files/1k.txt"
+	largeFile     = "/files/100mb.bin"
+	largeFileSize = 100 * megabyte
+)
 
 // fixture is the file /files/NAME.txt.
 type fixture struct {
@@ -57,6 +63,19 @@ func writeFixtures(dir string) (fixtures, error) {
 		if err := os.WriteFile(filepath.Join(f.root, "files", file.name+".txt"), []byte(bodyText(file.size)), 0o644); err != nil {
 			return f, fmt.Errorf("cannot create the files to serve: %w", err)
 		}
+	}
+	for name, content := range map[string][]byte{"page.html": htmlDocument(100 << 10), "list.json": jsonDocument(mib)} {
+		if err := os.WriteFile(filepath.Join(f.root, "files", name), content, 0o644); err != nil {
+			return f, fmt.Errorf("cannot create the files to serve: %w", err)
+		}
+	}
+	// A file of zeros takes no space on the disk.
+	large := filepath.Join(f.root, "files", "100mb.bin")
+	if err := os.WriteFile(large, nil, 0o644); err != nil {
+		return f, fmt.Errorf("cannot create the files to serve: %w", err)
+	}
+	if err := os.Truncate(large, largeFileSize); err != nil {
+		return f, fmt.Errorf("cannot create the files to serve: %w", err)
 	}
 	return f, writeCertificate(f)
 }

@@ -62,14 +62,14 @@ func handshakeOnce(address string, config *tls.Config, request []byte) error {
 		return err
 	}
 	reader := bufio.NewReaderSize(conn, 2048)
-	if err := readAnswer(reader); err != nil {
+	if err := readResponse(reader); err != nil {
 		return err
 	}
 	_, err = io.Copy(io.Discard, reader)
 	return err
 }
 
-// ticks yields until ctx ends: always, or at the rate as long as somebody is ready to receive.
+// ticks yields until ctx ends: always, or at the rate while a receiver is ready.
 func ticks(ctx context.Context, rate int) <-chan struct{} {
 	due := make(chan struct{})
 	go func() {
@@ -83,7 +83,7 @@ func ticks(ctx context.Context, rate int) <-chan struct{} {
 				}
 			}
 		}
-		// A ticker is coarser than the interval at high rates, so each of its ticks stands for what is due by then.
+		// A ticker is coarser than the interval at high rates, so each of its ticks yields all that is due by then.
 		ticker := time.NewTicker(time.Millisecond)
 		defer ticker.Stop()
 		start, sent := time.Now(), 0

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newTLSServer counts requests, and those that did not have a new connection with a full handshake as they should.
+// newTLSServer counts requests, and those without a new connection with a full handshake.
 func newTLSServer(t *testing.T) (address string, asked, wrong *atomic.Int64) {
 	asked, wrong = new(atomic.Int64), new(atomic.Int64)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +79,7 @@ func TestGenerateHandshakes(t *testing.T) {
 	}
 }
 
-// The generator's priority is lower than the harness's, whatever that is.
+// The generator's priority is lower than the harness's.
 func TestGeneratorLowersItsPriority(t *testing.T) {
 	address, _, _ := newTLSServer(t)
 	own, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
@@ -100,7 +100,7 @@ func TestGeneratorLowersItsPriority(t *testing.T) {
 	})
 }
 
-// What failed beside the measurement must not look like a measurement.
+// Failed handshakes must not count as measured ones.
 func TestHandshakesWithErrorsAreNone(t *testing.T) {
 	for _, test := range []struct{ name, output, want string }{
 		{"errors", mustJSON(t, handshakeReport{PerSecond: 5, Errors: 2}), "2 handshakes failed"},

@@ -65,7 +65,7 @@ func measureSettledIdle(ctx context.Context, b *bench, s scenario, r *running) (
 	}, askAll(kept)
 }
 
-// idleBase is the memory before the connections come. The first responses map code and grow pools that no later
+// idleBase is the memory before the connections. The first responses map code and grow pools that no later
 // connection pays for.
 func idleBase(ctx context.Context, b *bench, s scenario, r *running, quiet time.Duration) (int64, error) {
 	warm, err := openKept(r.address, s.path, s.clients(b.options))

@@ -26,7 +26,7 @@ func TestParseWrk(t *testing.T) {
 		{"report", text + "\n" + good + "\n", load{1000, 5, 2, 10, 30, 40, 50, 31}, false},
 		{"no report", "Running 1s test\n", load{}, true},
 		{"broken report", text + "\n{\"requests\":", load{}, true},
-		{"no answers", text + "\n" + `{"requests":0,"duration_us":2000000}`, load{}, true},
+		{"no responses", text + "\n" + `{"requests":0,"duration_us":2000000}`, load{}, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -79,11 +79,11 @@ func TestWrkItself(t *testing.T) {
 	}
 }
 
-func TestReadAnswer(t *testing.T) {
+func TestReadResponse(t *testing.T) {
 	tests := []struct {
-		name, answer string
-		want         error
-		left         string
+		name, response string
+		want           error
+		left           string
 	}{
 		{"with a body", "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\n\r\nabcNEXT", nil, "NEXT"},
 		{"name in small letters", "HTTP/1.1 200 OK\r\ncontent-length:3 \r\n\r\nabcNEXT", nil, "NEXT"},
@@ -96,8 +96,8 @@ func TestReadAnswer(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			reader := bufio.NewReaderSize(strings.NewReader(test.answer), 64)
-			if err := readAnswer(reader); !errors.Is(err, test.want) {
+			reader := bufio.NewReaderSize(strings.NewReader(test.response), 64)
+			if err := readResponse(reader); !errors.Is(err, test.want) {
 				t.Fatalf("error %v, want %v", err, test.want)
 			}
 			if left, _ := io.ReadAll(reader); string(left) != test.left {
@@ -107,18 +107,18 @@ func TestReadAnswer(t *testing.T) {
 	}
 }
 
-func TestReadAnswerAllocatesNothing(t *testing.T) {
+func TestReadResponseAllocatesNothing(t *testing.T) {
 	source := strings.NewReader("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
 	reader := bufio.NewReader(source)
 	allocations := testing.AllocsPerRun(100, func() {
 		_, _ = source.Seek(0, io.SeekStart)
 		reader.Reset(source)
-		if err := readAnswer(reader); err != nil {
+		if err := readResponse(reader); err != nil {
 			t.Fatal(err)
 		}
 	})
 	if allocations != 0 {
-		t.Errorf("%v allocations for one answer", allocations)
+		t.Errorf("%v allocations for one response", allocations)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestOpenLoopSendsWhatIsDue(t *testing.T) {
 	}
 	want := len(arrivals(500, 300*time.Millisecond))
 	if got.requests != want || int(asked.Load()) != want || got.errors != 0 {
-		t.Errorf("%d answers, %d requests, %d errors, want %d requests", got.requests, asked.Load(), got.errors, want)
+		t.Errorf("%d responses, %d requests, %d errors, want %d requests", got.requests, asked.Load(), got.errors, want)
 	}
 }
 
@@ -169,7 +169,7 @@ func TestOpenLoopCountsFailures(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
 	defer server.Close()
 	if got, err := openLoop(t.Context(), server.Listener.Addr().String(), "/", 2, 500, 100*time.Millisecond); err == nil {
-		t.Errorf("got %+v and no error, though no request had a good answer", got)
+		t.Errorf("got %+v and no error, though no request had a good response", got)
 	}
 }
 
@@ -191,7 +191,7 @@ func TestTransfersAreChecked(t *testing.T) {
 	empty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	defer empty.Close()
 	if err := upload(t.Context(), client, empty.URL, megabyte); err == nil {
-		t.Error("upload: no error, though nobody said that the body had come")
+		t.Error("upload: no error, though the body was not acknowledged")
 	}
 	if err := download(t.Context(), client, empty.URL, megabyte); err == nil {
 		t.Error("download: no error, though nothing came")
@@ -216,11 +216,11 @@ func TestOpenKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := openKept(address, "/", 3); err == nil {
-		t.Error("no error, though nobody listens")
+		t.Error("no error, though nothing listens")
 	}
 }
 
-// Few large bodies are counted by their bytes, which those under way when the load ends are a part of.
+// Few large bodies are counted by their bytes, including those in transit when the load ends.
 func TestLargeBodiesAreCountedByBytes(t *testing.T) {
 	l := load{requests: 3, bytes: 5*mib + mib/4}
 	if got := l.byBytes(mib).requests; got != 5 {

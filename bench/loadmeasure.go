@@ -3,28 +3,43 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"time"
 )
 
-// largeBody is from where on a closed loop counts bytes instead of requests: those that are under way when it
-// begins and ends would be a part of few.
+// largeBody is from where on a closed loop counts bytes instead of requests: the few requests in flight when it
+// begins and ends would be a large part of all.
 const largeBody = 64 << 10
 
 func measureClosedLoop(ctx context.Context, b *bench, s scenario, r *running) (sample, error) {
 	return underLoad(r.process.pid, func() (load, error) {
-		l, err := b.wrk.run(ctx, s.request(r), s.clients(b.options), b.options.duration)
+		l, err := b.generate(ctx, s, r, b.options.duration)
 		return l.byBytes(s.size), err
 	})
 }
 
-func (s scenario) request(r *running) request {
-	return request{url: s.url(r), post: s.post, close: s.close}
+// generate keeps the balancer busy in a closed loop, by the generator for the scenario's protocol.
+func (b *bench) generate(ctx context.Context, s scenario, r *running, duration time.Duration) (load, error) {
+	connections := s.clients(b.options)
+	switch s.protocol {
+	case protocolHTTP2:
+		return b.h2load.run(ctx, b.request(s, r), connections, s.streams, duration)
+	case protocolHTTP3:
+		return http3Loop(ctx, s.url(r), connections, duration)
+	default:
+		return b.wrk.run(ctx, b.request(s, r), connections, duration)
+	}
 }
 
-// byBytes counts responses with large bodies by the bytes that came, heads left out of account.
+func (b *bench) request(s scenario, r *running) request {
+	wanted := request{url: s.url(r), post: s.post, close: s.close, accept: s.accept}
+	if s.grpc {
+		wanted.message = b.message
+	}
+	return wanted
+}
+
+// byBytes counts responses with large bodies by the bytes received, without heads.
 func (l load) byBytes(size int) load {
 	if size >= largeBody {
 		l.requests = max(1, (l.bytes+size/2)/size)
@@ -45,7 +60,7 @@ func measureHandshakes(ctx context.Context, b *bench, s scenario, r *running) (s
 }
 
 // underLoad relates the CPU time that a balancer's processes used while the load ran to the requests that
-// were answered. A measurement with any error is none: answers that fail cost something else.
+// succeeded. A measurement with any error is invalid: failed requests have another cost.
 func underLoad(pid int, generate func() (load, error)) (sample, error) {
 	before, err := readUsage(pid)
 	if err != nil {
@@ -104,27 +119,4 @@ func (u usage) since(before usage) spent {
 // otherCores is how many cores were kept busy by programs that are no part of the run.
 func (s spent) otherCores() float64 {
 	return max(0, float64(s.machine-s.run)/float64(s.wall))
-}
-
-// checkAnswer makes sure that what is about to be measured is the right answer. A size of 0 is not checked.
-func checkAnswer(ctx context.Context, url string, size int) error {
-	client := newHTTPClient()
-	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return fmt.Errorf("cannot get %s: %w", url, err)
-	}
-	defer response.Body.Close()
-	n, err := io.Copy(io.Discard, response.Body)
-	if err != nil {
-		return fmt.Errorf("cannot read the answer to %s: %w", url, err)
-	}
-	if response.StatusCode != http.StatusOK || size > 0 && n != int64(size) {
-		return fmt.Errorf("%s answers %s with %d bytes, want 200 with %d", url, response.Status, n, size)
-	}
-	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// machine is what a reader must know to place the figures.
+// machine describes the machine, for the interpretation of the figures.
 type machine struct {
 	Time      time.Time         `json:"time"`
 	Processor string            `json:"processor"`
@@ -21,7 +21,7 @@ type machine struct {
 	Versions  map[string]string `json:"versions"`     // of the balancers, as they say it themselves
 }
 
-// describeMachine leaves empty what this system does not tell.
+// describeMachine leaves fields empty that this system does not report.
 func describeMachine(ctx context.Context, subjects []subject) machine {
 	m := machine{
 		Time:     time.Now().UTC().Truncate(time.Second),

@@ -1,4 +1,4 @@
-// Command bench measures lb beside nginx and HAProxy: the same backend, the same files, the same load, in
+// Command bench measures lb beside nginx, HAProxy and Caddy: the same backend, the same files, the same load, in
 // one run on loopback.
 //
 //	go run ./bench                                  everything, five rounds of five seconds
@@ -50,7 +50,7 @@ func main() {
 	}
 }
 
-// run measures and reports. Whatever happens, nothing that it started is running when it returns.
+// run measures and reports. It stops all that it has started before it returns, even on errors.
 func run(ctx context.Context, o options) (err error) {
 	dir, err := os.MkdirTemp("", "lb-bench-")
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// openLoop sends requests at a fixed mean rate whether or not the answers to earlier ones have come: when
+// openLoop sends requests at a fixed mean rate whether or not the responses to earlier ones have arrived: when
 // every connection is busy, requests wait, and their latency runs from the moment at which they were due.
-// (h2load's --rps starts all its clients at once, so that its requests come in bursts of as many as there
+// (h2load's --rps starts all its clients at once, so that its requests are sent in bursts of as many as there
 // are clients; wrk has no rate.)
 func openLoop(ctx context.Context, address, path string, connections, rate int, duration time.Duration) (load, error) {
 	clients := make([]*client, connections)
@@ -61,8 +61,8 @@ func openLoop(ctx context.Context, address, path string, connections, rate int, 
 	return summarizeLatencies(slices.Concat(latencies...), time.Since(start), int(failed.Load())+len(due))
 }
 
-// arrivals are the moments, after the start, of a Poisson process: requests of many clients who know nothing
-// of each other. Every balancer and every round gets the same ones.
+// arrivals are the moments, after the start, of a Poisson process: requests of many independent
+// clients. Every balancer and every round gets the same ones.
 func arrivals(rate int, duration time.Duration) []time.Duration {
 	random := rand.New(rand.NewPCG(1, 2))
 	mean := float64(time.Second) / float64(rate)
@@ -73,7 +73,7 @@ func arrivals(rate int, duration time.Duration) []time.Duration {
 	return moments
 }
 
-// pace sends the due times as they come. It sleeps in the kernel on a thread of its own: Go's timers are as
+// pace sends each due time when it is reached. It sleeps in the kernel on a thread of its own: Go's timers are as
 // coarse as epoll's timeout, a millisecond, which would make bursts.
 func pace(ctx context.Context, start time.Time, moments []time.Duration, due chan<- time.Time) {
 	runtime.LockOSThread()
@@ -82,7 +82,7 @@ func pace(ctx context.Context, start time.Time, moments []time.Duration, due cha
 		at := start.Add(moment)
 		if wait := time.Until(at); wait > 0 {
 			pause := syscall.NsecToTimespec(int64(wait))
-			_ = syscall.Nanosleep(&pause, nil) // Woken early by a signal, one request comes early.
+			_ = syscall.Nanosleep(&pause, nil) // Woken early by a signal, one request is sent early.
 		}
 		if ctx.Err() != nil {
 			return
@@ -93,7 +93,7 @@ func pace(ctx context.Context, start time.Time, moments []time.Duration, due cha
 
 func summarizeLatencies(latencies []time.Duration, elapsed time.Duration, errors int) (load, error) {
 	if len(latencies) == 0 {
-		return load{}, fmt.Errorf("no answer at all, %d errors", errors)
+		return load{}, fmt.Errorf("no response at all, %d errors", errors)
 	}
 	slices.Sort(latencies)
 	return load{

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// options is what the command line asks for.
+// options are those of the command line.
 type options struct {
 	rounds      int
 	duration    time.Duration // of one measurement under load
@@ -47,9 +47,9 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "length of one measurement under load")
 	flags.StringVar(&only, "only", "", "comma-separated scenarios or groups of them, as in bench/README.md (default all)")
 	flags.StringVar(&builds, "lb", "", "PATH of the lb binary, or NAME=PATH,NAME=PATH for several (default: build ./cmd/lb)")
-	flags.StringVar(&peers, "peers", "nginx,haproxy", "comma-separated balancers to measure beside lb, or none")
+	flags.StringVar(&peers, "peers", "nginx,haproxy,caddy", "comma-separated balancers to measure beside lb, or none")
 	flags.StringVar(&o.out, "out", filepath.FromSlash("bench/out"), "directory of report.md, results.json and chart.svg")
-	flags.IntVar(&o.workers, "cpus", 2, "nginx worker processes, HAProxy threads, GOMAXPROCS of lb")
+	flags.IntVar(&o.workers, "cpus", 2, "nginx worker processes, HAProxy threads, GOMAXPROCS of lb and Caddy")
 	flags.IntVar(&o.connections, "connections", 64, "connections that the load generator keeps")
 	flags.StringVar(&rates, "rate", "2000,4000,8000", "requests per second in the scenarios of a fixed rate, one each")
 	flags.StringVar(&idle, "idle", "1000,10000", "connections in the idle scenarios, one each")
@@ -111,7 +111,7 @@ func parseNumbers(list string) ([]int, error) {
 
 // checkNames refuses two subjects of one name.
 func (o options) checkNames() error {
-	names := []string{"nginx", "haproxy", "lb"}
+	names := append(peerNames(), "lb")
 	for _, b := range o.builds {
 		names = append(names, b.name)
 	}
@@ -154,8 +154,8 @@ func choosePeers(list string) ([]string, error) {
 		return nil, nil
 	}
 	for _, name := range names {
-		if name != "nginx" && name != "haproxy" {
-			return nil, fmt.Errorf("no peer %q; there are nginx and haproxy", name)
+		if !isPeer(name) {
+			return nil, fmt.Errorf("no peer %q; there are %s", name, strings.Join(peerNames(), ", "))
 		}
 	}
 	return names, nil
@@ -169,7 +169,7 @@ func parseBuilds(list string) ([]build, error) {
 		if !named {
 			name, path = "lb", item
 		}
-		if name == "nginx" || name == "haproxy" || name == "" || path == "" {
+		if isPeer(name) || name == "" || path == "" {
 			return nil, fmt.Errorf("cannot use %q for -lb: want PATH or NAME=PATH", item)
 		}
 		if slices.ContainsFunc(builds, func(b build) bool { return b.name == name }) {

@@ -31,9 +31,9 @@ func TestParseOptions(t *testing.T) {
 
 func TestParseOptionsRefuses(t *testing.T) {
 	for _, arguments := range []string{
-		"-only proxy2k", "-peers caddy", "-rounds 0", "-duration 0s", "-cpus 0", "-lb nginx=/x", "-lb a=",
+		"-only proxy2k", "-peers traefik", "-rounds 0", "-duration 0s", "-cpus 0", "-lb nginx=/x", "-lb a=",
 		"-lb a=/x,a=/y", "-lb /x,/y", "-idle 0", "-rate 5,5", "-rate x", "-backends ,",
-		"-subject x", "-subject =x{listen}", "-subject a=b", "-subject nginx=x{listen}", "-lb a=/x -subject a={listen}", "-unknown", "leftover",
+		"-subject x", "-subject =x{listen}", "-subject a=b", "-subject nginx=x{listen}", "-lb a=/x -subject a={listen}", "-unknown", "extra",
 	} {
 		if _, err := parseOptions(strings.Fields(arguments), io.Discard); err == nil {
 			t.Errorf("%s: no error", arguments)
@@ -53,12 +53,12 @@ func TestScenariosAreChosenByGroup(t *testing.T) {
 		t.Errorf("rate %d, want 30", o.scenarios[0].rate)
 	}
 	_, err = parseOptions([]string{"-only", "proxy2k"}, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "core, idle, ") || !strings.Contains(err.Error(), "static100k") {
+	if err == nil || !strings.Contains(err.Error(), "core, h2, h3, idle, ") || !strings.Contains(err.Error(), "static100k") {
 		t.Errorf("error %v, want one that lists groups and scenarios", err)
 	}
 }
 
-// What a scenario names must be there: its metrics, and the file that it asks for.
+// The metrics and the file that a scenario names must exist.
 func TestScenariosAreComplete(t *testing.T) {
 	seen := make(map[string]bool)
 	all := allScenarios(testOptions(t))

@@ -77,7 +77,7 @@ func TestTreeCPUCountsChildrenDeadAndAlive(t *testing.T) {
 	}
 }
 
-// The clock is finer than the ticks of /proc/PID/stat, and within a few of them says the same.
+// The clock is finer than the ticks of /proc/PID/stat, and agrees with them within a few ticks.
 func TestCPUOfThisProcess(t *testing.T) {
 	tree, err := processTree(os.Getpid())
 	if err != nil {
@@ -131,7 +131,7 @@ func TestOtherCores(t *testing.T) {
 	if got := after.since(before).otherCores(); got != 0.5 {
 		t.Errorf("got %v cores, want 0.5", got)
 	}
-	// The machine's counter is coarser than the processes': a little less than they used is nothing.
+	// The machine's counter is coarser than the processes': it may be a little below what they used.
 	after.machine = second
 	if got := after.since(before).otherCores(); got != 0 {
 		t.Errorf("got %v cores, want 0", got)

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startLimit is how long a program may take to answer its first request.
+// startLimit is how long a program may take to respond to its first request.
 const startLimit = 10 * time.Second
 
 // fleet starts programs, and stops what it started and nothing else. It is for one goroutine, which must
@@ -77,7 +75,7 @@ func awaitEnd(pid int) {
 	}
 }
 
-// stop asks the program to leave and waits until it and its group have gone, with SIGKILL when patience
+// stop sends SIGTERM and waits until the program and its group have ended, with SIGKILL when patience
 // ends. It is safe to call again.
 func (f *fleet) stop(p *process) {
 	f.running = slices.DeleteFunc(f.running, func(other *process) bool { return other == p })
@@ -97,46 +95,29 @@ func (f *fleet) stopAll() {
 	}
 }
 
-// waitReady returns once url answers 200, or says why it does not: the end of the program's log included.
-func (p *process) waitReady(ctx context.Context, url string) error {
+// waitReady returns when the check succeeds, or says why it does not: the end of the program's log included.
+func (p *process) waitReady(ctx context.Context, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	client := newHTTPClient()
-	defer client.CloseIdleConnections()
 	var last error
 	for {
-		if last = probe(ctx, client, url); last == nil {
+		if last = briefly(ctx, check); last == nil {
 			return nil
 		}
 		select {
 		case <-p.exited:
 			return fmt.Errorf("%s ended while it started: %s", p.name, p.logTail())
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer %s: %w: %s", p.name, url, last, p.logTail())
+			return fmt.Errorf("%s does not respond as it should: %w: %s", p.name, last, p.logTail())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-func probe(ctx context.Context, client *http.Client, url string) error {
+func briefly(ctx context.Context, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK {
-		return errors.New(response.Status)
-	}
-	return nil
+	return check(ctx)
 }
 
 // logTail is the end of what the program wrote, for an error message.
@@ -158,7 +139,7 @@ func oneLine(output []byte) string {
 	return strings.ToValidUTF8(string(text), "")
 }
 
-// freeAddress finds a loopback port that nobody listens on, below the range from which the kernel takes
+// freeAddress finds an unused loopback port, below the range from which the kernel takes
 // the ports of outgoing connections: one from that range could be taken again before it is used.
 func freeAddress() (string, error) {
 	for range 200 {

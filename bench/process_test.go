@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain is the harness's main as far as the harness starts itself, and a server to measure.
+// TestMain also runs the programs that the harness starts: itself, and a server to measure.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 {
 		var err error
@@ -46,7 +46,7 @@ func testBinary(t *testing.T) string {
 	return self
 }
 
-// newFleet is stopped at the test's end, which must stay on the thread that starts the programs.
+// newFleet returns a fleet that is stopped when the test ends. The test must stay on the thread that starts the programs.
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	runtime.LockOSThread()
@@ -84,8 +84,8 @@ func shell(t *testing.T, f *fleet, script string) (p *process, child int) {
 	return p, child
 }
 
-// gone is whether the process has ended; an orphan that nobody has collected yet has.
-func gone(pid int) bool {
+// hasEnded reports whether the process has ended, a zombie included.
+func hasEnded(pid int) bool {
 	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err != nil || strings.Contains(string(line), ") Z ")
 }
@@ -102,7 +102,7 @@ func TestStopEndsTheWholeGroup(t *testing.T) {
 			f.patience = 100 * time.Millisecond
 			p, child := shell(t, f, test.script)
 			f.stop(p)
-			eventually(t, "leader and child end", func() bool { return gone(p.pid) && gone(child) })
+			eventually(t, "leader and child end", func() bool { return hasEnded(p.pid) && hasEnded(child) })
 			f.stop(p) // A second time is harmless.
 			if len(f.running) != 0 {
 				t.Errorf("the fleet still lists %d programs", len(f.running))
@@ -117,7 +117,7 @@ func TestGroupEndsWithItsLeader(t *testing.T) {
 	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the orphan ends", func() bool { return gone(child) })
+	eventually(t, "the orphan ends", func() bool { return hasEnded(child) })
 }
 
 func TestStopAllStopsNothingElse(t *testing.T) {
@@ -125,10 +125,10 @@ func TestStopAllStopsNothingElse(t *testing.T) {
 	p, _ := shell(t, mine, `sleep 300 & echo $! >$CHILD; wait`)
 	bystander, _ := shell(t, other, `sleep 300 & echo $! >$CHILD; wait`)
 	mine.stopAll()
-	if !gone(p.pid) {
+	if !hasEnded(p.pid) {
 		t.Error("the fleet's own program still runs")
 	}
-	if gone(bystander.pid) {
+	if hasEnded(bystander.pid) {
 		t.Error("a program that the fleet had not started has ended")
 	}
 }
@@ -143,7 +143,7 @@ func TestWaitReadySaysWhyNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = p.waitReady(t.Context(), "http://"+address+"/")
+	err = p.waitReady(t.Context(), scenario{path: "/"}.checked(&running{address: address}))
 	if err == nil || !strings.Contains(err.Error(), "no such option") {
 		t.Errorf("error %v does not quote the program", err)
 	}
@@ -161,8 +161,8 @@ func TestWaitReadyEndsWithContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := p.waitReady(ctx, "http://"+address+"/"); err == nil {
-		t.Error("ready, though nobody listens")
+	if err := p.waitReady(ctx, scenario{path: "/"}.checked(&running{address: address})); err == nil {
+		t.Error("ready, though nothing listens")
 	}
 }
 

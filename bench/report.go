@@ -40,7 +40,7 @@ func newScenarioResult(s scenario) scenarioResult {
 	}
 }
 
-// fail records what went wrong, and says so at once.
+// fail records and prints a failure.
 func (r *scenarioResult) fail(format string, arguments ...any) {
 	text := fmt.Sprintf(format, arguments...)
 	fmt.Fprintf(os.Stderr, "bench: %s: %s\n", r.Name, text)
@@ -80,7 +80,7 @@ func writeReport(r report, dir string) error {
 }
 
 // peerNames are the columns of ratios.
-func peerNames() []string { return []string{"nginx", "haproxy"} }
+func peerNames() []string { return []string{"nginx", "haproxy", "caddy"} }
 
 func isPeer(subject string) bool { return slices.Contains(peerNames(), subject) }
 
@@ -114,12 +114,12 @@ func markdown(r report) string {
 
 func writeScenario(out *strings.Builder, s scenarioResult) {
 	fmt.Fprintf(out, "\n## %s\n\n%s\n\n", s.Title, s.Text)
-	out.WriteString("| metric | balancer | median | range | to nginx | to HAProxy |\n|---|---|--:|--:|--:|--:|\n")
+	out.WriteString("| metric | balancer | median | range | to nginx | to HAProxy | to Caddy |\n|---|---|--:|--:|--:|--:|--:|\n")
 	for _, m := range s.Metrics {
 		for _, subject := range s.Subjects {
 			values := summarize(valuesOf(s.Samples[subject], m.Key))
 			if values.Count == 0 {
-				fmt.Fprintf(out, "| %s | %s | – | – | – | – |\n", m.title(), subject)
+				fmt.Fprintf(out, "| %s | %s | – | – | – | – | – |\n", m.title(), subject)
 				continue
 			}
 			fmt.Fprintf(out, "| %s | %s | %.*f ± %.*f | %.*f–%.*f |", m.title(), subject,

@@ -93,10 +93,10 @@ func exampleReport() report {
 func TestMarkdown(t *testing.T) {
 	text := markdown(exampleReport())
 	for _, want := range []string{
-		"| CPU, µs | lb | 20.0 ± 10.0 | 10.0–30.0 | 0.50 (0.50–1.50) | – |",
-		"| CPU, µs | nginx | 20.0 ± 0.0 | 20.0–40.0 |  | – |",
-		"| CPU, µs | haproxy | – | – | – | – |",
-		"| growth | lb | 6 ± 1 | 5–7 |  |  |",
+		"| CPU, µs | lb | 20.0 ± 10.0 | 10.0–30.0 | 0.50 (0.50–1.50) | – | – |",
+		"| CPU, µs | nginx | 20.0 ± 0.0 | 20.0–40.0 |  | – | – |",
+		"| CPU, µs | haproxy | – | – | – | – | – |",
+		"| growth | lb | 6 ± 1 | 5–7 |  |  |  |",
 		"is up to 50.0 % of the median. Other programs kept 0.50 cores busy",
 		"Failed: haproxy: it does not start",
 		"- Note: haproxy is left out",

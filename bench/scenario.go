@@ -16,18 +16,22 @@ type scenario struct {
 	// How the balancer is configured and started.
 	log      bool // with an access log to a file
 	admin    bool // with an admin listener
-	noDelay  bool // what counts is when pieces of a body come
+	noDelay  bool // the arrival times of pieces of a body matter
 	fresh    bool // every measurement has a balancer of its own, because the measurement leaves traces in it
 	variants []variant
 	kept     int // connections that are open at a time, as far as they are more than the load generator's
 
 	// What it proxies to.
 	origin   bool // a backend inside the harness that takes and gives large bodies
+	grpc     bool // a gRPC server inside the harness; the requests are unary calls
 	backends int  // addresses of the backend; 0: one
 
 	// The load.
-	tls         bool   // the requests come over TLS
-	path        string // what is asked for
+	tls         bool // the requests are sent over TLS
+	protocol    protocol
+	streams     int    // requests at a time on each connection of HTTP/2
+	accept      string // the content coding that the requests ask for, and get; empty: none
+	path        string // of the requests
 	size        int    // of the response's body, checked before the first measurement; 0: not checked
 	post        int    // bytes of the body of a POST; 0: GET
 	close       bool   // every request has a connection of its own
@@ -43,7 +47,8 @@ type scenario struct {
 type variant struct {
 	key, label string
 	log        bool
-	backends   int // of the scenario's, the first ones
+	backends   int    // of the scenario's, the first ones
+	path       string // of the requests; empty: the scenario's
 }
 
 // metric is one figure of a scenario. The first of a scenario is the one that the chart shows.
@@ -61,6 +66,14 @@ type sample map[string]float64
 
 // otherLoad is the key of the cores that programs outside of the run kept busy meanwhile.
 const otherLoad = "other_load_cores"
+
+// protocol is the version of HTTP; the zero value is HTTP/1.1.
+type protocol int
+
+const (
+	protocolHTTP2 protocol = 2
+	protocolHTTP3 protocol = 3
+)
 
 // named is whether -only means the scenario by the name, its own or a group's.
 func (s scenario) named(name string) bool { return s.name == name || slices.Contains(s.groups, name) }

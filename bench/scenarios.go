@@ -12,6 +12,8 @@ func allScenarios(o options) []scenario {
 	scenarios := proxyScenarios(o)
 	scenarios = append(scenarios, fileScenarios()...)
 	scenarios = append(scenarios, tlsScenarios()...)
+	scenarios = append(scenarios, protocolScenarios()...)
+	scenarios = append(scenarios, contentScenarios()...)
 	scenarios = append(scenarios, scaleScenarios(o)...)
 	scenarios = append(scenarios, latencyScenarios()...)
 	return append(scenarios, streamScenarios(o)...)
@@ -156,18 +158,25 @@ func scaleScenarios(o options) []scenario {
 		measure:  measureClosedLoop,
 	}
 	for _, s := range []scenario{backends, seldom, log} {
-		for _, v := range s.variants {
-			s.metrics = append(s.metrics, metric{Key: "cpu_us_" + v.key, Label: "CPU per request, " + v.label, Unit: "µs", Digits: 1})
-		}
-		for _, v := range s.variants[1:] {
-			s.metrics = append(s.metrics, metric{Key: ratioKey(v), Label: "CPU per request, " + v.label + " relative to " + s.variants[0].label, Digits: 2, NoRatio: true})
-		}
-		for _, v := range s.variants {
-			s.metrics = append(s.metrics, metric{Key: "rss_mib_" + v.key, Label: "RSS under load, " + v.label, Unit: "MiB", Digits: 1})
-		}
+		s.metrics = variantMetrics(s.variants)
 		scenarios = append(scenarios, s)
 	}
 	return scenarios
+}
+
+// variantMetrics are what measureVariants finds.
+func variantMetrics(variants []variant) []metric {
+	var metrics []metric
+	for _, v := range variants {
+		metrics = append(metrics, metric{Key: "cpu_us_" + v.key, Label: "CPU per request, " + v.label, Unit: "µs", Digits: 1})
+	}
+	for _, v := range variants[1:] {
+		metrics = append(metrics, metric{Key: ratioKey(v), Label: "CPU per request, " + v.label + " relative to " + variants[0].label, Digits: 2, NoRatio: true})
+	}
+	for _, v := range variants {
+		metrics = append(metrics, metric{Key: "rss_mib_" + v.key, Label: "RSS under load, " + v.label, Unit: "MiB", Digits: 1})
+	}
+	return metrics
 }
 
 // latencyScenarios are about small requests beside work of another kind.

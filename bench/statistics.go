@@ -48,7 +48,7 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// interval is where the true median of what the values were drawn from lies in nine of ten cases, whatever the
+// interval contains the true median of the distribution of the values in nine of ten cases, for any
 // distribution: between two of the values, of which each is as likely to be above it as below (an order-statistic
 // interval). Fewer than five values are too few for nine of ten: it is then from the lowest to the highest.
 func interval(values []float64) (low, high float64) {

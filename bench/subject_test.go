@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// serveArgument makes the test binary a server of 1 KiB at an address: another server to measure.
+// serveArgument makes the test binary a server of 1 KiB at an address, which is measured beside others.
 const serveArgument = "serve"
 
 func serve(arguments []string) error {
@@ -105,7 +105,7 @@ func TestSpreadAddresses(t *testing.T) {
 	}
 }
 
-// What fails with one number of backends is measured with the others.
+// A program that fails with one number of backends is still measured with the others.
 func TestVariantsFailAlone(t *testing.T) {
 	self := testBinary(t)
 	// A server that starts only where the file of backends has a single line.

@@ -16,7 +16,7 @@ import (
 //go:embed peers/*.tmpl
 var templates embed.FS
 
-// feature is what a scenario asks of a balancer.
+// feature is a requirement of a scenario.
 type feature string
 
 const (
@@ -26,6 +26,11 @@ const (
 	featureTLS          feature = "TLS"
 	featureAccessLog    feature = "an access log file"
 	featureProfile      feature = "a CPU profile of itself"
+	featureHTTP2        feature = "HTTP/2"
+	featureHTTP3        feature = "HTTP/3"
+	featureGRPC         feature = "gRPC"
+	featureCompress     feature = "compression"
+	featureStore        feature = "stored responses"
 )
 
 // subject is one balancer under test.
@@ -63,9 +68,14 @@ type settings struct {
 	Descriptors uint64
 	Forwarded   bool
 	NoDelay     bool // pieces of bodies are passed on at once
+	HTTP3       bool // the TLS listener serves HTTP/3 too
+	GRPC        bool // the backends are gRPC servers
+	Content     bool // responses are compressed below /packed/ and stored below /stored/
+	Level       int  // of gzip
+	NginxLevel  int  // the level at which nginx's responses are as long
 }
 
-// setBackends names what is proxied to. nginx's documentation wants its cache of connections to be small beside what
+// setBackends names what is proxied to. nginx's documentation advises a cache of connections that is small compared with what
 // a backend can take, and large enough to keep one to each.
 func (s *settings) setBackends(addresses []string) {
 	s.Backends = addresses
@@ -77,7 +87,10 @@ func lbSubject(name, program string, workers int) subject {
 		name:     name,
 		template: "lb.hcl.tmpl",
 		program:  program,
-		features: []feature{featureProxy, featureManyBackends, featureFiles, featureTLS, featureAccessLog, featureProfile},
+		features: []feature{
+			featureProxy, featureManyBackends, featureFiles, featureTLS, featureAccessLog, featureProfile,
+			featureHTTP2, featureHTTP3, featureGRPC, featureCompress, featureStore,
+		},
 		command: func(configuration string, _ settings) (argv, env []string) {
 			return []string{program, "-config", configuration}, []string{fmt.Sprintf("GOMAXPROCS=%d", workers)}
 		},
@@ -90,7 +103,9 @@ func nginxSubject(program string) subject {
 		name:     "nginx",
 		template: "nginx.conf.tmpl",
 		program:  program,
-		features: []feature{featureProxy, featureManyBackends, featureFiles, featureTLS, featureAccessLog},
+		features: []feature{
+			featureProxy, featureManyBackends, featureFiles, featureTLS, featureAccessLog, featureHTTP2, featureGRPC, featureCompress, featureStore,
+		},
 		command: func(configuration string, _ settings) (argv, env []string) {
 			return nginxCommand(program, configuration), nil
 		},
@@ -104,11 +119,26 @@ func haproxySubject(program string) subject {
 		name:     "haproxy",
 		template: "haproxy.cfg.tmpl",
 		program:  program,
-		features: []feature{featureProxy, featureManyBackends, featureTLS},
+		features: []feature{featureProxy, featureManyBackends, featureTLS, featureHTTP2, featureGRPC},
 		command: func(configuration string, _ settings) (argv, env []string) {
 			return []string{program, "-db", "-f", configuration}, nil
 		},
 		version: []string{"-v"},
+	}
+}
+
+// caddySubject stores no responses.
+func caddySubject(program string) subject {
+	return subject{
+		name:     "caddy",
+		template: "caddy.Caddyfile.tmpl",
+		program:  program,
+		features: []feature{featureProxy, featureManyBackends, featureFiles, featureTLS, featureHTTP2, featureHTTP3, featureGRPC, featureCompress},
+		command: func(configuration string, values settings) (argv, env []string) {
+			return []string{program, "run", "--adapter", "caddyfile", "--config", configuration},
+				[]string{fmt.Sprintf("GOMAXPROCS=%d", values.Workers), "HOME=" + values.Dir, "XDG_DATA_HOME=" + values.Dir, "XDG_CONFIG_HOME=" + values.Dir}
+		},
+		version: []string{"version"},
 	}
 }
 
@@ -155,7 +185,7 @@ func findSubjects(ctx context.Context, o options, dir string) (subjects []subjec
 	for _, c := range o.commands {
 		subjects = append(subjects, commandSubject(c))
 	}
-	makePeer := map[string]func(string) subject{"nginx": nginxSubject, "haproxy": haproxySubject}
+	makePeer := map[string]func(string) subject{"nginx": nginxSubject, "haproxy": haproxySubject, "caddy": caddySubject}
 	for _, name := range o.peers {
 		path, err := findProgram(name)
 		if err != nil {
@@ -182,7 +212,7 @@ func buildLB(ctx context.Context, dir string) (path string, err error) {
 	return path, nil
 }
 
-// running is a balancer, or the backend, that answers requests.
+// running is a balancer, or the backend, that serves requests.
 type running struct {
 	subject subject
 	process *process
@@ -191,8 +221,8 @@ type running struct {
 	admin   string
 }
 
-// start writes the configuration below values.Dir, starts the balancer and waits until it answers what the scenario
-// asks for.
+// start writes the configuration below values.Dir, starts the balancer and waits until it gives the right response to the
+// scenario's request.
 func (s subject) start(ctx context.Context, f *fleet, values settings, asked scenario) (*running, error) {
 	configuration := filepath.Join(values.Dir, s.name+".conf")
 	if s.template == "lb.hcl.tmpl" {
@@ -210,7 +240,7 @@ func (s subject) start(ctx context.Context, f *fleet, values settings, asked sce
 		return nil, err
 	}
 	r := &running{subject: s, process: p, address: values.Address, tls: values.TLSAddress, admin: values.Admin}
-	if err := p.waitReady(ctx, asked.url(r)); err != nil {
+	if err := p.waitReady(ctx, asked.checked(r)); err != nil {
 		f.stop(p)
 		return nil, err
 	}
@@ -259,6 +289,8 @@ func commonSettings(o options, f fixtures, dir string) (settings, error) {
 		Clients:     1024,
 		Connections: 1024,
 		Forwarded:   o.forwarded,
+		Level:       gzipLevel,
+		NginxLevel:  nginxGzipLevel,
 	}
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -268,7 +300,7 @@ func commonSettings(o options, f fixtures, dir string) (settings, error) {
 	if os.Geteuid() == 0 {
 		current, err := user.Current()
 		if err != nil {
-			return values, fmt.Errorf("cannot tell who runs this: %w", err)
+			return values, fmt.Errorf("cannot determine the current user: %w", err)
 		}
 		values.User = current.Username
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A target that names no scenario, or no metric of it, would silently be no target.
+// A target that names no scenario, or no metric of it, would be ignored silently.
 func TestTargetsNameScenarios(t *testing.T) {
 	o, err := parseOptions(nil, io.Discard)
 	if err != nil {
@@ -91,6 +91,14 @@ func TestSummary(t *testing.T) {
 	cpu := metric{Key: "cpu_us", Label: "CPU", Unit: "µs", Digits: 1}
 	r := report{Scenarios: []scenarioResult{
 		{
+			Name: "h2-static-1", Title: "HTTP/2", Metrics: []metric{cpu}, Subjects: []string{"lb", "nginx", "caddy"},
+			Samples: map[string][]sample{"lb": {{"cpu_us": 5}}, "nginx": {{"cpu_us": 10}}, "caddy": {{"cpu_us": 50}}},
+		},
+		{
+			Name: "h2-static-32", Title: "HTTP/2 without Caddy", Metrics: []metric{cpu}, Subjects: []string{"lb"},
+			Samples: map[string][]sample{"lb": {{"cpu_us": 5}}},
+		},
+		{
 			Name: "proxy1k", Title: "Proxying", Metrics: []metric{cpu, {Key: "rps", Label: "rate"}}, Subjects: []string{"lb", "other", "nginx"},
 			Samples: map[string][]sample{
 				"lb":    {{"cpu_us": 9, "rps": 1}, {"cpu_us": 9.5}, {"cpu_us": 11}},
@@ -111,15 +119,21 @@ func TestSummary(t *testing.T) {
 	var out strings.Builder
 	writeSummary(&out, r)
 	for _, want := range []string{
-		"| work | figure | lb | other | nginx | target |\n",
-		"| Proxying | CPU, µs | 0.95 (0.90–1.10) **not met** | 0.70 (0.70–0.75) **met** | 10.0 µs | ≤ 0.78 × nginx |\n",
-		"| Idle | growth, bytes | 2000 bytes (900–3000) **undecided** | – | 600 bytes (600–600) | ≤ 1024 |\n",
-		"| Profile | p99, µs | 50 µs (50–50) | – | – | |\n",
-		"Targets of lb: 0 met, 1 not met, 1 undecided.\nTargets of other: 1 met, 0 not met, 0 undecided.\n",
+		"| work | figure | lb | nginx | caddy | other | target |\n",
+		"| HTTP/2 | CPU, µs | 0.50 (0.50–0.50) **undecided** | 10.0 µs | 5.00 (5.00–5.00) | – | ≤ 1.00 × nginx |\n",
+		"| HTTP/2 | CPU, µs | 0.10 (0.10–0.10) **undecided** | 0.20 (0.20–0.20) | 50.0 µs | – | ≤ 0.25 × caddy |\n",
+		"| HTTP/2 without Caddy | CPU, µs | 5.0 µs (5.0–5.0) | – | – | – | |\n",
+		"| Proxying | CPU, µs | 0.95 (0.90–1.10) **not met** | 10.0 µs | – | 0.70 (0.70–0.75) **met** | ≤ 0.78 × nginx |\n",
+		"| Idle | growth, bytes | 2000 bytes (900–3000) **undecided** | 600 bytes (600–600) | – | – | ≤ 1024 |\n",
+		"| Profile | p99, µs | 50 µs (50–50) | – | – | – | |\n",
+		"Targets of lb: 0 met, 1 not met, 3 undecided.\nTargets of other: 1 met, 0 not met, 0 undecided.\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the summary lacks %q:\n%s", want, out.String())
 		}
+	}
+	if strings.Count(out.String(), "without Caddy") != 1 {
+		t.Errorf("the summary has a target for a peer that took no part:\n%s", out.String())
 	}
 	if strings.Contains(out.String(), "rate") {
 		t.Errorf("the summary has a metric without a target that is not the scenario's first:\n%s", out.String())

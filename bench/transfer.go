@@ -95,12 +95,12 @@ func upload(ctx context.Context, client *http.Client, url string, size int64) er
 		return err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
+	received, err := io.ReadAll(response.Body)
 	if err != nil {
 		return err
 	}
-	if want := strconv.FormatInt(size, 10); string(bytes.TrimSpace(answer)) != want {
-		return fmt.Errorf("the backend answers %q, want %s bytes received", answer, want)
+	if want := strconv.FormatInt(size, 10); string(bytes.TrimSpace(received)) != want {
+		return fmt.Errorf("the backend responded %q, want %s bytes received", received, want)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func download(ctx context.Context, client *http.Client, url string, size int64) 
 	return err
 }
 
-// origin is a backend that counts what it is sent, and sends as much as it is asked for, at once or in events.
+// origin is a backend that counts what it receives, and sends the requested size, at once or in events.
 type origin struct {
 	address string
 	stop    func() // waits until the server has ended
@@ -157,7 +157,7 @@ func serveOrigin(w http.ResponseWriter, r *http.Request) {
 		serveEvents(w, r)
 		return
 	}
-	size, _ := strconv.ParseInt(r.URL.Query().Get("bytes"), 10, 64) // Absent or nonsense: an empty answer.
+	size, _ := strconv.ParseInt(r.URL.Query().Get("bytes"), 10, 64) // Absent or invalid: an empty response.
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	_, _ = io.CopyN(w, zeros{}, size) // The client counts.

@@ -45,6 +45,9 @@ func (b *bench) measureVariants(ctx context.Context, s scenario, e *entrant, val
 
 func (b *bench) measureVariant(ctx context.Context, s scenario, v variant, e *entrant, values settings) (sample, error) {
 	s.log = v.log
+	if v.path != "" {
+		s.path = v.path
+	}
 	if v.backends > 0 {
 		values.setBackends(values.Backends[:v.backends])
 	}

@@ -18,7 +18,7 @@ import (
 //go:embed wrk/report.lua
 var wrkScript []byte
 
-// wrk is the closed-loop load generator.
+// wrk is the closed-loop load generator for HTTP/1.1.
 type wrk struct {
 	program string
 	script  string
@@ -39,17 +39,19 @@ func findWrk(dir string) (wrk, error) {
 // load is what a load generator saw.
 type load struct {
 	requests            int
-	bytes               int // that came, where it is known
+	bytes               int // received, where it is known
 	seconds             float64
 	p50, p99, p999, max float64 // microseconds
 	errors              int     // responses other than 2xx and 3xx, failed connections, timeouts
 }
 
-// request is what wrk sends.
+// request is what a load generator sends.
 type request struct {
-	url   string
-	post  int  // bytes of the body of a POST; 0: GET
-	close bool // every request has a connection of its own
+	url     string
+	post    int    // bytes of the body of a POST; 0: GET
+	close   bool   // every request has a connection of its own
+	accept  string // Accept-Encoding; empty: no such field
+	message string // path of the body of a gRPC call; empty: it is none
 }
 
 // run keeps connections busy for the duration. wrk ends with ctx.
@@ -63,6 +65,9 @@ func (w wrk) run(ctx context.Context, r request, connections int, duration time.
 	}
 	if r.close {
 		arguments = append(arguments, "-H", "Connection: close")
+	}
+	if r.accept != "" {
+		arguments = append(arguments, "-H", "Accept-Encoding: "+r.accept)
 	}
 	command := exec.CommandContext(ctx, w.program, append(arguments, r.url)...)
 	if r.post > 0 {
@@ -99,7 +104,7 @@ func parseWrk(output []byte) (load, error) {
 		return load{}, fmt.Errorf("cannot parse wrk's report: %w", err)
 	}
 	if report.Requests == 0 || report.Duration <= 0 {
-		return load{}, errors.New("wrk had no answer at all")
+		return load{}, errors.New("wrk got no response at all")
 	}
 	e := report.Errors
 	return load{

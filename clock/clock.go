@@ -1,6 +1,6 @@
 // Package clock is the application that the examples, the demo and the
-// end-to-end tests put behind the balancer: it tells the time and which of its
-// replicas was asked. It keeps no state, so any number of replicas may serve
+// end-to-end tests put behind the balancer: it shows the time and which of its
+// replicas has responded. It keeps no state, so any number of replicas may serve
 // the same visitor.
 //
 //	http.ListenAndServe(":5000", clock.Handler("clock-1"))
@@ -25,15 +25,15 @@ var Images embed.FS
 //go:embed page.html
 var page string
 
-// Reading is the answer of /api/time.
+// Reading is the response of /api/time.
 type Reading struct {
 	Time    time.Time `json:"time"`    // RFC 3339, with the replica's own offset
 	Unix    int64     `json:"unix"`    // the same in seconds since 1970
-	Replica string    `json:"replica"` // who answered
+	Replica string    `json:"replica"` // the replica that responded
 }
 
 // Handler returns the clock application; name is what the replica calls itself,
-// in the page, in the JSON and in the X-Replica header of every answer. It is
+// in the page, in the JSON and in the X-Replica header of every response. It is
 // safe for concurrent use and starts nothing.
 //
 //	GET /                   a web page with the time, the name and the picture
@@ -49,7 +49,7 @@ func Handler(name string) http.Handler {
 			http.Error(w, "cannot render the page", http.StatusInternalServerError)
 			return
 		}
-		answer(w, "text/html; charset=utf-8", body.Bytes())
+		respond(w, "text/html; charset=utf-8", body.Bytes())
 	})
 	mux.HandleFunc("GET /api/time", func(w http.ResponseWriter, _ *http.Request) {
 		body, err := json.Marshal(read(name))
@@ -57,10 +57,10 @@ func Handler(name string) http.Handler {
 			http.Error(w, "cannot encode the time", http.StatusInternalServerError)
 			return
 		}
-		answer(w, "application/json", append(body, '\n'))
+		respond(w, "application/json", append(body, '\n'))
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, "text/plain; charset=utf-8", []byte("ok"))
+		respond(w, "text/plain; charset=utf-8", []byte("ok"))
 	})
 	mux.Handle("GET /images/", http.FileServerFS(Images))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -74,9 +74,9 @@ func read(name string) Reading {
 	return Reading{Time: now, Unix: now.Unix(), Replica: name}
 }
 
-// answer writes a body that is right for this moment and this replica only.
-func answer(w http.ResponseWriter, contentType string, body []byte) {
+// respond writes a body that is valid only now and for this replica.
+func respond(w http.ResponseWriter, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(body) // the client may have left; nobody else is told
+	_, _ = w.Write(body) // an error means that the client has disconnected
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestHandlerAnswers(t *testing.T) {
+func TestHandlerResponds(t *testing.T) {
 	tests := []struct {
 		name, method, target string
 		status               int

@@ -150,8 +150,14 @@ func (b *block) asBlock(a *hclsyntax.Attribute) string {
 	if _, literal := a.Expr.(*hclsyntax.TemplateExpr); literal && !b.withheld(a.Expr.Range()) && !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
 		return fmt.Sprintf("Write it without the equals sign: %s %q {}", a.Name, v.AsString())
 	}
-	if _, list := a.Expr.(*hclsyntax.TupleConsExpr); list && b.learn == nil && language().labelled[a.Name] {
+	if _, list := a.Expr.(*hclsyntax.TupleConsExpr); list && b.learn == nil && b.language().labelled[a.Name] {
 		return fmt.Sprintf("Write one for each: %s %s {}", a.Name, labelExample(a.Name))
+	}
+	if a.Name == "tls" && b.kind() == "health" && !diags.HasErrors() && v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() {
+		if v.True() {
+			return "Write: tls {}"
+		}
+		return "Write it as a block: tls { enabled = false }"
 	}
 	inside := "…"
 	if _, object := a.Expr.(*hclsyntax.ObjectConsExpr); !object && mainAttribute(a.Name) != "" {
@@ -198,7 +204,7 @@ func (b *block) unknown(at hcl.Range, sort, name string, same, other []string) {
 		remedy := fmt.Sprintf("Write %s, or remove the %s.", near, sort)
 		switch {
 		case b.learn != nil: // language waits for this
-		case sort == "attribute" && !slices.Contains(same, near) && language().labelled[near]:
+		case sort == "attribute" && !slices.Contains(same, near) && b.language().labelled[near]:
 			remedy = fmt.Sprintf("It is a block, one for each: %s %s {}", near, labelExample(near))
 		case sort == "attribute" && !slices.Contains(same, near):
 			remedy = fmt.Sprintf("It is a block: %s { … }", near)

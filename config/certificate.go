@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// soonExpires is how long before the end of a certificate a warning is given, or a third of its lifetime if that is
-// shorter: automatic renewal comes earlier than that.
+// soonExpires is how long before the end of an authority's certificate a warning is given, or a third of its lifetime if that
+// is shorter. Of other certificates it is always a third: automatic renewal happens before.
 const soonExpires = 14 * 24 * time.Hour
 
 // servedLeaf is a certificate for clients, to compare with the sites when they are known.
@@ -29,8 +29,9 @@ func (b *block) checkTimes(path string, pair tls.Certificate, now time.Time) {
 		if err != nil {
 			continue // LoadX509KeyPair has parsed the first one; the others belong to the authorities
 		}
-		what := fmt.Sprintf("the certificate of %s in %q", subjectOf(c), path)
+		what, soon := fmt.Sprintf("the certificate of %s in %q", subjectOf(c), path), c.NotAfter.Sub(c.NotBefore)/3
 		if i > 0 {
+			soon = min(soon, soonExpires)
 			what = fmt.Sprintf("the authority's certificate of %s in %q", subjectOf(c), path)
 		}
 		left := c.NotAfter.Sub(now)
@@ -40,7 +41,7 @@ func (b *block) checkTimes(path string, pair tls.Certificate, now time.Time) {
 		case now.Before(c.NotBefore):
 			b.warn(b.place("cert"), fmt.Sprintf("%s is not valid for %s yet, until %s", what, span(c.NotBefore.Sub(now)), date(c.NotBefore)),
 				"Peers reject it until then. Wait, or check the clock of this machine.")
-		case left < min(soonExpires, c.NotAfter.Sub(c.NotBefore)/3):
+		case left < soon:
 			b.warn(b.place("cert"), fmt.Sprintf("%s expires in %s, on %s", what, span(left), date(c.NotAfter)), "Renew it, and reload.")
 		}
 	}

@@ -43,7 +43,7 @@ func writePair(t *testing.T, dir, name string, before, after time.Duration, host
 	}
 }
 
-// found returns the diagnostics of a configuration in dir whose errors would end the test.
+// foundIn returns the diagnostics of a valid configuration in dir.
 func foundIn(t *testing.T, dir, text string) string {
 	t.Helper()
 	c, found := Parse([]Source{{Name: filepath.Join(dir, "lb.hcl"), Text: []byte(text)}})
@@ -67,13 +67,14 @@ func TestCertificateTimes(t *testing.T) {
 		before, after time.Duration
 		want          string // "": nothing
 	}{
-		{"good", 60 * day, 30 * day, ""},
+		{"good", 59 * day, 31 * day, ""},
+		{"third", 61 * day, 29*day + time.Hour, `expires in 29 days, on `},
 		{"expired", 90 * day, -3*day - time.Hour, `lb.hcl:4:14: warning: the certificate of expired.test in "expired.pem" expired 3 days ago, on `},
 		{"just", day, -3 * time.Minute, `expired 3 minutes ago, on `},
 		{"soon", 80 * day, 10*day + time.Hour, `lb.hcl:4:14: warning: the certificate of soon.test in "soon.pem" expires in 10 days, on `},
 		{"hours", 80 * day, 5*time.Hour + time.Minute, `expires in 5 hours, on `},
 		{"short", day, 6 * day, ""},                  // of 7 days
-		{"shorter", 5 * day, 2 * day, "expires in "}, // of 7 days, under a third of which is left
+		{"shorter", 5 * day, 2 * day, "expires in "}, // of 7 days, with less than a third remaining
 		{"later", -3*time.Hour - time.Minute, 90 * day, `the certificate of later.test in "later.pem" is not valid for 3 hours yet, until `},
 	} {
 		writePair(t, dir, c.name, c.before, c.after)
@@ -92,7 +93,7 @@ func TestCertificateTimes(t *testing.T) {
 	}
 }
 
-// TestChainTimes: the authorities' certificates that a file sends along count too.
+// TestChainTimes: the certificates of authorities in the file count too.
 func TestChainTimes(t *testing.T) {
 	dir := t.TempDir()
 	writePair(t, dir, "leaf", time.Hour, time.Hour)
@@ -113,7 +114,7 @@ func TestChainTimes(t *testing.T) {
 	}
 }
 
-// TestCertificateNames: a certificate that is for no host of any site is a warning, where each site has hosts.
+// TestCertificateNames: a certificate for none of the hosts is a warning if each site has hosts.
 func TestCertificateNames(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct {

@@ -8,7 +8,7 @@ import (
 
 // Checks of single texts; see textCheck.
 
-// oneOf wants one of the words.
+// oneOf requires one of the given values.
 func oneOf(words ...string) textCheck {
 	return func(s string) (string, string) {
 		if slices.Contains(words, s) {
@@ -25,23 +25,28 @@ func oneOfRemedy(s string, words []string) string {
 	return "Write one of: " + strings.Join(words, ", ")
 }
 
-// clientKey wants a key of a client: one of the words, header:NAME or cookie:NAME.
-func clientKey(words ...string) textCheck {
-	words = append(words, "header:NAME", "cookie:NAME")
+// clientKey requires a key of a client: header:NAME, cookie:NAME, or one of the given forms, which may be jwt:CLAIM.
+func clientKey(forms ...string) textCheck {
+	forms = append(forms, "header:NAME", "cookie:NAME")
 	return func(s string) (string, string) {
-		if slices.Contains(words[:len(words)-2], s) {
-			return "", ""
+		kind, name, named := strings.Cut(s, ":")
+		for _, form := range forms {
+			of, what, _ := strings.Cut(form, ":")
+			if of == kind && (what == "" && !named || what == "NAME" && isToken(name) || what == "CLAIM" && isClaim(name)) {
+				return "", ""
+			}
 		}
-		kind, name, ok := strings.Cut(s, ":")
-		if ok && (kind == "header" || kind == "cookie") && isToken(name) {
-			return "", ""
-		}
-		return fmt.Sprintf("cannot be %q", s), oneOfRemedy(s, words)
+		return fmt.Sprintf("cannot be %q", s), oneOfRemedy(s, forms)
 	}
 }
 
+// isClaim reports whether s can be the name of a claim (RFC 7519, section 4), which may be a URI.
+func isClaim(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == 0x7f })
+}
+
 // isToken reports whether s is a token of RFC 9110, section 5.6.2: what methods,
-// field names and cookie names are made of.
+// field names and cookie names consist of.
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -62,7 +67,7 @@ func method(s string) (problem, remedy string) {
 	return "", ""
 }
 
-// ownHeader wants the name of a header field that a configuration may change.
+// ownHeader requires the name of a header field that a configuration may change.
 func ownHeader(s string) (problem, remedy string) {
 	if !isToken(s) {
 		return fmt.Sprintf("is not a header name: %q", s), `Write letters, digits and hyphens: "X-Frame-Options"`
@@ -74,7 +79,7 @@ func ownHeader(s string) (problem, remedy string) {
 	return "", ""
 }
 
-// headerValue wants a field value of RFC 9110, section 5.5.
+// headerValue requires a field value of RFC 9110, section 5.5.
 func headerValue(s string) (problem, remedy string) {
 	if i := strings.IndexFunc(s, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }); i >= 0 {
 		return "contains a line break or another control character", "Write it on one line."
@@ -97,7 +102,7 @@ func targetCharacters(s string) (problem, remedy string) {
 	return "", ""
 }
 
-// placeholders wants a template with only these names in braces.
+// placeholders requires a template with only these names in braces.
 func placeholders(names ...string) textCheck {
 	return func(s string) (string, string) {
 		for rest := s; ; {

@@ -35,6 +35,10 @@ type Listener struct {
 	TLS *TLS
 	// ProxyProtocol requires a PROXY header, version 1 or 2, from trusted proxies.
 	ProxyProtocol bool
+	// HTTP2 serves clients that begin with the preface of HTTP/2 (prior knowledge). It is never set together with TLS.
+	HTTP2 bool
+	// HTTP3 serves HTTP/3 on the UDP port of the same number. It is set together with TLS only.
+	HTTP3 bool
 	// RedirectHTTPS redirects every request to https with 308. It is never set together with TLS.
 	RedirectHTTPS bool
 }
@@ -48,9 +52,15 @@ type TLS struct {
 	// MinVersion is tls.VersionTLS12 (the default) or tls.VersionTLS13.
 	MinVersion uint16
 	// ClientCA is a PEM file; if it is not empty, a client certificate signed
-	// by one of its authorities is required.
+	// by one of its authorities is required: see ClientVerify.
 	ClientCA string
-	// HTTP2 offers h2 by ALPN. It is false, as this version does not support it.
+	// ClientVerify is "require", or "optional": clients may have no certificate. It has no effect without ClientCA.
+	ClientVerify string
+	// SessionKeys is a file of keys of session tickets, the one in use first; empty: lb has random ones.
+	SessionKeys string
+	// ECHKeys is a PEM file with keys of encrypted ClientHellos (RFC 9849); empty: there are none.
+	ECHKeys string
+	// HTTP2 offers HTTP/2 by ALPN.
 	HTTP2 bool
 	// ACME is nil if certificates come from files alone.
 	ACME *ACME
@@ -61,16 +71,6 @@ type Certificate struct {
 	Pos  Pos
 	Cert string
 	Key  string
-}
-
-// ACME says how certificates are obtained from an ACME server (RFC 8555).
-type ACME struct {
-	Pos       Pos
-	Domains   []string
-	Email     string
-	Directory string // empty: Let's Encrypt
-	CA        string // a PEM file with an extra trust root, for a private server
-	Storage   string // the directory that keeps account and certificates
 }
 
 // Admin is the second listener: API, dashboard and metrics.

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// everything reads also what this version does not serve, and no files.
+// everything also accepts what this version does not implement, and reads no files.
 func everything(o *options) { o.everything, o.withoutFiles = true, true }
 
 func mustParse(t *testing.T, text string, opts ...Option) *Config {
@@ -75,7 +75,7 @@ func same[T any](t *testing.T, what string, got, want T) {
 	}
 }
 
-// The documented defaults, written out here a second time.
+// The documented defaults, repeated here.
 func TestDefaults(t *testing.T) {
 	c := mustParse(t, `
 listen ":8443" {
@@ -105,6 +105,10 @@ site "app" {
   }
   route "/" {
     rate_limit {}
+    concurrency {}
+    basic_auth {
+      users_file = "/etc/lb/users"
+    }
     proxy {
       pool = "app"
     }
@@ -129,8 +133,9 @@ pool "app" {
 `, everything)
 	same(t, "listen", c.Listeners, []Listener{{Address: ":8443", TLS: &TLS{
 		Certificates: []Certificate{{Cert: "/c.pem", Key: "/c.key"}},
-		MinVersion:   tls.VersionTLS12, HTTP2: true,
-		ACME: &ACME{Domains: []string{"a.example"}, Storage: "/var/lib/lb/acme"},
+		MinVersion:   tls.VersionTLS12, ClientVerify: "require", HTTP2: true,
+		ACME: &ACME{Domains: []string{"a.example"}, Storage: "/var/lib/lb/acme", Challenges: []string{"http-01", "tls-alpn-01"},
+			Directories: []ACMEDirectory{{Directory: "https://acme-v02.api.letsencrypt.org/directory"}}},
 	}}})
 	same(t, "admin", c.Admin, Admin{Listen: "127.0.0.1:9900"})
 	same(t, "trusted_proxies", len(c.TrustedProxies), 0)
@@ -146,9 +151,10 @@ pool "app" {
 	same(t, "redirect", routes[1].Redirect, &Redirect{To: "/new/{rest}", Status: 308})
 	same(t, "respond", routes[2].Respond, &Respond{Status: 200, ContentType: "text/plain"})
 	same(t, "route", routes[3], Route{Pattern: "/", Path: "/", AmbiguousPaths: "reject", Proxy: &Proxy{Pool: "app"},
-		RateLimit: &RateLimit{Key: "client_ip", Rate: 100, Burst: 200}})
+		RateLimits: []RateLimit{{Key: "client_ip", Rate: 100, Window: time.Second, Burst: 200, RedisDown: "open"}}, Concurrency: []Concurrency{{Key: "client_ip", Limit: 10}},
+		BasicAuth: &BasicAuth{UsersFile: "/etc/lb/users", Realm: "restricted"}})
 	same(t, "pool", c.Pools[0], Pool{
-		Name: "app", Balance: "round_robin", HashKey: "client_ip",
+		Name: "app", Balance: "round_robin", HashKey: "client_ip", Protocol: "http1",
 		Backends: []Backend{{Address: "127.0.0.1:5000", Weight: 1}},
 		Discover: []Discover{
 			{DNS: &DiscoverDNS{Name: "app", Port: 5000, Type: "A", Interval: 5 * time.Second}},
@@ -168,7 +174,7 @@ pool "app" {
 	})
 }
 
-// The reference sample says the defaults: leaving out what it writes changes nothing.
+// The reference sample states the defaults: removing them changes nothing.
 func TestReferenceShowsDefaults(t *testing.T) {
 	c, found := Load("../configs/lb.hcl", WithoutFileChecks())
 	if c == nil {
@@ -255,7 +261,7 @@ pool "other" {
 		t.Errorf("listeners: %+v", c.Listeners)
 	}
 	same(t, "tls", c.Listeners[2].TLS, &TLS{Certificates: []Certificate{{Cert: "/c.pem", Key: "k.key"}},
-		MinVersion: tls.VersionTLS13, ClientCA: "/ca.pem"})
+		MinVersion: tls.VersionTLS13, ClientCA: "/ca.pem", ClientVerify: "require"})
 	same(t, "trusted_proxies", c.TrustedProxies, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32")})
 	same(t, "admin", c.Admin, Admin{})
 	same(t, "body_size", c.Limits.BodySize, 3<<19)
@@ -397,8 +403,8 @@ pool "hidden" {
 	}
 }
 
-// TestViewClaimsNothing: what this version does not serve is not on in the configuration that the admin API shows, whether
-// it is written or the default of the versions that do.
+// TestViewClaimsNothing: what this version does not implement is off in the configuration that the admin API shows, whether it is
+// written or the default of later versions.
 func TestViewClaimsNothing(t *testing.T) {
 	text := func(more string) string {
 		return "listen \":8443\" {\n  tls {\n    certificate {\n      cert = \"c.pem\"\n      key = \"c.key\"\n    }\n" + strings.ReplaceAll(more, "NAME", "http2") +

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lb/balancer"
+	"lb/internal/coding"
 	"lb/internal/limits"
 )
 
@@ -35,9 +36,11 @@ func defaultLimits() Limits {
 	}
 }
 
-func defaultTLS() TLS { return TLS{MinVersion: tls.VersionTLS12, HTTP2: true} }
+func defaultTLS() TLS { return TLS{MinVersion: tls.VersionTLS12, ClientVerify: "require", HTTP2: true} }
 
-func defaultACME() ACME { return ACME{Storage: "/var/lib/lb/acme"} }
+func defaultACME() ACME {
+	return ACME{Storage: "/var/lib/lb/acme", Challenges: []string{"http-01", "tls-alpn-01"}}
+}
 
 func defaultRoute() Route { return Route{AmbiguousPaths: "reject"} }
 
@@ -49,7 +52,19 @@ func defaultStatic() Static {
 	}
 }
 
-func defaultRateLimit() RateLimit { return RateLimit{Key: "client_ip", Rate: 100, Burst: 200} }
+func defaultCompress() Compress {
+	return Compress{Types: coding.DefaultTypes, MinSize: 1 << 10, Level: coding.DefaultLevel}
+}
+
+func defaultRateLimit() RateLimit {
+	return RateLimit{Key: "client_ip", Rate: 100, Window: time.Second, Burst: 200, RedisDown: "open"}
+}
+
+func defaultConcurrency() Concurrency { return Concurrency{Key: "client_ip", Limit: 10} }
+
+func defaultBasicAuth() BasicAuth { return BasicAuth{Realm: "restricted"} }
+
+func defaultForwardAuth() ForwardAuth { return ForwardAuth{Path: "/"} }
 
 func defaultRedirect() Redirect { return Redirect{Status: 308} }
 
@@ -59,7 +74,10 @@ func defaultPool() Pool {
 	return Pool{
 		Balance: balancer.Default,
 		HashKey: "client_ip",
-		Eject:   Eject{Failures: 5, Duration: 10 * time.Second, MaxPercent: 50},
+
+		Protocol: "http1",
+
+		Eject: Eject{Failures: 5, Duration: 10 * time.Second, MaxPercent: 50},
 		Retry: Retry{
 			Attempts: 2,
 			Budget:   0.1,

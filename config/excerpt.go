@@ -27,7 +27,7 @@ func (r *reader) linesOf(name string) []sourceLine {
 		return list
 	}
 	scan := lineScanner{src: string(r.sources[name])}
-	hide := newMasker(r.whole[name])
+	hide := newMasker(r.language(), r.whole[name])
 	hide.misspelt = r.showMisspelt
 	var list []sourceLine
 	for {
@@ -91,7 +91,7 @@ func (r *reader) text(at hcl.Range) string {
 	return string(src[min(at.Start.Byte, end):end])
 }
 
-// withheld reports whether the text at a place must not be shown, or its value comes from outside the source. It
+// withheld reports whether the text at a place must not be shown, or its value is from outside the source. It
 // returns false once there are maxFound diagnostics, since all entries of a computed list are at the same place.
 func (r *reader) withheld(at hcl.Range) bool {
 	return len(r.found) >= maxFound || r.masked(at) || r.computed(at)

@@ -10,7 +10,7 @@ import (
 
 var update = flag.Bool("update", false, "write the expected outputs")
 
-// Each faulty configuration gives exactly the diagnostics beside it.
+// Each faulty configuration gives exactly the diagnostics in the file beside it.
 func TestFaulty(t *testing.T) {
 	t.Chdir("testdata/faulty") // so that the outputs name files without directories
 	names, err := filepath.Glob("*.hcl")

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -11,11 +12,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"lb/internal/ech"
 )
 
 // Checks of files that attributes name. An empty name needs no check.
 
-// checkReadable wants a regular file that can be opened.
+// checkReadable requires a regular file that can be opened.
 func (b *block) checkReadable(name, path string) bool {
 	if b.withoutFiles || path == "" || !b.written(name) {
 		return false
@@ -54,7 +57,7 @@ func openRegular(path string) error {
 	return f.Close()
 }
 
-// checkFolder wants a directory.
+// checkFolder requires a directory.
 func (b *block) checkFolder(name, path string) {
 	if b.withoutFiles || path == "" || !b.written(name) {
 		return
@@ -69,7 +72,7 @@ func (b *block) checkFolder(name, path string) {
 	}
 }
 
-// checkNoFolder wants a file, or a place for one.
+// checkNoFolder requires a path that is not a directory.
 func (b *block) checkNoFolder(name, path string) {
 	if b.withoutFiles || path == "" || !b.written(name) {
 		return
@@ -86,8 +89,8 @@ func (b *block) checkSocketPlace(at hcl.Range, address string) {
 	if b.withoutFiles || !ok {
 		return
 	}
-	folder, err := os.Stat(filepath.Dir(path))
-	if err == nil && !folder.IsDir() {
+	directory, err := os.Stat(filepath.Dir(path))
+	if err == nil && !directory.IsDir() {
 		err = errors.New("it is not a directory")
 	}
 	if err != nil {
@@ -110,7 +113,7 @@ func (b *block) checkAwaited(name, path string) {
 	}
 }
 
-// checkRoots wants a PEM file with at least one certificate.
+// checkRoots requires a PEM file with at least one certificate.
 func (b *block) checkRoots(name, path string) {
 	if !b.checkReadable(name, path) {
 		return
@@ -124,7 +127,60 @@ func (b *block) checkRoots(name, path string) {
 	}
 }
 
-// checkPair wants a certificate and its key. It returns the certificate, or nil.
+// checkSessionKeys requires a file of keys for session tickets.
+func (b *block) checkSessionKeys(path string) {
+	if !b.checkReadable("session_keys", path) {
+		return
+	}
+	text, err := readRegular(path)
+	if err == nil {
+		_, err = ParseSessionKeys(string(text))
+	}
+	if err != nil {
+		b.fail(b.place("session_keys"), fmt.Sprintf("cannot use session_keys %q: %v", path, bare(err)),
+			"Write a key a line, each made by: openssl rand -hex 32")
+	}
+}
+
+// checkECHKeys requires a file of keys of encrypted ClientHellos.
+func (b *block) checkECHKeys(path string) {
+	if !b.checkReadable("ech_keys", path) {
+		return
+	}
+	text, err := readRegular(path)
+	if err == nil {
+		_, err = ech.Parse(text)
+	}
+	if err != nil {
+		b.fail(b.place("ech_keys"), fmt.Sprintf("cannot use ech_keys %q: %v", path, bare(err)),
+			"Write the path of a PEM file with a PRIVATE KEY and its ECHCONFIG, as openssl ech makes it.")
+	}
+}
+
+// ParseSessionKeys reads keys of session tickets: a line of 64 hexadecimal digits each; lines that are empty or begin with # are
+// skipped. Errors do not show the keys.
+func ParseSessionKeys(text string) ([][32]byte, error) {
+	var keys [][32]byte
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		key, err := hex.DecodeString(line)
+		if err != nil || len(key) != 32 {
+			return nil, fmt.Errorf("line %d is no key of 64 hexadecimal digits", number)
+		}
+		keys = append(keys, [32]byte(key))
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("it has no key")
+	}
+	return keys, nil
+}
+
+// checkPair requires a certificate and its key. It returns the certificate, or nil.
 func (b *block) checkPair(cert, key string) *x509.Certificate {
 	certGood, keyGood := b.checkReadable("cert", cert), b.checkReadable("key", key)
 	if !certGood || !keyGood {

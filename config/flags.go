@@ -22,7 +22,7 @@ type Flags struct {
 // default site that proxies every path to one pool named "app". With a directory
 // for static files, /static/NAME is the file NAME in it.
 // The Config is nil if the diagnostics have errors; their Source is a line of
-// the configuration that the flags stand for (see Flags.Text).
+// the configuration that is equivalent to the flags (see Flags.Text).
 func FromFlags(f Flags, opts ...Option) (*Config, Diagnostics) {
 	c, found := Parse([]Source{{Name: "flags", Text: f.Text()}}, opts...)
 	for i := range found {
@@ -31,7 +31,7 @@ func FromFlags(f Flags, opts ...Option) (*Config, Diagnostics) {
 	return c, found
 }
 
-// Text returns the configuration file that the flags stand for.
+// Text returns the equivalent configuration file.
 func (f Flags) Text() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "listen %s {}\n\nsite \"default\" {\n", quote(or(f.Listen, ":8080")))

@@ -84,7 +84,7 @@ func toPool(args []string) string {
 			address = a
 		}
 		address, _, _ = strings.Cut(address, "/")
-		if len(args) == 1 && isName(address) && address != "localhost" { // a pool that is named elsewhere
+		if len(args) == 1 && isName(address) && address != "localhost" { // a pool that is named in another place
 			return fmt.Sprintf("Write, in the route: proxy { pool = %q }", address)
 		}
 		backends.WriteString(fmt.Sprintf("\n      backend %q {}", withPort(address)))
@@ -120,8 +120,14 @@ func routeLine(args []string) string {
 	switch {
 	case p == "=" && len(args) > 1:
 		return fmt.Sprintf("Write: route \"= %s\" {", args[1])
-	case strings.HasPrefix(p, "~") || strings.HasPrefix(p, "^"):
-		return "Write a prefix, as in: route \"/images/\" {\n  There are no regular expressions."
+	case p == "~*" && len(args) > 1:
+		return fmt.Sprintf("Write: route %q {", "~ (?i)"+args[1])
+	case p == "~" && len(args) > 1:
+		return fmt.Sprintf("Write: route %q {", "~ "+args[1])
+	case p == "^~" && len(args) > 1:
+		return fmt.Sprintf("Write: route %q {", args[1])
+	case strings.HasPrefix(p, "^"):
+		return fmt.Sprintf("Write: route %q {", "~ "+p)
 	}
 	return fmt.Sprintf("Write: route %q {", strings.TrimSuffix(p, "*"))
 }
@@ -205,6 +211,8 @@ func ourHeader(what string) func(args []string) string {
 
 var tlsFiles = writeText("tls { … } in the listen block, and in it:\n    certificate {\n      cert = \"/etc/lb/site.pem\"\n      key  = \"/etc/lb/site.key\"\n    }")
 
+var grpcToPool = writeText("proxy { pool = \"NAME\" } in the route, and in the pool of that name: protocol = \"h2c\", or \"h2\" with tls {}")
+
 var nginx = dialect{
 	name: "nginx",
 	shape: func(pieces []piece) bool {
@@ -239,7 +247,7 @@ var nginx = dialect{
 		"upstream": func(args []string) string {
 			return fmt.Sprintf("Write, outside any site: pool %q {", argument(args, 0, "app"))
 		},
-		"proxy_pass": toPool, "fastcgi_pass": remove("lb speaks HTTP to its backends."), "uwsgi_pass": remove("lb speaks HTTP to its backends."),
+		"proxy_pass": toPool, "grpc_pass": grpcToPool, "fastcgi_pass": remove("lb speaks HTTP to its backends."), "uwsgi_pass": remove("lb speaks HTTP to its backends."),
 		"root": func(args []string) string {
 			return fmt.Sprintf("Write, in a route: static { root = %q }", argument(args, 0, "/var/www/html"))
 		},
@@ -273,7 +281,7 @@ var nginx = dialect{
 		},
 		"worker_processes": remove("one process uses all processors."), "user": remove("the service manager sets the user."),
 		"pid": remove("there is no such file."), "include": remove("a directory of *.hcl files is read as one configuration."),
-		"sendfile": remove("there is nothing to set."), "tcp_nopush": remove("there is nothing to set."), "gzip": remove("lb does not compress."),
+		"sendfile": remove("there is nothing to set."), "tcp_nopush": remove("there is nothing to set."), "gzip": writeText("compress = true in the route, for responses of backends; static files are compressed without it"),
 		"worker_connections": writeText("limits { max_connections = 10000 }, if it must be limited"),
 	},
 }
@@ -322,7 +330,7 @@ var caddy = dialect{
 		"redir": func(args []string) string {
 			return fmt.Sprintf("Write, in a route: redirect { to = %q }", argument(args, len(args)-1, "/new/{rest}"))
 		},
-		"encode":    remove("lb does not compress."),
+		"encode":    writeText("compress = true in the route, for responses of backends; static files are compressed without it"),
 		"lb_policy": balanceLine,
 		"health_uri": func(args []string) string {
 			return fmt.Sprintf("Write, in the pool: health { path = %q }", path.Clean("/"+argument(args, 0, "/")))

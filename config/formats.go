@@ -41,7 +41,7 @@ func (e *explainer) otherFormat(first int) string {
 		return "TOML"
 	case strings.HasPrefix(raw, "<"):
 		return "XML or Apache's language"
-	case raw == "---", strings.HasSuffix(raw, ":") && len(pieces) == 1 && !language().has(raw[:len(raw)-1]) && (strings.Contains(next, ":") || strings.HasPrefix(next, "-")):
+	case raw == "---", strings.HasSuffix(raw, ":") && len(pieces) == 1 && !e.language().has(raw[:len(raw)-1]) && (strings.Contains(next, ":") || strings.HasPrefix(next, "-")):
 		return "YAML"
 	}
 	return ""
@@ -67,7 +67,7 @@ func (v *vocabulary) has(name string) bool {
 	return false
 }
 
-// oddSpaces look like a space, or are invisible, and come with text copied from web pages.
+// oddSpaces look like a space, or are invisible, and are found in text copied from web pages.
 const oddSpaces = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 
 // oddSpace reports the first such character between the words of a line.

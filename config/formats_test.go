@@ -6,8 +6,8 @@ import (
 	"unicode/utf16"
 )
 
-// TestEncodings: a source that is not UTF-8 is called that once, by the line, whatever the parser makes of its bytes; of one
-// full of characters that mean nothing each line is named once.
+// TestEncodings: a source that is not UTF-8 is reported once, with its line, however the parser reads its bytes. Of a source full
+// of invalid characters, each line is reported once.
 func TestEncodings(t *testing.T) {
 	var wide strings.Builder
 	for _, c := range utf16.Encode([]rune("\ufeff" + around("pool", "  balance = \"random\""))) {

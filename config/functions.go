@@ -31,10 +31,10 @@ func (e *callError) withoutArgument(secret bool) *callError {
 }
 
 // functions returns the functions for expressions in a file of that directory.
-func functions(folder string) *hcl.EvalContext {
+func functions(directory string) *hcl.EvalContext {
 	return &hcl.EvalContext{Functions: map[string]function.Function{
 		"env":  envFunction(),
-		"file": fileFunction(folder),
+		"file": fileFunction(directory),
 	}}
 }
 
@@ -63,12 +63,12 @@ func envFunction() function.Function {
 }
 
 // fileFunction is file("path").
-func fileFunction(folder string) function.Function {
+func fileFunction(directory string) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "path", Type: cty.String}},
 		Type:   function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			path := under(folder, args[0].AsString())
+			path := under(directory, args[0].AsString())
 			text, err := readRegular(path)
 			if err == nil && !utf8.Valid(text) {
 				err = errors.New("it is not UTF-8 text")
@@ -83,16 +83,19 @@ func fileFunction(folder string) function.Function {
 }
 
 // under returns a path in a file of that directory as seen from the working directory.
-func under(folder, path string) string {
+func under(directory, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
 	}
-	return filepath.Join(folder, path)
+	return filepath.Join(directory, path)
 }
 
 // readRegular reads a file of at most maxSource bytes. It does not open pipes or devices, which could block or never
 // end.
-func readRegular(path string) ([]byte, error) {
+func readRegular(path string) ([]byte, error) { return readLarge(path, maxSource) }
+
+// readLarge is readRegular for a file of at most that many bytes.
+func readLarge(path string, most int) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -105,9 +108,9 @@ func readRegular(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSource+1))
-	if err == nil && len(text) > maxSource {
-		err = fmt.Errorf("it is larger than %d MiB", maxSource>>20)
+	text, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if err == nil && len(text) > most {
+		err = fmt.Errorf("it is larger than %d MiB", most>>20)
 	}
 	return text, err
 }

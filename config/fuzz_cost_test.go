@@ -9,7 +9,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// FuzzCost: no source, however broken, takes much more CPU time to read and to diagnose than a harmless one of its size.
+// FuzzCost: no source, however broken, takes much more CPU time to read and to diagnose than a harmless one of the same size.
 func FuzzCost(f *testing.F) {
 	for _, seed := range costlySources {
 		f.Add([]byte(seed), uint16(12))
@@ -33,7 +33,7 @@ func FuzzCost(f *testing.F) {
 	})
 }
 
-// harmlessSource makes a configuration of that size.
+// harmlessSource returns a configuration of that size.
 func harmlessSource(size int) []byte {
 	text := bytes.NewBufferString("listen \":80\" {}\n")
 	for i := 0; text.Len() < size; i++ {
@@ -54,7 +54,7 @@ pool "pool-%d" {
 	return text.Bytes()
 }
 
-// costlySources are broken, or odd, in as many places as their size allows.
+// costlySources are broken, or unusual, in as many places as their size allows.
 var costlySources = []string{
 	"listen \":80\" {}\n",
 	"«listen \":80\" {}\n»",

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzParse: whatever the source, there is a configuration or an error, each
+// FuzzParse: for any source there is a configuration or an error, each
 // diagnostic has a place in the source, and printing it does not fail. Formatting
 // a source changes nothing of what it says, and formatting it again changes nothing at all.
 func FuzzParse(f *testing.F) {
@@ -45,7 +45,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// checkAdmin compares what is found of the admin listener alone with the configuration c of text, if it is one.
+// checkAdmin compares the admin listener that is found alone with that of the configuration c of text, if it is valid.
 func checkAdmin(t *testing.T, c *Config, text []byte) {
 	t.Helper()
 	a := AdminListener{Admin: defaultConfig().Admin}
@@ -103,7 +103,7 @@ func TestDeepNesting(t *testing.T) {
 	}
 }
 
-// Long is not deep: comments and lists have no bound but the file's, and texts a high one.
+// Long sources are not deep: comments and lists are bounded only by the file's size, and strings by a high limit.
 func TestLongSource(t *testing.T) {
 	long := strings.Repeat("# a comment\n", 3000) +
 		"trusted_proxies = [" + strings.Repeat("\"10.0.0.0/8\", ", 3000) + "]\n" +

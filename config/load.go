@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
+
+	"lb/filter"
 )
 
 // Source is one configuration file in memory.
@@ -32,6 +34,8 @@ type options struct {
 	withoutFiles bool
 	showMisspelt bool
 	everything   bool // for tests: also reads what this version does not serve
+	extensions   []filter.Extension
+	words        func() *vocabulary // with that of the extensions; nil: there are none
 }
 
 // WithoutFileChecks skips all checks of files that the configuration names (certificates, pages, roots). file("…")
@@ -39,7 +43,7 @@ type options struct {
 func WithoutFileChecks() Option { return func(o *options) { o.withoutFiles = true } }
 
 // ShowMisspelt makes diagnostics show the value of an unknown attribute whose name is close to a known one's, but not
-// to a secret's. It is for people who check a file of their own; logs and responses have other readers.
+// to a secret's. It is for people who check a file of their own; logs and responses are read by others.
 func ShowMisspelt() Option { return func(o *options) { o.showMisspelt = true } }
 
 // Load reads a file, or a directory whose *.hcl files are read in name order as

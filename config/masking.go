@@ -31,8 +31,8 @@ type masker struct {
 	resumed  bool // the line continues a value of an earlier line
 }
 
-func newMasker(whole bool) *masker {
-	m := &masker{words: language(), attributes: make(map[string]bool), blocks: make(map[string]bool), whole: whole}
+func newMasker(words *vocabulary, whole bool) *masker {
+	m := &masker{words: words, attributes: make(map[string]bool), blocks: make(map[string]bool), whole: whole}
 	for _, names := range m.words.attributes {
 		for _, name := range names {
 			m.attributes[name] = true

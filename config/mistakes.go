@@ -99,7 +99,7 @@ func (e *explainer) line(i int) {
 			return
 		}
 	}
-	fix := repairer{pieces: pieces, within: e.within, nextBrace: e.nextLineOpens(i)}
+	fix := repairer{words: e.language(), pieces: pieces, within: e.within, nextBrace: e.nextLineOpens(i)}
 	list := fix.statements()
 	if !fix.failed && !fix.end() && fix.flaw == nil && len(list) > 0 {
 		fix.note(fix.peek(0), "a closing brace after an attribute")

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// around puts a mistake where its heading says.
+// around puts a mistake into the place that its heading names.
 func around(where, text string) string {
 	parts := map[string]string{where: text + "\n"}
 	if where == "whole" {
@@ -83,10 +83,10 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// theirs are words of the library's messages that mean nothing to people who do not know HCL.
+// theirs are terms in the library's messages that people who do not know HCL do not understand.
 var theirs = regexp.MustCompile(`argument definition|block definition|[Ii]nvalid |single-line|template|heredoc|interpolation|a text\b|folder`)
 
-// TestRemediesAreRight: a mistake's line replaced by the one that is recommended is none any more.
+// TestRemediesAreRight: a line with a mistake is valid once it is replaced by the recommended one.
 func TestRemediesAreRight(t *testing.T) {
 	tried := 0
 	for _, m := range mistakeSections(t) {
@@ -126,10 +126,10 @@ func TestRemediesAreRight(t *testing.T) {
 	}
 }
 
-// TestNoMistakes: no line of a configuration that is right is called a mistake.
+// TestNoMistakes: no line of a valid configuration is called a mistake.
 func TestNoMistakes(t *testing.T) {
 	var names []string
-	for _, pattern := range []string{"../configs/*.hcl", "../cmd/lb/*.hcl", "testdata/faulty/*.hcl", "../docs/*.md", "../README.md"} {
+	for _, pattern := range []string{"../configs/*.hcl", "../command/*.hcl", "testdata/faulty/*.hcl", "../docs/*.md", "../README.md"} {
 		more, err := filepath.Glob(pattern)
 		if err != nil || len(more) == 0 {
 			t.Fatalf("%s: %v", pattern, err)
@@ -173,8 +173,7 @@ func TestNoMistakes(t *testing.T) {
 	}
 }
 
-// TestDiagnosticsAreBounded: what has more mistakes than anybody reads says so, and is refused also if only the last is
-// an error.
+// TestDiagnosticsAreBounded: a source with too many mistakes says so, and is also rejected if only the last is an error.
 func TestDiagnosticsAreBounded(t *testing.T) {
 	var idle strings.Builder
 	for i := range maxFound + 10 {

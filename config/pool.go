@@ -9,6 +9,9 @@ type Pool struct {
 	Balance string // the name of one of balancer.Algorithms
 	HashKey string // for an algorithm that needs a key: client_ip, path, uri, header:NAME or cookie:NAME
 
+	// Protocol is what the backends speak: "http1", "h2" (HTTP/2 with TLS) or "h2c" (HTTP/2 without TLS).
+	Protocol string
+
 	Backends []Backend
 	Discover []Discover
 
@@ -27,6 +30,9 @@ type Pool struct {
 
 	Timeouts  Timeouts
 	KeepAlive KeepAlive
+
+	// ProxyProtocol is the version of the PROXY header with which connections to the backends begin: "v1" or "v2"; empty: none.
+	ProxyProtocol string
 
 	TLS    *BackendTLS // nil: plain HTTP to the backends
 	Sticky *Sticky     // nil: no affinity
@@ -82,18 +88,24 @@ type DiscoverConsul struct {
 // Health is the active check of each backend.
 type Health struct {
 	Pos          Pos
-	Type         string // http or tcp
+	Type         string // http, tcp or grpc
+	Port         int    // 0: that of the backend's address
 	Path         string
 	Method       string
 	Host         string // the Host field; empty: the backend's address
 	Status       StatusSet
+	Service      string        // of type grpc; empty: the whole server
 	Body         string        // must be in the first 64 KiB of the response body; empty: not checked
 	Interval     time.Duration // between two probes of a backend
 	FastInterval time.Duration // the same while its state is changing
 	Timeout      time.Duration // of one probe
 	Jitter       float64       // the share of the interval that is random, 0 to 1
+	HTTP2        bool          // by the protocol of the pool
 	Rise         int           // passes in a row that make it up
 	Fall         int           // failures in a row that make it down
+
+	TLS   *BackendTLS // nil: the pool's, unless Plain
+	Plain bool        // without TLS, whatever the pool has
 }
 
 // Eject is the passive check, from the results of requests.
@@ -109,7 +121,7 @@ type Retry struct {
 	Pos      Pos
 	Attempts int      // after the first try; 0: none
 	Budget   float64  // retries as a share of the pool's requests, 0 to 1
-	On       []string // of connect, reset, timeout, 502, 503, 504
+	On       []string // of connect, reset, timeout, 502, 503, 504, unavailable
 	Body     int64    // bytes; a larger request body is sent once
 }
 

@@ -58,7 +58,7 @@ func readRouteTimeouts(b *block) *RouteTimeouts {
 	return t
 }
 
-// checkWritable wants a directory in which files can be made.
+// checkWritable requires a directory in which files can be made.
 func (b *block) checkWritable(name, path string) {
 	if b.withoutFiles || path == "" || !b.written(name) {
 		return

@@ -23,6 +23,8 @@ func readPools(root *block) []Pool {
 	}
 	root.checkPools(pools)
 	root.checkStreaming(list)
+	root.checkAsked(list)
+	root.checkCalls(list)
 	return list
 }
 
@@ -31,26 +33,56 @@ func readPool(b *block) Pool {
 	p.Pos, p.Name = b.pos(b.at), b.label
 	b.text("balance", &p.Balance, oneOf(balancer.Names()...))
 	b.text("hash_key", &p.HashKey, clientKey("client_ip", "path", "uri"))
+	b.text("protocol", &p.Protocol, backendProtocol)
 	p.Backends = readBackends(b)
 	for _, d := range b.all("discover", "its kind") {
 		p.Discover = append(p.Discover, readDiscover(d))
 	}
-	p.Health = readHealth(b.one("health"))
+	health := b.one("health")
+	p.Health = readHealth(health)
+	health.checkProbePort(p.Health, p.Backends)
 	readEject(b.one("eject"), &p.Eject)
-	readRetry(b.one("retry"), &p.Retry)
+	readRetry(b.one("retry"), &p)
 	readQueue(b.one("queue"), &p.Queue)
 	b.duration("slow_start", &p.SlowStart, 0)
 	b.share("panic_threshold", &p.PanicThreshold)
 	b.size("response_header_size", &p.ResponseHeaderSize, limits.MinHeaderSize, limits.MaxHeaderSize)
+	b.text("proxy_protocol", &p.ProxyProtocol, optional(oneOf("v1", "v2")))
 	readTimeouts(b.one("timeouts"), &p.Timeouts)
 	readKeepAlive(b.one("keepalive"), &p.KeepAlive)
-	p.TLS = readBackendTLS(b.one("tls"))
+	p.TLS = readBackendTLS(b.one("tls"), nil)
 	p.Sticky = readSticky(b.one("sticky"))
 	b.end()
+	checkProtocol(b, &p)
 	if len(b.find("backend")) == 0 && len(b.find("discover")) == 0 {
 		b.fail(b.at, fmt.Sprintf("pool %q has no backend", b.label), `Add one inside: backend "127.0.0.1:5000" {}`)
 	}
 	return p
+}
+
+func backendProtocol(s string) (fault, remedy string) {
+	switch s {
+	case "http2", "grpc":
+		return fmt.Sprintf("cannot be %q", s), `Write "h2" for HTTP/2 with TLS, or "h2c" for HTTP/2 without TLS.`
+	}
+	return oneOf("http1", "h2", "h2c")(s)
+}
+
+// checkProtocol checks what the protocol of a pool's backends does not go with.
+func checkProtocol(b *block, p *Pool) {
+	if p.Health != nil {
+		p.Health.HTTP2 = p.Protocol != "http1"
+	}
+	switch {
+	case p.Protocol == "h2" && p.TLS == nil:
+		b.fail(b.place("protocol"), `protocol = "h2" needs TLS to the backends`, `Add tls {} to the pool, or, for HTTP/2 without TLS, write: protocol = "h2c"`)
+	case p.Protocol == "h2c" && p.TLS != nil:
+		b.fail(b.place("protocol"), `protocol = "h2c" is HTTP/2 without TLS, but the pool has a tls block`, `Write: protocol = "h2"`)
+	}
+	if p.Protocol != "http1" && p.ProxyProtocol != "" {
+		b.fail(b.place("proxy_protocol"), "clients share connections of HTTP/2, so that no PROXY header can name one",
+			"Remove proxy_protocol. Backends find the client's address in X-Forwarded-For.")
+	}
 }
 
 func readBackends(pool *block) []Backend {
@@ -161,7 +193,9 @@ func readHealth(b *block) *Health {
 	}
 	h := defaultHealth()
 	h.Pos = b.pos(b.at)
-	b.text("type", &h.Type, oneOf("http", "tcp"))
+	b.text("type", &h.Type, oneOf("http", "tcp", "grpc"))
+	b.number("port", &h.Port, 0, 65535)
+	b.text("service", &h.Service, serviceName)
 	b.text("path", &h.Path, absolutePath)
 	b.text("method", &h.Method, method)
 	b.text("host", &h.Host, optional(hostField))
@@ -181,7 +215,9 @@ func readHealth(b *block) *Health {
 	b.share("jitter", &h.Jitter)
 	b.number("rise", &h.Rise, 1, 1000)
 	b.number("fall", &h.Fall, 1, 1000)
+	h.TLS, h.Plain = readHealthTLS(b.one("tls"))
 	b.end()
+	b.checkGRPC(&h)
 	if h.Method == "HEAD" && h.Body != "" {
 		b.fail(b.place("body"), "a response to HEAD has no body to check", `Write: method = "GET"`)
 	}
@@ -199,18 +235,42 @@ func readEject(b *block, e *Eject) {
 	b.end()
 }
 
-func readRetry(b *block, t *Retry) {
+func readRetry(b *block, p *Pool) {
 	if b == nil {
 		return
 	}
+	t := &p.Retry
 	t.Pos = b.pos(b.at)
 	b.number("attempts", &t.Attempts, 0, 100)
 	b.share("budget", &t.Budget)
-	b.texts("on", "connect", &t.On, oneOf("connect", "reset", "timeout", "502", "503", "504"))
-	slices.Sort(t.On)
-	t.On = slices.Compact(t.On)
+	readRetryOn(b, "on", &t.On)
+	if slices.Contains(t.On, unavailable) {
+		b.calls = append(b.calls, use{p.Name, b.place("on")})
+	}
 	b.size("body", &t.Body, 0, 1<<30)
 	b.end()
+}
+
+// unavailable is a status of gRPC after which calls are retried.
+const unavailable = "unavailable"
+
+// checkCalls reports pools whose backends cannot speak gRPC.
+func (r *reader) checkCalls(pools []Pool) {
+	for _, u := range r.calls {
+		for i := range pools {
+			if p := &pools[i]; p.Name == u.name && p.Protocol == "http1" {
+				r.fail(u.at, fmt.Sprintf("%q is a status of gRPC, which the backends of pool %q cannot speak", unavailable, p.Name),
+					`Remove it, or write in the pool: protocol = "h2c", or "h2" with tls {}`)
+			}
+		}
+	}
+}
+
+// readRetryOn reads after which failures requests are retried.
+func readRetryOn(b *block, name string, to *[]string) {
+	b.texts(name, "connect", to, oneOf("connect", "reset", "timeout", "502", "503", "504", unavailable))
+	slices.Sort(*to)
+	*to = slices.Compact(*to)
 }
 
 func readQueue(b *block, q *Queue) {
@@ -247,12 +307,16 @@ func readKeepAlive(b *block, k *KeepAlive) {
 	b.end()
 }
 
-func readBackendTLS(b *block) *BackendTLS {
+// readBackendTLS reads a tls block, which has a switch if enabled is not nil.
+func readBackendTLS(b *block, enabled *bool) *BackendTLS {
 	if b == nil {
 		return nil
 	}
 	t := defaultBackendTLS()
 	t.Pos = b.pos(b.at)
+	if enabled != nil {
+		b.flag("enabled", enabled)
+	}
 	b.file("ca", &t.CA)
 	b.checkRoots("ca", t.CA)
 	b.file("cert", &t.Cert)

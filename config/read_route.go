@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"math"
 	"net/textproto"
 	"net/url"
 	"path"
@@ -20,41 +21,53 @@ func readRoute(b *block) Route {
 	if p, exact := strings.CutPrefix(b.label, "="); exact {
 		t.Exact, t.Path = true, strings.TrimLeft(p, " ")
 	}
-	b.checkPattern(&t)
+	if expression, ok := strings.CutPrefix(b.label, "~"); ok {
+		b.readRegexp(&t, strings.TrimLeft(expression, " "))
+	} else {
+		b.checkPattern(&t)
+	}
 	b.texts("methods", "GET", &t.Methods, method)
 	t.Headers = b.headers("headers", matchedHeader)
+	t.Query = b.pairs("query")
+	b.size("max_body", &t.MaxBody, 0, math.MaxInt64)
 	b.prefixes("allow", &t.Allow)
 	b.prefixes("deny", &t.Deny)
-	readAmbiguousPaths(b, &t)
+	b.networksFile("allow_file", &t.AllowFile)
+	b.networksFile("deny_file", &t.DenyFile)
 	readHeaderRules(b.one("request_headers"), &t.RequestHeaders, requestHeader, requestHeader)
 	readHeaderRules(b.one("response_headers"), &t.ResponseHeaders, responseHeader, removableHeader)
-	t.RateLimit = readRateLimit(b.one("rate_limit"))
+	t.RateLimits, t.Concurrency = readRateLimits(b), readConcurrency(b)
 	t.BasicAuth = readBasicAuth(b.one("basic_auth"))
+	t.JWT = readJWT(b.one("jwt"))
+	t.ForwardAuth = readForwardAuth(b.one("forward_auth"))
+	t.CORS = readCORS(b.one("cors"))
+	b.flag("secure_headers", &t.SecureHeaders)
+	t.Compress = readCompress(b)
+	t.Hints = readHints(b)
+	t.Cache = readCache(b.one("cache"))
 	t.Static = readStatic(b.one("static"))
-	t.Proxy = readProxy(b.one("proxy"))
-	t.Redirect = readRedirect(b.one("redirect"), t.Exact)
+	t.Proxy = readProxy(b.one("proxy"), &t)
+	t.Mirror = readMirror(b.one("mirror"), &t)
+	t.Redirect = readRedirect(b.one("redirect"), &t)
 	t.Respond = readRespond(b.one("respond"))
+	t.Extensions = readExtensions(b)
+	readAmbiguousPaths(b, &t)
+	if t.BasicAuth != nil && t.JWT != nil {
+		b.fail(b.at, fmt.Sprintf("route %q has both basic_auth and jwt, which need the same Authorization field", b.label),
+			"Keep one of them; another path needs a separate route.")
+	}
 	b.end()
 	b.checkAction()
+	b.checkCaching(&t)
 	return t
-}
-
-// readAmbiguousPaths rejects "allow" together with allow or deny, which a path that a backend reads differently could
-// bypass.
-func readAmbiguousPaths(b *block, t *Route) {
-	b.text("ambiguous_paths", &t.AmbiguousPaths, oneOf("reject", "allow"))
-	if t.AmbiguousPaths == "allow" && len(t.Allow)+len(t.Deny) > 0 {
-		b.fail(b.place("ambiguous_paths"), `ambiguous_paths = "allow" lets clients bypass allow and deny`,
-			"Remove one of them, or put the route into a separate site, whose paths cannot be confused with those of others.")
-	}
 }
 
 // checkPattern reports a path that no request can have: paths are matched cleaned, percent-decoded and without the
 // query.
 func (b *block) checkPattern(t *Route) {
 	switch {
-	case strings.HasPrefix(t.Path, "~") || strings.HasPrefix(t.Path, "^"):
-		b.fail(b.labelAt, fmt.Sprintf("route %q is a regular expression", t.Pattern), `Write a prefix, "/images/", or a single path, "= /ping"; headers and methods can narrow it.`)
+	case strings.HasPrefix(t.Path, "^"):
+		b.fail(b.labelAt, fmt.Sprintf("route %q looks like a regular expression", t.Pattern), fmt.Sprintf("Write a tilde before it: route %q", "~ "+t.Path))
 	case t.Path == "" || t.Path == "*":
 		b.fail(b.labelAt, fmt.Sprintf("route %q has no path", t.Pattern), `For every path write: route "/"`)
 	case t.Path[0] != '/':
@@ -98,7 +111,7 @@ func cleanPath(p string) string {
 	return clean
 }
 
-// checkAction wants exactly one of the blocks that handle a request.
+// checkAction requires exactly one of the blocks that handle a request.
 func (b *block) checkAction() {
 	var actions []string
 	for _, hb := range b.blocks {
@@ -139,7 +152,7 @@ func (b *block) headers(name string, check textCheck) []Header {
 	return list
 }
 
-// matchedHeader wants any field name.
+// matchedHeader requires any field name.
 func matchedHeader(s string) (problem, remedy string) {
 	if !isToken(s) {
 		return fmt.Sprintf("is not a header name: %q", s), `Write letters, digits and hyphens: "X-Version"`
@@ -186,39 +199,6 @@ func readHeaderRules(b *block, h *HeaderRules, put, take textCheck) {
 	b.end()
 }
 
-func readRateLimit(b *block) *RateLimit {
-	if b == nil {
-		return nil
-	}
-	l := defaultRateLimit()
-	l.Pos = b.pos(b.at)
-	b.text("key", &l.Key, clientKey("client_ip"))
-	rate := "100/s"
-	b.text("rate", &rate, func(s string) (string, string) {
-		if _, ok := parseRate(s); !ok {
-			return fmt.Sprintf("is not a rate: %q", s), `Write a whole number a second, minute or hour: "100/s", "60/m", "1000/h"`
-		}
-		return "", ""
-	})
-	l.Rate, _ = parseRate(rate)
-	b.number("burst", &l.Burst, 1, unlimited)
-	b.secret("redis", &l.Redis)
-	b.end()
-	return &l
-}
-
-func readBasicAuth(b *block) *BasicAuth {
-	if b == nil {
-		return nil
-	}
-	a := &BasicAuth{Pos: b.pos(b.at)}
-	b.file("users_file", &a.UsersFile)
-	b.require("users_file", a.UsersFile, "/etc/lb/users")
-	b.checkReadable("users_file", a.UsersFile)
-	b.end()
-	return a
-}
-
 func readStatic(b *block) *Static {
 	if b == nil {
 		return nil
@@ -232,9 +212,11 @@ func readStatic(b *block) *Static {
 	b.texts("index", "index.html", &s.Index, fileName)
 	b.texts("try_files", "{path}", &s.TryFiles, placeholders("path"), tryFile)
 	b.text("cache_control", &s.CacheControl, headerValue)
-	b.flagNotServed("compress", &s.Compress)
+	readCacheControls(b, &s)
+	b.flag("compress", &s.Compress)
 	b.flag("browse", &s.Browse)
 	b.flag("dotfiles", &s.DotFiles)
+	b.flag("warm_up", &s.WarmUp)
 	b.end()
 	if len(s.TryFiles) == 0 {
 		b.fail(b.place("try_files"), "try_files is empty", `Write: try_files = ["{path}", "{path}/"]`)
@@ -247,7 +229,7 @@ func readStatic(b *block) *Static {
 	return &s
 }
 
-// fileName wants a name without directories.
+// fileName requires a name without directories.
 func fileName(s string) (problem, remedy string) {
 	if s == "" || s == "." || s == ".." || strings.ContainsAny(s, "/\x00") {
 		return fmt.Sprintf("is not a file name: %q", s), `Write a name without directories: "index.html"`
@@ -255,7 +237,7 @@ func fileName(s string) (problem, remedy string) {
 	return "", ""
 }
 
-// tryFile wants "{path}…", "/fallback.html" or "=404".
+// tryFile requires "{path}…", "/fallback.html" or "=404".
 func tryFile(s string) (problem, remedy string) {
 	if status, ok := strings.CutPrefix(s, "="); ok {
 		if n, good := parseStatus(status); !good || n < 400 {
@@ -272,21 +254,28 @@ func tryFile(s string) (problem, remedy string) {
 	return noNUL(s)
 }
 
-func readProxy(b *block) *Proxy {
+func readProxy(b *block, t *Route) *Proxy {
 	if b == nil {
 		return nil
 	}
 	p := &Proxy{Pos: b.pos(b.at)}
-	b.text("pool", &p.Pool)
-	if p.Pool != "" {
-		b.uses = append(b.uses, use{p.Pool, b.place("pool")})
-	}
+	readPoolName(b, &p.Pool)
 	p.Split = readSplit(b)
 	b.flag("strip_prefix", &p.StripPrefix)
-	b.text("rewrite", &p.Rewrite, optional(rewriteTarget))
+	b.text("rewrite", &p.Rewrite, optional(rewriteTarget(t.placeholders())))
+	if p.StripPrefix && t.isRegexp() {
+		b.fail(b.place("strip_prefix"), "strip_prefix needs a route with a prefix", `Remove it, and write the path with groups: rewrite = "/{1}"`)
+	}
 	b.text("host", &p.Host, optional(hostField))
 	readBuffering(b, p)
 	p.Timeouts = readRouteTimeouts(b.one("timeouts"))
+	readRetryOn(b, "retry_on", &p.RetryOn)
+	if slices.Contains(p.RetryOn, unavailable) {
+		b.calls = append(b.calls, use{p.Pool, b.place("retry_on")})
+		for _, share := range p.Split {
+			b.calls = append(b.calls, use{share.Pool, b.place("retry_on")})
+		}
+	}
 	b.end()
 	switch hasPool, hasSplit := b.written("pool"), b.written("split"); {
 	case p.Pool != "" && len(p.Split) > 0:
@@ -299,17 +288,19 @@ func readProxy(b *block) *Proxy {
 	return p
 }
 
-func rewriteTarget(s string) (problem, remedy string) {
-	if !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "{path}") {
-		return fmt.Sprintf("%q does not begin with a slash", s), fmt.Sprintf("Write: %q", "/"+s)
+func rewriteTarget(names []string) textCheck {
+	return func(s string) (problem, remedy string) {
+		if !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "{path}") {
+			return fmt.Sprintf("%q does not begin with a slash", s), fmt.Sprintf("Write: %q", "/"+s)
+		}
+		if problem, remedy = targetCharacters(s); problem != "" {
+			return problem, remedy
+		}
+		return placeholders(names...)(s)
 	}
-	if problem, remedy = targetCharacters(s); problem != "" {
-		return problem, remedy
-	}
-	return placeholders("path", "rest")(s)
 }
 
-// hostField wants a host, with a port or without.
+// hostField requires a host, with a port or without.
 func hostField(s string) (problem, remedy string) {
 	if problem, _ := peerAddress(s); problem == "" && !strings.HasPrefix(s, "unix:") || validHost(strings.Trim(s, "[]")) {
 		return "", ""
@@ -344,20 +335,20 @@ func readSplit(b *block) []Share {
 	return list
 }
 
-func readRedirect(b *block, exact bool) *Redirect {
+func readRedirect(b *block, route *Route) *Redirect {
 	if b == nil {
 		return nil
 	}
 	t := defaultRedirect()
 	t.Pos = b.pos(b.at)
-	b.text("to", &t.To, optional(placeholders("path", "rest")), headerValue, redirectTarget)
+	b.text("to", &t.To, optional(placeholders(route.placeholders()...)), headerValue, redirectTarget)
 	b.require("to", t.To, "/new/{rest}")
 	b.number("status", &t.Status, 300, 399)
 	if !slices.Contains([]int{301, 302, 303, 307, 308}, t.Status) {
 		b.fail(b.place("status"), fmt.Sprintf("status = %d is not a redirect", t.Status), "Write 301, 302, 303, 307 or 308.")
 	}
 	b.end()
-	if exact && strings.Contains(t.To, "{rest}") {
+	if route.Exact && strings.Contains(t.To, "{rest}") {
 		b.warn(b.place("to"), "{rest} is always empty after an exact path", "Remove it, or make the route a prefix.")
 	}
 	return &t
@@ -377,6 +368,14 @@ func readRespond(b *block) *Respond {
 		b.fail(b.place("body"), fmt.Sprintf("a response with status %d has no body", a.Status), "Remove body, or write: status = 200")
 	}
 	return &a
+}
+
+// readPoolName reads the attribute by which a block uses a pool.
+func readPoolName(b *block, to *string) {
+	b.text("pool", to)
+	if *to != "" {
+		b.uses = append(b.uses, use{*to, b.place("pool")})
+	}
 }
 
 // checkPools reports pools that do not exist, and pools that are not used.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"lb/internal/limits"
@@ -19,12 +20,14 @@ func readConfig(b *block) *Config {
 	b.prefixes("trusted_proxies", &c.TrustedProxies)
 	readAdmin(b.one("admin"), &c.Admin)
 	c.Listeners = readListeners(b, c)
+	b.checkReach(c.Listeners)
 	readLog(b.one("log"), &c.Log)
 	readAccessLog(b.one("access_log"), &c.AccessLog)
 	readLimits(b.one("limits"), &c.Limits)
 	readStaticCache(b.one("static_cache"), &c.StaticCache)
 	readShutdown(b.one("shutdown"), &c.Shutdown)
 	c.Sites = readSites(b)
+	b.checkCacheMemory(&c.StaticCache)
 	b.checkNames(c.Sites)
 	c.Pools = readPools(b)
 	b.end()
@@ -67,6 +70,8 @@ func readListeners(root *block, c *Config) []Listener {
 
 func readListener(b *block, anyTrusted bool) Listener {
 	l := Listener{Pos: b.pos(b.at), Address: b.label}
+	b.flag("http2", &l.HTTP2)
+	b.flag("http3", &l.HTTP3)
 	b.flag("ipv6_only", &l.IPv6Only)
 	b.flag("proxy_protocol", &l.ProxyProtocol)
 	b.flag("redirect_https", &l.RedirectHTTPS)
@@ -79,15 +84,37 @@ func readListener(b *block, anyTrusted bool) Listener {
 		b.fail(b.place("ipv6_only"), fmt.Sprintf("ipv6_only on %q, which is not an IPv6 address", l.Address),
 			`It is for all IPv6 addresses: listen "[::]:80". All IPv4 addresses are "0.0.0.0:80".`)
 	}
+	if b.written("http2") && hasTLS {
+		b.fail(b.place("http2"), "http2 on a listener with tls, where it belongs into the tls block",
+			"Move it there: tls { http2 = false }. With TLS, HTTP/2 is on by default.")
+	}
 	if l.RedirectHTTPS && hasTLS {
 		b.fail(b.place("redirect_https"), "redirect_https on a listener with tls",
 			`Move it to the listener without tls: listen ":80" { redirect_https = true }`)
 	}
+	b.checkHTTP3(&l, hasTLS)
 	if l.ProxyProtocol && !anyTrusted {
 		b.warn(b.place("proxy_protocol"), "proxy_protocol without trusted_proxies: no peer is trusted to send the header",
 			`Add the proxies' networks: trusted_proxies = ["10.0.0.0/8"]`)
 	}
 	return l
+}
+
+// checkHTTP3 refuses http3 on a listener that cannot serve it.
+func (b *block) checkHTTP3(l *Listener, hasTLS bool) {
+	if !l.HTTP3 {
+		return
+	}
+	at := b.place("http3")
+	switch {
+	case strings.HasPrefix(l.Address, "unix:"):
+		b.fail(at, "http3 on a Unix socket", `HTTP/3 uses UDP. Add it to a listener with a port: listen ":443" { http3 = true }`)
+	case l.ProxyProtocol:
+		b.fail(at, "http3 together with proxy_protocol, which is for TCP alone",
+			"Remove http3 here, or let clients that use HTTP/3 connect to another listener, without a proxy between.")
+	case !hasTLS:
+		b.fail(at, "http3 on a listener without tls", "HTTP/3 is always encrypted. Add a tls block with a certificate, or remove http3.")
+	}
 }
 
 func readTLS(b *block) *TLS {
@@ -112,32 +139,25 @@ func readTLS(b *block) *TLS {
 	}
 	b.file("client_ca", &t.ClientCA)
 	b.checkRoots("client_ca", t.ClientCA)
-	b.flagNotServed("http2", &t.HTTP2)
+	b.text("client_verify", &t.ClientVerify, oneOf("require", "optional"))
+	if t.ClientVerify == "optional" && !b.written("client_ca") {
+		b.fail(b.place("client_verify"), "client_verify without client_ca", `Add the authority of the clients' certificates: client_ca = "/etc/lb/clients.pem"`)
+	}
+	b.file("session_keys", &t.SessionKeys)
+	b.checkSessionKeys(t.SessionKeys)
+	b.file("ech_keys", &t.ECHKeys)
+	b.checkECHKeys(t.ECHKeys)
+	b.flag("http2", &t.HTTP2)
 	hasACME := len(b.find("acme")) > 0
 	if ab := b.one("acme"); ab != nil {
 		t.ACME = readACME(ab)
+		b.acme[t.ACME] = ab.at
 	}
 	b.end()
 	if len(t.Certificates) == 0 && !hasACME {
 		b.fail(b.at, "tls has no certificate", "Add inside: certificate { … } with cert = \"/etc/lb/site.pem\" and key = \"/etc/lb/site.key\"")
 	}
 	return &t
-}
-
-func readACME(b *block) *ACME {
-	a := defaultACME()
-	a.Pos = b.pos(b.at)
-	b.texts("domains", "clock.example.com", &a.Domains, hostName)
-	b.text("email", &a.Email, emailAddress)
-	b.text("directory", &a.Directory)
-	b.file("ca", &a.CA)
-	b.checkRoots("ca", a.CA)
-	b.file("storage", &a.Storage)
-	b.end()
-	if len(a.Domains) == 0 {
-		b.fail(b.place("domains"), "acme needs domains", `Write: domains = ["clock.example.com"]`)
-	}
-	return &a
 }
 
 func readAdmin(b *block, a *Admin) {

@@ -65,7 +65,7 @@ func readHosts(b *block, s *Site, claimed *names) {
 	}
 }
 
-// hostName wants a name as in a Host field, without port, or "*." and such a name.
+// hostName requires a name as in a Host field, without port, or "*." and such a name.
 func hostName(s string) (problem, remedy string) {
 	name := strings.TrimPrefix(s, "*.")
 	if a, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil && a.Zone() == "" && name == s {
@@ -178,8 +178,14 @@ type condition struct {
 
 func newCondition(t *Route, at hcl.Range) *condition {
 	c := &condition{at: at, pattern: t.Path, methods: slices.Sorted(slices.Values(t.Methods))}
-	if t.Exact {
+	switch {
+	case t.Exact:
 		c.pattern = "= " + t.Path
+	case t.isRegexp():
+		c.pattern = "~ " + strings.TrimLeft(t.Pattern[1:], " ")
+	}
+	for _, q := range t.Query {
+		c.headers = append(c.headers, "?"+q.Name+"\x00"+q.Value)
 	}
 	for _, h := range t.Headers {
 		c.headers = append(c.headers, strings.ToLower(h.Name)+"\x00"+h.Value)

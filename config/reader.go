@@ -30,7 +30,11 @@ type reader struct {
 	more     Diagnostics  // stands for those beyond maxFound
 	uses     []use        // of pools, to check when all pools are known
 	streams  []use        // of pools, by routes that do not say what they buffer
+	asked    []use        // pools of forward_auth
+	calls    []use        // pools of routes that retry calls by gRPC
+	caches   []hcl.Range  // cache blocks, to check when the memory is known
 	served   []servedLeaf // to check when all sites are known
+	acme     map[*ACME]hcl.Range
 	learn    *vocabulary
 	reading  string          // the attribute that is evaluated
 	whole    map[string]bool // sources that parse
@@ -40,7 +44,7 @@ type reader struct {
 	lines     map[string][]sourceLine // of sources that a diagnostic is about
 }
 
-// use is a place that names something.
+// use is a position where a pool is named.
 type use struct {
 	name string
 	at   hcl.Range
@@ -54,6 +58,7 @@ func newReader(sources []Source) *reader {
 		whole:     make(map[string]bool),
 		misplaced: make(map[string][]hcl.Range),
 		lines:     make(map[string][]sourceLine),
+		acme:      make(map[*ACME]hcl.Range),
 	}
 	for i, s := range sources {
 		r.sources[s.Name] = s.Text
@@ -91,7 +96,7 @@ func (r *reader) root(sources []Source) (*block, bool) {
 		}
 		r.whole[s.Name] = true
 		if r.learn == nil {
-			r.misplaced[s.Name] = misplacedValues(file.Body.(*hclsyntax.Body), "", nil)
+			r.misplaced[s.Name] = misplacedValues(r.language(), file.Body.(*hclsyntax.Body), "", nil)
 		}
 		for _, d := range diags {
 			r.adopt(d)
@@ -192,7 +197,7 @@ func (r *reader) adopt(d *hcl.Diagnostic) {
 	r.report(severityOf(d), at, strings.TrimSuffix(d.Summary, "."), d.Detail)
 }
 
-// unquotedWord reports a word that the language takes for a variable. There are no variables.
+// unquotedWord reports an unquoted word, which HCL parses as a variable. There are no variables.
 func (r *reader) unquotedWord(at hcl.Range) {
 	word := r.text(at)
 	flag := switches[strings.ToLower(word)]
@@ -203,7 +208,7 @@ func (r *reader) unquotedWord(at hcl.Range) {
 	switch {
 	case strings.HasSuffix(string(src[:min(at.Start.Byte, len(src))]), "${"):
 		r.fail(at, fmt.Sprintf("%s is not a value", word), fmt.Sprintf("There are only environment variables: ${env(%q)}. For the literal characters write $${", word))
-	case flag != "" && language().flags[r.reading]:
+	case flag != "" && r.language().flags[r.reading]:
 		r.fail(at, fmt.Sprintf("%s is neither true nor false", word), fmt.Sprintf("Write: %s = %s", r.reading, flag))
 	default:
 		r.fail(at, fmt.Sprintf("%s is not a value", word), fmt.Sprintf("There are no variables. Write a string in quotes: \"%s\"", word))
@@ -216,7 +221,7 @@ func (r *reader) fail(at hcl.Range, summary, remedy string) { r.report(Error, at
 // warn reports a mistake that does not prevent running.
 func (r *reader) warn(at hcl.Range, summary, remedy string) { r.report(Warning, at, summary, remedy) }
 
-// maxFound bounds the diagnostics: more would take time and memory, and nobody would read them.
+// maxFound bounds the diagnostics: more would take time and memory, and would not be read.
 const maxFound = 1000
 
 // report adds a diagnostic. It hides values in the message if the text at its place is secret, or its value comes
@@ -249,7 +254,7 @@ func (r *reader) diagnostics() Diagnostics {
 	slices.SortStableFunc(r.found, func(a, b Diagnostic) int {
 		return cmp.Or(
 			cmp.Compare(r.order[a.Pos.File], r.order[b.Pos.File]),
-			// What concerns a whole file comes last.
+			// Diagnostics of a whole file come last.
 			cmp.Compare(uint(a.Pos.Line)-1, uint(b.Pos.Line)-1),
 			cmp.Compare(a.Pos.Column, b.Pos.Column),
 		)

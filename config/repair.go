@@ -25,8 +25,9 @@ type meant struct {
 }
 
 // repairer reads one line leniently, with the habits of other languages, and records the first flaw. It fails if it
-// cannot tell what was meant.
+// cannot determine what was meant.
 type repairer struct {
+	words     *vocabulary
 	pieces    []piece
 	at        int
 	within    []string // the kinds of the enclosing blocks, the innermost last
@@ -302,7 +303,7 @@ func (r *repairer) scalar(name string, p piece) string {
 		if n, err := strconv.ParseFloat(p.text[:len(p.text)-1], 64); err == nil {
 			return strconv.FormatFloat(n/100, 'g', 6, 64)
 		}
-	case language().sizes[name] && p.kind == plainWord && suggestSize(p.text) != "":
+	case r.words.sizes[name] && p.kind == plainWord && suggestSize(p.text) != "":
 		r.note(p, "a size without quotes")
 		return `"` + suggestSize(p.text) + `"`
 	case durations.MatchString(p.text):

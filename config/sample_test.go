@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The samples load without a word, but for files that are not on this machine,
+// The samples load without a diagnostic, except for files that are not on this machine,
 // and are in the form that lb fmt writes.
 func TestSamples(t *testing.T) {
 	samples, err := filepath.Glob("../configs/*.hcl")

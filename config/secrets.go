@@ -68,8 +68,7 @@ var (
 
 // misplacedValues appends the values of attributes that blocks of their kind do not have, unless such an attribute
 // was probably meant that may be shown.
-func misplacedValues(body *hclsyntax.Body, kind string, list []hcl.Range) []hcl.Range {
-	v := language()
+func misplacedValues(v *vocabulary, body *hclsyntax.Body, kind string, list []hcl.Range) []hcl.Range {
 	for name, a := range body.Attributes {
 		object, _ := a.Expr.(*hclsyntax.ObjectConsExpr)
 		switch {
@@ -91,7 +90,7 @@ func misplacedValues(body *hclsyntax.Body, kind string, list []hcl.Range) []hcl.
 		if near := nearest(inner, v.blocks[kind]); near != "" && !slices.Contains(v.blocks[kind], inner) {
 			inner = near
 		}
-		list = misplacedValues(b.Body, inner, list)
+		list = misplacedValues(v, b.Body, inner, list)
 	}
 	return list
 }

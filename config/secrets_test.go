@@ -54,7 +54,7 @@ func TestBrokenSourcesHideSecrets(t *testing.T) {
 	}
 }
 
-// breaksOf returns a text with each of its bytes left out, and with each of some marks at each place.
+// breaksOf returns a text with each of its bytes removed, and with each of some marks at each place.
 func breaksOf(text string) (list []string) {
 	for i := range len(text) {
 		list = append(list, text[:i]+text[i+1:])
@@ -68,7 +68,7 @@ func breaksOf(text string) (list []string) {
 // sourcesWithSecret returns configurations with the canary as the value of each secret attribute, of header fields
 // and of unknown names, in the usual layouts.
 func sourcesWithSecret(t *testing.T) (list []string) {
-	v := language()
+	v := (&options{}).language()
 	var kinds []string
 	for _, kind := range slices.Sorted(maps.Keys(v.attributes)) {
 		for _, name := range v.attributes[kind] {
@@ -100,7 +100,7 @@ func sourcesWithSecret(t *testing.T) (list []string) {
 	return list
 }
 
-// layouts returns configurations with an attribute in a block of a kind, beside others that are harmless.
+// layouts returns configurations with an attribute in a block of a kind, beside harmless ones.
 func layouts(v *vocabulary, kind, attribute string) []string {
 	before, after := wayTo(v, kind)
 	var near []string
@@ -140,8 +140,7 @@ func wayTo(v *vocabulary, kind string) (before, after string) {
 	return before, after
 }
 
-// TestDiagnosticsHideSecrets: mistakes with a secret in each, and what the diagnostics still show. "CANARY" is the
-// secret.
+// TestDiagnosticsHideSecrets: mistakes with a secret in each, and what the diagnostics show. "CANARY" is the secret.
 func TestDiagnosticsHideSecrets(t *testing.T) {
 	t.Setenv("LB_TEST_SECRET", canary)
 	for name, c := range map[string]struct {
@@ -175,7 +174,7 @@ func TestDiagnosticsHideSecrets(t *testing.T) {
 		"a header field without name": {"route", "request_headers {\n  set = { \"Authorization: Basic CANARY\" = \"\" }\n}", []string{"is not a header name"}},
 		"a header field's bare value": {"route", "request_headers {\n  set = { Authorization = CANARY }\n}", []string{"is not a value"}},
 		"a map with colons":           {"route", "request_headers {\n  set { X-Token: CANARY }\n}", nil},
-		"passwords":                   {"route", "basic_auth {\n  users = { admin = \"CANARY\" }\n}", []string{"basic_auth is not available"}},
+		"passwords":                   {"route", "basic_auth {\n  users = { admin = \"CANARY\" }\n}", []string{"unknown attribute \"users\" in basic_auth"}},
 		"a limit's store":             {"route", "rate_limit { redis = \"redis://:CANARY@10.0.0.1/0\", rate = \"1/s\" }", []string{`redis = "…"`, `rate = "1/s"`}},
 		"a backend's URL":             {"pool", `backend "http://admin:CANARY@127.0.0.1:5001/" {}`, []string{"has a scheme", "http://…@127.0.0.1:5001"}},
 		"a backend without a scheme":  {"pool", `backend "admin:CANARY@127.0.0.1:5001" {}`, []string{"is not an address", "…@127.0.0.1:5001"}},
@@ -226,11 +225,10 @@ func TestDiagnosticsHideSecrets(t *testing.T) {
 	}
 }
 
-// TestValuesFromOutsideAreHidden: what env and file return is not shown, whichever attribute it is for and whatever
-// is wrong with it there.
+// TestValuesFromOutsideAreHidden: the results of env and file are never shown, for any attribute and any mistake.
 func TestValuesFromOutsideAreHidden(t *testing.T) {
 	const digits = "7391846205" // a number with no four digits by chance
-	v := language()
+	v := (&options{}).language()
 	found := 0
 	for kind, names := range v.attributes {
 		before, after := wayTo(v, kind)

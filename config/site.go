@@ -38,12 +38,16 @@ type ErrorPage struct {
 // Redirect and Respond is not nil.
 type Route struct {
 	Pos     Pos
-	Pattern string // as written: "/images/" or "= /ping"
-	Path    string // the pattern without "= "
+	Pattern string // as written: "/images/", "= /ping" or "~ ^/[0-9]+$"
+	Path    string // the pattern without "= "; empty with Regexp
+	Regexp  string // the pattern without "~ ", a valid regular expression of RE2; empty: there is none
 	Exact   bool   // the pattern was "= /path"; otherwise Path is a prefix
 
 	Methods []string // upper case; empty: all
 	Headers []Header // all must match; empty: no condition
+	Query   []Header // pairs of the query that must be there; empty: no condition
+
+	MaxBody int64 // bytes of a request body; over it: 413; 0: as limits.body_size says
 
 	// AmbiguousPaths is "reject", or "allow" for paths that a backend could read as those of another route with
 	// "allow".
@@ -51,12 +55,28 @@ type Route struct {
 
 	Allow []netip.Prefix // if not empty, all other clients get 403
 	Deny  []netip.Prefix
+	// AllowFile and DenyFile are files of networks that count as those of Allow and Deny; they are watched. Empty: none.
+	AllowFile, DenyFile string
 
-	RateLimit *RateLimit // nil: none
-	BasicAuth *BasicAuth // nil: none
+	RateLimits  []RateLimit   // all apply
+	Concurrency []Concurrency // all apply
+	BasicAuth   *BasicAuth    // nil: none
+
+	ForwardAuth *ForwardAuth // nil: none
+	JWT         *JWT         // nil: none
+
+	CORS          *CORS // nil: none
+	SecureHeaders bool  // add the fields by which browsers protect a site
 
 	RequestHeaders  HeaderRules // towards the backend
 	ResponseHeaders HeaderRules // towards the client
+
+	Hints    []string  // paths, and origins as "https://cdn.example.com", that pages of the route need
+	Compress *Compress // nil: responses of backends are sent as they are
+	Cache    *Cache    // nil: none; only together with Proxy
+	Mirror   *Mirror   // nil: none; only together with Proxy
+
+	Extensions []Extended // blocks of extensions, in the order in which the build names those
 
 	Static   *Static
 	Proxy    *Proxy
@@ -81,17 +101,64 @@ type HeaderRules struct {
 
 // RateLimit bounds the requests of one client.
 type RateLimit struct {
+	Pos    Pos
+	Key    string        // client_ip, path, header:NAME, cookie:NAME or jwt:CLAIM, the latter only together with JWT
+	Rate   float64       // requests a second
+	Window time.Duration // the unit of the rate as written: a second, a minute or an hour
+	Burst  int
+	Redis  Secret // "redis://…": one limit for a whole fleet; empty: for this process alone
+	// RedisDown is what happens while Redis cannot be used: "open", requests pass, or "closed", they are refused.
+	RedisDown string
+}
+
+// Concurrency bounds the requests of one client that are in flight.
+type Concurrency struct {
 	Pos   Pos
-	Key   string  // client_ip, header:NAME or cookie:NAME
-	Rate  float64 // requests a second
-	Burst int
-	Redis Secret // "redis://…": one limit for a whole fleet; empty: this process alone
+	Key   string // as of RateLimit
+	Limit int    // from 1
 }
 
 // BasicAuth requires a user name and a password (RFC 7617).
 type BasicAuth struct {
 	Pos       Pos
-	UsersFile string // htpasswd format, bcrypt
+	UsersFile string // in the format of htpasswd, with hashes of bcrypt or Argon2
+	Realm     string // tells people which password is asked for
+}
+
+// ForwardAuth asks a service whether a request may pass.
+type ForwardAuth struct {
+	Pos         Pos
+	Pool        string   // the name of a pool in Config.Pools
+	Path        string   // of the request to the service, perhaps with a query
+	CopyHeaders []string // fields of the service's response that the backend gets
+}
+
+// JWT requires a token (RFC 7519).
+type JWT struct {
+	Pos      Pos
+	JWKS     string // a URL or a file with the keys that tokens are signed with (RFC 7517)
+	Issuer   string // empty: any
+	Audience string // empty: any
+	// ClaimsToHeaders are the fields that the backend gets, with the name of the claim as value.
+	ClaimsToHeaders []Header
+}
+
+// CORS lets web pages of other origins use the route.
+type CORS struct {
+	Pos         Pos
+	Origins     []string // "https://app.example.com", "https://*.example.com", or "*" alone; in lower case
+	Methods     []string // empty: GET, HEAD, POST
+	Headers     []string // field names, or "*"
+	Credentials bool     // not with the origin "*"
+	MaxAge      time.Duration
+}
+
+// Compress compresses the responses of backends.
+type Compress struct {
+	Pos     Pos
+	Types   []string // media types, as "text/html", "text/*" or "*+json"
+	MinSize int64    // bytes; shorter responses are sent as they are
+	Level   int      // from coding.LeastLevel to coding.MostLevel
 }
 
 // Static serves files.
@@ -102,10 +169,16 @@ type Static struct {
 	Index        []string // files that are served for their directory
 	TryFiles     []string // templates with {path}; the last may be "=404" or "/fallback.html"
 	CacheControl string   // empty: no such field
-	Compress     bool     // zstd, br, gzip; false, as this version does not support it
-	Browse       bool     // list directories
-	DotFiles     bool     // serve names that begin with a dot
+	// CacheControls are values for files that match a pattern, in the order in which they apply, those of immutable at the end.
+	CacheControls []CacheControl
+	Compress      bool // zstd, br, gzip
+	Browse        bool // list directories
+	WarmUp        bool // read the files into memory at the start
+	DotFiles      bool // serve names that begin with a dot
 }
+
+// CacheControl is a value for files that match a pattern, as "*.html" or "/assets/*".
+type CacheControl struct{ Pattern, Value string }
 
 // Proxy forwards to a pool.
 type Proxy struct {
@@ -125,6 +198,15 @@ type Proxy struct {
 	BufferDir string
 
 	Timeouts *RouteTimeouts // nil: the pool's
+	RetryOn  []string       // as Retry.On of the pool, instead of it; nil: the pool's
+}
+
+// RetriesOn returns after what requests of the route are retried in a pool.
+func (p *Proxy) RetriesOn(pool *Pool) []string {
+	if p.RetryOn != nil {
+		return p.RetryOn
+	}
+	return pool.Retry.On
 }
 
 // RouteTimeouts override the pool's timeouts where they are not 0.

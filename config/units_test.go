@@ -68,7 +68,7 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
-// What is printed stays on its line, whatever the source holds.
+// Each diagnostic is printed on its own line, for any source.
 func TestWriteText(t *testing.T) {
 	d := Diagnostics{
 		{Summary: "wrong", Detail: "Do this.", Pos: Pos{"a.hcl", 3, 5}, Source: "\tä = x", Width: 99},

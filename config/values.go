@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Pos is a place in a configuration file. The zero value is no place: the block was not written, or the configuration
-// came from flags.
+// Pos is a place in a configuration file. The zero value is no position: the block was not written, or the configuration
+// is from flags.
 type Pos struct {
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`   // from 1

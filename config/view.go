@@ -47,8 +47,8 @@ func view(v reflect.Value) any {
 		fields := make(map[string]any, v.NumField())
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
-			// A place is of no use without the file.
-			if f.Name == "Pos" || f.Type.Kind() == reflect.Pointer && v.Field(i).IsNil() {
+			// A position is useless without the file.
+			if f.Name == "Pos" || f.Name == "Filters" || f.Type.Kind() == reflect.Pointer && v.Field(i).IsNil() {
 				continue
 			}
 			fields[snake(f.Name)] = view(v.Field(i))
@@ -69,7 +69,7 @@ func (h Header) Shown() string {
 // snake converts a field's name to the attribute's: MaxConnections to max_connections, ConnectionsPerIP to
 // connections_per_ip.
 func snake(name string) string {
-	switch name { // one word in the language, two capitals here
+	switch name { // one word in HCL, two capitals here
 	case "KeepAlive":
 		return "keepalive"
 	case "DotFiles":

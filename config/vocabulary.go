@@ -7,10 +7,12 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"lb/filter"
 )
 
 // vocabulary has all names that the reading functions request. Diagnostics of broken syntax use it where nothing can
-// be evaluated: to tell attributes from blocks, and to know what must not be shown.
+// be evaluated: to distinguish attributes from blocks, and to know which values must not be shown.
 type vocabulary struct {
 	attributes map[string][]string // by the kind of the block around; "" is the whole configuration
 	blocks     map[string][]string
@@ -24,25 +26,28 @@ type vocabulary struct {
 
 // language returns the vocabulary. It is learned once from the reading functions, by having them read a configuration
 // with every block.
-func language() *vocabulary {
-	learning.Do(func() { learned = learnVocabulary() })
+func (o *options) language() *vocabulary {
+	if o.words != nil {
+		return o.words()
+	}
+	learning.Do(func() { learned = learnVocabulary(nil) })
 	return learned
 }
 
-// These hold the result of language, which is constant.
+// These hold the vocabulary without extensions, which is constant.
 var (
 	learning sync.Once
 	learned  *vocabulary
 )
 
-func learnVocabulary() *vocabulary {
+func learnVocabulary(extensions []filter.Extension) *vocabulary {
 	v := &vocabulary{attributes: map[string][]string{}, blocks: map[string][]string{}, labelled: map[string]bool{}, flags: map[string]bool{},
 		sizes: map[string]bool{}, files: map[string]bool{}, headers: map[string]bool{}, secrets: map[string]bool{}}
 	for known := -1; known < len(v.blocks); { // each round reaches blocks within those of the last round
 		known = len(v.blocks)
 		sources := []Source{{Name: "all.hcl", Text: []byte(v.sample("", 0))}}
 		r := newReader(sources)
-		r.withoutFiles, r.everything, r.learn = true, true, v
+		r.withoutFiles, r.everything, r.extensions, r.learn = true, true, extensions, v
 		file, diags := hclsyntax.ParseConfig(sources[0].Text, sources[0].Name, hcl.InitialPos)
 		if diags.HasErrors() {
 			panic(diags) // only if sample is broken
@@ -76,7 +81,7 @@ func (v *vocabulary) sample(kind string, depth int) string {
 	return text.String()
 }
 
-// add learns the names that a block was asked for.
+// add records the names that were requested of a block.
 func (v *vocabulary) add(b *block) {
 	kind := b.kind()
 	for _, name := range b.knownAttributes {
@@ -103,7 +108,7 @@ func (r *repairer) kind() string {
 
 // isAttribute reports whether there is an attribute of that name, in this block if it knows the name at all.
 func (r *repairer) isAttribute(name string) bool {
-	v := language()
+	v := r.words
 	if slices.Contains(v.attributes[r.kind()], name) {
 		return true
 	}
@@ -112,14 +117,14 @@ func (r *repairer) isAttribute(name string) bool {
 
 // isBlock is isAttribute for blocks.
 func (r *repairer) isBlock(name string) bool {
-	v := language()
+	v := r.words
 	if slices.Contains(v.blocks[r.kind()], name) {
 		return true
 	}
 	return !slices.Contains(v.attributes[r.kind()], name) && anywhere(v.blocks, name)
 }
 
-func (r *repairer) isFlag(name string) bool { return language().flags[name] }
+func (r *repairer) isFlag(name string) bool { return r.words.flags[name] }
 
 func anywhere(names map[string][]string, name string) bool {
 	for _, list := range names {

@@ -43,7 +43,7 @@ pool "app" {
     interval = "1s"
   }
 
-  # A replica that is told to stop fails /healthz at once and keeps serving for
+  # A replica that gets SIGTERM fails /healthz at once and keeps serving for
   # 5 s (-drain in docker-compose.yml). The checks notice within about a second,
   # so scaling down loses no request.
   health {

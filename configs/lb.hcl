@@ -9,12 +9,15 @@
 # An address for clients; repeatable. ":8080" and "[::]:8080" are every address of this
 # machine, "0.0.0.0:80" every IPv4 address, "unix:/run/lb.sock" a Unix socket.
 listen ":8080" {
+  http2          = false # true, without tls: HTTP/2 for clients that begin with it (prior knowledge)
   ipv6_only      = false # true: "[::]:8080" is IPv6 alone
   proxy_protocol = false # true: a PROXY header, v1 or v2, is required, from trusted_proxies
   redirect_https = false # true, on a listener without tls: 308 to https
 }
 
-listen ":8443" {
+listen ":443" {
+  http3 = false # true: HTTP/3 too, on UDP port 443, announced by Alt-Svc
+
   tls {
     # Repeatable; the server name of the handshake selects one, the first is the default.
     certificate {
@@ -23,16 +26,34 @@ listen ":8443" {
     }
     min_version = "1.2" # or "1.3"
     client_ca   = ""    # a PEM file: clients must present a certificate signed by it
-    # http2     = true  # not available in this version: clients get HTTP/1.1
+    # client_verify = "require" # with client_ca; "optional": clients may also have no certificate
+    session_keys = ""   # a file of keys for session tickets, shared by several instances
+    ech_keys     = ""   # a PEM file with keys of encrypted ClientHellos
+    http2        = true # offered to clients beside HTTP/1.1
 
-    # Not available in this version: certificates by ACME.
-    # acme {
-    #   domains   = ["clock.example.com"]
-    #   email     = "ops@example.com"
-    #   directory = "" # default: Let's Encrypt
-    #   ca        = "" # an extra trust root, for a private ACME server
-    #   storage   = "/var/lib/lb/acme"
-    # }
+    # Certificates by ACME, instead of files or beside them.
+    acme {
+      domains    = ["clock.example.com"] # names and addresses; "*.example.com" needs dns
+      email      = ""
+      directory  = "" # default: Let's Encrypt
+      ca         = "" # an extra trust root, for a private server
+      profile    = "" # "shortlived": six days, at Let's Encrypt
+      storage    = "/var/lib/lb/acme"
+      challenges = ["http-01", "tls-alpn-01"] # or ["dns-01"], with dns
+      # eab {                                 # an external account that the server requires
+      #   kid  = "kid-1"
+      #   hmac = env("ACME_HMAC")
+      # }
+      # fallback {                            # repeatable: used if the servers before fail; ca, profile and eab too
+      #   directory = "https://acme.example.com/directory"
+      # }
+      # dns {
+      #   exec = "/etc/lb/dns-01" # a program that sets the record: present NAME VALUE, cleanup NAME VALUE
+      # }
+      # on_demand {
+      #   ask = "http://127.0.0.1:5000/domains" # certificates for other names, if this responds with 200
+      # }
+    }
   }
 }
 
@@ -106,9 +127,15 @@ site "clock" {
       index         = ["index.html"]        # files that are served for their directory
       try_files     = ["{path}", "{path}/"] # the last may be "=404" or "/fallback.html"
       cache_control = ""                    # "public, max-age=3600"
-      # compress    = true                    # not available in this version: files are sent as they are
-      browse   = false # true is not available in this version
+
+      # Cache-Control for files by their name, or their path below root; the first that matches applies.
+      cache_control_for = {} # { "*.html" = "no-cache" }
+      immutable         = [] # ["/assets/*"]: these never change, and browsers keep them for a year
+
+      compress = true  # zstd, br and gzip; "app.css.br" beside "app.css" is used if it is there
+      browse   = false # true: list directories without an index
       dotfiles = false # true: also serve names that begin with a dot
+      warm_up  = false # true: read the files into memory at the start
     }
   }
 
@@ -116,14 +143,24 @@ site "clock" {
   route "/" {
     methods = [] # none: all; other methods get 405
     headers = {} # name = value that must match: { "X-Version" = "2" }
+    query   = {} # name = value that must be in the query: { "version" = "2" }
 
-    # Not available in this version: rate limits.
-    # rate_limit {
-    #   key   = "client_ip" # client_ip, header:NAME, cookie:NAME
-    #   rate  = "100/s"     # /s, /m, /h
-    #   burst = 200
-    #   redis = "" # "redis://…": one limit for a whole fleet
-    # }
+    max_body = 0 # "1MiB": larger request bodies get 413; 0: no limit but limits { body_size }
+
+    # How often each client may send a request; above it: 429. Repeatable.
+    rate_limit {
+      key        = "client_ip" # client_ip (IPv6 by /64), path, header:NAME, cookie:NAME, jwt:CLAIM
+      rate       = "100/s"     # /s, /m, /h
+      burst      = 200
+      redis      = ""     # "redis://:PASSWORD@HOST:6379/0", or rediss://: one limit for a whole fleet
+      redis_down = "open" # "closed": 503 while Redis cannot be used
+    }
+
+    # How many requests of each client may be in flight; above it: 429. Repeatable.
+    concurrency {
+      key   = "client_ip"
+      limit = 10
+    }
 
     # "allow": also accept paths that a backend could read as those of another route
     # that has "allow"; not together with allow or deny.
@@ -131,11 +168,40 @@ site "clock" {
 
     allow = [] # networks; if set, clients outside them get 403
     deny  = []
+    # allow_file = "/etc/lb/allowed" # a network a line; watched
+    # deny_file  = "/etc/lb/denied"
 
-    # Not available in this version: passwords.
-    # basic_auth {
-    #   users_file = "" # htpasswd, bcrypt
-    # }
+    # A name and a password, or 401.
+    basic_auth {
+      users_file = "/etc/lb/users" # as htpasswd -B writes it: bcrypt, or Argon2; watched
+      realm      = "restricted"
+    }
+
+    # A service decides: 2xx lets the request pass, any other response goes to the client.
+    forward_auth {
+      pool         = "auth"
+      path         = "/"
+      copy_headers = [] # fields of its response for the backend: ["Remote-User"]
+    }
+
+    # Which web pages of other origins may use the route.
+    cors {
+      origins     = ["https://app.example.com", "https://*.example.org"] # or ["*"]
+      methods     = []                                                   # none: GET, HEAD, POST
+      headers     = []                                                   # that a page may send; ["*"]: all
+      credentials = false                                                # true: with cookies and passwords
+      max_age     = "0s"                                                 # for which browsers remember it; 0: their default
+    }
+    secure_headers = false # true: adds X-Content-Type-Options and the like
+
+    hints = [] # what pages need: ["/app.css", "https://cdn.example.com"]; browsers learn it by a 103 before the page
+
+    # Compress responses of backends; "compress = true" is the same with these defaults.
+    compress {
+      # types  = ["text/*"] # default: text, JSON, XML, JavaScript, SVG, WebAssembly and the like
+      min_size = "1KiB" # shorter responses are sent as they are
+      level    = 3      # 1: the least CPU; 6: the best ratio
+    }
 
     # In requests to the backend.
     request_headers {
@@ -151,6 +217,24 @@ site "clock" {
       remove = [] # ["X-Powered-By"]
     }
 
+    # Stores responses of the backends in the memory of static_cache. Without the block: none.
+    cache {
+      ttl                    = "0s"              # freshness of responses that do not say so themselves; 0: they are not stored
+      key                    = ["host", "query"] # also query:NAME, header:NAME, cookie:NAME
+      max_object             = "8MiB"            # larger bodies are not stored
+      stale_while_revalidate = "0s"
+      stale_if_error         = "0s"
+    }
+
+    # Copies of a share of the requests go to another pool, whose responses are dropped.
+    mirror {
+      pool     = "canary"
+      share    = 0.1      # 1: all
+      max_body = "256KiB" # requests with a larger body are not copied
+      limit    = 256      # copies in flight; beyond it none are made
+      timeout  = "30s"    # for the response, and then for its body
+    }
+
     proxy {
       pool         = "app"
       strip_prefix = false # true: the route's prefix is removed and sent as X-Forwarded-Prefix
@@ -162,6 +246,8 @@ site "clock" {
       buffer_response = 0  # "1MiB": how much is read from the backend ahead of the client
       buffer_dir      = "" # the part of a body above 64 KiB is in files here; "": in memory
 
+      # retry_on = ["connect"] # instead of the pool's retry.on
+
       # These override the pool's.
       timeouts {
         response = ""
@@ -172,6 +258,14 @@ site "clock" {
 
   # Five percent of the requests go to another pool.
   route "/beta/" {
+    # A token that is signed with one of these keys, or 401.
+    jwt {
+      jwks              = "https://login.example.com/.well-known/jwks.json" # or a file
+      issuer            = "https://login.example.com"
+      audience          = "clock"
+      claims_to_headers = {} # fields for the backend: { "X-User" = "sub" }
+    }
+
     proxy {
       split = {
         "app"    = 95
@@ -184,6 +278,13 @@ site "clock" {
     redirect {
       to     = "/new/{rest}" # {path} is the whole path
       status = 308           # 301, 302, 303, 307, 308
+    }
+  }
+
+  # A regular expression: after exact paths and longer prefixes, before "/".
+  route "~ ^/item/(?P<id>[0-9]+)$" {
+    redirect {
+      to = "/new/{id}" # or {1}
     }
   }
 
@@ -238,7 +339,8 @@ pool "app" {
 
   # Active checks. Without this block every backend counts as up.
   health {
-    type          = "http" # http, tcp
+    type          = "http" # http, tcp, grpc
+    port          = 0      # of the checks; 0: that of the backend
     path          = "/"
     method        = "GET"
     host          = ""        # the Host header; default: the backend's address
@@ -250,6 +352,8 @@ pool "app" {
     jitter        = 0.1 # the share of the interval that is random
     rise          = 2   # passes in a row until it is up
     fall          = 3   # failures in a row until it is down
+    # service = "" # with type = "grpc", whose status is asked for; "": that of the whole server
+    # tls {}       # of the checks, as in the pool; enabled = false: none. Default: as the pool
   }
 
   # Passive checks: the results of requests.
@@ -263,9 +367,12 @@ pool "app" {
   retry {
     attempts = 2                           # after the first try; refused connections do not count, as nothing was sent
     budget   = 0.1                         # of the pool's requests, but at least 3 a second
-    on       = ["connect", "reset", "503"] # also "timeout", "502", "504"
+    on       = ["connect", "reset", "503"] # also "timeout", "502", "504", "unavailable" (of gRPC)
     body     = "64KiB"                     # a larger body is sent once
   }
+
+  protocol       = "http1" # "h2": HTTP/2, with tls; "h2c": HTTP/2 without TLS
+  proxy_protocol = ""      # "v1" or "v2": connections to backends begin with a PROXY header, which names the client
 
   response_header_size = "32KiB" # of a backend's response; above it: 502
   slow_start           = "0s"    # the time in which a backend that comes back gets its share, step by step; 0s: at once
@@ -311,4 +418,8 @@ pool "canary" {
     server_name = "" # default: the host of the backend's address
     verify      = true
   }
+}
+
+pool "auth" {
+  backend "127.0.0.1:9091" {}
 }

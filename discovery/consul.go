@@ -35,12 +35,12 @@ type ConsulOptions struct {
 	Random func() float64 // from 0 up to but not 1, for the back-off; nil: math/rand/v2
 }
 
-// Consul is the discoverer of the instances of a service whose checks pass. It asks with blocking queries
+// Consul is the discoverer of the instances of a service whose checks pass. It uses blocking queries
 // as https://developer.hashicorp.com/consul/api-docs/features/blocking describes them.
 type Consul struct {
 	options ConsulOptions
 	trouble condition
-	skipped complaints
+	skipped warnings
 	pace    pace
 	index   uint64 // of the last response; 0: the next query does not block
 }
@@ -49,7 +49,7 @@ type Consul struct {
 func NewConsul(o ConsulOptions) *Consul {
 	log := orNull(o.Log)
 	return &Consul{
-		options: o, trouble: condition{log: log}, skipped: complaints{log: log},
+		options: o, trouble: condition{log: log}, skipped: warnings{log: log},
 		pace: pace{interval: consulGap, random: o.Random},
 	}
 }
@@ -156,7 +156,7 @@ func (c *Consul) mayNotSee(header http.Header) error {
 	return nil
 }
 
-// nextIndex returns the index for the next query. An index that went backwards, as after a snapshot was restored, is
+// nextIndex returns the index for the next query. An index that decreased, as after a snapshot was restored, is
 // dropped; 0, which would not block, counts as 1.
 func nextIndex(last, got uint64) uint64 {
 	if got < last {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// agent is a Consul agent as far as its documentation describes blocking queries: one with an index waits
-// until the service's is larger.
+// agent is a Consul agent that implements the documented blocking queries: one with an index waits until the service's index is
+// larger.
 type agent struct {
 	*httptest.Server
 
@@ -92,7 +92,7 @@ func (a *agent) news(entries ...string) {
 	a.set(func(a *agent) { a.index++; a.list = listOf(entries...) })
 }
 
-// queries waits until n queries have come, and returns them.
+// queries waits for n queries, and returns them.
 func (a *agent) queries(t *testing.T, n int) []string {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -135,7 +135,7 @@ func TestConsulFollowsTheService(t *testing.T) {
 	a.news(entry("10.0.0.1", "", 5000, 3))
 	expect(t, updates, "10.0.0.1:5000 weight=3")
 	a.news()
-	expect(t, updates, "") // no instance passes: that is what Consul says
+	expect(t, updates, "") // no instance passes, which is a valid result
 	asked := a.queries(t, 4)
 	stop()
 	want := []string{
@@ -187,13 +187,13 @@ func TestConsulNeverSpins(t *testing.T) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range a.at[1:] {
-		if gap := a.at[i+1].Sub(a.at[i]); gap < consulGap-50*time.Millisecond { // the agent sees them a little apart
+		if gap := a.at[i+1].Sub(a.at[i]); gap < consulGap-50*time.Millisecond { // the agent may receive them a little closer together
 			t.Errorf("asked again after %v", gap)
 		}
 	}
 }
 
-// TestConsulKeepsTheLastSet: whatever the agent responds, the known instances stay, it is logged once, and the first
+// TestConsulKeepsTheLastSet: after any wrong response, the known instances are kept, it is logged once, and the first
 // valid response is used again.
 func TestConsulKeepsTheLastSet(t *testing.T) {
 	cases := []struct {
@@ -236,8 +236,8 @@ func TestConsulKeepsTheLastSet(t *testing.T) {
 	}
 }
 
-// TestConsulWithoutToken: without a token, an agent that denies by default does not report that it hides something,
-// as version 1.14.5 does. With a token its report is used.
+// TestConsulWithoutToken: without a token, an agent that denies by default does not report that it hides something, as version
+// 1.14.5 does not. With a token, its report is used.
 func TestConsulWithoutToken(t *testing.T) {
 	for _, c := range []struct {
 		token, policy, want string
@@ -284,14 +284,14 @@ func TestConsulSkipsBadEntries(t *testing.T) {
 	}
 }
 
-// TestConsulAgentRestarts: an agent that is away leaves its last set, and one that comes is used.
+// TestConsulAgentRestarts: the last set is kept while the agent is down, and the agent is used again after its restart.
 func TestConsulAgentRestarts(t *testing.T) {
 	a := startAgent(t, listOf(entry("10.0.0.1", "", 5000, 1)))
 	address := a.Listener.Addr().String()
 	updates, stop, lines := a.discover(t)
 	expect(t, updates, "10.0.0.1:5000")
 	a.queries(t, 2)
-	_ = a.Listener.Close() // first, since the client tries again at once
+	_ = a.Listener.Close() // first, since the client retries at once
 	a.CloseClientConnections()
 	a.Close()
 	awaitLines(t, lines, 1)
@@ -310,7 +310,7 @@ func TestConsulAgentRestarts(t *testing.T) {
 	expectNone(t, updates)
 }
 
-// TestConsulBoundsItsMembers: of too many instances the first are taken.
+// TestConsulBoundsItsMembers: of too many instances the first ones are used.
 func TestConsulBoundsItsMembers(t *testing.T) {
 	entries := make([]string, maxMembers+5)
 	for i := range entries {

@@ -33,7 +33,7 @@ func TestDNSFollowsTheName(t *testing.T) {
 	updates, _ := follow(t, NewDNS(DNSOptions{Name: "app.test", Port: 5000, Interval: 10 * time.Millisecond, Resolver: s.Address}))
 	expect(t, updates, "127.0.0.2:5000, 127.0.0.3:5000, [::1]:5000")
 
-	s.Change(func(s *lbtest.DNS) { slices.Reverse(s.Addresses) }) // the order says nothing
+	s.Change(func(s *lbtest.DNS) { slices.Reverse(s.Addresses) }) // the order does not matter
 	awaitMore(t, s, 3)
 	expectNone(t, updates)
 
@@ -41,7 +41,7 @@ func TestDNSFollowsTheName(t *testing.T) {
 	expect(t, updates, "127.0.0.2:5000, 127.0.0.4:5000")
 }
 
-func TestDNSTruncationGoesOnOverTCP(t *testing.T) {
+func TestDNSTruncationFallsBackToTCP(t *testing.T) {
 	s := lbtest.StartDNS(t)
 	s.Change(func(s *lbtest.DNS) { s.Truncate = true })
 	s.Change(func(s *lbtest.DNS) { s.Addresses = lbtest.Addresses("127.0.0.2") })
@@ -54,7 +54,7 @@ func TestDNSTruncationGoesOnOverTCP(t *testing.T) {
 	})
 }
 
-// TestDNSKeepsTheLastSet: whatever the server does, the members stay, and it is logged once.
+// TestDNSKeepsTheLastSet: after any failure of the server, the members are kept, and it is logged once.
 func TestDNSKeepsTheLastSet(t *testing.T) {
 	cases := []struct {
 		name   string
@@ -106,7 +106,7 @@ func TestDNSKeepsOneFamily(t *testing.T) {
 	expect(t, updates, "127.0.0.3:80, [::1]:80")
 }
 
-// TestDNSStopsAtOnce: a server that never answers must not delay the end.
+// TestDNSStopsAtOnce: a server that never responds must not delay the end.
 func TestDNSStopsAtOnce(t *testing.T) {
 	s := lbtest.StartDNS(t)
 	s.Change(func(s *lbtest.DNS) { s.Silent = true })

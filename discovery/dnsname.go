@@ -14,14 +14,14 @@ import (
 	"lb/pool"
 )
 
-// dnsName is a name in the DNS that is looked up repeatedly, whatever its records.
+// dnsName is a name in the DNS that is looked up repeatedly, for records of any type.
 type dnsName struct {
 	text     string // as it was written
 	records  string // which of its records, for the log: "the SRV records of "; empty: its addresses
 	server   string // "host:port"; empty: the system's
 	resolver *dns.Resolver
 	trouble  condition
-	skipped  complaints
+	skipped  warnings
 	pace     pace
 }
 
@@ -32,14 +32,14 @@ func newDNSName(o DNSOptions, records string) dnsName {
 	log := orNull(o.Log)
 	return dnsName{
 		text: o.Name, records: records, server: o.Resolver, resolver: dns.New(o.Resolver),
-		trouble: condition{log: log}, skipped: complaints{log: log},
+		trouble: condition{log: log}, skipped: warnings{log: log},
 		pace: pace{interval: o.Interval, random: o.Random},
 	}
 }
 
 // follow runs rounds until ctx ends, the first at once. A round does one lookup and returns the members, at least
 // one, and their time to live. The next round begins after that time, but not before the pace allows it. The error of
-// a failed round is only logged: the last known set stays, and the next round comes at the pace.
+// a failed round is only logged: the last known set is kept, and the next round begins when the pace allows it.
 func (n *dnsName) follow(ctx context.Context, update func([]pool.Member), round func(context.Context) ([]pool.Member, time.Duration, error)) {
 	p := publisher{update: update, log: n.trouble.log}
 	for {

@@ -17,7 +17,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// inFakeTime has a discoverer's resolver ask s, without a network, as the server with that address.
+// inFakeTime makes a discoverer's resolver query s, without a network, as the server with that address.
 func inFakeTime(r *dns.Resolver, s *lbtest.DNS, server string) {
 	r.Config = func() dns.Config { return dns.Config{Servers: []string{server}} }
 	r.Hosts = ""
@@ -31,8 +31,8 @@ const (
 	docker = "127.0.0.11:53"
 )
 
-// TestDNSAsksWhenTheAnswerEnds: as long as the record that lives shortest, and never before the interval is over.
-func TestDNSAsksWhenTheAnswerEnds(t *testing.T) {
+// TestDNSTimeToLive: the next query is sent when the shortest time to live ends, but not before the interval.
+func TestDNSTimeToLive(t *testing.T) {
 	every := func(d time.Duration) []time.Duration { return []time.Duration{0, d, 2 * d, 3 * d} }
 	cases := []struct {
 		name     string
@@ -56,7 +56,7 @@ func TestDNSAsksWhenTheAnswerEnds(t *testing.T) {
 		{"IPv4 lives shorter", second, "", func(s *lbtest.DNS) { s.Addresses = lbtest.Addresses("127.0.0.2", "::1"); s.TTL, s.TTLIPv6 = 7, 30 }, every(7 * second)},
 		{"IPv6 alone", second, "", func(s *lbtest.DNS) { s.Addresses = lbtest.Addresses("::1"); s.TTL, s.TTLIPv6 = 1, 30 }, every(30 * second)},
 		{"IPv6 fails", 5 * second, "", func(s *lbtest.DNS) { s.TTL, s.FailIPv6 = 30, true }, every(5 * second)},
-		{"the answer takes its time", second, "", func(s *lbtest.DNS) { s.TTL, s.Takes = 30, 2*second },
+		{"the answer is slow", second, "", func(s *lbtest.DNS) { s.TTL, s.Takes = 30, 2*second },
 			[]time.Duration{2 * second, 34 * second, 66 * second}},
 		{"Docker's name server", second, docker, func(s *lbtest.DNS) { s.TTL = 600 }, every(second)},
 		{"Docker's name server, mapped", second, "[::ffff:127.0.0.11]:53", func(s *lbtest.DNS) { s.TTL = 600 }, every(second)},
@@ -83,9 +83,8 @@ func TestDNSAsksWhenTheAnswerEnds(t *testing.T) {
 	}
 }
 
-// TestSRVAsksWhenTheAnswerEnds: the targets' addresses count too, those that came along and those that were
-// asked for.
-func TestSRVAsksWhenTheAnswerEnds(t *testing.T) {
+// TestSRVTimeToLive: the targets' addresses count too, those in the answer and those that were looked up.
+func TestSRVTimeToLive(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		server string
@@ -133,7 +132,7 @@ func TestDNSAsksOnceAnInterval(t *testing.T) {
 		want     []time.Duration
 	}{
 		{"never there", second, notFound, 0, []time.Duration{0, second, 3 * second, 7 * second, 12 * second, 17 * second}},
-		{"an alias that leads nowhere", second, func(s *lbtest.DNS) { s.Addresses, s.Aliases = nil, []uint32{600} }, 0,
+		{"an alias without addresses", second, func(s *lbtest.DNS) { s.Addresses, s.Aliases = nil, []uint32{600} }, 0,
 			[]time.Duration{0, second, 3 * second, 7 * second, 12 * second, 17 * second}},
 		{"fails", second, func(s *lbtest.DNS) { s.Code = dnsmessage.RCodeServerFailure }, 0, []time.Duration{0, second, 3 * second, 7 * second}},
 		{"jitter only adds", 2 * second, notFound, 0.5, []time.Duration{0, 2200 * time.Millisecond, 6600 * time.Millisecond, 12100 * time.Millisecond}},
@@ -163,9 +162,9 @@ func TestDNSAsksOnceAnInterval(t *testing.T) {
 	}
 }
 
-// TestDNSComesBackToThePace: a failure after an answer with a long time to live is retried soon, and the new answer
+// TestDNSRetriesAtThePace: a failure after an answer with a long time to live is retried soon, and the new answer
 // has its own time to live.
-func TestDNSComesBackToThePace(t *testing.T) {
+func TestDNSRetriesAtThePace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, start := lbtest.NewDNS(), time.Now()
 		s.Addresses, s.TTL = lbtest.Addresses("127.0.0.2"), 60
@@ -186,7 +185,7 @@ func TestDNSComesBackToThePace(t *testing.T) {
 	})
 }
 
-// TestDNSDockersNameServer asks one at the address where Docker has its own, over the network.
+// TestDNSDockersNameServer queries a server at the address of Docker's own name server, over the network.
 func TestDNSDockersNameServer(t *testing.T) {
 	s := lbtest.StartDNSAt(t, "127.0.0.11")
 	s.Change(func(s *lbtest.DNS) { s.Addresses, s.TTL = lbtest.Addresses("127.0.0.2"), 600 })
@@ -196,7 +195,7 @@ func TestDNSDockersNameServer(t *testing.T) {
 	expect(t, updates, "127.0.0.2:80, 127.0.0.3:80")
 }
 
-// TestDNSHostsFile: a name in the hosts file is not queried, whatever resolver is configured; the file is read again
+// TestDNSHostsFile: a name in the hosts file is not queried, with any resolver; the file is read again
 // after each interval.
 func TestDNSHostsFile(t *testing.T) {
 	for _, resolver := range []string{"", "127.0.0.1:53"} {
@@ -230,7 +229,7 @@ func TestDNSHostsFile(t *testing.T) {
 	}
 }
 
-// TestDNSLogsChangesOfCondition: each trouble once.
+// TestDNSLogsChangesOfCondition: each problem is logged once.
 func TestDNSLogsChangesOfCondition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, lines := logger()

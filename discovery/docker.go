@@ -43,7 +43,7 @@ type DockerOptions struct {
 type Docker struct {
 	options DockerOptions
 	trouble condition
-	skipped complaints
+	skipped warnings
 	pace    pace
 }
 
@@ -54,7 +54,7 @@ func NewDocker(o DockerOptions) *Docker {
 	}
 	log := orNull(o.Log)
 	return &Docker{
-		options: o, trouble: condition{log: log}, skipped: complaints{log: log},
+		options: o, trouble: condition{log: log}, skipped: warnings{log: log},
 		pace: pace{interval: retryEngine, random: o.Random},
 	}
 }

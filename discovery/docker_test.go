@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// engine is a Docker engine as far as its API is used, on a Unix socket.
+// engine is a Docker engine with the parts of its API that discovery uses, on a Unix socket.
 type engine struct {
 	socket string
 
@@ -35,7 +35,7 @@ func startEngine(t *testing.T) *engine {
 	return e
 }
 
-// serve begins to listen; end undoes it.
+// serve starts listening, end stops it.
 func (e *engine) serve(t *testing.T) (end func()) {
 	t.Helper()
 	ln, err := net.Listen("unix", e.socket)
@@ -97,11 +97,11 @@ func (e *engine) send(t *testing.T, line string) {
 	select {
 	case e.stream <- line:
 	case <-time.After(20 * time.Second):
-		t.Fatal("nobody reads the events")
+		t.Fatal("the events are not read")
 	}
 }
 
-// await waits until the engine has been asked n times for a list.
+// await waits until the engine has received n requests for a list.
 func (e *engine) await(t *testing.T, what func(e *engine) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -161,7 +161,7 @@ func TestDockerFollowsTheContainers(t *testing.T) {
 	expect(t, updates, "172.17.0.2:5000")
 	e.set(func(e *engine) { e.list = "[]" })
 	e.send(t, `{"Type":"network","Action":"disconnect","Actor":{"Attributes":{"container":"x"}}}`+"\n")
-	expect(t, updates, "") // the engine's word: no container is left
+	expect(t, updates, "") // the engine reports no containers
 	stop()
 	for i, want := range []string{
 		`/containers/json {"label":["lb.pool=app"],"status":["running"]}`,
@@ -176,7 +176,7 @@ func TestDockerFollowsTheContainers(t *testing.T) {
 	}
 }
 
-// TestDockerListsOnlyAfterItsOwnEvents: what other containers do costs no list.
+// TestDockerListsOnlyAfterItsOwnEvents: events of other containers cause no list request.
 func TestDockerListsOnlyAfterItsOwnEvents(t *testing.T) {
 	e := startEngine(t)
 	updates, _, _ := e.discover(t, 5000)
@@ -219,7 +219,7 @@ func TestDockerExposedPort(t *testing.T) {
 	}
 }
 
-// TestDockerSkipsBadEntries: nothing that the engine says is taken for an address unseen.
+// TestDockerSkipsBadEntries: every address in the engine's list is validated.
 func TestDockerSkipsBadEntries(t *testing.T) {
 	e := startEngine(t)
 	e.set(func(e *engine) {
@@ -251,7 +251,7 @@ func awaitLines(t *testing.T, lines *logBuffer, n int) []string {
 	}
 }
 
-// TestDockerKeepsTheLastSet: whatever the engine responds, the known containers stay, it is logged once, and the
+// TestDockerKeepsTheLastSet: after any wrong response, the known containers are kept, it is logged once, and the
 // first valid list is used again.
 func TestDockerKeepsTheLastSet(t *testing.T) {
 	status := func(n int) func(e *engine) { return func(e *engine) { e.status = n } }
@@ -293,7 +293,7 @@ func TestDockerKeepsTheLastSet(t *testing.T) {
 	}
 }
 
-// TestDockerReopensTheStream: a stream of events that ends or cannot be read is opened again, after a new list.
+// TestDockerReopensTheStream: a stream of events that ends or cannot be read is opened again, after a new list request.
 func TestDockerReopensTheStream(t *testing.T) {
 	for cause, line := range map[string]string{
 		"ended the event stream":                       "",
@@ -321,8 +321,8 @@ func TestDockerReopensTheStream(t *testing.T) {
 	}
 }
 
-// TestDockerEngineRestarts: an engine that is missing at the start is no failure; one that appears is used, one that
-// disappears leaves its last set, one that comes back is listed again.
+// TestDockerEngineRestarts: an engine that is missing at the start is no failure. One that appears is used, one that stops leaves
+// its last set, and after its restart it is listed again.
 func TestDockerEngineRestarts(t *testing.T) {
 	e := &engine{socket: filepath.Join(t.TempDir(), "docker.sock"), list: listOf(running("a", "Up", "bridge=172.17.0.2")), stream: make(chan string)}
 	updates, stop, lines := e.discover(t, 5000)

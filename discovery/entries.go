@@ -14,24 +14,24 @@ import (
 const (
 	// maxMembers bounds the members that one source can bring.
 	maxMembers = 10_000
-	// maxComplaints bounds the entries that are reported in one round, each with a line in the log.
-	maxComplaints = 10
+	// maxWarnings bounds the entries that are reported in one round, each with a line in the log.
+	maxWarnings = 10
 )
 
-// complaints logs problems of single entries of a source, each once as long as it lasts. Such an entry is skipped;
+// warnings logs problems of single entries of a source, each once as long as it lasts. Such an entry is skipped;
 // the others are used.
-type complaints struct {
+type warnings struct {
 	log      hclog.Logger
 	reported map[string]bool
 	now      map[string]bool
 }
 
 // add records a problem of an entry in this round. The message distinguishes entries.
-func (c *complaints) add(message string) {
+func (c *warnings) add(message string) {
 	if c.now == nil {
 		c.now = make(map[string]bool)
 	}
-	if len(c.now) >= maxComplaints {
+	if len(c.now) >= maxWarnings {
 		message = "more entries are skipped"
 	}
 	if !c.now[message] && !c.reported[message] {
@@ -41,10 +41,10 @@ func (c *complaints) add(message string) {
 }
 
 // end ends a round: problems that were not recorded in it are over.
-func (c *complaints) end() { c.reported, c.now = c.now, nil }
+func (c *warnings) end() { c.reported, c.now = c.now, nil }
 
-// checkIP returns what is wrong with an address of a backend, "" if nothing is. The unspecified address, with which
-// block lists answer, would be the balancer's own machine.
+// checkIP returns what is wrong with an address of a backend, "" if nothing is. The unspecified address, which
+// block lists return, would be the balancer's own machine.
 func checkIP(a netip.Addr) string {
 	switch {
 	case !a.IsValid():
@@ -55,7 +55,7 @@ func checkIP(a netip.Addr) string {
 	return ""
 }
 
-// addressOf returns the address of a backend that a source names, as validAddress wants it.
+// addressOf returns the address of a backend that a source names, as required by validAddress.
 func addressOf(host string, port int) (address, problem string) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if problem := checkIP(ip.Unmap()); problem != "" {

@@ -18,7 +18,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// replace puts text in path's place in one step, as careful writers do.
+// replace replaces path by a file with the text atomically, by a rename.
 func replace(t *testing.T, path, text string) {
 	t.Helper()
 	write(t, path+".new", text)
@@ -56,7 +56,7 @@ func TestFileFollowsEachWayToWrite(t *testing.T) {
 	expect(t, updates, "")
 }
 
-// TestFileWrittenInPlaceIsNotReadHalf: each part is a valid file, and only the whole one may show.
+// TestFileWrittenInPlaceIsNotReadHalf: each part is a valid file, but only the complete one may be used.
 func TestFileWrittenInPlaceIsNotReadHalf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "app.backends")
@@ -112,7 +112,7 @@ func TestFileSymlinkSwap(t *testing.T) {
 	expect(t, updates, "two:1")
 }
 
-// TestFileMissingAtFirst: neither the file nor its directory is there, and both are found when they come,
+// TestFileMissingAtFirst: neither the file nor its directory exists, and both are found when they are created,
 // without a watch.
 func TestFileMissingAtFirst(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")

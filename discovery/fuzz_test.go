@@ -25,7 +25,7 @@ func checkMembers(t *testing.T, members []pool.Member) {
 	}
 }
 
-// FuzzSRV: whatever a name server sends, nothing but addresses comes out.
+// FuzzSRV: from any packet of a name server, only valid addresses are returned.
 func FuzzSRV(f *testing.F) {
 	name := dnsmessage.MustNewName("app.test.")
 	question := dnsmessage.Question{Name: name, Type: dnsmessage.TypeSRV, Class: dnsmessage.ClassINET}
@@ -63,8 +63,7 @@ func FuzzSRV(f *testing.F) {
 	})
 }
 
-// FuzzAddresses: whatever a name server sends, nothing but addresses comes out, for as long as they may be
-// believed.
+// FuzzAddresses: from any packet of a name server, only valid addresses are returned, with a valid time to live.
 func FuzzAddresses(f *testing.F) {
 	name := dnsmessage.MustNewName("app.test.")
 	question := dnsmessage.Question{Name: name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}
@@ -98,7 +97,7 @@ func FuzzAddresses(f *testing.F) {
 	})
 }
 
-// FuzzContainers: whatever the engine lists, nothing but addresses comes out.
+// FuzzContainers: from any list of the engine, only valid addresses are returned.
 func FuzzContainers(f *testing.F) {
 	f.Add(listOf(running("a", "Up", "bridge=172.17.0.2"), running("b", "Up (unhealthy)", "bridge=172.17.0.3")), 80)
 	f.Add(listOf(running("a", "Up", "x=0.0.0.0", "y=fe80::1%eth0", "z=::ffff:10.0.0.1")), 0)
@@ -113,7 +112,7 @@ func FuzzContainers(f *testing.F) {
 	})
 }
 
-// FuzzInstances: whatever Consul lists, nothing but addresses comes out.
+// FuzzInstances: from any list of Consul, only valid addresses are returned.
 func FuzzInstances(f *testing.F) {
 	f.Add(listOf(entry("10.0.0.1", "", 5000, 1), entry("::1", "app.internal", 5001, 1<<40), entry("", "[::1]", -1, -1)))
 	c := NewConsul(ConsulOptions{Service: "app"})

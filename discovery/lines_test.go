@@ -66,7 +66,7 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// FuzzParse holds that whatever is accepted can be written down and read back as the same.
+// FuzzParse checks that what is accepted can be written and read again unchanged.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"127.0.0.1:5000\n[::1]:5000 weight=3\nunix:/run/app.sock backup max_conns=7 # why\n",

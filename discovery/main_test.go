@@ -30,7 +30,7 @@ func logger() (hclog.Logger, *logBuffer) {
 	return hclog.New(&hclog.LoggerOptions{Output: b, Level: hclog.Info, DisableTime: true}), b
 }
 
-// words puts members in one line: with what is not the default after the address.
+// words formats members in one line: the address, then what differs from the default.
 func words(members []pool.Member) string {
 	var out []string
 	for _, m := range members {
@@ -49,7 +49,7 @@ func words(members []pool.Member) string {
 	return strings.Join(out, ", ")
 }
 
-// follow runs d until the test ends and returns the updates as they come.
+// follow runs d until the test ends and returns its updates.
 func follow(t *testing.T, d Discoverer) (updates <-chan string, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -82,7 +82,7 @@ func expect(t *testing.T, updates <-chan string, want string) {
 	}
 }
 
-// expectNone fails the test if an update has come.
+// expectNone fails the test if there is an update.
 func expectNone(t *testing.T, updates <-chan string) {
 	t.Helper()
 	select {
@@ -92,7 +92,7 @@ func expectNone(t *testing.T, updates <-chan string) {
 	}
 }
 
-// listenOn listens on an address that may have been in use a moment ago.
+// listenOn listens on an address that may have been in use until recently.
 func listenOn(t *testing.T, address string) net.Listener {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {

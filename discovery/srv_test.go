@@ -53,7 +53,7 @@ func TestSRVFollowsTheName(t *testing.T) {
 			s.Change(func(s *lbtest.DNS) { s.Along, s.Garbage = along, true })
 			updates, stop, lines := discoverSRV(t, s)
 			expect(t, updates, srvMembers)
-			s.Change(func(s *lbtest.DNS) { slices.Reverse(s.SRV) }) // the order says nothing
+			s.Change(func(s *lbtest.DNS) { slices.Reverse(s.SRV) }) // the order does not matter
 			rounds(t, s, 3)
 			expectNone(t, updates)
 			s.Change(func(s *lbtest.DNS) { s.SRV = []dnsmessage.SRVResource{record(20, 7, 5003, "C.test.")} })
@@ -69,7 +69,7 @@ func TestSRVFollowsTheName(t *testing.T) {
 	}
 }
 
-func TestSRVTruncationGoesOnOverTCP(t *testing.T) {
+func TestSRVTruncationFallsBackToTCP(t *testing.T) {
 	s := startSRV(t)
 	s.Change(func(s *lbtest.DNS) { s.Truncate = true })
 	updates, stop, _ := discoverSRV(t, s)
@@ -82,7 +82,7 @@ func TestSRVTruncationGoesOnOverTCP(t *testing.T) {
 	})
 }
 
-// TestSRVKeepsTheLastSet: whatever the server does, the members stay, and it is logged once.
+// TestSRVKeepsTheLastSet: after any failure of the server, the members are kept, and it is logged once.
 func TestSRVKeepsTheLastSet(t *testing.T) {
 	cases := []struct {
 		name   string
@@ -108,7 +108,7 @@ func TestSRVKeepsTheLastSet(t *testing.T) {
 				s.Code, s.SRV = dnsmessage.RCodeSuccess, []dnsmessage.SRVResource{record(0, 1, 80, "a.test.")}
 				s.Targets = map[string][]netip.Addr{"a.test.": lbtest.Addresses("127.0.0.9")}
 			})
-			for got := range updates { // a round may be under way
+			for got := range updates { // a round may be in progress
 				if got == "127.0.0.9:80" {
 					break
 				}
@@ -123,7 +123,7 @@ func TestSRVKeepsTheLastSet(t *testing.T) {
 	}
 }
 
-// TestSRVSilentServer: a server that does not answer keeps the set, too, and is reported once.
+// TestSRVSilentServer: the set is also kept if the server does not respond, which is reported once.
 func TestSRVSilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := lbtest.NewDNS()
@@ -143,8 +143,7 @@ func TestSRVSilentServer(t *testing.T) {
 	})
 }
 
-// TestSRVKeepsATarget: a target that cannot be resolved for now keeps its addresses, one that is said to
-// have none loses them.
+// TestSRVKeepsATarget: a target that cannot be resolved temporarily keeps its addresses; one that no longer exists loses them.
 func TestSRVKeepsATarget(t *testing.T) {
 	s := startSRV(t)
 	updates, stop, lines := discoverSRV(t, s)
@@ -153,7 +152,7 @@ func TestSRVKeepsATarget(t *testing.T) {
 		s.Broken = map[string]bool{"b.test.": true}
 		s.Targets["a.test."] = lbtest.Addresses("127.0.0.9")
 	})
-	for got := range updates { // a round may be under way
+	for got := range updates { // a round may be in progress
 		if got == strings.Replace(srvMembers, "127.0.0.1:5001 weight=30, 127.0.0.2:5002, 127.0.0.3:5003 weight=5 backup", "127.0.0.2:5002, 127.0.0.3:5003 weight=5 backup, 127.0.0.9:5001 weight=30", 1) {
 			break
 		}
@@ -164,7 +163,7 @@ func TestSRVKeepsATarget(t *testing.T) {
 	expect(t, updates, "127.0.0.3:5003 weight=5 backup, 127.0.0.9:5001 weight=30")
 	stop()
 	if got := lines.lines(); len(got) != 1 || !strings.Contains(got[0], `cannot resolve "b.test.", a target of "app.test": the resolver returned ServerFailure`) {
-		t.Errorf("log %q, want the target told once", got)
+		t.Errorf("log %q, want the target logged once", got)
 	}
 }
 

@@ -10,18 +10,19 @@ import (
 	"lb/route"
 )
 
-// exchange is one that is made up.
+// exchange is a fake Exchange.
 type exchange struct {
 	client netip.Addr
 	large  bool
 }
 
-func (*exchange) Message() *message.Request { return &message.Request{} }
-func (x *exchange) ClientIP() netip.Addr    { return x.client }
-func (*exchange) Path() []byte              { return []byte("/") }
-func (x *exchange) BodyTooLarge() bool      { return x.large }
+func (*exchange) Message() *message.Request   { return &message.Request{} }
+func (x *exchange) ClientIP() netip.Addr      { return x.client }
+func (*exchange) Path() []byte                { return []byte("/") }
+func (x *exchange) BodyTooLarge() bool        { return x.large }
+func (x *exchange) Claims() map[string][]byte { return nil }
 
-// TestRequestFilters: each filter lets pass what it has nothing against, and refuses the rest.
+// TestRequestFilters: each filter passes and refuses the right requests.
 func TestRequestFilters(t *testing.T) {
 	var on atomic.Bool
 	maintenance := &Maintenance{On: &on}
@@ -41,7 +42,7 @@ func TestRequestFilters(t *testing.T) {
 	}
 }
 
-// TestHeaders: what a response must keep depends on its kind, and an interim one gets nothing.
+// TestHeaders: which fields must not be changed depends on the kind of response, and nothing is added to an interim one.
 func TestHeaders(t *testing.T) {
 	set := []route.Header{{Name: "Cache-Control", Value: "private"}, {Name: "X-Own", Value: "1"}}
 	h := &Headers{

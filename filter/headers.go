@@ -8,7 +8,7 @@ import (
 // Headers changes the fields of responses.
 type Headers struct {
 	Usual route.HeaderRules
-	// Typed are the same without Content-Type, and Outage without Cache-Control either.
+	// Typed are the same rules without Content-Type, and Outage those without Content-Type and Cache-Control.
 	Typed, Outage route.HeaderRules
 }
 

@@ -36,12 +36,12 @@ func serveForBenchmark() {
 		if err != nil {
 			return
 		}
-		go answerProbes(conn)
+		go respondToProbes(conn)
 	}
 }
 
-// answerProbes keeps the connection as long as the probes want it.
-func answerProbes(conn net.Conn) {
+// respondToProbes keeps the connection as long as the probes want it.
+func respondToProbes(conn net.Conn) {
 	defer conn.Close()
 	request := make([]byte, 4096)
 	for {
@@ -94,7 +94,7 @@ func BenchmarkThousandBackends(b *testing.B) {
 	address := startServing(b)
 	for _, kind := range []string{HTTP, TCP} {
 		b.Run(kind, func(b *testing.B) {
-			client := transport.New(transport.Options{Address: address, Connect: 3 * time.Second})
+			client := transport.New(transport.Options{Address: address, Connect: 3 * time.Second}, nil)
 			r := &counting{enough: make(chan struct{})}
 			c := New(Options{
 				Config: Config{Type: kind, Jitter: 0.1}, Pool: r,

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -13,19 +14,23 @@ import (
 const (
 	HTTP = "http" // a request whose response is judged
 	TCP  = "tcp"  // a connection, with the TLS handshake for a backend that speaks TLS
+	GRPC = "grpc" // a call of the standard health service
 )
 
 // Config says how the backends of one pool are probed.
 type Config struct {
-	Type   string // HTTP (also when empty) or TCP
+	Type   string // HTTP (also when empty), TCP or GRPC
+	Port   int    // of the probes' connections, for the Host field; 0: that of the backend's address
 	Path   string // the request target; empty: "/"
 	Method string // empty: GET
-	Host   string // the Host field; empty: the backend's address, "localhost" for a unix socket
+	Host   string // the Host field, or :authority; empty: the address of the probes, "localhost" for a unix socket
 
 	// Status are the statuses that pass. A redirect is judged by its own status and never followed. Empty: 200-399.
 	Status []StatusRange
 	// Body must occur in the first 64 KiB of the response body. Empty: the body is not read.
 	Body string
+
+	Service string // of GRPC, whose status is asked for; empty: that of the whole server
 
 	Interval     time.Duration // from the start of a probe to that of the next; 0: limits.ProbeInterval
 	FastInterval time.Duration // the same while a backend is changing state, never above Interval; 0: limits.ProbeFastInterval
@@ -34,6 +39,8 @@ type Config struct {
 
 	Rise int // passes in a row that make a backend up; 0: limits.ProbeRise
 	Fall int // failures in a row that make it down; 0: limits.ProbeFall
+
+	HTTP2 bool // the backends speak HTTP/2, with prior knowledge or, if Dial makes TLS connections, by ALPN
 }
 
 // StatusRange is the statuses From to To, both included.
@@ -94,20 +101,37 @@ func statusText(ranges []StatusRange) string {
 
 // request returns the bytes of an HTTP probe of b. The connection option is "close" or "keep-alive".
 func (s *settings) request(b *pool.Backend, version, connection string) []byte {
-	host := s.Host
-	if host == "" {
-		host = b.Address()
-		if strings.HasPrefix(host, "unix:") {
-			host = "localhost"
-		}
-	}
-	agent := "lb-health"
-	if version != "" {
-		agent += "/" + version
-	}
 	return []byte(s.Method + " " + s.Path + " HTTP/1.1\r\n" +
-		"Host: " + host + "\r\n" +
-		"User-Agent: " + agent + "\r\n" +
+		"Host: " + s.host(b) + "\r\n" +
+		"User-Agent: " + userAgent(version) + "\r\n" +
 		"Accept: */*\r\n" +
 		"Connection: " + connection + "\r\n\r\n")
+}
+
+// host is the host that a probe names.
+func (s *settings) host(b *pool.Backend) string {
+	switch address := Address(b.Address(), s.Port); {
+	case s.Host != "":
+		return s.Host
+	case strings.HasPrefix(address, "unix:"):
+		return "localhost"
+	default:
+		return address
+	}
+}
+
+// Address returns where a backend is probed, given its address and Config.Port.
+func Address(backend string, port int) string {
+	host, _, err := net.SplitHostPort(backend)
+	if port == 0 || err != nil || strings.HasPrefix(backend, "unix:") {
+		return backend
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+func userAgent(version string) string {
+	if version == "" {
+		return "lb-health"
+	}
+	return "lb-health/" + version
 }

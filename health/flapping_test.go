@@ -43,7 +43,7 @@ func TestFlapping(t *testing.T) {
 			t.Errorf("reported\n%s\nwant\n%s", strings.Join(r.flaps, "\n"), strings.Join(want, "\n"))
 		}
 
-		s.set("a:1", "ddd"+"uuu") // one more failure, much later, is an ordinary one
+		s.set("a:1", "ddd"+"uuu") // another failure, much later, is a normal one
 		time.Sleep(time.Minute)
 		checker.Stop()
 		if f := r.all(); len(f) != len(flips)+2 || f[len(f)-1].reason != "2 checks passed in a row" {

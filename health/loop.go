@@ -27,7 +27,7 @@ type loop struct {
 	flapping   flapping
 	unresolved int // probes in a row for which the name did not resolve
 	settings   *settings
-	request    [2][]byte // see settings.request; the second one keeps the connection
+	request    [2][]byte // see settings.request: the second one keeps the connection; and grpcRequest: the second one is for TLS
 	kept       net.Conn  // for the next probe; nil: none
 	uses       int       // probes that the connection in use, or the kept one, has served
 	head       int       // initial value of uses for the first connection
@@ -72,7 +72,7 @@ const (
 // takeKept returns the connection that the last probe kept; nil if there is none. While the state of the backend is
 // in doubt, every probe uses a new one.
 func (l *loop) takeKept() net.Conn {
-	if l.settings.Type == TCP || l.state.changing() || !l.backend.Usable() {
+	if l.settings.Type != HTTP || l.state.changing() || !l.backend.Usable() {
 		l.dropKept()
 	}
 	conn := l.kept
@@ -146,8 +146,11 @@ func (l *loop) configure() {
 		return
 	}
 	l.settings = s
-	if s.Type != TCP {
-		l.request = [2][]byte{s.request(l.backend, l.checker.version, "close"), s.request(l.backend, l.checker.version, "keep-alive")}
+	switch version := l.checker.version; s.Type {
+	case HTTP:
+		l.request = [2][]byte{s.request(l.backend, version, "close"), s.request(l.backend, version, "keep-alive")}
+	case GRPC:
+		l.request = [2][]byte{s.grpcRequest(l.backend, version, "http"), s.grpcRequest(l.backend, version, "https")}
 	}
 }
 

@@ -71,7 +71,7 @@ func (r *recorder) all() []flip {
 	return append([]flip(nil), r.flips...)
 }
 
-// await returns the next flip and fails the test if none comes.
+// await returns the next flip, and fails the test if there is none in time.
 func (r *recorder) await(t *testing.T) flip {
 	t.Helper()
 	select {

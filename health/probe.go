@@ -30,6 +30,7 @@ type exchange struct {
 	reader   *bufio.Reader
 	window   []byte // see contains
 	response *http.Response
+	cancel   context.CancelFunc // of an HTTP/2 request; nil: there is none
 }
 
 func newExchange() *exchange {
@@ -53,8 +54,11 @@ func (x *exchange) probe(ctx context.Context, deadline time.Time, l *loop) verdi
 		return failed(deadline, err, l.settings)
 	}
 	x.hold(conn, deadline, l)
-	if l.settings.Type == TCP {
+	switch l.settings.Type {
+	case TCP:
 		return verdict{}
+	case GRPC:
+		return x.askGRPC(deadline, l)
 	}
 	return x.ask(deadline, l)
 }
@@ -67,12 +71,15 @@ func (x *exchange) hold(conn net.Conn, deadline time.Time, l *loop) {
 	x.reader.Reset(&x.limited)
 }
 
-// received reports whether a byte of a response has come.
+// received reports whether a byte of a response has arrived.
 func (x *exchange) received() bool { return x.limited.N < maxHead }
 
 // ask sends the request and judges the response.
 func (x *exchange) ask(deadline time.Time, l *loop) verdict {
 	s := l.settings
+	if s.HTTP2 {
+		return x.askHTTP2(deadline, l)
+	}
 	request, keep := l.nextRequest()
 	if _, err := x.conn.Write(request); err != nil {
 		return failed(deadline, err, s)
@@ -171,6 +178,9 @@ func (x *exchange) close() {
 	if x.conn != nil {
 		_ = x.conn.Close()
 	}
-	x.conn, x.response, x.fit = nil, nil, false
+	if x.cancel != nil {
+		x.cancel()
+	}
+	x.conn, x.response, x.fit, x.cancel = nil, nil, false, nil
 	x.limited.R = nil
 }

@@ -14,9 +14,20 @@ import (
 	"lb/pool"
 )
 
-// serve answers each connection on a free port with the script and returns its address. The script
+// serve runs the script for each connection on a free port, and returns its address. The script
 // gets the request's head; the connection is closed when it returns.
 func serve(t *testing.T, network, address string, script func(conn net.Conn, head *http.Request)) string {
+	t.Helper()
+	return serveConns(t, network, address, func(conn net.Conn) {
+		defer conn.Close()
+		if head, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			script(conn, head)
+		}
+	})
+}
+
+// serveConns has each connection served, one after the other, by a function that closes it. It returns the address.
+func serveConns(t *testing.T, network, address string, serve func(net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen(network, address)
 	if err != nil {
@@ -31,11 +42,7 @@ func serve(t *testing.T, network, address string, script func(conn net.Conn, hea
 				return
 			}
 			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-			head, err := http.ReadRequest(bufio.NewReader(conn))
-			if err == nil {
-				script(conn, head)
-			}
-			_ = conn.Close()
+			serve(conn)
 		}
 	}()
 	t.Cleanup(func() { _ = listener.Close(); <-done })
@@ -97,7 +104,7 @@ func TestHTTPProbe(t *testing.T) {
 		{"HTTP/1.0", Config{}, says("HTTP/1.0 200 OK\r\n\r\n"), pass, 200},
 		{"204", Config{}, says("HTTP/1.1 204 No Content\r\n\r\n"), pass, 204},
 		{"head in pieces", Config{}, says("HTT", "P/1.1 200", " OK\r", "\n\r\n"), pass, 200},
-		{"interim answers", Config{}, says("HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"), pass, 200},
+		{"interim responses", Config{}, says("HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"), pass, 200},
 		{"500", Config{}, says("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"), "status 500, want 200-399", 500},
 		{"a redirect is not followed", Config{}, says("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n"), pass, 302},
 		{"a redirect that does not pass", Config{Status: []StatusRange{{200, 200}, {204, 206}}}, says("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"), "status 302, want 200,204-206", 302},
@@ -106,7 +113,7 @@ func TestHTTPProbe(t *testing.T) {
 		{"closed within the head", Config{}, says("HTTP/1.1 200 OK\r\nA:"), "connection closed before the response", 0},
 		{"no HTTP", Config{}, says("SSH-2.0-x\r\n\r\n"), `invalid HTTP response: malformed HTTP response "SSH-2.0-x"`, 0},
 		{"endless head", Config{}, says(ok, "A: "+long+"\r\n", "B: "+long+"\r\n", "C: "+long+"\r\n\r\n"), "the response head is larger than 64 KiB", 0},
-		{"endless interim answers", Config{}, says(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 100)), "too many interim responses", 0},
+		{"endless interim responses", Config{}, says(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 100)), "too many interim responses", 0},
 
 		{"body", Config{Body: "ok"}, says(ok + "Content-Length: 2\r\n\r\nok"), pass, 200},
 		{"body across packets", Config{Body: "all fine"}, says(ok+"\r\n<p>all", " fi", "ne</p>"), pass, 200},
@@ -234,7 +241,7 @@ func TestTimeoutCoversTheWholeProbe(t *testing.T) {
 		}
 	}
 	unread := func(context.Context, *pool.Backend) (net.Conn, error) {
-		client, server := net.Pipe() // a write waits for a reader that never comes
+		client, server := net.Pipe() // writes block, since nothing reads
 		t.Cleanup(func() { _ = server.Close() })
 		return client, nil
 	}

@@ -17,16 +17,15 @@ import (
 	"lb/pool"
 )
 
-// keeping is a dialer to one backend that serves open connections as long as it is asked to, and to others that
-// refuse. It works in fake time.
+// keeping dials one backend, whose connections respond to each probe, and refuses others. It works in fake time.
 type keeping struct {
 	mu       sync.Mutex
 	refuses  bool
 	served   []int // probes that each connection has served
-	closings []int // of those, the ones that asked to close
+	closings []int // of those, the ones with Connection: close
 	open     int
 	random   float64
-	answer   func(conn net.Conn, number, n int) (last bool) // the n-th on that connection
+	respond  func(conn net.Conn, number, n int) (last bool) // the n-th on that connection
 }
 
 func (k *keeping) dial(_ context.Context, b *pool.Backend) (net.Conn, error) {
@@ -62,7 +61,7 @@ func (k *keeping) serve(conn net.Conn, number int) {
 			k.closings[number]++
 		}
 		k.mu.Unlock()
-		if last := k.answer(conn, number, n); last || request.Close {
+		if last := k.respond(conn, number, n); last || request.Close {
 			return
 		}
 	}
@@ -123,7 +122,7 @@ func TestManyBackendsShareConnections(t *testing.T) {
 		{keepFrom - 2, 0, slices.Repeat([]int{1}, 21), slices.Repeat([]int{1}, 21)},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			k := &keeping{answer: ok, random: c.random}
+			k := &keeping{respond: ok, random: c.random}
 			served, closings, r := probeMany(t, k, c.refusing, 41*time.Second)
 			if !slices.Equal(served, c.served) || !slices.Equal(closings, c.closings) {
 				t.Errorf("%d backends: connections served %v probes and closed after %v, want %v and %v",
@@ -139,24 +138,24 @@ func TestManyBackendsShareConnections(t *testing.T) {
 // TestKeptConnectionThatEnds: a backend may close a kept connection at any time; only a new connection shows whether
 // it works.
 func TestKeptConnectionThatEnds(t *testing.T) {
-	answers := map[string]func(net.Conn, int, int) bool{
-		"after the answer": func(conn net.Conn, c, n int) bool { return ok(conn, c, n) || n == 2 },
-		"instead of the answer": func(conn net.Conn, c, n int) bool {
+	responders := map[string]func(net.Conn, int, int) bool{
+		"after the response": func(conn net.Conn, c, n int) bool { return ok(conn, c, n) || n == 2 },
+		"instead of the response": func(conn net.Conn, c, n int) bool {
 			return n == 2 || ok(conn, c, n)
 		},
 		"announced": func(conn net.Conn, _, _ int) bool {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
 			return true
 		},
-		"with more behind the answer": func(conn net.Conn, c, n int) bool {
+		"with more after the response": func(conn net.Conn, c, n int) bool {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!")
 			return false
 		},
 	}
-	for name, answer := range answers {
+	for name, respond := range responders {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				served, _, r := probeMany(t, &keeping{answer: answer}, keepFrom, 21*time.Second)
+				served, _, r := probeMany(t, &keeping{respond: respond}, keepFrom, 21*time.Second)
 				for _, n := range served {
 					if n > 2 {
 						t.Errorf("a connection served %d probes", n)
@@ -179,7 +178,7 @@ func TestKeptConnectionThatEnds(t *testing.T) {
 // that share a connection and the usual failures.
 func TestStoppedAccepting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := &keeping{answer: ok}
+		k := &keeping{respond: ok}
 		go func() {
 			time.Sleep(time.Second)
 			k.mu.Lock()
@@ -200,10 +199,10 @@ func TestStoppedAccepting(t *testing.T) {
 	})
 }
 
-// TestDoubtsNeedNewConnections: after a failure on a shared connection the next probe has its own.
-func TestDoubtsNeedNewConnections(t *testing.T) {
+// TestNewConnectionAfterFailure: after a failure on a shared connection the next probe has its own.
+func TestNewConnectionAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := &keeping{answer: func(conn net.Conn, c, n int) bool {
+		k := &keeping{respond: func(conn net.Conn, c, n int) bool {
 			if c == 0 && n == 2 {
 				_, _ = io.WriteString(conn, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
 				return false
@@ -235,7 +234,7 @@ func TestLateBytesAreNoResult(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k := &keeping{answer: func(conn net.Conn, _, _ int) bool {
+				k := &keeping{respond: func(conn net.Conn, _, _ int) bool {
 					_, _ = io.WriteString(conn, tc.head)
 					if tc.uses == 1 {
 						time.Sleep(50 * time.Millisecond)

@@ -20,7 +20,7 @@ import (
 // time.
 type scripted struct {
 	mu     sync.Mutex
-	script map[string]string // by address: what the next probes meet: u up, d refused, h hang; the last one stays
+	script map[string]string // by address, the results of the next probes: u up, d refused, h hang; the last one repeats
 	start  time.Time
 	dialed map[string][]time.Duration // since start
 }
@@ -133,8 +133,8 @@ func TestSchedule(t *testing.T) {
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// TestHangingTargetDelaysNobody: probes of different backends must not run one after another.
-func TestHangingTargetDelaysNobody(t *testing.T) {
+// TestHangingTargetDelaysNoOther: probes of different backends must not run one after another.
+func TestHangingTargetDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newScript(), &recorder{}
 		config := tcpConfig
@@ -258,8 +258,8 @@ func TestJoinAndLeaveWhileRunning(t *testing.T) {
 	})
 }
 
-// TestLeaveDropsTheProbeUnderWay: a result that comes after its backend left is not reported.
-func TestLeaveDropsTheProbeUnderWay(t *testing.T) {
+// TestLeaveDropsTheProbeInProgress: a result after its backend was removed is not reported.
+func TestLeaveDropsTheProbeInProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newScript(), &recorder{}
 		s.set("a:1", "h")

@@ -5,34 +5,35 @@ import (
 	"io"
 	"time"
 
+	"lb/internal/pace"
 	"lb/message"
 	"lb/netloop"
 )
 
-// What reading a request body can fail with, beside netloop.ErrWouldBlock and io.EOF at its end.
+// The errors of reading a request body, in addition to netloop.ErrWouldBlock and io.EOF.
 var (
-	ErrBodyTooLarge  = errors.New("request body over the limit")                   // respond with 413
-	ErrBodyTimeout   = errors.New("request body stalled")                          // respond with 408
-	ErrBodyMalformed = errors.New("request body is not validly chunked")           // respond with 400
-	ErrBodyShort     = errors.New("request body ended early")                      // the client still reads: respond with 400
-	ErrClientGone    = errors.New("client closed the connection within a request") // nobody is left to respond to
-	ErrSlowClient    = errors.New("client took too little of the response in time")
+	ErrBodyTooLarge       = errors.New("the request body is larger than the limit")                  // respond with 413
+	ErrBodyTimeout        = errors.New("the request body was not received in time")                  // respond with 408
+	ErrBodyMalformed      = errors.New("the request body is not validly chunked")                    // respond with 400
+	ErrBodyShort          = errors.New("the client closed its sending side within the request body") // it still reads: respond with 400
+	ErrClientDisconnected = errors.New("the client disconnected")                                    // no response is possible
+	ErrSlowClient         = errors.New("the client reads too slowly")
 )
 
-// body is what has come, and is still to come, of a request's body.
+// body is the state of reading a request's body.
 type body struct {
-	left    int64 // of a body with a length
+	left    int64 // bytes of a body with Content-Length still to be received
 	limit   int64 // of payload; 0: none
-	payload int64 // received so far
+	payload int64 // bytes of payload received so far
 	framing int64 // bytes of chunk framing received so far
 	chunked bool
-	done    bool // all of it has been received
-	owes100 bool // the client waits for 100 Continue
+	done    bool // the whole body has been received
+	owes100 bool // the client waits for 100 (Continue)
 	waiting bool // Read has returned ErrWouldBlock
-	hungUp  bool // the client has ended its stream within the body; see disconnect.go
+	hungUp  bool // the client has closed its sending side within the body; see disconnect.go
 	err     error
-	since   time.Time // that the client is waited for; zero: it is not
-	pace    pace
+	since   time.Time // start of the current wait for the client; zero: not waiting
+	pace    pace.Pace
 	chunks  ChunkDecoder
 }
 
@@ -48,8 +49,8 @@ func (b *body) begin(h *RequestHead, limits *Limits) {
 	}
 }
 
-// most returns how much of a buffer is to be read into: not more than the body has, where that is known, so that the next
-// request stays in the socket.
+// most returns how much of a buffer of that size to read into: not more than the rest of the body, if its length is known, so that the
+// next request stays in the socket.
 func (b *body) most(size int) int {
 	if b.chunked {
 		return size
@@ -57,13 +58,13 @@ func (b *body) most(size int) int {
 	return int(min(int64(size), b.left))
 }
 
-// Chunk framing beyond these bounds makes us work for almost no payload.
+// Bounds on chunk framing: more would cost much work for little payload.
 const (
 	framingAllowed = 64 << 10 // trailers and extensions of a short body
-	framingShare   = 8        // bytes of framing for a byte of payload: chunks of one byte have 5
+	framingShare   = 8        // bytes of framing per byte of payload; chunks of one byte need 5
 )
 
-// decode cuts the payload out of what came, to whose start it is moved. read is how much of p belongs to the body.
+// decode moves the payload in p to p's start and returns its length. read is how much of p belongs to the body.
 func (b *body) decode(p []byte) (payload, read int, err error) {
 	if b.chunked {
 		payload, read, err = b.chunks.Decode(p)
@@ -86,9 +87,9 @@ func (b *body) decode(p []byte) (payload, read int, err error) {
 	return payload, read, err
 }
 
-// Read returns the next piece of the request's body that has come, without chunk framing, with io.EOF together with the last or alone.
-// The piece is good until the next call of anything on the loop. With netloop.ErrWouldBlock, Exchange.BodyReady is called when more has come.
-// Other errors, those above and ErrTrailerFields, stay.
+// Read returns the next piece of the request's body, without chunk framing. io.EOF comes with the last piece or after it. The piece is
+// valid until anything else is called on the loop. If Read returns netloop.ErrWouldBlock, Exchange.BodyReady is called when there is more.
+// Other errors, those above and ErrTrailerFields, are permanent.
 func (s *Stream) Read() ([]byte, error) {
 	b := &s.body
 	b.waiting = false
@@ -129,7 +130,7 @@ func (s *Stream) readOnce() ([]byte, error) {
 			b.owes100 = false
 			s.SendContinue()
 		}
-		s.keepHead() // it may lie where the body is going to
+		s.keepHead() // it may be in the scratch buffer, into which the body is read
 		buf := c.worker.Loop.Scratch()
 		n, err := c.socket.Read(buf[:b.most(len(buf))])
 		if err != nil {
@@ -139,13 +140,13 @@ func (s *Stream) readOnce() ([]byte, error) {
 			c.stopRead()
 			wait := c.worker.Loop.Now().Sub(b.since)
 			b.since = time.Time{}
-			if !b.pace.moved(&c.settings.Limits, n, wait) {
+			if l := &c.settings.Limits; !b.pace.Moved(l.BodyMinRate, l.RateWindow, n, wait) {
 				return nil, ErrBodyTimeout
 			}
 		}
 		raw = buf[:n]
 		payload, read, err := b.decode(raw)
-		if read < n { // the next request, which others on the loop must not overwrite
+		if read < n { // the next request must not be overwritten by others on the loop
 			c.hold(raw[read:])
 			s.rest = c.held
 		}
@@ -156,7 +157,7 @@ func (s *Stream) readOnce() ([]byte, error) {
 	return raw[:payload], err
 }
 
-// readFailed returns what a Read of the body fails with after one of the socket has.
+// readFailed returns the error of Read after reading from the socket failed with err.
 func (s *Stream) readFailed(err error) error {
 	b, c := &s.body, s.conn
 	switch {
@@ -168,7 +169,7 @@ func (s *Stream) readFailed(err error) error {
 		}
 		return err
 	case (err == io.EOF || err == io.ErrUnexpectedEOF) && !s.response.begun:
-		if b.hungUp { // it has been asked whether it is there; see disconnect.go
+		if b.hungUp { // it has been probed; see disconnect.go
 			return ErrBodyShort
 		}
 		b.hungUp, b.waiting = true, true
@@ -176,10 +177,10 @@ func (s *Stream) readFailed(err error) error {
 		c.startRead(probeAfter)
 		return netloop.ErrWouldBlock
 	}
-	return ErrClientGone
+	return ErrClientDisconnected
 }
 
-// readTimeout is called when the client has been waited for too long.
+// readTimeout handles a timeout of the wait for the client.
 func (s *Stream) readTimeout() {
 	b := &s.body
 	switch {
@@ -199,7 +200,7 @@ func (s *Stream) readTimeout() {
 	s.Exchange.BodyReady()
 }
 
-// readable is called when something may have come from the client.
+// readable is called when there may be something to read from the client.
 func (s *Stream) readable() {
 	if s.body.waiting {
 		s.body.waiting = false
@@ -207,7 +208,7 @@ func (s *Stream) readable() {
 	}
 }
 
-// BodyTooLarge reports whether the head announced a body over the limit, of which none will be read.
+// BodyTooLarge reports whether the head announced a body over the limit, which is not read.
 func (s *Stream) BodyTooLarge() bool { return s.body.err == ErrBodyTooLarge && s.body.payload == 0 }
 
 // BodyPending reports whether bytes of the request's body have not been read yet.
@@ -216,7 +217,8 @@ func (s *Stream) BodyPending() bool { return !s.body.done }
 // BodyBytes returns how many bytes of the body have been read, without chunk framing.
 func (s *Stream) BodyBytes() int64 { return s.body.payload }
 
-// Trailers returns the trailer fields of a body that was read to its end, as far as they may be passed on; nil if there are none.
+// Trailers returns the trailer fields of a body that was read to its end, without those that must not be forwarded; nil if there are
+// none.
 func (s *Stream) Trailers() []message.Field {
 	if !s.body.done || !s.body.chunked {
 		return nil
@@ -224,11 +226,11 @@ func (s *Stream) Trailers() []message.Field {
 	return Trailers(s.body.chunks.Trailer(), s.head.Fields)
 }
 
-// smallBody is the most of a body that DropArrived reads.
+// smallBody is how much of a body DropArrived reads at most.
 const smallBody = 64 << 10
 
-// DropArrived reads what has come of the request's body, if that is small, and drops it, so that the connection can go on
-// after a response that does not depend on it. It does not ask the client for it by a 100.
+// DropArrived discards what has been received of the request's body, if that is small, so that the connection can be reused after a
+// response that does not depend on the body. It does not send 100 (Continue).
 func (s *Stream) DropArrived() {
 	b := &s.body
 	if b.done || b.owes100 || b.left > smallBody || b.err != nil {
@@ -242,25 +244,4 @@ func (s *Stream) DropArrived() {
 			return
 		}
 	}
-}
-
-// pace finds out which client is too slow: in each Limits.RateWindow of time spent waiting for it, BodyMinRate bytes a second have
-// to move. Time in which nothing waits for it does not count.
-type pace struct {
-	waited time.Duration // in this window
-	bytes  int64
-}
-
-// moved takes note of n bytes that moved after a wait. It reports false if the client is too slow.
-func (p *pace) moved(l *Limits, n int, wait time.Duration) bool {
-	if l.BodyMinRate <= 0 {
-		return true
-	}
-	p.bytes += int64(n)
-	if p.waited += wait; p.waited < l.RateWindow {
-		return true
-	}
-	enough := float64(p.bytes) >= float64(l.BodyMinRate)*p.waited.Seconds()
-	p.waited, p.bytes = 0, 0
-	return enough
 }

@@ -8,7 +8,7 @@ import (
 	"lb/message"
 )
 
-// ErrChunk is returned for a chunked body that is not exactly as RFC 9112 section 7.1 has it.
+// ErrChunk is returned for a chunked body that does not conform to RFC 9112 section 7.1.
 var ErrChunk = errors.New("malformed chunked body")
 
 const (
@@ -19,18 +19,18 @@ const (
 // ErrTrailerFields is returned for a trailer section with more fields than allowed.
 var ErrTrailerFields = errors.New("the trailer section has more fields than allowed")
 
-// MaxResponseFields is the most fields that the head of a response may have, and its trailer section.
+// MaxResponseFields is the maximum number of fields in the head of a response, and in its trailer section.
 const MaxResponseFields = 1000
 
-// ChunkDecoder cuts the payload out of a chunked body that arrives in pieces of any
-// size. The zero value stands before the first chunk, and allows MaxResponseFields trailer fields.
+// ChunkDecoder extracts the payload of a chunked body that arrives in pieces of any size. The zero value is ready for the first
+// chunk, and allows MaxResponseFields trailer fields.
 type ChunkDecoder struct {
 	state   chunkState
 	digits  uint8 // of the chunk's size
-	lineLen int16 // of its extension, or of the trailer's present line
-	fields  int16 // of the trailer so far
-	most    int16 // of them; 0: MaxResponseFields
-	left    int64 // of the chunk's data
+	lineLen int16 // of its extension, or of the current line of the trailer section
+	fields  int16 // trailer fields so far
+	most    int16 // limit of fields; 0: MaxResponseFields
+	left    int64 // bytes of the chunk's data still to come
 	trailer []byte
 }
 
@@ -54,15 +54,13 @@ func (d *ChunkDecoder) Done() bool { return d.state == chunkDone }
 // Trailer returns the trailer fields' lines, each with its CRLF, once Done. Empty if there are none.
 func (d *ChunkDecoder) Trailer() []byte { return d.trailer }
 
-// Reset puts the decoder before the first chunk of another body, whose trailer section may have that many fields;
-// 0: MaxResponseFields.
+// Reset prepares the decoder for another body, whose trailer section may have up to maxFields fields; 0: MaxResponseFields.
 func (d *ChunkDecoder) Reset(maxFields int) {
 	*d = ChunkDecoder{trailer: d.trailer[:0], most: int16(min(maxFields, math.MaxInt16))}
 }
 
-// Decode moves the payload in b to b's start. It returns the number of payload bytes there
-// and how many bytes of b were read: fewer than len(b) only when Done, and then
-// the rest is not part of this body.
+// Decode moves the payload in b to b's start. It returns the number of payload bytes and how many bytes of b were read: fewer than
+// len(b) only when Done, and then the rest is not part of this body.
 func (d *ChunkDecoder) Decode(b []byte) (payload, read int, err error) {
 	for read < len(b) && d.state != chunkDone {
 		if d.state == chunkData {
@@ -83,7 +81,7 @@ func (d *ChunkDecoder) Decode(b []byte) (payload, read int, err error) {
 	return payload, read, nil
 }
 
-// step takes one byte outside of a chunk's data.
+// step handles one byte outside of a chunk's data.
 func (d *ChunkDecoder) step(c byte) error {
 	switch d.state {
 	case chunkSize:
@@ -119,8 +117,7 @@ func (d *ChunkDecoder) step(c byte) error {
 	return nil
 }
 
-// sizeByte takes one byte of a chunk-size: 1 to 15 hexadecimal digits, then an
-// extension or the line's end.
+// sizeByte handles one byte of a chunk-size: 1 to 15 hexadecimal digits, then an extension or the line's end.
 func (d *ChunkDecoder) sizeByte(c byte) error {
 	var v byte
 	switch {
@@ -164,7 +161,7 @@ func (d *ChunkDecoder) trailerByte(c byte) error {
 	}
 	if c == '\r' {
 		if line := d.trailer[len(d.trailer)-int(d.lineLen):]; len(line) > 0 && !message.IsToken(line[:max(0, bytes.IndexByte(line, ':'))]) {
-			return ErrChunk // no field: whoever knows no trailers might take it for a request
+			return ErrChunk // not a field: a parser without support for trailers might interpret it as a request
 		}
 		d.state = chunkTrailerLF
 		return nil

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// decode runs the decoder over body in pieces of the sizes given, in turn.
+// decode runs the decoder over body in pieces of the given sizes, cyclically.
 func decode(body []byte, sizes ...int) (payload string, read int, done bool, trailer string, err error) {
 	var d ChunkDecoder
 	var out []byte
@@ -37,7 +37,7 @@ func TestChunks(t *testing.T) {
 		{"extensions", "3;a=b;c=\"d\"\r\nabc\r\n0;x\r\n\r\n", "abc", "", ""},
 		{"sizes inside", "5\r\n0\r\n\r\n\r\n0\r\n\r\n", "0\r\n\r\n", "", ""},
 		{"trailer", "0\r\nA: b\r\nC: d\r\n\r\n", "", "A: b\r\nC: d\r\n", ""},
-		{"more behind", "1\r\na\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n", "a", "", "HTTP/1.1 200 OK\r\n"},
+		{"more after it", "1\r\na\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n", "a", "", "HTTP/1.1 200 OK\r\n"},
 	} {
 		for size := 1; size <= len(tc.body); size += 1 + size/8 {
 			payload, read, done, trailer, err := decode([]byte(tc.body), size)
@@ -67,7 +67,7 @@ func TestChunks(t *testing.T) {
 	}
 }
 
-// A decoder that is reset has forgotten the body before.
+// A decoder that is reset keeps nothing of the previous body.
 func TestChunksAgain(t *testing.T) {
 	var d ChunkDecoder
 	for range 3 {

@@ -1,36 +1,38 @@
 package http1
 
 import (
+	"bytes"
 	"time"
 
+	"lb/internal/pace"
 	"lb/netloop"
 )
 
-// phase is what a connection does. What an event does in each phase:
+// phase is the phase of a connection. What an event does in each phase:
 //
-//	           readable   writable  hung up           failed  read timer  write timer
-//	idle       readHead   -         close             close   close       -
-//	head       readHead   -         close             close   408         -
-//	exchange   BodyReady  flush     checkDisconnect   Gone    BodyReady   Gone
-//	drain      drop       -         close             close   close       -
+//	           readable   writable  hung up           failed        read timer  write timer
+//	idle       readHead   -         close             close         close       -
+//	head       readHead   -         close             close         408         -
+//	exchange   BodyReady  flush     checkDisconnect   Disconnected  BodyReady   Disconnected
+//	drain      drop       -         close             close         close       -
 //	upgraded   all events go to Upgraded
-//	lingering  drop       -         close             close   close       -
-//	closed     none comes
+//	lingering  drop       -         close             close         close       -
+//	closed     no events
 //
-// In the phases before an exchange and after it, the end of the client's stream is found by reading.
+// In the phases before and after an exchange, the end of the client's stream is detected by reading.
 type phase uint8
 
 const (
 	phaseIdle      phase = iota // waits for the first byte of a request
 	phaseHead                   // waits for the rest of a head
 	phaseExchange               // an exchange is in progress
-	phaseDrain                  // waits for the rest of a request body, to drop it
-	phaseUpgraded               // the connection has left HTTP
-	phaseLingering              // has sent its last byte, and waits for the client to close
+	phaseDrain                  // reads and discards the rest of a request body
+	phaseUpgraded               // the connection was upgraded
+	phaseLingering              // everything was sent; waits for the client to close
 	phaseClosed
 )
 
-// Conn is a client's connection from its first request on. All of its methods are called on its loop.
+// Conn is a client's connection. All methods must be called on its loop.
 type Conn struct {
 	Info Info
 
@@ -40,26 +42,26 @@ type Conn struct {
 	owner    Owner
 
 	phase    phase
-	ended    bool // no request is read any more
-	linger   bool // the client may be sending when the connection ends
-	running  bool // run is on the stack
-	reads    bool // the client has been seen to read promptly
-	early    uint8
+	ended    bool  // no further requests are read
+	linger   bool  // the client may still be sending when the connection closes
+	running  bool  // Run is on the stack
+	reads    bool  // the client has been observed to read promptly
+	early    uint8 // bytes of StatusLineStart that probes have sent; see disconnect.go
 	requests uint32
 
-	held   []byte   // came and was not used; nil: nothing
-	scan   HeadScan // of held
-	stream *Stream  // of the exchange in progress; nil: there is none
-	drain  *body    // in phaseDrain
-	pace   pace     // at which the client reads
+	held   []byte    // received and not consumed yet; nil: nothing
+	scan   HeadScan  // of held
+	stream *Stream   // of the exchange in progress; nil: none
+	drain  *body     // in phaseDrain
+	pace   pace.Pace // of the client's reading
 
 	readTimer netloop.Timer
-	readBy    time.Time // when readTimer has something to do; zero: never
-	until     time.Time // the end of a lingering close
+	readBy    time.Time // deadline of the current wait for the client; zero: none
+	until     time.Time // end of a lingering close
 }
 
-// Init takes over an open socket, whose events its handler passes to Ready from now on. What came of the first request
-// already is in ahead, which is copied. Run must be called next.
+// Init initializes the connection for an open socket, whose handler must pass its events to Ready from now on. ahead is what has
+// already been received of the first request; it is copied. Run must be called next.
 func (c *Conn) Init(w *Worker, socket *netloop.Socket, settings *Settings, owner Owner, info Info, ahead []byte) {
 	*c = Conn{Info: info, worker: w, socket: socket, settings: settings, owner: owner}
 	c.readTimer.Init(w.Loop, (*readTimeout)(c))
@@ -67,20 +69,20 @@ func (c *Conn) Init(w *Worker, socket *netloop.Socket, settings *Settings, owner
 	c.startRead(settings.Limits.HeaderTimeout)
 }
 
-// Worker is what the connections of the loop share.
+// Worker returns what the connections of the loop share.
 func (c *Conn) Worker() *Worker { return c.worker }
 
-// Socket is the client's.
+// Socket returns the client's socket.
 func (c *Conn) Socket() *netloop.Socket { return c.socket }
 
-// Ready takes the events of the socket.
+// Ready handles the events of the socket.
 func (c *Conn) Ready(ev netloop.Events) {
 	switch {
 	case c.phase == phaseClosed:
 	case c.phase == phaseUpgraded:
 		c.stream.upgraded.ClientReady(ev)
 	case ev&netloop.Failed != 0:
-		c.fail(ErrClientGone)
+		c.fail(ErrClientDisconnected)
 	case c.phase != phaseExchange:
 		c.Run()
 	default:
@@ -96,13 +98,13 @@ func (c *Conn) Ready(ev netloop.Events) {
 	}
 }
 
-// exchangesAtOnce is how many pipelined requests are served before the other connections get their turn.
+// exchangesAtOnce is how many pipelined requests are served before other connections get their turn.
 const exchangesAtOnce = 16
 
-// Run goes on as far as that is possible without waiting.
+// Run does everything that is possible without waiting.
 func (c *Conn) Run() {
 	if c.running {
-		return // the call up the stack goes on
+		return // the call further up the stack continues
 	}
 	c.running = true
 	for turns := 0; c.step(); turns++ {
@@ -114,12 +116,12 @@ func (c *Conn) Run() {
 	c.running = false
 }
 
-// run is a Conn as a task that goes on with it.
+// run is a Conn as a task that calls Run.
 type run Conn
 
 func (r *run) Run() { (*Conn)(r).Run() }
 
-// step reports whether there is more to do.
+// step does the next thing, and reports whether there is more to do.
 func (c *Conn) step() bool {
 	switch c.phase {
 	case phaseIdle, phaseHead:
@@ -136,15 +138,15 @@ func (c *Conn) step() bool {
 	return false
 }
 
-// readHead reads the next request and serves it. It reports whether to go on.
+// readHead reads the next request and serves it. It reports whether there is more to do.
 func (c *Conn) readHead() bool {
 	limits := &c.settings.Limits
 	buf := c.worker.Loop.Scratch()
-	if len(c.held) >= len(buf) { // where larger heads than usual are allowed
+	if len(c.held) >= len(buf) { // if the limit allows very large heads
 		buf = make([]byte, 2*len(c.held))
 	}
 	n := copy(buf, c.held)
-	fresh := n > 0 // there is something that has not been looked at
+	fresh := n > 0 // there is something that has not been parsed
 	for {
 		if fresh {
 			s := c.worker.takeStream(c)
@@ -184,14 +186,14 @@ func (c *Conn) readHead() bool {
 	}
 }
 
-// awaitHead has the connection wait for more of a head than came.
-func (c *Conn) awaitHead(came []byte) {
+// awaitHead makes the connection wait for a head, of which part has been received.
+func (c *Conn) awaitHead(part []byte) {
 	limits := &c.settings.Limits
 	ending := c.owner.Ending()
-	c.hold(came)
+	c.hold(part)
 	switch {
 	case c.phase != phaseIdle:
-	case len(came) > 0:
+	case len(bytes.TrimLeft(part, "\r\n")) > 0: // empty lines are ignored (RFC 9112 section 2.2)
 		c.phase = phaseHead
 		c.startRead(limits.HeaderTimeout)
 		if ending {
@@ -204,7 +206,7 @@ func (c *Conn) awaitHead(came []byte) {
 	}
 }
 
-// serve has the handler serve the request of s, whose head was read. rest came behind it.
+// serve passes the request of s, whose head was read, to the handler. rest was received after the head.
 func (c *Conn) serve(s *Stream, head, rest []byte) {
 	c.scan = HeadScan{}
 	c.stopRead()
@@ -215,19 +217,19 @@ func (c *Conn) serve(s *Stream, head, rest []byte) {
 	c.handle(s)
 	if c.stream == s {
 		s.keep()
-		if c.socket.HasHungUp() { // no event will tell
+		if c.socket.HasHungUp() { // there will be no further event
 			c.checkDisconnect()
 		}
 	}
 }
 
-// handle calls the handler, and ends what a panic leaves.
+// handle calls the handler, and cleans up after a panic.
 func (c *Conn) handle(s *Stream) {
 	defer s.recover()
 	c.settings.Handler.Serve(s)
 }
 
-// hold keeps a copy of what came and is not used yet.
+// hold stores a copy of what was received and not consumed yet.
 func (c *Conn) hold(p []byte) {
 	if len(p) == 0 {
 		c.held = nil
@@ -236,8 +238,8 @@ func (c *Conn) hold(p []byte) {
 	c.held = append(c.held[:0], p...)
 }
 
-// End has the connection end as soon as no request is in progress: an idle one at once, one with a part of a head when
-// that request has been served or a second is over.
+// End makes the connection close as soon as no request is in progress. If a part of a head has been received, the rest of that
+// request has a second to arrive, and is served.
 func (c *Conn) End() {
 	switch c.phase {
 	case phaseIdle, phaseLingering:
@@ -247,20 +249,21 @@ func (c *Conn) End() {
 	}
 }
 
-// hurryHead leaves no more than a second for the rest of a head.
+// hurryHead limits the time for the rest of a head to lastHead.
 func (c *Conn) hurryHead() {
 	if c.readBy.IsZero() || c.readBy.Sub(c.worker.Loop.Now()) > lastHead {
 		c.startRead(lastHead)
 	}
 }
 
-// idleGrace is how long a connection that is between requests when it must end is given for one that may be on its way.
+// idleGrace is how long a connection that becomes idle when it must close waits for a request that may be in transit.
 const idleGrace = 250 * time.Millisecond
 
-// lastHead is how long the rest of a head may take when the connection must end.
+// lastHead is how long the rest of a head may take when the connection must close.
 const lastHead = time.Second
 
-// AnnounceEnd tells an upgraded connection that it will be cut. It reports whether the connection is one.
+// AnnounceEnd notifies the handler of an upgraded connection that it will be closed soon. It reports whether the connection is
+// upgraded.
 func (c *Conn) AnnounceEnd() bool {
 	if c.phase != phaseUpgraded {
 		return false
@@ -272,10 +275,10 @@ func (c *Conn) AnnounceEnd() bool {
 // Idle reports whether the connection waits for the first byte of a request.
 func (c *Conn) Idle() bool { return c.phase == phaseIdle }
 
-// Cut ends the connection at once, whatever it does.
-func (c *Conn) Cut() { c.fail(ErrClientGone) }
+// Cut closes the connection at once, in any phase.
+func (c *Conn) Cut() { c.fail(ErrClientDisconnected) }
 
-// fail is the end of a connection whose client has gone, or must go.
+// fail ends a connection whose client has disconnected, or is too slow.
 func (c *Conn) fail(err error) {
 	switch c.phase {
 	case phaseExchange, phaseUpgraded:
@@ -293,7 +296,7 @@ func (c *Conn) close() {
 	}
 }
 
-// reset is close for a response that the client must not take for whole.
+// reset closes the socket with a RST, so that the client cannot mistake the response for a complete one.
 func (c *Conn) reset() {
 	if c.phase != phaseClosed {
 		c.closed()
@@ -312,7 +315,7 @@ func (c *Conn) closed() {
 	c.owner.Closed()
 }
 
-// startRead bounds the wait for the client to send something. 0: there is no bound.
+// startRead starts a wait for the client with a timeout; 0: none.
 func (c *Conn) startRead(d time.Duration) {
 	if d <= 0 {
 		c.stopRead()
@@ -322,7 +325,7 @@ func (c *Conn) startRead(d time.Duration) {
 	c.readTimer.Reset(d)
 }
 
-// stopRead ends that. The timer goes on, since nearly always the next startRead is for a later time, which costs it nothing.
+// stopRead ends the wait. The timer keeps running, since the next startRead nearly always sets a later time, which is cheap.
 func (c *Conn) stopRead() { c.readBy = time.Time{} }
 
 // readTimeout is a Conn as the handler of its readTimer.

@@ -6,34 +6,34 @@ import (
 	"lb/netloop"
 )
 
-// A client that ends its stream may have gone, or only have no more to ask: the two look the same until something is sent.
-// So something is sent that changes nothing for a client that is still there: before a response the start of its status
-// line, which is the same for all of them, and between two chunks a zero, with which the size of the next one then begins
-// (RFC 9112 section 7.1). The system of a client that has gone responds with a reset.
+// A client that closes its sending side may have disconnected, or may still be reading: the two look the same until something is
+// sent. So a probe is sent that makes no difference to a client that is still reading: before a response the start of the status
+// line, which all responses share, and between two chunks a zero, which becomes the first digit of the next chunk's size (RFC 9112
+// section 7.1). The host of a client that has disconnected responds with a reset.
 
-// probeAfter is how long a client that has ended its stream is left alone.
+// probeAfter is how long to wait before a client that has closed its sending side is probed.
 const probeAfter = 40 * time.Millisecond
 
 var leadingZero = []byte("0")
 
-// checkDisconnect is called when the client of an exchange has ended its stream. If bytes of its request are unread, who
-// reads them finds the end.
+// checkDisconnect is called when the client of an exchange has closed its sending side. While its body is being read, Read detects
+// that instead.
 func (c *Conn) checkDisconnect() {
 	if !c.stream.body.waiting {
 		c.startRead(probeAfter)
 	}
 }
 
-// probeLate is called when a client that has ended its stream has been left alone for long enough.
+// probeLate is called when probeAfter is over.
 func (c *Conn) probeLate() {
 	if c.socket.HasHungUp() && !c.probe() {
 		c.startRead(probeAfter)
 	}
 }
 
-// probe sends what shows whether the client is there, by two writes, a while apart: a client that has gone is noticed by the event that
-// follows the first or, where there is none, by the failure of the second. It reports whether that has been done, or will never be
-// possible; else it is to be called again, since chunks may come yet.
+// probe sends the probe in two writes, a while apart: that the client has disconnected shows in an event after the first write or, if
+// there is none, in the failure of the second. It returns true if the probe has been sent completely or cannot be sent any more, and
+// false if it must be called again.
 func (c *Conn) probe() bool {
 	r := &c.stream.response
 	piece := leadingZero
@@ -53,7 +53,7 @@ func (c *Conn) probe() bool {
 		return true
 	}
 	if n < len(piece) {
-		return true // it takes nothing: its time to read will end
+		return true // the socket is full: the write timeout applies
 	}
 	r.sent += int64(n)
 	if r.begun {
@@ -65,5 +65,5 @@ func (c *Conn) probe() bool {
 	return r.probes > 1
 }
 
-// firstProbe is how much of StatusLineStart goes out first: enough for clients that judge by their first read whether they speak to HTTP.
+// firstProbe is how much of StatusLineStart is sent first: enough for clients that detect HTTP by their first read.
 const firstProbe = len("HTTP/1.1")

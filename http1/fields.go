@@ -7,15 +7,15 @@ import (
 	"lb/message"
 )
 
-// The reasons why a block of fields is refused.
+// The reasons why a block of fields is rejected.
 var (
 	ErrLineEnd    = errors.New("a header line does not end in CRLF")
 	ErrFold       = errors.New("a header line is folded (obs-fold)")
-	ErrFieldName  = errors.New("a header name is empty or holds a byte that is no token character")
-	ErrFieldValue = errors.New("a header value holds a control character")
+	ErrFieldName  = errors.New("a header name is empty or contains a byte that is not a token character")
+	ErrFieldValue = errors.New("a header value contains a control character")
 )
 
-// fault is what is wrong with a field line.
+// fault says what is wrong with a field line.
 type fault uint8
 
 const (
@@ -31,8 +31,8 @@ func (f fault) err() error {
 	return [...]error{nil, ErrLineEnd, ErrFold, ErrFieldName, ErrFieldValue}[f]
 }
 
-// nextLine returns the first line of b without its CRLF, and with it in whole. The line is nil if there is no line end,
-// or one that is no CRLF. A CR elsewhere is found as a control byte later.
+// nextLine returns the first line of b without its CRLF, and with it in whole. Both are nil if there is no line end, or one that
+// is not CRLF. Any other CR is rejected later as a control character.
 func nextLine(b []byte) (line, whole []byte) {
 	end := bytes.IndexByte(b, '\n')
 	if end < 1 || b[end-1] != '\r' {
@@ -41,7 +41,7 @@ func nextLine(b []byte) (line, whole []byte) {
 	return b[:end-1], b[:end+1]
 }
 
-// readField reads one line, which is not empty, into f.
+// readField parses a line, which must not be empty, into f.
 func readField(line, whole []byte, f *message.Field) fault {
 	if line[0] == ' ' || line[0] == '\t' {
 		return folded
@@ -59,9 +59,8 @@ func readField(line, whole []byte, f *message.Field) fault {
 	return noFault
 }
 
-// ParseFields appends the fields of block to fields. The block is what stands between the
-// first line of a head and its blank line, both excluded: any number of lines, each
-// ended by CRLF. It refuses everything outside RFC 9112 section 5, obs-fold included.
+// ParseFields appends the fields of block to fields. The block is a head without its first line and its blank line: any number of
+// lines, each ending in CRLF. It rejects everything that does not conform to RFC 9112 section 5, obs-fold included.
 func ParseFields(block []byte, fields []message.Field) ([]message.Field, error) {
 	for len(block) > 0 {
 		line, whole := nextLine(block)
@@ -78,18 +77,4 @@ func ParseFields(block []byte, fields []message.Field) ([]message.Field, error) 
 		block = block[len(whole):]
 	}
 	return fields, nil
-}
-
-// contentLength reads a Content-Length value: digits alone, at most 18 of them.
-func contentLength(value []byte) (n int64, ok bool) {
-	if len(value) == 0 || len(value) > 18 {
-		return 0, false
-	}
-	for _, c := range value {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, true
 }

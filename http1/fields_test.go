@@ -29,14 +29,14 @@ func TestParseFields(t *testing.T) {
 func TestContentLength(t *testing.T) {
 	for value, want := range map[string]int64{"0": 0, "00": 0, "12": 12, "999999999999999999": 999999999999999999,
 		"": -1, "+1": -1, "-1": -1, " 1": -1, "1 ": -1, "1,1": -1, "0x1": -1, "1e3": -1, "1000000000000000000": -1} {
-		n, ok := contentLength([]byte(value))
+		n, ok := message.ContentLength([]byte(value))
 		if ok != (want >= 0) || ok && n != want {
 			t.Errorf("%q: %d %v, want %d", value, n, ok, want)
 		}
 	}
 }
 
-// What is accepted is made of its lines and nothing else.
+// Accepted fields consist of exactly their lines.
 func FuzzParseFields(f *testing.F) {
 	for _, s := range []string{"", "A: b\r\n", "A: b\r\n c\r\n", "A:\r\nB: \xff\t\r\n", "A : b\r\n", "A: b\n"} {
 		f.Add([]byte(s))

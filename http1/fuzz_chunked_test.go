@@ -12,8 +12,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// FuzzChunkDecoder: in whatever pieces a body comes, the payload, its end and the verdict are the same, and
-// others see them too; the payload in new chunks comes back unchanged.
+// FuzzChunkDecoder: the payload, its end and the verdict do not depend on the pieces in which a body arrives, and other parsers
+// agree. Encoding the payload again and decoding it yields the same bytes.
 func FuzzChunkDecoder(f *testing.F) {
 	for _, s := range []string{
 		"0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "3;x=y\r\nabc\r\n00\r\nA: b\r\n\r\nrest", "a\r\n0123456789\r\n0\r\n\r\n",
@@ -43,7 +43,7 @@ func FuzzChunkDecoder(f *testing.F) {
 	})
 }
 
-// encodeAndDecode puts the payload into chunks of those sizes.
+// encodeAndDecode encodes the payload in chunks of the given sizes and decodes them.
 func encodeAndDecode(payload string, sizes []int) (string, error) {
 	var framed strings.Builder
 	for i, rest := 0, payload; rest != ""; i++ {
@@ -77,6 +77,6 @@ func others(t *testing.T, body []byte, payload, trailer string, read int) {
 		t.Fatalf("%q: %q, net/http reads %q %v", body, payload, theirs, err)
 	}
 	if want := trailer + "\r\n" + string(body[read:]); string(left) != want {
-		t.Fatalf("%q: behind the last chunk stands %q, net/http leaves %q", body, want, left)
+		t.Fatalf("%q: the last chunk is followed by %q, net/http leaves %q", body, want, left)
 	}
 }

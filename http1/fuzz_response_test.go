@@ -12,8 +12,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// FuzzResponseHead: what is accepted ends where everybody sees its end, whichever method it answers, and
-// net/http reads the same fields.
+// FuzzResponseHead: all parsers agree where an accepted head ends, for any request method, and net/http reads the same
+// fields.
 func FuzzResponseHead(f *testing.F) {
 	for _, s := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nA: b\r\n\r\n", "HTTP/1.0 404\r\nConnection: keep-alive, close\r\n\r\n",
@@ -24,7 +24,7 @@ func FuzzResponseHead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, head []byte) {
 		if HeadEnd(head, 0) != len(head) {
-			return // transport hands over nothing else
+			return // transport passes nothing else
 		}
 		var h ResponseHead
 		if h.Parse(head) != nil {
@@ -39,7 +39,7 @@ func FuzzResponseHead(f *testing.F) {
 		r, err := http.ReadResponse(bufio.NewReaderSize(bytes.NewReader(head), len(head)+16), nil)
 		if err != nil {
 			if h.Chunked && ours["Trailer"] != nil && strings.Contains(err.Error(), "bad trailer key") {
-				return // the field is not passed on
+				return // the field is not forwarded
 			}
 			t.Fatalf("net/http refuses %q: %v", head, err)
 		}
@@ -53,12 +53,12 @@ func FuzzResponseHead(f *testing.F) {
 			t.Fatalf("%q: Close %v, net/http reads %v", head, h.Close, r.Close)
 		}
 		theirs := map[string][]string(r.Header)
-		for _, name := range []string{"Transfer-Encoding", "Trailer"} { // net/http takes them out
+		for _, name := range []string{"Transfer-Encoding", "Trailer"} { // net/http removes them
 			delete(ours, name)
 			delete(theirs, name)
 		}
 		if ours["Cache-Control"] == nil && len(ours["Pragma"]) > 0 && ours["Pragma"][0] == "no-cache" {
-			delete(theirs, "Cache-Control") // and puts this in
+			delete(theirs, "Cache-Control") // and adds this
 		}
 		if len(ours) != len(theirs) {
 			t.Fatalf("%q: fields %q, net/http reads %q", head, ours, theirs)
@@ -71,10 +71,10 @@ func FuzzResponseHead(f *testing.F) {
 	})
 }
 
-// checkFraming reads the head with a body and another answer behind it.
+// checkFraming reads the head, followed by a body and another response.
 func checkFraming(t *testing.T, head []byte, h *ResponseHead) {
 	if h.ContentLength > 1<<16 || h.Status < 200 {
-		return // too much to make up; an interim answer
+		return // too long to generate; an interim response
 	}
 	for _, method := range []string{"GET", "HEAD"} {
 		body, framed := "", ""
@@ -86,14 +86,14 @@ func checkFraming(t *testing.T, head []byte, h *ResponseHead) {
 			body = strings.Repeat("x", int(h.ContentLength))
 			framed = body
 		default:
-			body = nextAnswer // to the connection's end
+			body = nextResponse // to the connection's end
 		}
 		want := []lbtest.Reply{{Status: h.Status, Body: body}, {Status: 202, Body: "next"}}
-		if body == nextAnswer {
+		if body == nextResponse {
 			want = want[:1]
 		}
 		for _, reader := range lbtest.ReplyReaders() {
-			got, err := reader.Read([]byte(string(head)+framed+nextAnswer), []string{method, "GET"})
+			got, err := reader.Read([]byte(string(head)+framed+nextResponse), []string{method, "GET"})
 			if err != nil && len(got) == 0 && lbtest.Stricter(err) {
 				continue
 			}

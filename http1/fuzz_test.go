@@ -10,15 +10,15 @@ import (
 	"lb/message"
 )
 
-// next is a request or an answer behind the one under test: whoever reads the first one to another
-// end does not find it.
+// next is a request or response that follows the one under test: a parser that sees another end of the first one does not
+// find it.
 const (
-	nextRequest = "POST /next HTTP/1.1\r\nHost: next\r\nContent-Length: 4\r\n\r\nnext"
-	nextAnswer  = "HTTP/1.1 202 Accepted\r\nContent-Length: 4\r\n\r\nnext"
+	nextRequest  = "POST /next HTTP/1.1\r\nHost: next\r\nContent-Length: 4\r\n\r\nnext"
+	nextResponse = "HTTP/1.1 202 Accepted\r\nContent-Length: 4\r\n\r\nnext"
 )
 
-// FuzzRequestHead: what passes the check is one head whichever way it is cut, both of our parsers read the
-// same of it, and so does everybody else: method, target, host, and where the next request begins.
+// FuzzRequestHead: an accepted head does not depend on the pieces in which it arrives, and all parsers agree on its method, target,
+// host, and where the next request begins.
 func FuzzRequestHead(f *testing.F) {
 	for _, s := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST http://a/b HTTP/1.0\r\nHost: a\r\nContent-Length: 3\r\n\r\n",
@@ -42,10 +42,10 @@ func FuzzRequestHead(f *testing.F) {
 		if clone := h.Clone(); len(h.Fields) > 0 && !reflect.DeepEqual(*clone, h) {
 			t.Fatalf("%q: %+v is a copy of %+v", head, clone, h)
 		}
-		// As it is passed on, whatever a reader makes of a higher version.
+		// As forwarded, regardless of how a parser treats a higher version.
 		head = []byte(string(h.Method) + " " + string(h.Target) + " " + h.Version + string(head[bytes.IndexByte(head, '\r'):]))
 		if h.Length > 1<<16 {
-			return // a body would be made up below
+			return // a body would be generated below
 		}
 		chunked := h.Length < 0
 		body := strings.Repeat("x", int(max(0, h.Length)))
@@ -65,7 +65,7 @@ func FuzzRequestHead(f *testing.F) {
 				t.Fatalf("%q: %s reads %+v, %v", head, reader.Name, got, err)
 			}
 			if authority, ok := message.TargetAuthority(h.Target); ok && (host == "" || strings.EqualFold(got[0].Host, string(authority))) {
-				got[0].Host = host // a reader may take it from the target, which names the same
+				got[0].Host = host // a parser may take it from the target, which has the same
 			}
 			if got[0] != want || got[1] != next {
 				t.Fatalf("%q: %+v; %s reads %+v", head, want, reader.Name, got)
@@ -74,13 +74,13 @@ func FuzzRequestHead(f *testing.F) {
 	})
 }
 
-// sentVersion returns the end of the request line, with the space before it and the line end behind it left out.
+// sentVersion returns the version in the request line.
 func sentVersion(head []byte) string {
 	line, _, _ := strings.Cut(string(head), "\r\n")
 	return line[strings.LastIndexByte(line, ' ')+1:]
 }
 
-// checkPieces: a head that comes in two pieces, behind an empty line and before another request, is read as in one.
+// checkPieces checks that a head in two pieces, after an empty line and before another request, is read as in one piece.
 func checkPieces(t *testing.T, head []byte, h *RequestHead) {
 	stream := []byte("\r\n" + string(head) + nextRequest)
 	for _, cut := range []int{0, 1, 2, 3, len(head) / 2, len(head), len(head) + 1, len(head) + 2, len(stream)} {

@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	lingerTime = 5 * time.Second // for the client to read a response that it may not expect, and close
+	lingerTime = 5 * time.Second // for the client to read an early response, and to close
 	lingerIdle = time.Second     // between two reads meanwhile
-	// dropLimit is how much of a body that the exchange has left is read to keep the connection.
+	// dropLimit is how much of a body that the exchange has not read is discarded to keep the connection.
 	dropLimit = 256 << 10
-	// dropAtOnce is how many reads are dropped before the other connections get their turn.
+	// dropAtOnce is how many reads are discarded before other connections get their turn.
 	dropAtOnce = 4
 )
 
-// finish is the orderly end, after the last response. A client that may still be sending is waited for: to close while bytes
-// are unread resets the connection, and the response with it (RFC 9112 section 9.6).
+// finish closes the connection after the last response. If the client may still be sending, it does a lingering close: closing with
+// unread bytes would send a reset, which can destroy the response (RFC 9112 section 9.6).
 func (c *Conn) finish() {
 	c.held = nil
 	if !c.linger || !c.owner.Linger() || c.socket.CloseWrite() != nil {
@@ -28,7 +28,7 @@ func (c *Conn) finish() {
 	c.startRead(lingerIdle)
 }
 
-// dropRest reads what the client still sends. It never has the caller go on.
+// dropRest discards what the client still sends during a lingering close. It always returns false.
 func (c *Conn) dropRest() bool {
 	now := c.worker.Loop.Now()
 	for range dropAtOnce {
@@ -50,7 +50,7 @@ func (c *Conn) dropRest() bool {
 	return false
 }
 
-// beginDrain drops what the client still sends of a body that nobody wants, so that the connection can go on.
+// beginDrain starts to discard the rest of a body that the exchange has not read, so that the connection can be reused.
 func (c *Conn) beginDrain(b *body) {
 	c.phase, c.linger = phaseDrain, true
 	drain := *b
@@ -58,7 +58,7 @@ func (c *Conn) beginDrain(b *body) {
 	c.startRead(c.settings.Limits.HeaderTimeout)
 }
 
-// dropBody reports whether to go on.
+// dropBody discards the rest of a body. It reports whether there is more to do.
 func (c *Conn) dropBody() bool {
 	for range dropAtOnce {
 		rest := c.held

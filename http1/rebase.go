@@ -1,6 +1,6 @@
 package http1
 
-// Rebase has all spans of a head, which lay in from, lie in to, an equal copy of it.
+// Rebase changes all slices of the head that point into from so that they point into to, a copy of from.
 func (h *RequestHead) Rebase(from, to []byte) {
 	r := &h.Request
 	r.Method = moved(r.Method, from, to)
@@ -15,12 +15,13 @@ func (h *RequestHead) Rebase(from, to []byte) {
 	}
 }
 
-// moved returns the span of to that b is of from. What does not lie in from, such as a list made of several fields, stays.
+// moved returns the part of to that corresponds to b in from. A slice that is not a part of from, such as a list joined from several
+// fields, is returned unchanged.
 func moved(b, from, to []byte) []byte {
 	if len(b) == 0 {
 		return b
 	}
-	at := cap(from) - cap(b) // both end where the buffer ends
+	at := cap(from) - cap(b) // the capacities of both end at the end of the buffer
 	if at < 0 || at+len(b) > len(from) || &from[at] != &b[0] {
 		return b
 	}

@@ -1,6 +1,6 @@
-// Package http1 speaks HTTP/1.1 and HTTP/1.0 (RFC 9110, RFC 9112), strictly: whatever two parsers could read differently is
-// refused, in requests and in responses. It makes messages of the bytes of a connection, and the bytes of messages;
-// nothing else knows of chunks, of Connection, or of a status line.
+// Package http1 implements HTTP/1.1 and HTTP/1.0 (RFC 9110, RFC 9112), strictly: requests and responses that two parsers could
+// interpret differently are rejected. It converts between bytes and messages; no other package deals with chunks, Connection fields or
+// status lines.
 package http1
 
 import (
@@ -9,50 +9,48 @@ import (
 	"lb/message"
 )
 
-// RequestError says why a request is refused, and with which status.
+// RequestError says why a request is rejected, and with which status.
 type RequestError struct {
 	Status int
-	Reason string // a sentence for a person; it holds nothing of what the client sent
+	Reason string // a sentence for people, without anything that the client sent
 }
 
 func (e *RequestError) Error() string { return e.Reason }
 
-// The reasons why a request head is refused. Whoever could be understood otherwise by the
-// next parser is not passed on.
+// The reasons why a request head is rejected. A request that another parser could interpret differently is not forwarded.
 var (
-	ErrRequestLine  = &RequestError{400, "The request line is not a method, a target and a version with one space between them."}
-	ErrVersion      = &RequestError{400, "Of the versions of HTTP only 1.1 and 1.0 are spoken here."}
+	ErrRequestLine  = &RequestError{400, "The request line is not a method, a target and a version separated by single spaces."}
+	ErrVersion      = &RequestError{400, "Only HTTP/1.1 and HTTP/1.0 are supported."}
 	ErrTarget       = &RequestError{400, "The request target is malformed."}
-	ErrMethod       = &RequestError{405, "CONNECT and TRACE are not served."}
+	ErrMethod       = &RequestError{405, "CONNECT and TRACE are not supported."}
 	ErrBareLineEnd  = &RequestError{400, "A line of the request head does not end in CRLF."}
 	ErrFolded       = &RequestError{400, "A header line is folded."}
-	ErrName         = &RequestError{400, "A header name is empty or holds a byte that must not be there."}
-	ErrValue        = &RequestError{400, "A header value holds a control character."}
+	ErrName         = &RequestError{400, "A header name is empty or contains an invalid byte."}
+	ErrValue        = &RequestError{400, "A header value contains a control character."}
 	ErrNoHost       = &RequestError{400, "The Host field is missing."}
 	ErrTwoHosts     = &RequestError{400, "There is more than one Host field."}
-	ErrHost         = &RequestError{400, "The Host field is malformed, or names a host of more than 255 bytes."}
+	ErrHost         = &RequestError{400, "The Host field is malformed or longer than 255 bytes."}
 	ErrHostMismatch = &RequestError{400, "The Host field and the request target name different hosts."}
 	ErrLength       = &RequestError{400, "The Content-Length is malformed."}
 	ErrTwoLengths   = &RequestError{400, "There is more than one Content-Length."}
 	ErrLengthAndTE  = &RequestError{400, "There are both Content-Length and Transfer-Encoding."}
-	ErrTE           = &RequestError{400, "The only Transfer-Encoding understood is chunked, once, in HTTP/1.1."}
-	ErrExpectation  = &RequestError{417, "The only expectation met is 100-continue."}
+	ErrTE           = &RequestError{400, "The only supported Transfer-Encoding is chunked, once, in HTTP/1.1."}
+	ErrExpectation  = &RequestError{417, "The only supported expectation is 100-continue."}
 	ErrFields       = &RequestError{431, "The request has more header fields than allowed."}
 	ErrConnection   = &RequestError{400, "The Connection fields name more than 16 options."}
 )
 
-// RequestHead is the head of a request, with what of it is for this connection alone. Its zero value is ready; it may be
-// used again and again.
+// RequestHead is the head of a request, with the parts that concern only this connection. The zero value is ready, and a head can be
+// reused.
 type RequestHead struct {
 	message.Request
-	Minor int  // of the version that the request is read as: 0 or 1
-	Close bool // the connection ends with the response
+	Minor int  // minor version: 0 or 1
+	Close bool // the connection closes after the response
 }
 
-// Parse reads a whole head, from the request line to the blank line, both included. It refuses
-// what RFC 9112 does not allow and, of what it does, that which parsers read differently:
-// see the errors above. More than maxFields header fields are refused too; 0: there is no such limit. It allocates nothing
-// but what Fields needs, and something for announced trailers and several Upgrade fields.
+// Parse parses a whole head, from the request line to the blank line, both included. It rejects what RFC 9112 does not allow, and
+// what parsers interpret differently: see the errors above. It also rejects more than maxFields header fields; 0: no limit. It
+// allocates only for Fields, for announced trailers, and for several Upgrade fields.
 func (h *RequestHead) Parse(head []byte, maxFields int) *RequestError {
 	n, err := h.parse(head, maxFields)
 	switch {
@@ -66,10 +64,10 @@ func (h *RequestHead) Parse(head []byte, maxFields int) *RequestError {
 	return nil
 }
 
-// Read is Parse for a head that comes in pieces. b is all that has come so far, with empty lines in front perhaps. The
-// number of bytes of the head, those lines included, is 0 until it is whole. scan is the zero value at first.
+// Read is Parse for a head that is received in pieces. b is everything received so far, possibly with leading empty lines. n is the
+// number of bytes of the head, including those lines, and 0 until the head is complete. scan must be the zero value at first.
 func (h *RequestHead) Read(b []byte, scan *HeadScan, maxFields int) (n int, err *RequestError) {
-	if scan.at == 0 { // nearly all come in one piece
+	if scan.at == 0 { // nearly all heads are received in one piece
 		if n, err = h.parse(b, maxFields); n > 0 {
 			return n, nil
 		}
@@ -89,7 +87,7 @@ func (h *RequestHead) Clone() *RequestHead {
 	return &RequestHead{Request: h.Request.Clone(), Minor: h.Minor, Close: h.Close}
 }
 
-// parse reads the head at the start of b and returns its length, 0 if it is not whole or there is an error.
+// parse parses the head at the start of b and returns its length, 0 if it is incomplete or invalid.
 func (h *RequestHead) parse(b []byte, maxFields int) (int, *RequestError) {
 	*h = RequestHead{Request: message.Request{Fields: h.Fields[:0]}}
 	at := 0
@@ -130,7 +128,7 @@ func (h *RequestHead) parse(b []byte, maxFields int) (int, *RequestError) {
 	return at + len(whole), nil
 }
 
-// lineEnd is the error of b, which does not begin with a line that ends in CRLF: none if its end may yet come.
+// lineEnd returns the error for b, whose first line does not end in CRLF: nil if the line may just be incomplete.
 func lineEnd(b []byte) *RequestError {
 	if bytes.IndexByte(b, '\n') < 0 {
 		return nil
@@ -157,7 +155,7 @@ func (h *RequestHead) requestLine(line []byte) *RequestError {
 	case v[5] != '1':
 		return ErrVersion
 	case v[7] > '0':
-		h.Minor = 1 // a higher one is read as the highest that we speak (RFC 9110 section 2.5)
+		h.Minor = 1 // a higher minor version is treated as 1 (RFC 9110 section 2.5)
 	}
 	h.Version, h.Interim = versions[h.Minor], h.Minor > 0
 	switch string(h.Method) {
@@ -195,7 +193,7 @@ func (s *requestFields) field(h *RequestHead, f *message.Field) *RequestError {
 		h.Authority = f.Value
 	case message.ContentLengthField:
 		s.lengths++
-		n, ok := contentLength(f.Value)
+		n, ok := message.ContentLength(f.Value)
 		if !ok {
 			return ErrLength
 		}
@@ -222,7 +220,7 @@ func (s *requestFields) field(h *RequestHead, f *message.Field) *RequestError {
 	return nil
 }
 
-// conclude judges what only the whole head shows.
+// conclude checks what depends on the whole head.
 func (h *RequestHead) conclude(s *requestFields) *RequestError {
 	switch {
 	case s.encodings > 1 || s.encodings > 0 && h.Minor == 0:
@@ -241,7 +239,7 @@ func (h *RequestHead) conclude(s *requestFields) *RequestError {
 	if err := h.checkTarget(); err != nil {
 		return err
 	}
-	// RFC 9110 section 10.1.1: an HTTP/1.0 client cannot mean it.
+	// Expectations in HTTP/1.0 requests are ignored (RFC 9110 section 10.1.1).
 	if h.Minor == 0 {
 		h.Continue = false
 	} else if s.otherExpectation {
@@ -251,7 +249,7 @@ func (h *RequestHead) conclude(s *requestFields) *RequestError {
 	h.Announced = s.lengths+s.encodings > 0
 	c := &s.connection
 	h.Close = c.close || h.Minor == 0 && !c.keepAlive
-	if c.upgrade && s.upgrades > 0 && h.Minor == 1 && h.Length == 0 { // a body would be in the way
+	if c.upgrade && s.upgrades > 0 && h.Minor == 1 && h.Length == 0 { // not with a body
 		h.Upgrade = message.List(h.Fields, message.Upgrade)
 	}
 	if c.n > 0 || s.trailers > 0 {
@@ -276,7 +274,7 @@ func (h *RequestHead) checkTarget() *RequestError {
 	if !ok || !message.IsAuthority(authority) {
 		return ErrTarget
 	}
-	// RFC 9112 section 3.2.2 lets the target win; but the backend may think otherwise.
+	// According to RFC 9112 section 3.2.2 the target takes precedence, but the backend may do otherwise.
 	if h.Authority != nil && !bytes.EqualFold(h.Authority, authority) {
 		return ErrHostMismatch
 	}

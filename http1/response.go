@@ -7,27 +7,27 @@ import (
 	"lb/message"
 )
 
-// ResponseHead is the head of a response, with what of it is for this connection alone. Its zero value is ready; Parse may
-// be called again and again.
+// ResponseHead is the head of a response, with the parts that concern only this connection. The zero value is ready, and a head can
+// be reused.
 type ResponseHead struct {
 	message.Response
-	Minor         int   // of the version: 0 or 1
-	ContentLength int64 // -1 where the head names none
+	Minor         int   // minor version: 0 or 1
+	ContentLength int64 // -1 if there is none
 	Chunked       bool
-	Close         bool // the sender ends the connection after this response
+	Close         bool // the sender closes the connection after this response
 }
 
-// The reasons why a response head is refused.
+// The reasons why a response head is rejected.
 var (
-	ErrStatusLine = errors.New("the status line is no HTTP/1.0 or HTTP/1.1")
-	ErrEmptyLine  = errors.New("an empty line stands before the status line")
+	ErrStatusLine = errors.New("the status line is invalid")
+	ErrEmptyLine  = errors.New("an empty line precedes the status line")
 	ErrFraming    = errors.New("the length of the body is ambiguous")
 	ErrManyFields = errors.New("the response has more than 1000 header fields")
 	ErrOptions    = errors.New("the Connection fields name more than 16 options")
 )
 
-// HeadEnd returns the number of bytes of the head at the start of b, its blank line
-// included, or -1 if its end is not there yet. from is how many bytes were looked at before.
+// HeadEnd returns the number of bytes of the head at the start of b, its blank line included, or -1 if the head is incomplete. from
+// is how many bytes of b were scanned before.
 func HeadEnd(b []byte, from int) int {
 	from = max(0, from-3)
 	if i := bytes.Index(b[from:], []byte("\r\n\r\n")); i >= 0 {
@@ -36,8 +36,7 @@ func HeadEnd(b []byte, from int) int {
 	return -1
 }
 
-// Parse reads a whole head, from the status line to the blank line. Length is left to the reader of the body, since it
-// depends on the request.
+// Parse parses a whole head, from the status line to the blank line. It does not set Length, which depends on the request.
 func (h *ResponseHead) Parse(head []byte) error {
 	h.Reset(0)
 	*h = ResponseHead{Response: h.Response, ContentLength: -1}
@@ -84,10 +83,10 @@ func (h *ResponseHead) Parse(head []byte) error {
 	return nil
 }
 
-// StatusLineError says what is wrong with the start of a head whose first line is no status line. b must not be empty.
+// StatusLineError returns the error for a head whose first line is not a status line. b must not be empty.
 func StatusLineError(b []byte) error {
 	if b[0] == '\r' || b[0] == '\n' {
-		return ErrEmptyLine // some servers forgive it, and so do some clients; here it is no HTTP
+		return ErrEmptyLine // some servers and clients tolerate it; here it is invalid
 	}
 	return ErrStatusLine
 }
@@ -107,19 +106,19 @@ func (h *ResponseHead) statusLine(line []byte) error {
 	if h.Status < 100 || len(line) > 12 && line[12] != ' ' || !message.IsFieldValue(line[12:]) {
 		return ErrStatusLine
 	}
-	h.Reason = line[min(13, len(line)):] // not nil, which would be the usual one
+	h.Reason = line[min(13, len(line)):] // not nil, which would mean the standard reason
 	return nil
 }
 
-// framing draws from the fields how long the body is and whether the connection lives on
-// (RFC 9112 section 6), and refuses what two readers could read differently.
+// framing determines from the fields how the body is framed and whether the connection persists (RFC 9112 sections 6 and 9.3), and
+// rejects what two parsers could interpret differently.
 func (h *ResponseHead) framing(c *connection) error {
 	codings := 0
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		switch f.Kind {
 		case message.ContentLengthField:
-			n, ok := contentLength(f.Value)
+			n, ok := message.ContentLength(f.Value)
 			if !ok || h.ContentLength >= 0 {
 				return ErrFraming
 			}
@@ -138,6 +137,6 @@ func (h *ResponseHead) framing(c *connection) error {
 		return ErrFraming
 	}
 	h.Chunked = codings == 1
-	h.Close = c.close || h.Minor == 0 && !c.keepAlive // "close" beats "keep-alive", wherever it stands
+	h.Close = c.close || h.Minor == 0 && !c.keepAlive // "close" takes precedence over "keep-alive"
 	return nil
 }

@@ -119,8 +119,8 @@ func TestResponseHeadAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestConnectionOptions: the names are those of all Connection fields, the usual options and empty items do not count,
-// and what frames a message cannot be named.
+// TestConnectionOptions: the names are those of all Connection fields. The usual options and empty items do not count, and fields
+// that frame a message cannot be named.
 func TestConnectionOptions(t *testing.T) {
 	var h ResponseHead
 	head := "HTTP/1.1 200 OK\r\nConnection: ,, close,X-One , \r\nX-One: 1\r\nx-two: 2\r\nContent-Length: 0\r\nConnection: keep-alive,X-TWO,content-length,Upgrade\r\nX-Three: 3\r\nClose: 4\r\n\r\n"

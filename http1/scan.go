@@ -6,29 +6,28 @@ import (
 	"lb/message"
 )
 
-// HeadScan finds the end of a request head that arrives in pieces, and each line end that is not
-// CRLF as soon as it is there, so that a client that sends no proper blank line
-// is not waited for. The zero value is ready.
+// HeadScan finds the end of a request head that is received in pieces. It detects a line end that is not CRLF at once, so that a
+// client that never sends a proper blank line gets its error without a timeout. The zero value is ready.
 type HeadScan struct {
-	at        int // looked at so far
-	clean     int // up to which there is no NUL
+	at        int // bytes scanned so far
+	clean     int // bytes known to contain no NUL
 	lineStart int
 	blanks    int // empty lines before the request line
 }
 
-// MaxBlanks is how many empty lines may precede a request (RFC 9112 section 2.2 asks for one).
+// MaxBlanks is how many empty lines may precede a request (RFC 9112 section 2.2 recommends at least one).
 const MaxBlanks = 4
 
-// Find returns the length of the head once b holds all of it, else 0.
+// Find returns the length of the head if b contains all of it, else 0.
 func (s *HeadScan) Find(b []byte) (int, *RequestError) {
 	if s.at == 0 && len(b) > 0 && b[0] != '\r' && b[0] != '\n' && !message.IsToken(b[:1]) {
-		return 0, ErrRequestLine // TLS on a plain port, say: no line end may ever come
+		return 0, ErrRequestLine // for example TLS on a plain port: there may never be a line end
 	}
 	for {
 		i := bytes.IndexByte(b[s.at:], '\n')
 		if i < 0 {
 			if bytes.IndexByte(b[s.clean:], 0) >= 0 {
-				return 0, ErrValue // no line end may ever come, nor would it help
+				return 0, ErrValue // invalid whatever follows
 			}
 			s.at, s.clean = len(b), len(b)
 			return 0, nil

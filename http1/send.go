@@ -7,15 +7,15 @@ import (
 	"lb/netloop"
 )
 
-// promptly is how soon a client has to make room for more to be one that reads. The system takes more for those than for others;
-// see takeMore.
-const promptly = 250 * time.Millisecond
+// promptRead is how soon a client must make room in a full socket to count as one that reads promptly. Such clients get a larger
+// send buffer; see takeMore.
+const promptRead = 250 * time.Millisecond
 
-// write sends head and body, of which body is not copied if it is stable. It reports whether the socket has taken all. Where
-// the connection turns out to be broken it reports that it has not, and Gone follows.
+// write sends head and body. The body is copied unless it is stable. write reports whether everything was written to the socket. If
+// the connection is broken it returns false, and Disconnected follows.
 func (c *Conn) write(head, body []byte, stable bool) (flushed bool) {
 	if c.phase == phaseClosed {
-		return false // Gone was called, or Abort
+		return false // Disconnected or Abort has been called
 	}
 	s := c.stream
 	n, err := s.out.Write(c.socket, head, body, stable)
@@ -31,12 +31,12 @@ func (c *Conn) write(head, body []byte, stable bool) (flushed bool) {
 	return false
 }
 
-// breakNow is a Conn as the task that ends it.
+// breakNow is a Conn as a task that ends a broken connection.
 type breakNow Conn
 
-func (b *breakNow) Run() { (*Conn)(b).fail(ErrClientGone) }
+func (b *breakNow) Run() { (*Conn)(b).fail(ErrClientDisconnected) }
 
-// stalled bounds the wait for the client to take more.
+// stalled starts a wait for the client to read, with a timeout.
 func (s *Stream) stalled() {
 	s.stalledAt = s.conn.worker.Loop.Now()
 	if d := s.conn.settings.Limits.BodyIdleTimeout; d > 0 {
@@ -44,7 +44,7 @@ func (s *Stream) stalled() {
 	}
 }
 
-// flush sends what the socket takes now, and tells the exchange when all is gone.
+// flush writes pending output to the socket, and calls Flushed when nothing is left.
 func (c *Conn) flush() {
 	s := c.stream
 	if !s.out.Pending() {
@@ -53,16 +53,17 @@ func (c *Conn) flush() {
 	n, err := s.out.Flush(c.socket)
 	s.response.sent += int64(n)
 	wait := c.worker.Loop.Now().Sub(s.stalledAt)
-	if n > 0 && wait < promptly && !c.reads {
+	if n > 0 && wait < promptRead && !c.reads {
 		c.reads = true
 		takeMore(c.socket)
 	}
+	l := &c.settings.Limits
 	switch {
-	case err == io.ErrUnexpectedEOF: // the file has become shorter
+	case err == io.ErrUnexpectedEOF: // the file was truncated
 		c.fail(err)
 	case err != nil:
-		c.fail(ErrClientGone)
-	case n > 0 && !c.pace.moved(&c.settings.Limits, n, wait):
+		c.fail(ErrClientDisconnected)
+	case n > 0 && !c.pace.Moved(l.BodyMinRate, l.RateWindow, n, wait):
 		c.fail(ErrSlowClient)
 	case !s.out.Pending():
 		s.writeTimer.Stop()
@@ -72,7 +73,7 @@ func (c *Conn) flush() {
 	}
 }
 
-// dropOutput forgets what the socket has not taken.
+// dropOutput drops pending output.
 func (s *Stream) dropOutput() {
 	s.writeTimer.Stop()
 	s.out.Drop(s.conn.worker.Loop)

@@ -1,41 +1,44 @@
 package http1
 
 import (
+	"net/netip"
 	"time"
 
 	"lb/message"
 	"lb/netloop"
 )
 
-// Stream is one request and its response. It is lent for the length of an exchange: nothing may keep it, or a slice of
-// it, after End.
+// Stream is one request and its response. It is reused after an exchange: nothing may keep it, or a slice of it, after End.
 type Stream struct {
 	Exchange Exchange
-	Owner    any // the handler's own
+	Owner    any // for the handler's use
 
 	conn     *Conn
 	head     RequestHead
 	span     []byte // the head's bytes, in the scratch buffer of the loop or in room
 	room     []byte
-	rest     []byte // came behind what was used of the request, likewise in the scratch buffer or in Conn.held
-	kept     bool   // nothing is in the scratch buffer
+	rest     []byte // received after the consumed part of the request, in the scratch buffer or in Conn.held
+	kept     bool   // the head is not in the scratch buffer
 	body     body
 	response response
 	upgraded Upgraded
 
-	out        netloop.Output // what the socket has not taken
-	stalledAt  time.Time      // when it took something last
+	out        netloop.Output // pending output
+	stalledAt  time.Time      // start of the current wait for the client to read
 	writeTimer netloop.Timer  // runs while out is pending
 }
 
-// Request is the head of the request. Its slices are good until End, but lie elsewhere once Handler.Serve has returned or
-// Read was called: keep none.
+// Request returns the head of the request. Its slices are valid until End, but move when Handler.Serve has returned and when Read is
+// called: keep none.
 func (s *Stream) Request() *message.Request { return &s.head.Request }
 
-// Conn is the connection that the request came by.
+// Conn returns the connection on which the request was received.
 func (s *Stream) Conn() *Conn { return s.conn }
 
-// begin makes the stream ready for the request that was read into its head.
+// Local is the address that the client connected to; not valid on a Unix socket.
+func (s *Stream) Local() netip.AddrPort { return s.conn.socket.Local() }
+
+// begin prepares the stream for the request that was read into its head.
 func (s *Stream) begin(head, rest []byte) {
 	s.span, s.rest = head, rest
 	s.writeTimer.Init(s.conn.worker.Loop, (*writeTimeout)(s))
@@ -43,7 +46,7 @@ func (s *Stream) begin(head, rest []byte) {
 	s.response = response{http10: s.head.Minor == 0, toHead: s.head.IsHead(), close: s.head.Close || s.conn.owner.Retiring()}
 }
 
-// keep makes the stream independent of the loop's scratch buffer.
+// keep copies what the stream needs out of the loop's scratch buffer.
 func (s *Stream) keep() {
 	s.keepHead()
 	if len(s.rest) > 0 {
@@ -52,7 +55,7 @@ func (s *Stream) keep() {
 	}
 }
 
-// keepHead moves the head, and all spans of it, to where it can stay.
+// keepHead copies the head out of the scratch buffer.
 func (s *Stream) keepHead() {
 	if s.kept {
 		return
@@ -66,8 +69,8 @@ func (s *Stream) keepHead() {
 	}
 }
 
-// End ends the exchange. All that was sent must have been flushed, unless Abort was called or the client has gone. The
-// connection goes on with the next request, if there is to be one.
+// End ends the exchange. Everything that was sent must have been flushed, unless Abort was called or the client has disconnected. The
+// connection continues with the next request, unless it closes.
 func (s *Stream) End() {
 	c := s.conn
 	if c.stream != s {
@@ -95,10 +98,10 @@ func (s *Stream) End() {
 	c.Run()
 }
 
-// keptHead is the most room for a head that a stream keeps for the next request.
+// keptHead is the largest buffer for a head that a stream keeps for the next request.
 const keptHead = 4 << 10
 
-// free gives the stream back.
+// free releases the stream for reuse.
 func (s *Stream) free() {
 	w := s.conn.worker
 	s.dropOutput()
@@ -111,7 +114,7 @@ func (s *Stream) free() {
 	w.giveStream(s)
 }
 
-// fail ends a stream whose client has gone: nothing can be sent any more.
+// fail ends a stream whose client has disconnected: nothing can be sent any more.
 func (s *Stream) fail(err error) {
 	c := s.conn
 	if c.phase == phaseUpgraded {
@@ -120,14 +123,14 @@ func (s *Stream) fail(err error) {
 	}
 	c.reset()
 	if s.Exchange != nil {
-		s.Exchange.Gone(err)
+		s.Exchange.Disconnected(err)
 	}
 }
 
-// Abort ends the connection so that the client cannot take the response for whole. The exchange still has to call End.
+// Abort resets the connection so that the client cannot mistake the response for a complete one. The exchange still has to call End.
 func (s *Stream) Abort() { s.conn.reset() }
 
-// recover ends what a handler that has panicked leaves.
+// recover cleans up after a panic of the handler.
 func (s *Stream) recover() {
 	v := recover()
 	if v == nil {
@@ -148,9 +151,9 @@ func (s *Stream) recover() {
 	s.free()
 }
 
-// Upgrade leaves HTTP, after a response with status 101 was sent and flushed: u gets the events of the socket from now
-// on, which it reads and writes itself. unread came behind the request, and is good until End, which closes the connection.
-func (s *Stream) Upgrade(u Upgraded) (socket *netloop.Socket, unread []byte) {
+// Upgrade ends the use of HTTP, after a response with status 101 was sent and flushed. From now on u gets the events of the socket
+// and reads and writes it. unread was received after the request, and is valid until End, which closes the connection.
+func (s *Stream) Upgrade(u Upgraded) (socket netloop.Stream, unread []byte) {
 	c := s.conn
 	s.keep()
 	c.phase, s.upgraded = phaseUpgraded, u

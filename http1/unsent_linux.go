@@ -6,11 +6,10 @@ import (
 	"lb/netloop"
 )
 
-// unsent is how many bytes the system may take for a client that reads beyond what is on its way: more than a socket holds.
+// unsent is the TCP_NOTSENT_LOWAT of clients that read promptly, in bytes: more than a send buffer, so that it has no effect.
 const unsent = 64 << 20
 
-// takeMore ends the limit of TCP_NOTSENT_LOWAT that a listener may have set for clients that are not known to read. It saves
-// system calls for large responses.
+// takeMore removes the limit of TCP_NOTSENT_LOWAT that a listener may have set, which saves system calls in large responses.
 func takeMore(s *netloop.Socket) {
 	if fd := s.Descriptor(); fd >= 0 && s.Peer().IsValid() {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)

@@ -2,18 +2,18 @@ package http1
 
 import "lb/netloop"
 
-// Worker is what the connections of one loop share. It belongs to the loop's goroutine.
+// Worker holds what the connections of one loop share. Only the loop's goroutine uses it.
 type Worker struct {
 	Loop *netloop.Loop
 
-	out     []byte // where heads and chunks are put together; see Out
+	out     []byte // encoding buffer for heads and chunks; see Out
 	streams []*Stream
 }
 
-// outSize is enough for nearly all heads and for a small body behind them.
+// outSize is large enough for nearly all heads together with a small body.
 const outSize = 16 << 10
 
-// Out returns empty room for what is written next. It is good until the next call.
+// Out returns an empty buffer for encoding what is written next. It is valid until the next call.
 func (w *Worker) Out() []byte {
 	if w.out == nil {
 		w.out = make([]byte, 0, outSize)
@@ -21,7 +21,7 @@ func (w *Worker) Out() []byte {
 	return w.out[:0]
 }
 
-// Reuse keeps the room that b has grown to, if that is not too much.
+// Reuse keeps b, grown from the result of Out, as the encoding buffer, unless it is too large.
 func (w *Worker) Reuse(b []byte) {
 	if cap(b) > cap(w.out) && cap(b) <= 4*outSize {
 		w.out = b[:0]

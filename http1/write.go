@@ -7,10 +7,10 @@ import (
 	"lb/message"
 )
 
-// StatusLineStart is what every response head begins with, whichever version the client speaks (RFC 9110 section 2.5).
+// StatusLineStart is what every response head begins with, regardless of the client's version (RFC 9110 section 2.5).
 const StatusLineStart = "HTTP/1.1 "
 
-// statusLines holds "HTTP/1.1 200 OK\r\n" for every status that has a name.
+// statusLines contains a line like "HTTP/1.1 200 OK\r\n" for every status with a standard reason.
 var statusLines = func() (lines [600][]byte) {
 	for status := range lines {
 		if text := http.StatusText(status); text != "" {
@@ -32,7 +32,7 @@ func appendStatusLine(dst []byte, r *message.Response) []byte {
 	return append(append(append(dst, ' '), r.Reason...), '\r', '\n')
 }
 
-// AppendRequest appends the head of a request, with all of its fields but those that the framing makes.
+// AppendRequest appends the head of a request: its fields, and those that Length, Continue and Upgrade require.
 func AppendRequest(dst []byte, r *message.Request) []byte {
 	dst = append(append(dst, r.Method...), ' ')
 	dst = append(append(dst, r.Target...), " HTTP/1.1\r\n"...)
@@ -56,11 +56,11 @@ func AppendRequest(dst []byte, r *message.Request) []byte {
 	return append(dst, '\r', '\n')
 }
 
-// Recipient says how a response goes to the client that asked for it.
+// Recipient says how a response is sent to the client.
 type Recipient struct {
-	Minor int  // of the version that the client speaks
-	Head  bool // the method was HEAD: no body follows
-	Close bool // the connection ends with the response
+	Minor int  // minor version of the request
+	Head  bool // the method is HEAD: no body follows
+	Close bool // the connection closes after the response
 }
 
 // AppendInterim appends the head of an interim response.
@@ -72,15 +72,15 @@ func AppendInterim(dst []byte, r *message.Response) []byte {
 	return append(dst, '\r', '\n')
 }
 
-// appendResponse appends the head of a final response, or of a 101. Upgrade fields are those of an offer, or of what is
-// switched to. It reports whether the body follows in chunks; Close is set where only the end of the connection ends the body.
+// appendResponse appends the head of a final response or of a 101. It reports whether the body is sent in chunks, and sets to.Close if
+// the body ends with the connection.
 func appendResponse(dst []byte, r *message.Response, to *Recipient) (_ []byte, chunked bool) {
 	dst = appendStatusLine(dst, r)
 	upgrade := false
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch {
-		case f.Kind == message.Trailer && to.Minor == 0: // it gets none
+		case f.Kind == message.Trailer && to.Minor == 0: // no chunks, no trailers
 			continue
 		case f.Kind == message.Upgrade && !upgrade:
 			if upgrade = true; r.Status == http.StatusSwitchingProtocols {
@@ -105,7 +105,7 @@ func appendResponse(dst []byte, r *message.Response, to *Recipient) (_ []byte, c
 // connectionLine returns the Connection line of a response, "" if it needs none.
 func connectionLine(status int, to *Recipient, upgrade bool) string {
 	switch {
-	case status == http.StatusSwitchingProtocols: // it has one
+	case status == http.StatusSwitchingProtocols: // already added
 		return ""
 	case to.Close && upgrade:
 		return "Connection: upgrade, close\r\n"

@@ -9,10 +9,10 @@ import (
 	"lb/netloop"
 )
 
-// turningAway is how many connections over a limit get a response at a time; more are closed.
-const turningAway = 64
+// maxRefusing is how many connections over a limit get a response at a time; further ones are closed.
+const maxRefusing = 64
 
-// accept is called on the loop that gets the connection.
+// accept is called on the loop that will own the connection.
 func (k *socket) accept(in *netloop.Incoming) {
 	if k.starving.Load() && k.starving.CompareAndSwap(true, false) {
 		k.set.log.Info("accepting connections again", "listener", k.address)
@@ -22,13 +22,13 @@ func (k *socket) accept(in *netloop.Incoming) {
 	full := s.open.Add(1) > int64(l.limits.MaxConnections)
 	if full {
 		s.metrics.rejected(reasonConnections)
-		if !s.turnAway() || l.TLS { // a response would take a handshake
-			s.away.Add(-1)
-			return // which closes it
+		if !s.beginRefusing() || l.TLS { // a response would need a handshake
+			s.refusing.Add(-1)
+			return // without Open the connection is closed
 		}
 	}
 	c := newConn(l, s.workers[in.Loop().Index()], in.Peer())
-	c.away = full
+	c.refusing = full
 	k.open.Add(1)
 	if err := in.Open(&c.Socket, c); err != nil {
 		s.log.Debug("cannot open a connection", "peer", in.Peer(), "listener", k.address, "error", err)
@@ -43,14 +43,14 @@ func (k *socket) accept(in *netloop.Incoming) {
 	c.begin()
 }
 
-// turnAway has a connection that is to be turned away no longer count among those that are open. It reports false if
-// so many are being turned away that this one is to be closed at once.
-func (s *Set) turnAway() bool {
+// beginRefusing counts a connection as being refused instead of open. It returns false if the connection must be closed at once, because
+// maxRefusing others are being refused.
+func (s *Set) beginRefusing() bool {
 	s.open.Add(-1)
-	return s.away.Add(1) <= turningAway
+	return s.refusing.Add(1) <= maxRefusing
 }
 
-// trouble is called when no connection can be accepted. netloop tries again after a while.
+// trouble is called when accepting fails. netloop tries again after a while.
 func (k *socket) trouble(err error, _ time.Duration) {
 	if !k.starving.Swap(true) {
 		k.set.log.Warn("cannot accept connections; waiting", "listener", k.address, "error", err, "remedy", acceptRemedy(err))

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// addressCounter counts connections by client address. It is touched when a connection comes, begins to linger or goes.
+// addressCounter counts connections by client address. It is used when a connection opens, begins a lingering close, or closes.
 type addressCounter struct {
 	mu        sync.Mutex
 	addresses map[netip.Addr]*addressConns
@@ -13,24 +13,38 @@ type addressCounter struct {
 
 // addressConns are the connections of one address.
 type addressConns struct {
-	away      int                // that are being refused, with a response
+	refusing  int                // being refused with a response
 	open      int                // the others
-	lingering map[*conn]struct{} // of them
+	lingering map[*conn]struct{} // those of open that linger
 }
 
-// turningAwayEach is how many of one address get that response at a time; more are closed, so that there is room for others.
-const turningAwayEach = turningAway / 4
+// maxRefusingEach is how many connections of one address get a refusal with a response at a time; further ones are closed, so that
+// one address does not use up maxRefusing.
+const maxRefusingEach = maxRefusing / 4
 
-// mostLooks is how many lingering connections of an address are looked at for each that it may not have any more.
-const mostLooks = 32
+// maxChecks is how many lingering connections of an address are checked when it is at its limit.
+const maxChecks = 32
 
-// enter counts c, unless its address has limit connections already; then respond says whether there is room for a
-// response, in which case c is counted as one that is being refused. A connection that lingers and that the client has closed
-// does not count, even if its loop has not closed it yet.
+// enter counts c, unless its address already has limit connections. Then respond says whether the refusal may be a response, in which
+// case c is counted as being refused. A lingering connection that the client has closed does not count, even if its loop has not closed
+// it yet.
 func (a *addressCounter) enter(c *conn, limit int) (in, respond bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	address := c.Info.Peer.Addr()
+	conns := a.at(c.Info.Peer.Addr(), limit)
+	switch {
+	case conns.open < limit:
+		conns.open++
+		return true, false
+	case conns.refusing < maxRefusingEach:
+		conns.refusing++
+		return false, true
+	}
+	return false, false
+}
+
+// at returns the connections of an address. If there are limit of them, those that the client has closed are no longer counted.
+func (a *addressCounter) at(address netip.Addr, limit int) *addressConns {
 	conns := a.addresses[address]
 	if conns == nil {
 		if a.addresses == nil {
@@ -42,23 +56,15 @@ func (a *addressCounter) enter(c *conn, limit int) (in, respond bool) {
 	if conns.open >= limit {
 		conns.dropClosed()
 	}
-	switch {
-	case conns.open < limit:
-		conns.open++
-		return true, false
-	case conns.away < turningAwayEach:
-		conns.away++
-		return false, true
-	}
-	return false, false
+	return conns
 }
 
-// dropClosed stops counting lingering connections that their client has closed. They may be another loop's, which closes no
-// socket before it has taken it out of here.
+// dropClosed stops counting lingering connections that the client has closed. They may belong to another loop; that is safe because a
+// loop calls leave before it closes the socket.
 func (a *addressConns) dropClosed() {
-	looks := 0
+	checks := 0
 	for c := range a.lingering {
-		if looks++; looks > mostLooks {
+		if checks++; checks > maxChecks {
 			return
 		}
 		if hasHungUp(c.Socket.Descriptor()) {
@@ -68,7 +74,7 @@ func (a *addressConns) dropClosed() {
 	}
 }
 
-// linger marks a connection that was counted as one that lingers. It counts until it leaves.
+// linger marks a counted connection as lingering. It counts until leave.
 func (a *addressCounter) linger(c *conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,7 +85,7 @@ func (a *addressCounter) linger(c *conn) {
 	conns.lingering[c] = struct{}{}
 }
 
-// leave ends what enter began.
+// leave undoes enter.
 func (a *addressCounter) leave(c *conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -88,19 +94,52 @@ func (a *addressCounter) leave(c *conn) {
 	if conns == nil {
 		return // see dropClosed
 	}
-	if c.away {
-		conns.away--
+	if c.refusing {
+		conns.refusing--
 	} else if _, lingers := conns.lingering[c]; lingers || !c.lingering {
 		delete(conns.lingering, c)
 		conns.open--
 	}
-	if conns.open <= 0 && conns.away <= 0 {
+	if conns.open <= 0 && conns.refusing <= 0 {
 		delete(a.addresses, address)
 	}
 }
 
-// connectionsAllowed derives a limit from that of descriptors: a proxied connection may need two,
-// and some are kept back for listeners, logs, files and health checks.
+// enterAddress counts a connection of an address, unless that has limit connections already. See leaveAddress.
+func (a *addressCounter) enterAddress(address netip.Addr, limit int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	conns := a.at(address, limit)
+	if conns.open >= limit {
+		return false
+	}
+	conns.open++
+	return true
+}
+
+// isFull reports whether an address has limit connections.
+func (a *addressCounter) isFull(address netip.Addr, limit int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	conns := a.addresses[address]
+	return conns != nil && conns.open >= limit
+}
+
+// leaveAddress undoes enterAddress.
+func (a *addressCounter) leaveAddress(address netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	conns := a.addresses[address]
+	if conns == nil {
+		return
+	}
+	if conns.open--; conns.open <= 0 && conns.refusing <= 0 {
+		delete(a.addresses, address)
+	}
+}
+
+// connectionsAllowed derives the connection limit from the descriptor limit: a proxied connection may need two descriptors, and some
+// are reserved for listeners, logs, files and health checks.
 func connectionsAllowed() int {
 	descriptors, ok := descriptorLimit()
 	if !ok {

@@ -69,8 +69,8 @@ func addresses(s *Set) int {
 	return len(s.addresses.addresses)
 }
 
-// TestTurnedAwayTakeNoRoom: connections that are told that there is no room for them, and stay, leave room for others.
-func TestTurnedAwayTakeNoRoom(t *testing.T) {
+// TestRefusedConnectionsDoNotCount: refused connections that stay open do not count towards the limit.
+func TestRefusedConnectionsDoNotCount(t *testing.T) {
 	s := start(t, Options{Limits: Limits{ConnectionsPerIP: 1, MaxConnections: 3}})
 	status := func(last byte) int { return statusOf(dialFrom(t, s, last), ok+"\r\n") }
 	first := dialFrom(t, s, 1)
@@ -94,27 +94,27 @@ func TestTurnedAwayTakeNoRoom(t *testing.T) {
 	eventually(t, func() bool { return status(5) == 200 })
 }
 
-// TestFewAreTold: of the connections over a limit so many are told so at a time, and more are closed.
-func TestFewAreTold(t *testing.T) {
+// TestRefusalResponsesAreLimited: only a limited number of connections over a limit gets a response at a time; the others are closed.
+func TestRefusalResponsesAreLimited(t *testing.T) {
 	s := start(t, Options{Limits: Limits{MaxConnections: 1}})
 	first := dial(t, s)
 	first.send(ok + "\r\n")
 	first.expect("GET / ")
-	told := 0
-	for range 2 * turningAway {
+	responses := 0
+	for range 2 * maxRefusing {
 		if statusOf(dial(t, s), ok+"\r\n") == 503 {
-			told++
+			responses++
 		}
-		if n := s.away.Load(); n > turningAway {
-			t.Fatalf("%d are told at a time", n)
+		if n := s.refusing.Load(); n > maxRefusing {
+			t.Fatalf("%d get a response at a time", n)
 		}
 	}
-	if told < turningAway {
-		t.Errorf("only %d were told", told)
+	if responses < maxRefusing {
+		t.Errorf("only %d got a response", responses)
 	}
 }
 
-// TestConnectionsPerIPAfterTheEnd: a client that has seen the end of its connection may come again at once.
+// TestConnectionsPerIPAfterTheEnd: a client that has seen the end of its connection can connect again at once.
 func TestConnectionsPerIPAfterTheEnd(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		s := start(t, Options{Listeners: oneListener(t, secure), Limits: Limits{ConnectionsPerIP: 1}})
@@ -137,21 +137,21 @@ func TestConnectionsAllowedKeepsAReserve(t *testing.T) {
 	}
 }
 
-// refused is a request that is refused, upon which the connection lingers.
+// refused is a request that is refused, so that the connection lingers.
 const refused = "GET / HTTP/1.1\r\n\r\n" // without Host
 
-// turnedAway returns how many connections of single addresses are being turned away.
+// turnedAway returns how many connections are being refused because of their address.
 func turnedAway(s *Set) (n int) {
 	s.addresses.mu.Lock()
 	defer s.addresses.mu.Unlock()
 	for _, a := range s.addresses.addresses {
-		n += a.away
+		n += a.refusing
 	}
 	return n
 }
 
-// TestLingeringCountsPerIP: connections that were refused and that the client does not close count until lb has closed
-// them, so that one address cannot hold more than it may.
+// TestLingeringCountsPerIP: lingering connections that the client does not close count until lb has closed them, so that one
+// address cannot exceed its limit.
 func TestLingeringCountsPerIP(t *testing.T) {
 	const limit = 10
 	s := start(t, Options{Limits: Limits{ConnectionsPerIP: limit, MaxConnections: 300}})
@@ -164,7 +164,7 @@ func TestLingeringCountsPerIP(t *testing.T) {
 		if open := s.Open(); open > limit {
 			t.Fatalf("the address holds %d connections, %d are allowed", open, limit)
 		}
-		if away := turnedAway(s); away > turningAwayEach {
+		if away := turnedAway(s); away > maxRefusingEach {
 			t.Fatalf("%d connections of the address are being turned away", away)
 		}
 	}
@@ -173,7 +173,7 @@ func TestLingeringCountsPerIP(t *testing.T) {
 	}
 }
 
-// TestReturnsAfterRefusal: a client that has seen the end of a refused connection and has closed it may connect again at
+// TestReturnsAfterRefusal: a client that has seen the end of a refused connection and has closed it can connect again at
 // once.
 func TestReturnsAfterRefusal(t *testing.T) {
 	if portable || runtime.GOOS != "linux" {
@@ -195,7 +195,7 @@ func TestReturnsAfterRefusal(t *testing.T) {
 	}
 }
 
-// TestLingeringIsCapped: all lingering connections together take a quarter of max_connections at most.
+// TestLingeringIsCapped: all lingering connections together are at most a quarter of max_connections.
 func TestLingeringIsCapped(t *testing.T) {
 	s := start(t, Options{Limits: Limits{MaxConnections: 16}})
 	for last := range byte(100) {
@@ -206,7 +206,7 @@ func TestLingeringIsCapped(t *testing.T) {
 	}
 }
 
-// TestOldestLingererIsClosed: where too many linger, those go that have done so for the longest time.
+// TestOldestLingererIsClosed: if too many connections linger, the oldest ones are closed.
 func TestOldestLingererIsClosed(t *testing.T) {
 	const each = 2 // of a loop, with these limits
 	var mu sync.Mutex

@@ -18,14 +18,15 @@ const (
 	unixPrefix = "unix:"
 	unixMode   = 0o660 // owner and group may connect
 
-	dialTime = time.Second // to find out whether a socket file is served
+	dialTime = time.Second // to check whether a process serves a socket file
 )
 
-// BindError says which address could not be bound.
+// BindError is the error of an address that could not be bound.
 type BindError struct {
 	Address string
 	Reason  string // with the remedy; may be empty
 	Err     error
+	UDP     bool // it is the port for HTTP/3
 }
 
 func (e *BindError) Error() string {
@@ -37,8 +38,8 @@ func (e *BindError) Error() string {
 
 func (e *BindError) Unwrap() error { return e.Err }
 
-// Bind opens a listening socket on "host:port" or "unix:/path": "0.0.0.0:80" serves IPv4 alone, ":80" IPv4 and IPv6, and
-// "[::]:80" both unless ipv6Only. Its error is a *BindError.
+// Bind opens a listening socket on "host:port" or "unix:/path": "0.0.0.0:80" serves only IPv4, ":80" IPv4 and IPv6, and "[::]:80"
+// both unless ipv6Only. Its error is a *BindError.
 func Bind(address string, ipv6Only bool) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		ln, err := bindUnix(path)
@@ -60,7 +61,7 @@ func Bind(address string, ipv6Only bool) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		reason = "the port is in use: stop the other program or choose another port"
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		reason = "ports under 1024 need the capability CAP_NET_BIND_SERVICE (or root)"
+		reason = "ports below 1024 need the capability CAP_NET_BIND_SERVICE (or root)"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		reason = "no interface of this machine has that address"
 	case errors.Is(err, syscall.EAFNOSUPPORT):
@@ -74,13 +75,13 @@ func bindUnix(path string) (net.Listener, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil && info.Mode()&fs.ModeSocket == 0:
-		return nil, errors.New("the file exists and is no socket: remove it or choose another path")
+		return nil, errors.New("the file exists and is not a socket: remove it or choose another path")
 	case err == nil:
 		if nc, err := net.DialTimeout("unix", path, dialTime); err == nil {
 			nc.Close()
-			return nil, errors.New("another program answers there: stop it or choose another path")
+			return nil, errors.New("another program listens there: stop it or choose another path")
 		} else if !errors.Is(err, syscall.ECONNREFUSED) {
-			return nil, fmt.Errorf("cannot tell whether the socket is in use: %w", err)
+			return nil, fmt.Errorf("cannot determine whether the socket is in use: %w", err)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("cannot remove the socket of an earlier run: %w", err)
@@ -97,7 +98,7 @@ func bindUnix(path string) (net.Listener, error) {
 	return ln, nil
 }
 
-// adopt sets the options of a socket that was opened by another process, as far as it has them.
+// adopt sets the options of a socket that another process opened.
 func adopt(ln net.Listener) {
 	tcp, ok := ln.(*net.TCPListener)
 	if !ok {
@@ -108,15 +109,14 @@ func adopt(ln net.Listener) {
 	}
 }
 
-// LeaveFile makes a socket file stay when its listener is closed, since it is another's from now on.
+// LeaveFile makes a socket file stay when its listener is closed, because another process or listener uses it from now on.
 func LeaveFile(ln net.Listener) {
 	if u, ok := ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false)
 	}
 }
 
-// Duplicate returns another descriptor of a listening socket, for another process or another
-// listener. See LeaveFile.
+// Duplicate returns a duplicate descriptor of a listening socket, for another process or listener. See LeaveFile.
 func Duplicate(ln net.Listener) (*os.File, error) {
 	sc, ok := ln.(syscall.Conn)
 	if !ok {

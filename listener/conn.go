@@ -7,26 +7,31 @@ import (
 	"time"
 
 	"lb/http1"
+	"lb/http2"
 	"lb/netloop"
 )
 
-// phase is what a connection does. What an event does in each phase:
+// phase is the phase of a connection. What an event does in each phase:
 //
 //	            readable     failed     secured     timer
 //	header      readHeader   end        -           end
 //	silent      handshake    end        -           end
 //	handshake   -            end *      beginHTTP   end
+//	preface     readPreface  end        -           beginHTTP
 //	http        all events go to http1.Conn
-//	closed      none comes
+//	http2       all events go to http2.Conn
+//	closed      no events
 //
-//	* a client that speaks plain HTTP gets a response that the port speaks https
+//	* a client that speaks plain HTTP gets a response that the port requires https
 type phase uint8
 
 const (
 	phaseHeader    phase = iota // waits for a PROXY header
 	phaseSilent                 // waits for the first byte of a TLS handshake
-	phaseHandshake              // netloop does it
+	phaseHandshake              // a TLS handshake is in progress
+	phasePreface                // waits for the bytes that distinguish HTTP/2 from HTTP/1
 	phaseHTTP
+	phaseHTTP2
 	phaseClosed
 )
 
@@ -37,27 +42,28 @@ type conn struct {
 
 	listener *Listener
 	worker   *worker
-	opening  *opening      // nil: HTTP has begun, or nothing comes before it
-	lingerer *list.Element // of worker.lingerers; nil: it is not among them
+	http2    *http2.Conn   // in phaseHTTP2
+	opening  *opening      // nil: HTTP has begun, or begins at once
+	lingerer *list.Element // of worker.lingerers; nil: not in the list
 	place    int32         // in worker.conns
 
 	phase     phase
 	counted   bool // in Set.addresses
-	away      bool // in Set.away instead of Set.open
-	lingering bool // it waits for the client to close
-	announced bool // an upgraded one knows that it will be cut
+	refusing  bool // counted in Set.refusing instead of Set.open
+	lingering bool // waits for the client to close
+	announced bool // upgraded, and notified that it will be closed
 }
 
-// opening is what a connection needs before HTTP begins.
+// opening is the state of a connection before HTTP begins.
 type opening struct {
-	conn  *conn
-	timer netloop.Timer
-	until time.Time // when timer expires
-	came  []byte    // of the PROXY header
+	conn   *conn
+	timer  netloop.Timer
+	until  time.Time // when timer expires
+	header []byte    // received part of the PROXY header, or of what may be the preface of HTTP/2
 }
 
-// idleGrace is how long a connection that is between requests when it must end is given for a request that may be on its
-// way, and a new one for its first byte. lastHead is how long what comes before a request may take then.
+// idleGrace is how long, when connections must close, an idle one waits for a request that may be in transit, and a new one for its
+// first byte. lastHead is how long a PROXY header, a TLS handshake or a request head may take then.
 const (
 	idleGrace = 250 * time.Millisecond
 	lastHead  = time.Second
@@ -69,7 +75,7 @@ func newConn(l *Listener, w *worker, peer netip.AddrPort) *conn {
 	return c
 }
 
-// begin does what comes first.
+// begin starts with the PROXY header, TLS or HTTP.
 func (c *conn) begin() {
 	l := c.listener
 	if !l.options.ProxyProtocol {
@@ -85,7 +91,7 @@ func (c *conn) begin() {
 	c.readHeader()
 }
 
-// admit lets the connection in, if its address may have another one. ahead came behind a PROXY header.
+// admit checks the limit of the client's address and continues with TLS or HTTP. ahead was received after a PROXY header.
 func (c *conn) admit(ahead []byte) {
 	l, s := c.listener, c.listener.socket.set
 	if n := l.limits.ConnectionsPerIP; n > 0 && c.Info.Peer.IsValid() {
@@ -93,8 +99,8 @@ func (c *conn) admit(ahead []byte) {
 		c.counted = in || respond
 		if !in {
 			s.metrics.rejected(reasonPerIP)
-			c.away = true
-			if s.turnAway() && respond && !l.TLS {
+			c.refusing = true
+			if s.beginRefusing() && respond && !l.TLS {
 				c.refuse(http1.TooManyFromAddress)
 			} else {
 				c.end()
@@ -102,18 +108,22 @@ func (c *conn) admit(ahead []byte) {
 			return
 		}
 	}
-	if !l.TLS {
+	switch {
+	case !l.TLS && l.options.HTTP2:
+		c.awaitPreface(ahead)
+		return
+	case !l.TLS:
 		c.beginHTTP(ahead)
 		return
 	}
 	c.phase = phaseSilent
 	c.await()
-	if c.Socket.CanRead() { // no event will tell
+	if c.Socket.CanRead() { // there will be no further event
 		c.handshake()
 	}
 }
 
-// await bounds the wait in the phases before HTTP.
+// await sets the timeout of a phase before HTTP.
 func (c *conn) await() {
 	o := c.opening
 	if o == nil {
@@ -133,11 +143,14 @@ func (c *conn) bound(d time.Duration) {
 	c.opening.timer.Reset(d)
 }
 
-// Expired ends a connection that takes too long before HTTP begins.
+// Expired ends a connection that exceeds the timeout before HTTP begins.
 func (o *opening) Expired(*netloop.Timer) {
-	if o.conn.phase == phaseHeader {
+	switch o.conn.phase {
+	case phaseHeader:
 		o.conn.refuseHeader(os.ErrDeadlineExceeded)
-	} else {
+	case phasePreface:
+		o.conn.prefaceTimeout()
+	default:
 		o.conn.handshakeFailed(os.ErrDeadlineExceeded)
 	}
 }
@@ -147,6 +160,14 @@ func (c *conn) Ready(ev netloop.Events) {
 	switch c.phase {
 	case phaseHTTP:
 		c.Conn.Ready(ev)
+	case phaseHTTP2:
+		c.http2.Ready(ev)
+	case phasePreface:
+		if ev&netloop.Failed != 0 {
+			c.end()
+			return
+		}
+		c.readPreface()
 	case phaseHeader:
 		if ev&netloop.Failed != 0 {
 			c.refuseHeader(c.Socket.Err())
@@ -168,43 +189,45 @@ func (c *conn) Ready(ev netloop.Events) {
 	}
 }
 
-// beginHTTP hands the connection to http1. ahead came already.
+// beginHTTP passes the connection to http1. ahead was received already.
 func (c *conn) beginHTTP(ahead []byte) {
 	c.initHTTP(ahead)
 	c.Conn.Run()
 }
 
 func (c *conn) initHTTP(ahead []byte) {
-	c.forgetOpening()
+	c.dropOpening()
 	c.phase = phaseHTTP
 	c.Conn.Init(&c.worker.Worker, &c.Socket, &c.listener.settings, c, c.Info, ahead)
 }
 
-func (c *conn) forgetOpening() {
+func (c *conn) dropOpening() {
 	if c.opening != nil {
 		c.opening.timer.Stop()
 		c.opening = nil
 	}
 }
 
-// refuse responds to whatever comes.
+// refuse sends a response regardless of what the client sends.
 func (c *conn) refuse(r *http1.Refusal) {
 	c.initHTTP(nil)
 	c.Conn.Refuse(r)
 }
 
-// end closes a connection before HTTP has begun. What it counts in is left first: upon the end the client may connect again
-// at once.
+// end closes a connection before HTTP has begun. It updates the counters first, because the client may connect again at once.
 func (c *conn) end() {
 	c.Closed()
 	c.Socket.Close()
 }
 
-// cut ends the connection at once, whatever it does.
+// cut closes the connection at once, in any phase.
 func (c *conn) cut() {
-	if c.phase == phaseHTTP {
+	switch c.phase {
+	case phaseHTTP:
 		c.Conn.Cut()
-	} else {
+	case phaseHTTP2:
+		c.http2.Cut()
+	default:
 		c.end()
 	}
 }
@@ -212,19 +235,19 @@ func (c *conn) cut() {
 // Closed implements http1.Owner.
 func (c *conn) Closed() {
 	c.phase = phaseClosed
-	c.forgetOpening()
+	c.dropOpening()
 	c.worker.remove(c)
 	c.uncount()
 }
 
-// uncount takes the connection out of all counts.
+// uncount removes the connection from all counters.
 func (c *conn) uncount() {
 	s := c.listener.socket.set
 	if c.counted {
 		s.addresses.leave(c)
 	}
-	if c.away {
-		s.away.Add(-1)
+	if c.refusing {
+		s.refusing.Add(-1)
 	} else {
 		s.open.Add(-1)
 	}
@@ -242,8 +265,8 @@ func (c *conn) Linger() bool {
 	if c.listener.ending() {
 		return false
 	}
-	if c.away {
-		return true // those have a bound of their own
+	if c.refusing {
+		return true // limited by maxRefusing
 	}
 	c.lingering = true
 	if c.counted {
@@ -253,28 +276,29 @@ func (c *conn) Linger() bool {
 	return true
 }
 
-// hurry leaves a connection without a whole request little time, since it must end.
+// hurry limits the time for an incomplete PROXY header, handshake or request head to lastHead.
 func (c *conn) hurry() {
 	switch {
 	case c.phase == phaseHTTP:
 		if !c.Conn.Idle() {
 			c.Conn.End()
 		}
+	case c.phase == phaseHTTP2:
+		c.http2.End()
 	case c.phase != phaseClosed && c.opening.until.Sub(c.worker.Loop.Now()) > lastHead:
 		c.bound(lastHead)
 	}
 }
 
-// endIfSilent ends a connection that waits for a request, or for what comes before its first one, and has been given
-// idleGrace.
+// endIfSilent ends a connection that has received nothing of a request, PROXY header or handshake. It is called after idleGrace.
 func (c *conn) endIfSilent() {
 	switch {
 	case c.phase == phaseHTTP:
 		if c.Conn.Idle() {
 			c.Conn.End()
 		}
-	case c.phase == phaseHeader:
-		if len(c.opening.came) == 0 {
+	case c.phase == phaseHeader, c.phase == phasePreface:
+		if len(c.opening.header) == 0 {
 			c.end()
 		}
 	case c.phase == phaseSilent:

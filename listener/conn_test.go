@@ -10,8 +10,8 @@ import (
 	"lb/http1"
 )
 
-// TestEndsInEachPhase: a connection that ends, whatever it waits for and whichever way, leaves nothing behind: no count, no place
-// in a list, no goroutine.
+// TestEndsInEachPhase: a connection that ends, in any phase and in any way, leaves nothing behind: no count, no list entry, no
+// goroutine.
 func TestEndsInEachPhase(t *testing.T) {
 	const header = "PROXY TCP4 192.0.2.1 192.0.2.2 4567 80\r\n"
 	phases := map[string]struct {
@@ -65,7 +65,7 @@ func TestEndsInEachPhase(t *testing.T) {
 				switch endingName {
 				case "timeout":
 					timeout = 100 * time.Millisecond
-				case "listener leaves": // a body has as much time as it has otherwise
+				case "listener leaves": // a body has the usual time
 					timeout = 2 * time.Second
 				}
 				s := start(t, Options{Loops: loops, Listeners: l, Limits: Limits{ConnectionsPerIP: 1,

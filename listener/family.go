@@ -9,9 +9,8 @@ import (
 // families are the versions of IP that a listener serves.
 type families struct{ ipv4, ipv6 bool }
 
-// wantedFamilies returns what a listener on address is to serve: "0.0.0.0:80" IPv4 alone, ":80" both, and "[::]:80" both
-// unless ipv6Only. A host name stands for the address that it resolves to; none for a Unix socket. Known is false for a
-// name that does not resolve at the moment.
+// wantedFamilies returns what a listener on address should serve: only IPv4 for "0.0.0.0:80", both for ":80", and both for "[::]:80"
+// unless ipv6Only; nothing for a unix socket. A host name is resolved; known is false if that fails.
 func wantedFamilies(address string, ipv6Only bool) (wanted families, known bool) {
 	if strings.HasPrefix(address, unixPrefix) {
 		return families{}, true
@@ -30,7 +29,7 @@ func wantedFamilies(address string, ipv6Only bool) (wanted families, known bool)
 	return families{ipv6: true}, true
 }
 
-// boundFamilies returns what a listener that is open serves.
+// boundFamilies returns what an open listener serves.
 func boundFamilies(ln net.Listener) families {
 	a, ok := ln.Addr().(*net.TCPAddr)
 	switch {
@@ -56,7 +55,7 @@ func (f families) String() string {
 	return "no IP"
 }
 
-// network is what package net calls them.
+// network returns package net's name for them.
 func (f families) network() string {
 	switch f {
 	case families{ipv4: true}:
@@ -67,15 +66,15 @@ func (f families) network() string {
 	return "tcp"
 }
 
-// Network returns what package net calls the network of a TCP listener on address: "tcp", "tcp4" or "tcp6". It is for
-// listeners that are bound elsewhere, but are to understand addresses as Bind does.
+// Network returns package net's name for the network of a TCP listener on address: "tcp", "tcp4" or "tcp6". It is for listeners that
+// are opened without Bind but should interpret addresses in the same way.
 func Network(address string, ipv6Only bool) string {
-	wanted, _ := wantedFamilies(address, ipv6Only) // if the name does not resolve, to bind says so
+	wanted, _ := wantedFamilies(address, ipv6Only) // if the name does not resolve, binding reports it
 	return wanted.network()
 }
 
-// CheckFamilies returns an error if a socket that was opened elsewhere serves other versions of IP than one that Bind
-// opens on address.
+// CheckFamilies returns an error if a socket that was opened by another process serves other IP versions than one that Bind opens
+// on address.
 func CheckFamilies(ln net.Listener, address string, ipv6Only bool) error {
 	wanted, known := wantedFamilies(address, ipv6Only)
 	if has := boundFamilies(ln); known && has != wanted {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// needIPv6 skips a test where loopback has no IPv6.
+// needIPv6 skips a test if loopback has no IPv6.
 func needIPv6(t *testing.T) {
 	t.Helper()
 	ln, err := net.Listen("tcp6", "[::1]:0")
@@ -19,7 +19,7 @@ func needIPv6(t *testing.T) {
 	ln.Close()
 }
 
-// TestFamilies: which versions of IP a listener serves depends on what its address says, and on nothing else.
+// TestFamilies: which IP versions a listener serves depends only on its address.
 func TestFamilies(t *testing.T) {
 	needIPv6(t)
 	for _, c := range []struct {
@@ -37,7 +37,7 @@ func TestFamilies(t *testing.T) {
 		{"[::1]:0", true, false, true},
 		{"localhost:0", false, true, false},
 	} {
-		s := start(t, Options{Handler: tellPeer, Listeners: []ListenerOptions{{Address: c.address, IPv6Only: c.ipv6Only}}})
+		s := start(t, Options{Handler: peerOf, Listeners: []ListenerOptions{{Address: c.address, IPv6Only: c.ipv6Only}}})
 		_, port, _ := net.SplitHostPort(s.Listeners()[0].Addr().String())
 		for host, served := range map[string]bool{"127.0.0.1": c.ipv4, "::1": c.ipv6} {
 			nc, err := net.Dial("tcp", net.JoinHostPort(host, port))

@@ -2,5 +2,5 @@
 
 package listener
 
-// hasHungUp always says no: the loop that owns a connection will see it.
+// hasHungUp always returns false: the loop that owns the connection will notice.
 func hasHungUp(int) bool { return false }

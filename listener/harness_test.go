@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second // for what must happen, however slow the machine
+const patience = 20 * time.Second // long enough for a slow machine
 
 const ok = "GET / HTTP/1.1\r\nHost: a\r\n"
 
@@ -51,7 +51,7 @@ func prepare(t testing.TB, o Options) *Set {
 	return New(o)
 }
 
-// startLoops starts loops that end with the test, or before, and checks then that they have no connection left.
+// startLoops starts loops that end with the test or earlier, and then checks that they have no connection left.
 func startLoops(t testing.TB) (_ *netloop.Loops, stop context.CancelFunc) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -75,7 +75,7 @@ func startLoops(t testing.TB) (_ *netloop.Loops, stop context.CancelFunc) {
 	return loops, cancel
 }
 
-// serve has a set serve until the test ends, and checks then that nothing is counted any more.
+// serve lets a set serve until the test ends, and then checks that all counters are zero.
 func serve(t testing.TB, s *Set) {
 	t.Helper()
 	served := make(chan error, 1)
@@ -92,8 +92,8 @@ func serve(t testing.TB, s *Set) {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		if s.open.Load() != 0 || s.away.Load() != 0 || len(s.addresses.addresses) != 0 {
-			t.Errorf("%d connections are counted, %d that are turned away, %d addresses", s.open.Load(), s.away.Load(), len(s.addresses.addresses))
+		if s.open.Load() != 0 || s.refusing.Load() != 0 || len(s.addresses.addresses) != 0 {
+			t.Errorf("%d connections are counted, %d that are turned away, %d addresses", s.open.Load(), s.refusing.Load(), len(s.addresses.addresses))
 		}
 		for _, w := range s.workers {
 			onLoop(w, func() {
@@ -136,7 +136,7 @@ func eventually(t testing.TB, holds func() bool) {
 	}
 }
 
-// exchange reads the body of a request and responds with what text makes of it.
+// exchange reads the body of a request and responds with the result of text.
 type exchange struct {
 	s    *http1.Stream
 	body []byte
@@ -158,8 +158,8 @@ var echo = respondWith(func(x *exchange) string {
 	return fmt.Sprintf("%s %s %s", r.Method, r.Target, x.body)
 })
 
-// tellPeer responds with the client's address.
-var tellPeer = respondWith(func(x *exchange) string {
+// peerOf responds with the client's address.
+var peerOf = respondWith(func(x *exchange) string {
 	x.s.Close()
 	return x.s.Conn().Info.Peer.String()
 })
@@ -194,14 +194,14 @@ func (x *exchange) respond() {
 
 func (x *exchange) Moved() {}
 
-func (x *exchange) Flushed()   { x.s.End() }
-func (x *exchange) Gone(error) { x.s.End() }
+func (x *exchange) Flushed()           { x.s.End() }
+func (x *exchange) Disconnected(error) { x.s.End() }
 
 // waiting holds the exchanges of requests for "/slow" until they are released; others are echoed.
 type waiting struct {
-	mu   sync.Mutex
-	held map[*held]bool
-	gone int
+	mu           sync.Mutex
+	held         map[*held]bool
+	disconnected int
 }
 
 type held struct {
@@ -241,15 +241,15 @@ func (w *waiting) release() {
 
 func (h *held) BodyReady() {}
 
-func (h *held) Gone(err error) {
+func (h *held) Disconnected(err error) {
 	h.w.mu.Lock()
 	delete(h.w.held, h)
-	h.w.gone++
+	h.w.disconnected++
 	h.w.mu.Unlock()
-	h.exchange.Gone(err)
+	h.exchange.Disconnected(err)
 }
 
-// client speaks raw bytes.
+// client sends and receives raw bytes.
 type client struct {
 	net.Conn
 	t testing.TB
@@ -290,7 +290,7 @@ func (c *client) send(s string) {
 	}
 }
 
-// response reads one response, whole.
+// response reads one complete response.
 func (c *client) response(method string) (*http.Response, string) {
 	c.t.Helper()
 	resp, err := http.ReadResponse(c.r, &http.Request{Method: method})
@@ -323,7 +323,7 @@ func statusOf(c *client, request string) int {
 	return resp.StatusCode
 }
 
-// closed waits until the server has closed, and returns what came before.
+// closed waits until the server has closed the connection, and returns what was received before that.
 func (c *client) closed() string {
 	c.t.Helper()
 	b, err := io.ReadAll(c.r)

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// TestTroubleIsLoggedOnce: each time that no connection can be accepted for a while is one warning, and its end one line.
+// TestTroubleIsLoggedOnce: each period in which accepting fails is logged as one warning, and its end as one line.
 func TestTroubleIsLoggedOnce(t *testing.T) {
 	var lines lockedBuffer
 	s := start(t, Options{Log: hclog.New(&hclog.LoggerOptions{Output: &lines, Level: hclog.Info})})
@@ -67,9 +67,9 @@ func TestBindErrorsNameTheRemedy(t *testing.T) {
 	for address, want := range map[string]string{
 		ln.Addr().String():        "in use",
 		"192.0.2.77:0":            "no interface",
-		"unix:" + plain:           "no socket",
+		"unix:" + plain:           "not a socket",
 		"unix:" + dir + "/x/y":    "no such file",
-		"unix:" + dir + "/served": "another program answers",
+		"unix:" + dir + "/served": "another program listens",
 		"nonsense":                "missing port",
 	} {
 		s := prepare(t, Options{Listeners: []ListenerOptions{{Address: "127.0.0.1:0"}, {Address: address}}})
@@ -88,14 +88,14 @@ func TestBindErrorsNameTheRemedy(t *testing.T) {
 
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lb.sock")
-	// A run that crashed left its file.
+	// The file of a process that crashed.
 	old, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	old.(*net.UnixListener).SetUnlinkOnClose(false)
 	old.Close()
-	s := start(t, Options{Handler: tellPeer, Listeners: []ListenerOptions{{Address: "unix:" + path}}})
+	s := start(t, Options{Handler: peerOf, Listeners: []ListenerOptions{{Address: "unix:" + path}}})
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != unixMode {
 		t.Errorf("%v, %v", info, err)
 	}
@@ -108,8 +108,8 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
-// TestUnixSocketOfAnother: the file of a Unix socket stays where another process serves, and goes when a socket is closed that
-// was never served.
+// TestUnixSocketOfAnother: the file of a unix socket stays if another process serves it, and is removed when a socket that was never
+// served is closed.
 func TestUnixSocketOfAnother(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lb.sock")
 	o := Options{Listeners: []ListenerOptions{{Address: "unix:" + path}}}
@@ -129,7 +129,7 @@ func TestUnixSocketOfAnother(t *testing.T) {
 	}
 }
 
-// TestAcceptDoesNotWaitForClients: a client that sits in its handshake, or reads nothing, holds nobody else up.
+// TestAcceptDoesNotWaitForClients: a client that pauses in its handshake, or does not read, does not delay others.
 func TestAcceptDoesNotWaitForClients(t *testing.T) {
 	s := start(t, Options{Listeners: oneListener(t, true)})
 	for range 20 {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestIdleConnectionMemory: what an idle kept connection costs of the process's heap, everything that grows with their number
-// included. The clients take none.
+// TestIdleConnectionMemory: the heap memory of an idle keep-alive connection, including everything that grows with their number. The
+// clients use no heap.
 func TestIdleConnectionMemory(t *testing.T) {
 	const conns, most = 9_900, 1024
 	if portable {
@@ -54,11 +54,11 @@ func TestIdleConnectionMemory(t *testing.T) {
 	}
 }
 
-// heap is what is in use after a collection.
+// heap returns the heap memory in use after a collection.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what pools hold goes with the second
+	runtime.GC() // sync.Pools are emptied by the second collection
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc + m.StackInuse)
 }

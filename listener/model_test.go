@@ -15,8 +15,8 @@ import (
 	"lb/telemetry"
 )
 
-// TestRandomClients: clients that do what they like in pieces of any size, while listeners change and in the end shut down, get what
-// is due to those that behave, and leave nothing behind. The harness looks at all counts afterwards.
+// TestRandomClients: clients act at random, in pieces of any size, while listeners change and finally shut down. Correct clients get
+// their responses, and nothing is left behind: the harness checks all counters afterwards.
 func TestRandomClients(t *testing.T) {
 	const header = "PROXY TCP4 192.0.2.1 192.0.2.2 4567 80\r\n"
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -41,7 +41,7 @@ func TestRandomClients(t *testing.T) {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+r.IntN(3)))}}
 		nc, err := d.Dial("tcp", l.Address)
 		if err != nil {
-			return // it is shutting down, or the listener is away
+			return // shutting down, or the listener was removed
 		}
 		defer nc.Close()
 		nc.SetDeadline(time.Now().Add(patience))
@@ -62,7 +62,7 @@ func TestRandomClients(t *testing.T) {
 			case 2:
 				io.WriteString(c, "GET / H")
 			case 3:
-				time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond) // a client that thinks, perhaps too long
+				time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond) // a client that pauses, perhaps too long
 			default:
 				io.WriteString(c, ok+"\r\n")
 				var status [len("HTTP/1.1 200")]byte

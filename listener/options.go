@@ -1,6 +1,5 @@
-// Package listener has the sockets that accept the connections of clients: it binds them, hands them to event loops, limits the
-// connections, and does what comes before the first request, the PROXY protocol and TLS. From then on a connection is
-// package http1's.
+// Package listener owns the listening sockets: it binds them, lets event loops accept connections, limits the connections, and handles
+// the PROXY protocol and TLS. Package http1 handles a connection from its first request on.
 package listener
 
 import (
@@ -14,60 +13,79 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"lb/http1"
+	"lb/http2"
+	"lb/http3"
 	"lb/netloop"
 	"lb/telemetry"
 )
 
-// Options is all that a Set needs to know.
+// Options are the options of a Set.
 type Options struct {
-	Loops     *netloop.Loops // that own the connections; they run before Serve and until Shutdown has returned
+	Loops     *netloop.Loops // own the connections; they must run before Serve and until Shutdown has returned
 	Listeners []ListenerOptions
 	Limits    Limits
 	// Handler begins the exchange of a request; see http1.Handler. Conn.Info.Listener is a *Listener.
 	Handler func(*http1.Stream)
-	Log     hclog.Logger        // nil: silent
-	Metrics *telemetry.Registry // nil: nothing is counted
-	// Refused, if set, is told of each request that was refused before it came to Handler, for the access log.
+	// HTTP2Handler is the same for HTTP/2. The Info of a stream's connection is a *http1.Info.
+	HTTP2Handler func(*http2.Stream)
+	// HTTP3Handler is the same for HTTP/3.
+	HTTP3Handler func(*http3.Stream)
+	Log          hclog.Logger        // nil: silent
+	Metrics      *telemetry.Registry // nil: no metrics
+	// Refused, if set, is called after a request was refused before it reached Handler, for the access log.
 	Refused func(*http1.Conn, *http1.Refusal)
-	// Inherited holds sockets that are open already (handed over by another process, or by socket
-	// activation), by the Address that they serve. Listen and Apply take them instead of binding.
+	// HTTP2Refused is the same for HTTP/2.
+	HTTP2Refused func(*http2.Conn, *http2.Refusal)
+	// HTTP3Refused is the same for HTTP/3.
+	HTTP3Refused func(*http3.Conn, *http3.Refusal)
+	// Inherited contains sockets that are already open (passed by another process or by socket activation), by their Address. Listen
+	// and Apply use them instead of binding.
 	Inherited map[string]net.Listener
+	// InheritedPackets contains in the same way the UDP sockets of HTTP/3 that another process has passed.
+	InheritedPackets map[string]*PacketSocket
 }
 
-// ListenerOptions describe one listening socket; Address is its identity across reloads.
+// ListenerOptions describe one listening socket; Address identifies it across reloads.
 type ListenerOptions struct {
-	// Address is "host:port", "0.0.0.0:80" (IPv4 alone), "[::]:80" or ":80" (IPv6 and IPv4 both), or "unix:/path".
+	// Address is "host:port", "0.0.0.0:80" (only IPv4), "[::]:80" or ":80" (IPv4 and IPv6), or "unix:/path".
 	Address string
-	// IPv6Only has "[::]:80" serve no IPv4. An open socket cannot change it: Apply fails then.
+	// IPv6Only makes "[::]:80" serve only IPv6. It cannot be changed for an open socket: Apply fails then.
 	IPv6Only bool
+	// HTTP2 enables HTTP/2: with TLS by ALPN, without it for clients that begin with its preface (prior knowledge).
+	HTTP2 bool
+	// HTTP3 enables HTTP/3 on the UDP port of the same number. It needs TLS, and an address with a port.
+	HTTP3 bool
 	// TLS is nil for plain HTTP.
 	TLS *TLSOptions
-	// ProxyProtocol demands a PROXY header, version 1 or 2, and a peer in TrustedProxies.
+	// ProxyProtocol requires a PROXY header, version 1 or 2, from a peer in TrustedProxies.
 	ProxyProtocol bool
-	// TrustedProxies may also give a request its X-Request-Id, which a refusal then bears.
+	// TrustedProxies are also trusted to set X-Request-Id.
 	TrustedProxies []netip.Prefix
-	// RedirectHTTPS is not acted on here; the handler asks for it through Listener.
+	// RedirectHTTPS is for the handler, which reads it from Listener.
 	RedirectHTTPS bool
 }
 
 // TLSOptions says how a listener speaks TLS. A value is not changed once it was given away.
 type TLSOptions struct {
-	// Certificates are picked by the client's server name: exact, then wildcard, then any; of several, the first whose
-	// kind of key the client can use.
-	Certificates []tls.Certificate
-	// GetCertificate, if set, is asked first; nil, nil sends the choice on to Certificates. It must not wait for anything: few
-	// handshakes compute at a time.
+	// GetCertificate chooses the certificate for a handshake. It must not wait for anything: few handshakes compute at a time.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	MinVersion     uint16         // 0: TLS 1.2
-	ClientCAs      *x509.CertPool // set: a client certificate signed by one of them is required
+	// Challenge, if set, returns the certificate for a handshake by which an ACME server validates a name (tls-alpn-01, RFC 8737);
+	// nil, nil if there is none.
+	Challenge func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// ECHKeys, if set, returns the keys by which ClientHellos may be encrypted (RFC 9849). Connections go on if they change.
+	ECHKeys    func(*tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, error)
+	MinVersion uint16         // 0: TLS 1.2
+	ClientCAs  *x509.CertPool // set: a client certificate must be signed by one of them
+	// ClientOptional also lets clients in that have no certificate. It has no effect without ClientCAs.
+	ClientOptional bool
 }
 
-// Limits protect against clients that take too much. Zero means no limit unless said otherwise, here or in withDefaults.
-// HeaderTimeout bounds the PROXY header, the TLS handshake and the request head, each.
+// Limits limit the resources of clients. Zero means no limit, except where stated here or in withDefaults. HeaderTimeout applies to the
+// PROXY header, the TLS handshake and the request head separately.
 type Limits struct {
 	http1.Limits
-	MaxConnections   int // of all listeners; over it: 503; 0: what the descriptor limit allows, with a reserve
-	ConnectionsPerIP int // over it: 429
+	MaxConnections   int // of all listeners; if exceeded: 503; 0: what the descriptor limit allows, with a reserve
+	ConnectionsPerIP int // if exceeded: 429
 }
 
 func (o Options) withDefaults() Options {
@@ -93,9 +111,9 @@ func setDefault[T int | time.Duration](value *T, usual T) {
 	}
 }
 
-// sameBehaviour compares all but certificates.
+// sameBehaviour compares everything except certificates.
 func sameBehaviour(a, b *ListenerOptions) bool {
-	return a.ProxyProtocol == b.ProxyProtocol && a.RedirectHTTPS == b.RedirectHTTPS &&
+	return a.ProxyProtocol == b.ProxyProtocol && a.HTTP2 == b.HTTP2 && a.RedirectHTTPS == b.RedirectHTTPS &&
 		slices.Equal(a.TrustedProxies, b.TrustedProxies) &&
 		(a.TLS == nil) == (b.TLS == nil) && (a.TLS == nil || a.TLS.sameTrust(b.TLS))
 }
@@ -105,5 +123,5 @@ func (t *TLSOptions) sameTrust(o *TLSOptions) bool {
 	if (t.ClientCAs == nil) != (o.ClientCAs == nil) || t.MinVersion != o.MinVersion {
 		return false
 	}
-	return t.ClientCAs == nil || t.ClientCAs.Equal(o.ClientCAs)
+	return t.ClientCAs == nil || t.ClientOptional == o.ClientOptional && t.ClientCAs.Equal(o.ClientCAs)
 }

@@ -12,9 +12,9 @@ import (
 	"lb/http1"
 )
 
-// proxyV2 makes a header of version 2 with those addresses and extra bytes after them.
+// proxyV2 returns a version 2 header with the given addresses and extra bytes after them.
 func proxyV2(command, family byte, extra int, source, destination string) string {
-	b := []byte(proxyV2Start)
+	b := []byte("\r\n\r\n\x00\r\nQUIT\n")
 	var addresses []byte
 	if source != "" {
 		s, d := netip.MustParseAddrPort(source), netip.MustParseAddrPort(destination)
@@ -70,7 +70,7 @@ var proxyHeaders = []struct {
 
 func TestProxyHeader(t *testing.T) {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	s := start(t, Options{Handler: tellPeer, Limits: Limits{Limits: http1.Limits{HeaderTimeout: patience}}, Listeners: []ListenerOptions{{Address: "127.0.0.1:0", ProxyProtocol: true, TrustedProxies: loopback}}})
+	s := start(t, Options{Handler: peerOf, Limits: Limits{Limits: http1.Limits{HeaderTimeout: patience}}, Listeners: []ListenerOptions{{Address: "127.0.0.1:0", ProxyProtocol: true, TrustedProxies: loopback}}})
 	for _, tc := range proxyHeaders {
 		for _, pieces := range []int{1, 1000} {
 			c := dial(t, s)
@@ -104,12 +104,12 @@ func chunksOf(s string, n int) func(func(string) bool) {
 	}
 }
 
-// TestProxyHeaderBeforeTLS: the handshake finds what follows the header, whether that has come with it or later.
+// TestProxyHeaderBeforeTLS: the handshake gets what follows the header, whether it is received together with the header or later.
 func TestProxyHeaderBeforeTLS(t *testing.T) {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	l := oneListener(t, true)
 	l[0].ProxyProtocol, l[0].TrustedProxies = true, loopback
-	s := start(t, Options{Handler: tellPeer, Listeners: l})
+	s := start(t, Options{Handler: peerOf, Listeners: l})
 	for _, tc := range proxyHeaders {
 		if !strings.HasPrefix(tc.peer, "192.") && !strings.HasPrefix(tc.peer, "[") {
 			continue
@@ -130,7 +130,7 @@ func TestProxyHeaderBeforeTLS(t *testing.T) {
 	}
 }
 
-// prefixed sends a prefix along with what is written first.
+// prefixed sends a prefix together with the first write.
 type prefixed struct {
 	net.Conn
 	prefix string
@@ -147,7 +147,7 @@ func (p *prefixed) Write(b []byte) (int, error) {
 }
 
 func TestProxyHeaderFromUntrustedPeer(t *testing.T) {
-	s := start(t, Options{Handler: tellPeer, Listeners: []ListenerOptions{{Address: "127.0.0.1:0", ProxyProtocol: true,
+	s := start(t, Options{Handler: peerOf, Listeners: []ListenerOptions{{Address: "127.0.0.1:0", ProxyProtocol: true,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}}})
 	c := dial(t, s)
 	c.send("PROXY TCP4 192.0.2.1 192.0.2.2 4567 80\r\n" + ok + "\r\n")

@@ -12,7 +12,7 @@ import (
 	"lb/http1"
 )
 
-// freePort returns an address that nobody listens on.
+// freePort returns an address on which nothing listens.
 func freePort(t testing.TB) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -52,7 +52,7 @@ func TestApplyMovesListeners(t *testing.T) {
 	c.expect("GET / ")
 	kept.send(ok + "\r\n")
 	if resp, _ := kept.response("GET"); resp.Close {
-		t.Error("a connection of a listener that did not change was told to close")
+		t.Error("a connection of an unchanged listener was closed")
 	}
 	if got := idle.closed(); got != "" {
 		t.Errorf("idle connection of a listener that left: %q", got)
@@ -67,7 +67,7 @@ func TestApplyMovesListeners(t *testing.T) {
 		}
 		return err != nil
 	})
-	// What cannot be bound changes nothing.
+	// A listener that cannot be bound changes nothing.
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestApplyNewLimits(t *testing.T) {
 		t.Error("a connection under the old limits goes on for ever")
 	}
 	c.closed()
-	// A client that still sends gets its refusal all the same.
+	// A client that is still sending gets its refusal too.
 	refusedOne.send("BAD\r\n\r\n" + strings.Repeat("x", 100_000))
 	if resp, _ := refusedOne.response("GET"); resp.StatusCode != 400 {
 		t.Errorf("%d", resp.StatusCode)
@@ -129,7 +129,7 @@ func TestReloadLosesNothing(t *testing.T) {
 			defer transport.CloseIdleConnections()
 			hc := &http.Client{Transport: transport, Timeout: patience}
 			for !done.Load() {
-				// POST is not tried again by the client on its own.
+				// The client does not retry a POST by itself.
 				resp, err := hc.Post("http://"+address+"/", "text/plain", nil)
 				if err != nil {
 					t.Error(err)
@@ -153,7 +153,7 @@ func TestReloadLosesNothing(t *testing.T) {
 	clients.Wait()
 }
 
-// TestFilesHandOver: a descriptor handed on keeps the queue, so that the next process serves what the first did not accept.
+// TestFilesHandOver: a descriptor passed on keeps its accept queue, so that the next process serves what the first did not accept.
 func TestFilesHandOver(t *testing.T) {
 	for _, serving := range []bool{false, true} {
 		o := Options{Listeners: []ListenerOptions{{Address: "127.0.0.1:0"}}}

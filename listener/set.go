@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,47 +16,57 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"lb/http1"
+	"lb/http2"
+	"lb/http3"
 	"lb/netloop"
 )
 
-// A Set is the listening sockets of the balancer and the connections that came by them.
+// A Set holds the listening sockets of the balancer and their connections.
 type Set struct {
-	loops   *netloop.Loops
-	workers []*worker // by the index of their loop
-	log     hclog.Logger
-	metrics *setMetrics
-	handle  atomic.Pointer[func(*http1.Stream)]
-	refused atomic.Pointer[func(*http1.Conn, *http1.Refusal)]
+	loops    *netloop.Loops
+	workers  []*worker // by the index of their loop
+	log      hclog.Logger
+	metrics  *setMetrics
+	handle   atomic.Pointer[func(*http1.Stream)]
+	handle2  atomic.Pointer[func(*http2.Stream)]
+	handle3  atomic.Pointer[func(*http3.Stream)]
+	refused  atomic.Pointer[func(*http1.Conn, *http1.Refusal)]
+	refused2 atomic.Pointer[func(*http2.Conn, *http2.Refusal)]
+	refused3 atomic.Pointer[func(*http3.Conn, *http3.Refusal)]
 
 	open      atomic.Int64 // connections being served
-	away      atomic.Int64 // and those over a limit that are being refused
+	refusing  atomic.Int64 // connections over a limit that are being refused
 	addresses addressCounter
+	granted   atomic.Int64 // bytes by which the windows of QUIC connections have grown
 
-	mu      sync.Mutex // held to change what follows
+	mu      sync.Mutex // guards what follows
 	options Options
 	sockets map[string]*socket // by address
-	leaving []*socket          // removed by Apply, with connections left
-	serving bool
+	leaving []*socket          // removed by Apply, and still with connections
+	// endingQUIC are the latest UDP sockets on which HTTP/3 was stopped and connections are left, by address.
+	endingQUIC map[string]*quicSocket
+	serving    bool
 
 	draining atomic.Bool
 	stopped  chan struct{} // closed when Serve may return
+	cut      chan struct{} // closed when Shutdown cuts what is left
 	retiring sync.WaitGroup
 }
 
-// New makes a set. Nothing is bound or started. The loops must have been started.
+// New makes a set without binding or starting anything. The loops must have been started.
 func New(o Options) *Set {
 	o = o.withDefaults()
-	s := &Set{loops: o.Loops, log: o.Log, metrics: newSetMetrics(o.Metrics), options: o, sockets: map[string]*socket{}, stopped: make(chan struct{})}
+	s := &Set{loops: o.Loops, log: o.Log, metrics: newSetMetrics(o.Metrics), options: o, sockets: map[string]*socket{}, endingQUIC: map[string]*quicSocket{}, stopped: make(chan struct{}), cut: make(chan struct{})}
 	for _, loop := range o.Loops.All() {
-		s.workers = append(s.workers, &worker{Worker: http1.Worker{Loop: loop}, loops: len(o.Loops.All())})
+		s.workers = append(s.workers, &worker{Worker: http1.Worker{Loop: loop}, http2: http2.Worker{Loop: loop}, http3: http3.Worker{Loop: loop}, loops: len(o.Loops.All())})
 	}
 	return s
 }
 
-// Listen binds all listeners, or none and says which ones failed and what to do about it: see Apply.
+// Listen binds all listeners. On an error, as of Apply, none is bound.
 func (s *Set) Listen() error { return s.Apply(s.options) }
 
-// Serve accepts connections until Shutdown and then returns nil. Listen comes first.
+// Serve accepts connections until Shutdown and then returns nil. Listen must be called first.
 func (s *Set) Serve() error {
 	if err := s.beginAccepting(); err != nil {
 		return err
@@ -80,10 +92,10 @@ func (s *Set) beginAccepting() error {
 	return errors.Join(failed...)
 }
 
-// Apply goes over to new options; on an error, which may join several *BindError, nothing has changed. Sockets whose address
-// stays keep their descriptor and its queue; new ones are bound before removed ones are closed. New limits, certificates and
-// the rest hold for connections to come. Connections that were accepted under other limits end with their next response,
-// those of a listener that has gone also when they are idle. Loops, Log and Metrics stay as they were.
+// Apply changes the options. On an error, which may join several *BindError, nothing has changed. Sockets whose address stays keep
+// their descriptor and accept queue; new ones are bound before removed ones are closed. The new options apply to new connections.
+// Connections that were accepted with other options close after their next response, and those of removed listeners also when they are
+// idle. Loops, Log and Metrics cannot be changed.
 func (s *Set) Apply(o Options) error {
 	o = o.withDefaults()
 	s.mu.Lock()
@@ -91,12 +103,16 @@ func (s *Set) Apply(o Options) error {
 	if s.draining.Load() {
 		return errors.New("cannot change the listeners: shutting down")
 	}
-	added, err := s.add(&o)
+	added, udp, err := s.add(&o)
 	if err != nil {
 		return err
 	}
 	s.handle.Store(&o.Handler)
+	s.handle2.Store(&o.HTTP2Handler)
+	s.handle3.Store(&o.HTTP3Handler)
 	s.refused.Store(&o.Refused)
+	s.refused2.Store(&o.HTTP2Refused)
+	s.refused3.Store(&o.HTTP3Refused)
 	s.leaving = slices.DeleteFunc(s.leaving, (*socket).hasDrained)
 	wanted := map[string]bool{}
 	for i := range o.Listeners {
@@ -104,6 +120,7 @@ func (s *Set) Apply(o Options) error {
 		wanted[lo.Address] = true
 		if k := s.sockets[lo.Address]; k != nil {
 			k.configure(lo, &o.Limits)
+			k.configureQUIC(lo, udp[lo.Address])
 		} else {
 			s.sockets[lo.Address] = added[lo.Address]
 		}
@@ -116,15 +133,19 @@ func (s *Set) Apply(o Options) error {
 		}
 	}
 	s.options = o
-	s.metrics.showCertificates(o.Listeners)
 	return nil
 }
 
-// add opens the sockets of addresses that are not open yet, or none. The caller holds s.mu.
-func (s *Set) add(o *Options) (map[string]*socket, error) {
+// add opens the sockets for new addresses, and the UDP sockets for those that get HTTP/3, or none on an error. The caller holds s.mu.
+func (s *Set) add(o *Options) (map[string]*socket, map[string]*PacketSocket, error) {
 	bound, err := s.bindNew(o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	udp, err := s.bindQUIC(o, bound)
+	if err != nil {
+		closeNew(o, bound)
+		return nil, nil, err
 	}
 	added := map[string]*socket{}
 	for i := range o.Listeners {
@@ -136,20 +157,25 @@ func (s *Set) add(o *Options) (map[string]*socket, error) {
 		k := newSocket(s, ln, lo)
 		k.ownsFile = o.Inherited[lo.Address] == nil
 		k.configure(lo, &o.Limits)
+		k.udp = udp[lo.Address]
+		delete(udp, lo.Address)
 		added[lo.Address] = k
 		if s.serving {
 			if err := k.beginAccepting(); err != nil {
 				for _, k := range added {
 					k.stop()
 				}
-				return nil, err
+				for _, from := range udp {
+					from.Close()
+				}
+				return nil, nil, err
 			}
 		}
 	}
-	return added, nil
+	return added, udp, nil
 }
 
-// bindNew opens the listening sockets of addresses that are not open yet.
+// bindNew binds the listening sockets for new addresses, or none on an error.
 func (s *Set) bindNew(o *Options) (map[string]net.Listener, error) {
 	bound := map[string]net.Listener{}
 	seen := map[string]bool{}
@@ -163,11 +189,18 @@ func (s *Set) bindNew(o *Options) (map[string]net.Listener, error) {
 		seen[lo.Address] = true
 		if k := s.sockets[lo.Address]; k != nil {
 			if k.ipv6Only != lo.IPv6Only {
-				failed = append(failed, &BindError{Address: lo.Address, Reason: "ipv6_only changes with a restart alone", Err: syscall.EADDRINUSE})
+				failed = append(failed, &BindError{Address: lo.Address, Reason: "ipv6_only can be changed only by a restart", Err: syscall.EADDRINUSE})
 			}
 			continue
 		}
 		ln, err := open(lo, o.Inherited[lo.Address])
+		for range portTries {
+			if err != nil || !lo.HTTP3 || !strings.HasSuffix(lo.Address, ":0") || hasUDPPort(lo, ln.Addr()) {
+				break
+			}
+			ln.Close()
+			ln, err = open(lo, nil)
+		}
 		if err != nil {
 			failed = append(failed, err)
 			continue
@@ -177,12 +210,20 @@ func (s *Set) bindNew(o *Options) (map[string]net.Listener, error) {
 	if len(failed) == 0 {
 		return bound, nil
 	}
+	closeNew(o, bound)
+	return nil, errors.Join(failed...)
+}
+
+// portTries is how many ports are tried where the system chooses one, until its number is free for UDP, too.
+const portTries = 20
+
+// closeNew closes the sockets that were not inherited.
+func closeNew(o *Options, bound map[string]net.Listener) {
 	for address, ln := range bound {
 		if o.Inherited[address] == nil {
 			ln.Close()
 		}
 	}
-	return nil, errors.Join(failed...)
 }
 
 // open returns the inherited socket, if there is one, or a new one.
@@ -197,14 +238,25 @@ func open(o *ListenerOptions, inherited net.Listener) (net.Listener, error) {
 	return inherited, nil
 }
 
+// SetTicketKeys has the listener of an address encrypt session tickets by the first key, and accept those that were encrypted by any of
+// them. Until it is called the listener has random keys of its own. It does nothing if there is no such listener with TLS, or no key.
+func (s *Set) SetTicketKeys(address string, keys [][32]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.sockets[address]; k != nil && len(keys) > 0 {
+		if t := k.current.Load().tls; t != nil {
+			t.setTicketKeys(keys)
+		}
+	}
+}
+
 // Draining reports whether Shutdown has begun.
 func (s *Set) Draining() bool { return s.draining.Load() }
 
 // Open returns how many connections are being served.
 func (s *Set) Open() int { return int(s.open.Load()) }
 
-// Files returns duplicates of the listening sockets by address, to be handed to another process
-// as Options.Inherited. See LeaveFiles.
+// Files returns duplicates of the listening sockets by address, for another process as Options.Inherited. See LeaveFiles.
 func (s *Set) Files() (map[string]*os.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,7 +274,7 @@ func (s *Set) Files() (map[string]*os.File, error) {
 	return files, nil
 }
 
-// LeaveFiles makes the files of Unix sockets stay at stop, since another process serves there.
+// LeaveFiles makes the files of unix sockets stay when lb stops, because another process serves them.
 func (s *Set) LeaveFiles() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -251,16 +303,24 @@ type handler Set
 func (h *handler) Serve(s *http1.Stream) { (*h.handle.Load())(s) }
 
 func (h *handler) Refused(c *http1.Conn, r *http1.Refusal) {
-	if r.Label != "" {
-		h.metrics.rejected(r.Label)
-	}
-	h.log.Debug("request refused", "peer", c.Info.Peer, "status", r.Status, "reason", r.Reason)
+	h.note(c.Info.Peer, r.Status, r.Label, r.Reason)
 	if refused := *h.refused.Load(); refused != nil {
 		refused(c, r)
 	}
 }
 
-func (h *handler) Panicked(v any) {
-	h.metrics.panics.Inc()
-	h.log.Error("handler panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+// note counts and logs a request that was refused.
+func (h *handler) note(peer netip.AddrPort, status int, label, reason string) {
+	if label != "" {
+		h.metrics.rejected(label)
+	}
+	h.log.Debug("request refused", "peer", peer, "status", status, "reason", reason)
+}
+
+func (h *handler) Panicked(v any) { (*Set)(h).Panicked(v, debug.Stack()) }
+
+// Panicked counts and logs a panic with value v while serving a request, on a loop or in another goroutine.
+func (s *Set) Panicked(v any, stack []byte) {
+	s.metrics.panics.Inc()
+	s.log.Error("handler panicked", "panic", fmt.Sprint(v), "stack", string(stack))
 }

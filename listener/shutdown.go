@@ -9,17 +9,16 @@ import (
 )
 
 const (
-	// lastWords is how long upgraded connections are given to end before they are cut.
-	lastWords = time.Second
-	// cutPatience is how long handlers are waited for whose connection was cut.
-	cutPatience = 2 * time.Second
+	// closeTime is how long upgraded connections have to close before they are cut.
+	closeTime = time.Second
+	// handlerWait is how long to wait for the handlers of connections that were cut.
+	handlerWait = 2 * time.Second
 )
 
-// Shutdown stops accepting and ends the connections: idle and silent ones within a quarter of a
-// second, those with half a head when a second is over, those with a request after its response, which
-// announces that, and all that are left when ctx ends: then the error is ctx's. Upgraded ones then have a second
-// to end as their protocol wants it. It returns when every connection has ended, but waits no longer than two seconds for
-// handlers that do not notice the cut.
+// Shutdown stops accepting and closes the connections: idle ones, and those that have sent nothing, within a quarter of a second; those
+// with an incomplete head after at most a second; those with a request after its response, which announces that. When ctx ends, the
+// remaining ones are cut, and the error wraps ctx's; upgraded ones are notified a second earlier. Shutdown returns when all
+// connections have closed, but waits at most two seconds for handlers that do not return.
 func (s *Set) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	if s.draining.Swap(true) {
@@ -47,7 +46,7 @@ func (s *Set) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	if s.announceEnd() && within(lastWords, ended) {
+	if s.announceEnd() && within(closeTime, ended) {
 		return nil
 	}
 	var cut atomic.Int64
@@ -55,7 +54,12 @@ func (s *Set) Shutdown(ctx context.Context) error {
 		cut.Add(1)
 		c.cut()
 	})
-	stuck := !within(cutPatience, done) || !within(cutPatience, ended)
+	close(s.cut)
+	doneQUIC := s.eachQUIC(nil, func(c *quicConn) {
+		cut.Add(1)
+		c.Cut()
+	})
+	stuck := !within(handlerWait, done) || !within(handlerWait, doneQUIC) || !within(handlerWait, ended)
 	err := fmt.Errorf("cannot end all connections in time: %d were cut: %w", cut.Load(), context.Cause(ctx))
 	if stuck {
 		err = fmt.Errorf("%w; %d handlers still run", err, s.open.Load())
@@ -63,20 +67,27 @@ func (s *Set) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// announceEnd tells the upgraded connections that they will be cut. It reports whether there are any.
+// announceEnd notifies the upgraded connections that they will be cut. It reports whether there are any.
 func (s *Set) announceEnd() bool {
 	var any atomic.Bool
 	done := s.each(nil, func(c *conn) {
-		if !c.announced && c.phase == phaseHTTP && c.Conn.AnnounceEnd() {
+		if !c.announced && c.announceEnd() {
 			c.announced = true
 			any.Store(true)
 		}
 	})
-	within(lastWords, done)
+	doneQUIC := s.eachQUIC(nil, func(c *quicConn) {
+		if !c.announced && c.AnnounceEnd() {
+			c.announced = true
+			any.Store(true)
+		}
+	})
+	within(closeTime, done)
+	within(closeTime, doneQUIC)
 	return any.Load()
 }
 
-// within waits for what is done, and reports false if it is not in time.
+// within waits until done is closed, and reports false if that takes longer than d.
 func within(d time.Duration, done <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -53,7 +53,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestShutdownServesWhatIsOnItsWay: a request that is on its way to an idle connection when the shutdown begins is served.
+// TestShutdownServesWhatIsOnItsWay: a request that is in transit on an idle connection when the shutdown begins is served.
 func TestShutdownServesWhatIsOnItsWay(t *testing.T) {
 	for range 20 {
 		s := start(t, Options{})
@@ -75,9 +75,9 @@ func TestShutdownServesWhatIsOnItsWay(t *testing.T) {
 	}
 }
 
-// TestShutdownHurriesHalfAHead: what is half there when the shutdown begins has a second to be whole, however much time it has
-// otherwise.
-func TestShutdownHurriesHalfAHead(t *testing.T) {
+// TestShutdownLimitsIncompleteHeads: a head, handshake or PROXY header that is incomplete when the shutdown begins has a second to be
+// completed, even if the usual timeout is longer.
+func TestShutdownLimitsIncompleteHeads(t *testing.T) {
 	for name, tc := range map[string]struct {
 		listener ListenerOptions
 		sent     string
@@ -103,9 +103,8 @@ func TestShutdownHurriesHalfAHead(t *testing.T) {
 	}
 }
 
-// TestShutdownOfSilentOnes: connections that were never heard from end soon, whatever they are waited for, and those that linger
-// at once.
-func TestShutdownOfSilentOnes(t *testing.T) {
+// TestShutdownOfSilentConnections: connections that have sent nothing close soon, in any phase, and lingering ones at once.
+func TestShutdownOfSilentConnections(t *testing.T) {
 	plain, secure, proxied := ListenerOptions{Address: freePort(t)}, oneListener(t, true)[0], ListenerOptions{Address: freePort(t), ProxyProtocol: true,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	s := start(t, Options{Listeners: []ListenerOptions{plain, secure, proxied}, Limits: Limits{Limits: http1.Limits{HeaderTimeout: time.Hour}}})
@@ -143,19 +142,19 @@ func TestShutdownCutsWhatIsLeft(t *testing.T) {
 	if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
-	if n := s.Open(); n != 0 || w.gone != 1 {
-		t.Errorf("%d connections left, %d exchanges told", n, w.gone)
+	if n := s.Open(); n != 0 || w.disconnected != 1 {
+		t.Errorf("%d connections left, %d exchanges disconnected", n, w.disconnected)
 	}
 	half.closed()
 	slow.closed()
 }
 
-// upgraded is an exchange that has left HTTP. It takes leave when it is told that it will be cut, if it is polite.
+// upgraded is an exchange of an upgraded connection. If it is polite, it closes when it is notified that it will be cut.
 type upgraded struct {
 	exchange
-	polite bool
-	told   *atomic.Int32
-	socket *netloop.Socket
+	polite   bool
+	notified *atomic.Int32
+	socket   netloop.Stream
 }
 
 func (u *upgraded) ClientReady(ev netloop.Events) {
@@ -174,19 +173,19 @@ func (u *upgraded) ClientReady(ev netloop.Events) {
 }
 
 func (u *upgraded) Ending() {
-	u.told.Add(1)
+	u.notified.Add(1)
 	u.socket.Write([]byte("bye"), nil)
 	if u.polite {
 		u.s.End()
 	}
 }
 
-// TestShutdownTellsUpgradedOnes: a connection that has left HTTP is told that it will be cut, once, and is cut if it stays.
-func TestShutdownTellsUpgradedOnes(t *testing.T) {
+// TestShutdownNotifiesUpgraded: an upgraded connection is notified once that it will be cut, and is cut if it does not close.
+func TestShutdownNotifiesUpgraded(t *testing.T) {
 	for _, polite := range []bool{false, true} {
-		var told atomic.Int32
+		var notified atomic.Int32
 		s := start(t, Options{Handler: func(s *http1.Stream) {
-			u := &upgraded{exchange: exchange{s: s}, polite: polite, told: &told}
+			u := &upgraded{exchange: exchange{s: s}, polite: polite, notified: &notified}
 			s.Exchange = u
 			r := message.Response{Status: 101}
 			r.Add("Upgrade", "a")
@@ -203,8 +202,8 @@ func TestShutdownTellsUpgradedOnes(t *testing.T) {
 			t.Errorf("polite: %v: %v", polite, err)
 		}
 		cancel()
-		if got := c.closed(); got != "bye" || told.Load() != 1 {
-			t.Errorf("polite: %v: %q, told %d times", polite, got, told.Load())
+		if got := c.closed(); got != "bye" || notified.Load() != 1 {
+			t.Errorf("polite: %v: %q, notified %d times", polite, got, notified.Load())
 		}
 	}
 }
@@ -222,7 +221,7 @@ func readHead(c *client) (first string, err error) {
 	}
 }
 
-// TestShutdownBeforeServe: a set that is bound and never served is closed.
+// TestShutdownBeforeServe: a set that was bound and never served is closed.
 func TestShutdownBeforeServe(t *testing.T) {
 	s := prepare(t, Options{})
 	if err := s.Listen(); err != nil {
@@ -241,8 +240,8 @@ func TestShutdownBeforeServe(t *testing.T) {
 	}
 }
 
-// TestSocketIsDrainedAfterTheLastConnection: a stop waits no longer than until no connection is left and none can come any more,
-// whichever comes last.
+// TestSocketIsDrainedAfterTheLastConnection: a socket is drained as soon as no connection is left and none can be accepted,
+// whichever happens last.
 func TestSocketIsDrainedAfterTheLastConnection(t *testing.T) {
 	var k *socket
 	steps := map[string]func(){
@@ -261,7 +260,7 @@ func TestSocketIsDrainedAfterTheLastConnection(t *testing.T) {
 	}
 }
 
-// TestConnectionsDuringShutdown: connections that come while the listener closes are served or refused, and none is lost.
+// TestConnectionsDuringShutdown: connections that are opened while the listener closes are served or refused, and none is lost.
 func TestConnectionsDuringShutdown(t *testing.T) {
 	s := start(t, Options{})
 	address := s.Listeners()[0].Addr().String()

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"lb/http1"
+	"lb/http2"
+	"lb/http3"
 	"lb/netloop"
 )
 
-// Listener is the settings of a listener, and what a request may know of the one it came by.
-// It never changes; a reload makes another, for connections to come.
+// Listener holds the settings of a listener for the connections accepted with them. It never changes: a reload makes a new one for
+// new connections.
 type Listener struct {
 	Address       string // as configured
 	TLS           bool
@@ -23,22 +25,30 @@ type Listener struct {
 	options  ListenerOptions
 	limits   Limits
 	settings http1.Settings
+	http2    http2.Settings
+	http3    http3.Settings
 	socket   *socket
 	tls      *tlsSource
-	retired  atomic.Bool // its connections should end with their next response
+	retired  atomic.Bool // its connections should close after their next response
 }
 
-// Addr is the bound address: with port 0, the real one.
+// Addr returns the bound address, with the actual port if 0 was configured.
 func (l *Listener) Addr() net.Addr { return l.socket.addr }
 
-// Connections returns how many connections are open, and how many have been accepted since
-// the socket was bound.
+// Connections returns the number of open connections, and of those accepted since the socket was bound.
 func (l *Listener) Connections() (open int64, accepted uint64) {
 	return l.socket.open.Load(), l.socket.metrics.accepted.Get()
 }
 
-// trusts reports whether a peer is among the trusted proxies. The peers of a Unix socket are: its file's mode is what
-// guards it.
+// AltSvc returns the value of Alt-Svc (RFC 7838) by which clients learn of HTTP/3; nil while it is not served.
+func (l *Listener) AltSvc() []byte {
+	if v := l.socket.altSvc.Load(); v != nil {
+		return *v
+	}
+	return nil
+}
+
+// trusts reports whether a peer is a trusted proxy. Peers on a unix socket are, since the mode of its file restricts access.
 func (l *Listener) trusts(peer netip.AddrPort) bool {
 	if !peer.IsValid() {
 		return true
@@ -51,29 +61,31 @@ func (l *Listener) trusts(peer netip.AddrPort) bool {
 	return false
 }
 
-// ending reports whether the connections must end as soon as they are idle.
-func (l *Listener) ending() bool { return l.socket.gone.Load() }
+// ending reports whether the connections must close as soon as they are idle.
+func (l *Listener) ending() bool { return l.socket.stopped.Load() }
 
-// socket is an open listening socket and the connections that came by it. It outlives its
-// Listeners.
+// socket is an open listening socket with its connections. It outlives its Listeners.
 type socket struct {
 	set      *Set
 	address  string
 	ipv6Only bool
-	ln       net.Listener // until the loops accept
+	ln       net.Listener // used until the loops accept
 	addr     net.Addr
 	metrics  *socketMetrics
 	current  atomic.Pointer[Listener]
-	starving atomic.Bool // the last attempt to accept has failed
-	gone     atomic.Bool // stopped for good
+	starving atomic.Bool            // the last attempt to accept failed
+	stopped  atomic.Bool            // stop has been called
+	altSvc   atomic.Pointer[[]byte] // see Listener.AltSvc; nil: there is no HTTP/3
 
-	accepting *netloop.Listener // nil: not yet; under Set.mu
-	ownsFile  bool              // the file of a Unix socket goes with it; under Set.mu
+	accepting *netloop.Listener // nil: not yet; guarded by Set.mu
+	quic      *quicSocket       // nil: no HTTP/3; guarded by Set.mu
+	udp       *PacketSocket     // bound for HTTP/3, until quic serves it; guarded by Set.mu
+	ownsFile  bool              // stop removes the file of a unix socket; guarded by Set.mu
 
 	open    atomic.Int64 // connections
-	closed  atomic.Bool  // no connection can come any more
+	closed  atomic.Bool  // no further connection can be accepted
 	drain   sync.Once
-	drained chan struct{} // closed when closed holds and the last connection has ended
+	drained chan struct{} // closed when closed is set and the last connection has closed
 }
 
 func newSocket(s *Set, ln net.Listener, o *ListenerOptions) *socket {
@@ -82,8 +94,7 @@ func newSocket(s *Set, ln net.Listener, o *ListenerOptions) *socket {
 	return k
 }
 
-// configure makes o and limits hold for connections to come. If only certificates differ,
-// connections of before go on as they are.
+// configure applies o and limits to new connections. If only certificates differ, existing connections are not retired.
 func (k *socket) configure(o *ListenerOptions, limits *Limits) {
 	old := k.current.Load()
 	if old != nil && old.limits == *limits && sameBehaviour(&old.options, o) {
@@ -97,12 +108,14 @@ func (k *socket) configure(o *ListenerOptions, limits *Limits) {
 		options: *o, limits: *limits, socket: k,
 	}
 	l.settings = http1.Settings{Limits: limits.Limits, Handler: (*handler)(k.set), TrustsPeer: l.trusts}
+	l.http3 = http3.Settings{Limits: http3.Limits(limits.Limits), Handler: (*http3Handler)(k.set)}
+	l.http2 = http2.Settings{Limits: http2.Limits(limits.Limits), Handler: (*http2Handler)(k.set)}
 	if o.TLS != nil {
-		if old != nil && old.tls != nil && old.options.TLS.sameTrust(o.TLS) {
+		if old != nil && old.tls != nil && old.options.HTTP2 == o.HTTP2 && old.options.TLS.sameTrust(o.TLS) {
 			l.tls = old.tls
 			l.tls.use(o.TLS)
 		} else {
-			l.tls = newTLSSource(o.TLS)
+			l.tls = newTLSSource(o.TLS, o.HTTP2)
 		}
 	}
 	k.current.Store(l)
@@ -111,10 +124,15 @@ func (k *socket) configure(o *ListenerOptions, limits *Limits) {
 	}
 }
 
-// beginAccepting has the loops accept. The caller holds Set.mu.
+// beginAccepting lets the loops accept. The caller holds Set.mu.
 func (k *socket) beginAccepting() (err error) {
 	if k.accepting == nil {
 		k.accepting, err = k.set.loops.Listen(k.ln, k.accept, k.trouble)
+	}
+	if err == nil && k.udp != nil {
+		if err = k.serveQUIC(k.udp); err == nil {
+			k.udp = nil
+		}
 	}
 	return err
 }
@@ -127,31 +145,45 @@ func (k *socket) file() (*os.File, error) {
 	return Duplicate(k.ln)
 }
 
-// stop ends accepting. What the kernel has queued is still accepted. The file of a Unix socket is removed first, so that
-// no client connects any more and another listener can have the path. The caller holds Set.mu.
+// stop ends accepting, after the connections in the accept queue. The file of a unix socket is removed first, so that no further
+// client connects and another listener can use the path. The caller holds Set.mu.
 func (k *socket) stop() {
-	if k.gone.Swap(true) {
+	if k.stopped.Swap(true) {
 		return
 	}
 	if path, isUnix := strings.CutPrefix(k.address, unixPrefix); isUnix && k.ownsFile {
-		LeaveFile(k.ln) // by then it may be another's
+		LeaveFile(k.ln) // when it is closed, the file may be another listener's
 		os.Remove(path)
 	}
 	if k.accepting == nil {
 		k.ln.Close()
 	}
+	k.stopQUIC()
 	accepting := k.accepting
 	k.set.retiring.Go(func() { k.retire(accepting) })
 }
 
-// retire ends the connections as they become idle. It returns after the grace for idle ones, or when there are none left.
+// stopQUIC ends HTTP/3. The caller holds Set.mu.
+func (k *socket) stopQUIC() {
+	if k.udp != nil {
+		k.udp.Close()
+		k.udp = nil
+	}
+	if k.quic != nil {
+		k.altSvc.Store(nil)
+		k.quic.stop()
+		k.quic = nil
+	}
+}
+
+// retire makes the connections close as they become idle. It returns after idleGrace, or when there are none left.
 func (k *socket) retire(accepting *netloop.Listener) {
 	grace := time.NewTimer(idleGrace)
 	defer grace.Stop()
 	k.set.each(k, (*conn).hurry)
 	if accepting != nil {
 		accepting.Close()
-		<-k.set.each(k, func(*conn) {}) // accepted connections on their way to another loop have come there
+		<-k.set.each(k, func(*conn) {}) // now accepted connections have arrived on their loops
 	}
 	k.closed.Store(true)
 	k.checkDrained()
@@ -163,7 +195,7 @@ func (k *socket) retire(accepting *netloop.Listener) {
 	k.metrics.retire()
 }
 
-// leave is called for each connection that ends.
+// leave is called for each connection that closes.
 func (k *socket) leave() {
 	k.open.Add(-1)
 	k.checkDrained()

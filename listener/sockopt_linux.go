@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// firstUnsent is how many bytes beyond what is on its way the kernel is to take for a client at first. By itself it takes
-// megabytes, and some hundred clients that do not read would leave no memory for the sockets of the others.
+// firstUnsent is the TCP_NOTSENT_LOWAT of new connections: how many bytes the kernel buffers that have not been sent yet. By default
+// it buffers megabytes, so that some hundred clients that do not read could use up the memory for all sockets.
 const firstUnsent = 32 << 10
 
-// tuneListener sets what accepted sockets inherit from the listening one: the kernel probes silent clients
-// after 15 s, every 15 s, nine times; and takes firstUnsent bytes.
+// tuneListener sets options that accepted sockets inherit from the listening one: TCP keep-alive, which sends nine probes every 15 s
+// after 15 s of silence, and firstUnsent.
 func tuneListener(_, _ string, raw syscall.RawConn) error {
 	var err error
 	controlErr := raw.Control(func(fd uintptr) {

@@ -18,7 +18,7 @@ func descriptorLimit() (int, bool) {
 	return int(limit.Cur), true
 }
 
-// isIPv6Only reports whether a listener on [::] leaves IPv4 to others.
+// isIPv6Only reports whether a listener on [::] does not serve IPv4.
 func isIPv6Only(ln net.Listener) bool {
 	sc, ok := ln.(syscall.Conn)
 	if !ok {

@@ -12,8 +12,8 @@ import (
 	"lb/message"
 )
 
-// large is an exchange that sends a large response. It tells how much the kernel took of it by the end, and what the limit
-// for that was when the socket was full first, and after the last byte.
+// large is an exchange that sends a large response. It reports how much the kernel had buffered at the end, and the limit for that
+// when the socket was first full and after the last byte.
 type large struct {
 	exchange
 	sent        chan int64
@@ -29,16 +29,16 @@ func (x *large) Moved() {}
 
 func (x *large) Flushed() {
 	x.last <- x.unsentLimit()
-	x.Gone(nil)
+	x.Disconnected(nil)
 }
 
-func (x *large) Gone(error) {
+func (x *large) Disconnected(error) {
 	x.sent <- x.s.Sent()
 	x.s.End()
 }
 
-// TestUnsent: a client that does not read ties up little of the kernel's memory, on sockets of our own and on inherited
-// ones; one that reads gets all that the kernel would take by itself.
+// TestUnsent: a client that does not read uses little kernel memory, on lb's own sockets and on inherited ones; for one that reads
+// the kernel buffers as much as by default.
 func TestUnsent(t *testing.T) {
 	if portable {
 		t.Skip("there is no descriptor to ask")
@@ -71,7 +71,7 @@ func TestUnsent(t *testing.T) {
 			s := start(t, o)
 
 			idle := dial(t, s)
-			// So that what is on its way to it, which is no matter of ours, is little too.
+			// Limits what the client's kernel buffers, which is not tested here.
 			if err := idle.Conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
 				t.Fatal(err)
 			}

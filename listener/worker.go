@@ -5,15 +5,21 @@ import (
 	"sync/atomic"
 
 	"lb/http1"
+	"lb/http2"
+	"lb/http3"
+	"lb/netloop"
 )
 
-// worker is the connections of one loop. It belongs to the loop's goroutine.
+// worker holds the connections of one loop. Only the loop's goroutine uses it.
 type worker struct {
 	http1.Worker
-	loops int // how many there are
+	http2 http2.Worker
+	http3 http3.Worker
+	loops int // number of loops
 
 	conns     []*conn
-	lingerers list.List // of *conn; the oldest is the first
+	quic      []*quicConn
+	lingerers list.List // of *conn; the oldest first
 }
 
 func (w *worker) add(c *conn) {
@@ -27,7 +33,7 @@ func (w *worker) remove(c *conn) {
 	w.conns[c.place], moved.place = moved, c.place
 	w.conns[last] = nil
 	w.conns = w.conns[:last]
-	if n := cap(w.conns); n > 1024 && last < n/8 { // give memory back after a crowd
+	if n := cap(w.conns); n > 1024 && last < n/8 { // release memory after a peak
 		w.conns = append(make([]*conn, 0, n/4), w.conns...)
 	}
 	if c.lingerer != nil {
@@ -36,22 +42,28 @@ func (w *worker) remove(c *conn) {
 	}
 }
 
-// lingerShare is the part of max_connections that all lingering connections together may take: one in so many. Each loop has
-// an equal share of that.
+// lingerShare limits all lingering connections together to max_connections / lingerShare, divided equally among the loops.
 const lingerShare = 4
 
-// linger has c wait for its client to close. Their number is bounded, since a client may be in no hurry, and they serve no
-// requests. Where there are too many now, the oldest is closed: it had the most time to be read.
+// linger adds c to the lingering connections. Their number is limited, since they serve no requests and clients may delay the end.
+// If there are too many, the oldest is closed: its client has had the most time to read the response.
 func (w *worker) linger(c *conn) {
 	c.lingerer = w.lingerers.PushBack(c)
 	if w.lingerers.Len() > max(c.listener.limits.MaxConnections/lingerShare/w.loops, 1) {
-		w.lingerers.Front().Value.(*conn).Conn.End()
+		w.lingerers.Front().Value.(*conn).endHTTP()
 	}
 }
 
-// each does something to every connection of a socket, or of all for nil, on its loop. The channel is closed when that is done. A
+// each calls do for every connection of a socket, or of all sockets for nil, on its loop. The channel is closed when that is done. A
 // connection that opens meanwhile may be left out, and one may be visited twice.
 func (s *Set) each(k *socket, do func(*conn)) <-chan struct{} {
+	return s.onWorkers(func(w *worker, finish func()) netloop.Task {
+		return &visit{worker: w, socket: k, do: do, finish: finish, next: -1}
+	})
+}
+
+// onWorkers posts a task to the loop of each worker. The channel is closed when all have called finish.
+func (s *Set) onWorkers(task func(w *worker, finish func()) netloop.Task) <-chan struct{} {
 	done := make(chan struct{})
 	var left atomic.Int32
 	left.Store(int32(len(s.workers)))
@@ -61,8 +73,7 @@ func (s *Set) each(k *socket, do func(*conn)) <-chan struct{} {
 		}
 	}
 	for _, w := range s.workers {
-		v := &visit{worker: w, socket: k, do: do, finish: finish, next: -1}
-		if !w.Loop.Post(v) {
+		if !w.Loop.Post(task(w, finish)) {
 			finish() // the loop has stopped, and has no connections
 		}
 	}
@@ -75,13 +86,13 @@ type visit struct {
 	socket *socket
 	do     func(*conn)
 	finish func()
-	next   int // all connections from this place on have been visited; -1: it has not begun
+	next   int // connections from this index on have been visited; -1: not begun
 }
 
-// visitsAtOnce is how many connections are visited before the loop looks at its events again.
+// visitsAtOnce is how many connections are visited before the loop handles its events.
 const visitsAtOnce = 64
 
-// Run implements netloop.Task. It goes down from the last connection, because the last takes the place of one that ends.
+// Run implements netloop.Task. It visits the connections from last to first, because the last one replaces one that is removed.
 func (v *visit) Run() {
 	conns := &v.worker.conns
 	if v.next < 0 {

@@ -19,6 +19,7 @@ func NewName(text string) Name { return Name{text, KindOf([]byte(text))} }
 
 // The names of fields that most messages get.
 var (
+	NameClientCert      = NewName("Client-Cert")
 	NameContentLength   = NewName("Content-Length")
 	NameHost            = NewName("Host")
 	NameXForwardedFor   = NewName("X-Forwarded-For")
@@ -43,7 +44,9 @@ func (r *Response) Add(name, value string) {
 	r.Fields, r.room = add(r.Fields, r.room, NewName(name), value)
 }
 
-// AddBytes is Add for a value of bytes.
+// AddBytes is Add for a value of bytes. If it were inlined into other packages, a value on their stack would escape.
+//
+//go:noinline
 func (r *Response) AddBytes(name Name, value []byte) {
 	r.Fields, r.room = add(r.Fields, r.room, name, value)
 }
@@ -73,7 +76,7 @@ func Lines(block []byte, fields []Field) []Field {
 	return fields
 }
 
-// add appends a field whose line lies in room. What lies there already stays where it is when the room grows.
+// add appends a field whose line is in room. Lines that are there already do not move when room grows.
 func add[T string | []byte](fields []Field, room []byte, name Name, value T) ([]Field, []byte) {
 	size := len(name.text) + len(": ") + len(value) + len("\r\n")
 	if len(room)+size > cap(room) {

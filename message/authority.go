@@ -16,7 +16,7 @@ func TargetAuthority(target []byte) (authority []byte, ok bool) {
 	return nil, false
 }
 
-// MaxHost is the most bytes that a host has which is looked for. DNS knows no names over 253 (RFC 1035 section 2.3.4).
+// MaxHost is the longest host, in bytes, that is looked up. DNS names have at most 253 (RFC 1035 section 2.3.4).
 const MaxHost = 255
 
 // IsAuthority reports whether b is a host and perhaps a port, as RFC 3986 section 3.2 has them

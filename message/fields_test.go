@@ -16,7 +16,7 @@ func parsed(block string) (fields []Field) {
 	return fields
 }
 
-// TestIsFieldValue: each byte is judged the same wherever it stands.
+// TestIsFieldValue: each byte is judged independently of its position.
 func TestIsFieldValue(t *testing.T) {
 	for c := range 256 {
 		want := c >= 0x20 && c != 0x7f || c == '\t'
@@ -42,17 +42,17 @@ func TestKindOf(t *testing.T) {
 		"Keep-Alive": KeepAlive, "Proxy-Connection": ProxyConnection, "Proxy-Authenticate": ProxyAuthenticate,
 		"Proxy-Authorization": ProxyAuthorization, "TE": TE, "Trailer": Trailer, "Upgrade": Upgrade, "HTTP2-Settings": HTTP2Settings,
 		"Expect": Expect, "CDN-Loop": CDNLoop, "Proxy": Proxy, "Forwarded": Forwarded, "X-Forwarded-For": XForwardedFor, "X-Forwarded-Proto": XForwardedProto,
-		"X-Forwarded-Host": XForwardedHost, "X-Real-IP": XRealIP, "X-Request-Id": XRequestID, "Accept": Accept,
+		"X-Forwarded-Host": XForwardedHost, "X-Real-IP": XRealIP, "Client-Cert": ClientCert, "Client-Cert-Chain": ClientCert, "Client_Cert": Twin, "Client-Cert_Chain": Twin, "Client-Certs": Other, "Client_Certificate": Other, "X-Request-Id": XRequestID, "Accept": Accept,
 		"Accept-Encoding": AcceptEncoding, "Date": Date, "Idempotency-Key": IdempotencyKey, "If-Match": IfMatch,
 		"If-Modified-Since": IfModifiedSince, "If-None-Match": IfNoneMatch, "If-Range": IfRange,
 		"If-Unmodified-Since": IfUnmodifiedSince, "Range": Range, "Referer": Referer, "User-Agent": UserAgent,
 		"X_Forwarded_For": Twin, "X-Forwarded_For": Twin, "X_Forwarded-Proto": Twin,
-		"X_Forwarded_Host": Twin, "X_Real_IP": Twin, "X-Real_IP": Twin,
+		"X_Forwarded_Host": Twin, "X_Real_IP": Twin, "X-Real_IP": Twin, "client.cert": Twin, "Client.Cert_Chain": Twin, "X.Forwarded.For": Twin, "X-Forwarded.User": Twin, "Client..Cert": Other,
 		"Transfer_Encoding": Twin, "Content_Length": Twin, "ContentLength": Other, "Content_Type": Other,
 		"X-Request_ID": Twin, "X_Request_Id": Twin, "X_Forwarded_Port": Twin, "X-Forwarded_User": Twin, "X_Forwarded-Forr": Twin, "X_Forwarded": Twin,
 		"X-Forwarded": XForwarded, "X-Forwarded-": XForwarded, "X-Forwarded-Port": XForwarded, "X-Forwarded-Forr": XForwarded,
 		"X-Forwarded-Prefix": XForwarded, "X-Forwarded-Client-Cert": XForwarded, "X-Forwarded-A_B": XForwarded,
-		"X-Forwarder": Other, "X-Forwardedfor": Other, "X-Request-Ids": Other, "X-Requesting": Other, "X-Forward-For": Other, "X.Forwarded.For": Other, "": Other, "A": Other, "Hos": Other, "Hosts": Other,
+		"X-Forwarder": Other, "X-Forwardedfor": Other, "X-Request-Ids": Other, "X-Requesting": Other, "X-Forward-For": Other, "": Other, "A": Other, "Hos": Other, "Hosts": Other,
 		"Xhost": Other, "Cookie": Other, "Set-Cookie": Other, "X--Real-IP": Other, "Content-Lengtg": Other,
 	}
 	seen := map[Kind]bool{}

@@ -29,7 +29,8 @@ const (
 	XForwardedProto
 	XForwardedHost
 	XRealIP
-	Twin // one of these, X-Request-Id or a framing field with underscores, which many applications read as the same
+	ClientCert // and Client-Cert-Chain (RFC 9440)
+	Twin       // one of these, X-Request-Id or a framing field with underscores or dots, which many applications read as the same
 	XRequestID
 
 	Accept
@@ -110,6 +111,8 @@ func KindOf(name []byte) Kind {
 		case 'u':
 			return pick(name, "user-agent", UserAgent)
 		}
+	case 11:
+		return twin(name, "client-cert", ClientCert)
 	case 13:
 		return pick(name, "if-none-match", IfNoneMatch)
 	case 14:
@@ -130,6 +133,8 @@ func KindOf(name []byte) Kind {
 		return pick(name, "proxy-connection", ProxyConnection)
 	case 17:
 		switch name[0] | 0x20 {
+		case 'c':
+			return twin(name, "client-cert-chain", ClientCert)
 		case 't':
 			return twin(name, "transfer-encoding", TransferEncoding)
 		case 'i':
@@ -187,15 +192,15 @@ func pick(name []byte, lower string, kind Kind) Kind {
 	return Other
 }
 
-// twin is pick for fields that nobody else may seem to set: the same name with any dash written as
-// an underscore is Twin.
+// twin is pick for fields that must not be imitated: the same name with any dash written as an underscore is Twin, and so is one with a
+// dot, which PHP reads as an underscore.
 func twin(name []byte, lower string, kind Kind) Kind {
 	same := true
 	for i, c := range name {
 		if 'A' <= c && c <= 'Z' {
 			c |= 0x20
 		}
-		if c == '_' && lower[i] == '-' {
+		if (c == '_' || c == '.') && lower[i] == '-' {
 			same = false
 			continue
 		}

@@ -1,22 +1,24 @@
-// Package message is a request and a response of no protocol. The packages that speak a protocol read them and write
-// them; everything in between knows only what is here.
+// Package message has requests and responses independent of the protocol version. The packages of a protocol read and
+// write them; all other packages use only these.
 package message
 
-// Request is the head of a request. Its slices are spans of the bytes that came, and hold for as long as those do.
+// Request is the head of a request. Its slices are parts of the received bytes, and are valid as long as those.
 type Request struct {
 	Method []byte
 	Target []byte // as the client wrote it
 	// Authority is the host, and perhaps the port, that the request is for; nil if it names none, as HTTP/1.0 may.
 	Authority []byte
 	Fields    []Field // in their order, repeats kept; see Field.Hop
-	// Length is the number of bytes of the body: 0 if there is none, -1 if only its end tells.
+	// Length is the number of bytes of the body: 0 if there is none, -1 if it is not known before its end.
 	Length int64
-	// Announced says that the head tells how long the body is, even if that is no bytes at all.
+	// Announced says that the head gives the length of the body, even if that is 0.
 	Announced bool
 	// Continue says that the sender waits for a 100 (Continue) before it sends the body.
 	Continue bool
 	// Interim says that the sender understands interim responses.
 	Interim bool
+	// Trailers says that the sender takes trailer fields (TE: trailers); it is set for requests to backends.
+	Trailers bool
 	// Upgrade is the list of protocols that the client offers to switch to; nil if it offers none, or cannot.
 	Upgrade []byte
 	// Version is what a log shows, as "HTTP/1.1".
@@ -28,11 +30,11 @@ type Request struct {
 // Response is the head of a response, with slices as those of a Request.
 type Response struct {
 	Status int
-	// Reason is the phrase behind the status where a protocol has one: nil stands for the usual one.
+	// Reason is the reason phrase, where the protocol has one; nil: the usual one.
 	Reason []byte
 	Fields []Field
-	// Length is the number of bytes of the body: 0 if there is none, -1 if only its end tells. To HEAD it is that of the
-	// response to GET, as far as the head tells it.
+	// Length is the number of bytes of the body: 0 if there is none, -1 if it is not known before its end. To HEAD it is that of the
+	// response to GET, if the head gives it.
 	Length int64
 
 	room []byte // for the lines of Add

@@ -2,7 +2,7 @@ package message
 
 import "encoding/binary"
 
-// class says of each byte where it may stand in a message head.
+// class says for each byte where it may be in a message head.
 var class = func() (t [256]uint8) {
 	for c := 0; c < 256; c++ {
 		if c >= 0x20 && c != 0x7f || c == '\t' {
@@ -30,7 +30,10 @@ func IsToken(b []byte) bool {
 	return len(b) > 0
 }
 
-// IsValueByte reports whether c may stand in a field value.
+// IsTokenByte reports whether c may be in a token.
+func IsTokenByte(c byte) bool { return class[c]&tokenByte != 0 }
+
+// IsValueByte reports whether c may be in a field value.
 func IsValueByte(c byte) bool { return class[c]&valueByte != 0 }
 
 // IsFieldValue reports whether b holds no control byte but HTAB.

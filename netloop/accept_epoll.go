@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Listener accepts for loops.
+// Listener accepts connections on loops.
 type Listener struct {
 	set     *Loops
 	addr    net.Addr
@@ -27,10 +27,10 @@ type Listener struct {
 	mu     sync.Mutex // descriptor closed
 }
 
-// Listen accepts connections of ln on all loops, which must have been started, and gives each on its loop to accept. It takes ln over: from now on only
-// the Listener is to be closed. The file of a Unix socket is left when it is. While no connection can be
-// accepted, for lack of descriptors or memory, it waits from 5 ms up to a second between attempts and tells trouble, on a loop,
-// the error and the wait; nil: nobody is told.
+// Listen accepts connections of ln on all loops, which must have been started, and calls accept with each on the connection's loop. It
+// takes ownership of ln: only the Listener must be closed, which does not remove the file of a unix socket. If accepting fails for lack
+// of descriptors or memory, Listen waits between 5 ms and a second before it tries again, and calls trouble, which may be nil, on a loop
+// with the error and the wait.
 func (ls *Loops) Listen(ln net.Listener, accept func(*Incoming), trouble func(error, time.Duration)) (*Listener, error) {
 	fd, err := takeOver(ln)
 	if err != nil {
@@ -51,7 +51,7 @@ func (ls *Loops) Listen(ln net.Listener, accept func(*Incoming), trouble func(er
 	return listener, nil
 }
 
-// takeOver returns a descriptor of the listener's socket that Go's poller does not know of, and closes the listener.
+// takeOver returns a descriptor of the listener's socket that is not registered with Go's poller, and closes the listener.
 func takeOver(ln net.Listener) (int32, error) {
 	conn, ok := ln.(syscall.Conn)
 	if !ok {
@@ -88,8 +88,7 @@ func takeOver(ln net.Listener) (int32, error) {
 	return fd, nil
 }
 
-// File returns a duplicate of the listening socket, to be handed to another process. It does not block, and Close does not
-// close it.
+// File returns a non-blocking duplicate of the listening socket, for another process. Close does not close it.
 func (ln *Listener) File() (*os.File, error) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -99,7 +98,8 @@ func (ln *Listener) File() (*os.File, error) {
 	return duplicate(ln.fd, ln.addr.String())
 }
 
-// Close stops accepting, after what the kernel has queued was accepted, and returns when every loop has. It must not be called on a loop.
+// Close accepts what the kernel has queued, stops accepting, and returns when all loops have done that. It must not be called on a
+// loop.
 func (ln *Listener) Close() error {
 	ln.close.Do(func() {
 		for _, l := range ln.set.loops {
@@ -110,7 +110,7 @@ func (ln *Listener) Close() error {
 	return nil
 }
 
-// leave is called by each loop once it does not accept any more.
+// leave is called by each loop when it has stopped accepting.
 func (ln *Listener) leave() {
 	if ln.left.Add(-1) > 0 {
 		return
@@ -147,10 +147,10 @@ type acceptor struct {
 	in       Incoming
 	retry    Timer
 	wait     time.Duration
-	stalled  bool // not in the epoll set, until retry
+	stalled  bool // not in the epoll set, until retry expires
 }
 
-// A loop accepts so many connections at a time before it looks at the others.
+// mostAccepted is how many connections a loop accepts before it handles other events.
 const mostAccepted = 64
 
 func (a *acceptor) begin() {
@@ -164,7 +164,7 @@ func (a *acceptor) begin() {
 	a.watch()
 }
 
-// watch puts the listening socket into the epoll set: level-triggered, so that what is left over is told again.
+// watch adds the listening socket to the epoll set, level-triggered, so that there is another event if connections are left.
 func (a *acceptor) watch() {
 	a.stalled = false
 	if errno := epollAdd(a.loop.driver.epoll, a.fd, syscall.EPOLLIN|epollExclusive, a.slot, a.generation); errno != 0 {
@@ -199,14 +199,14 @@ func (a *acceptor) one() bool {
 		return false
 	case syscall.EINTR, syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO, syscall.ENOPROTOOPT, syscall.ENETDOWN, syscall.EHOSTDOWN,
 		syscall.ENONET, syscall.EHOSTUNREACH, syscall.EOPNOTSUPP, syscall.ENETUNREACH, syscall.ETIMEDOUT:
-		return true // of that one connection: it was aborted, or a firewall forbids it (see accept(2))
-	default: // EMFILE, ENFILE, ENOBUFS, ENOMEM; or the listening socket is broken, which must not make the loop spin
+		return true // it concerns that one connection, which was aborted or blocked by a firewall (see accept(2))
+	default: // EMFILE, ENFILE, ENOBUFS, ENOMEM; or a broken listening socket, for which the loop must not spin
 		a.stall(errno)
 		return false
 	}
 }
 
-// stall has the loop try again after a while.
+// stall makes the loop try again after a while.
 func (a *acceptor) stall(errno syscall.Errno) {
 	if !a.stalled {
 		a.stalled = true
@@ -221,7 +221,7 @@ func (a *acceptor) stall(errno syscall.Errno) {
 
 func (a *acceptor) Expired(*Timer) { a.watch() }
 
-// end accepts what is queued and leaves.
+// end accepts what is queued and stops accepting.
 func (a *acceptor) end() {
 	if a.generation == 0 {
 		return
@@ -243,7 +243,7 @@ type incoming struct {
 	fd int32 // -1: opened or closed
 }
 
-// deliver gives the connection to the loop that it is to belong to.
+// deliver passes the connection to the loop that will own it.
 func (in *Incoming) deliver(l *Loop, accept func(*Incoming)) {
 	in.loop = l.owner()
 	if in.loop == l {
@@ -255,7 +255,7 @@ func (in *Incoming) deliver(l *Loop, accept func(*Incoming)) {
 	}
 }
 
-// Open makes it a socket of its loop. If it cannot, the connection is closed.
+// Open makes the connection a socket of its loop. On an error the connection is closed.
 func (in *Incoming) Open(s *Socket, handler Handler) error {
 	if in.fd < 0 {
 		return net.ErrClosed
@@ -268,7 +268,7 @@ func (in *Incoming) Open(s *Socket, handler Handler) error {
 	return nil
 }
 
-// Close closes it unopened.
+// Close closes the connection without opening it.
 func (in *Incoming) Close() {
 	if in.fd >= 0 {
 		closeDescriptor(in.fd)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Listener accepts for loops.
+// Listener accepts connections on loops.
 type Listener struct {
 	set     *Loops
 	ln      net.Listener
@@ -26,13 +26,13 @@ type Listener struct {
 	ended chan struct{}
 }
 
-// So long a listener that is closed waits for connections that are queued.
+// lastAccept is how long Close waits for connections in the queue.
 const lastAccept = 10 * time.Millisecond
 
-// Listen accepts connections of ln on all loops, which must have been started, and gives each on its loop to accept. It takes ln over: from now on only
-// the Listener is to be closed. The file of a Unix socket is left when it is. While no connection can be
-// accepted, for lack of descriptors or memory, it waits from 5 ms up to a second between attempts and tells trouble, on a loop,
-// the error and the wait; nil: nobody is told.
+// Listen accepts connections of ln on all loops, which must have been started, and calls accept with each on the connection's loop. It
+// takes ownership of ln: only the Listener must be closed, which does not remove the file of a unix socket. If accepting fails for lack
+// of descriptors or memory, Listen waits between 5 ms and a second before it tries again, and calls trouble, which may be nil, on a loop
+// with the error and the wait.
 func (ls *Loops) Listen(ln net.Listener, accept func(*Incoming), trouble func(error, time.Duration)) (*Listener, error) {
 	if _, ok := ln.(interface{ SetDeadline(time.Time) error }); !ok {
 		return nil, fmt.Errorf("cannot listen on %s: it takes no deadline", ln.Addr())
@@ -68,8 +68,8 @@ func (ln *Listener) run() {
 		case errors.Is(err, syscall.ECONNABORTED):
 		default:
 			if ln.trouble != nil {
-				trouble, told := ln.trouble, wait
-				first.Post(TaskFunc(func() { trouble(err, told) }))
+				trouble, wait := ln.trouble, wait
+				first.Post(TaskFunc(func() { trouble(err, wait) }))
 			}
 			select {
 			case <-time.After(wait):
@@ -83,7 +83,7 @@ func (ln *Listener) run() {
 	}
 }
 
-// File returns a duplicate of the listening socket, to be handed to another process. Close does not close it.
+// File returns a duplicate of the listening socket, for another process. Close does not close it.
 func (ln *Listener) File() (*os.File, error) {
 	if f, ok := ln.ln.(interface{ File() (*os.File, error) }); ok {
 		return f.File()
@@ -91,7 +91,7 @@ func (ln *Listener) File() (*os.File, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// Close stops accepting, after what the kernel has queued was accepted, and returns then. It must not be called on a loop.
+// Close accepts what the kernel has queued and stops accepting. It must not be called on a loop.
 func (ln *Listener) Close() error {
 	ln.end()
 	<-ln.ended
@@ -110,7 +110,7 @@ type incoming struct {
 	conn net.Conn // nil: opened or closed
 }
 
-// Open makes it a socket of its loop. If it cannot, the connection is closed.
+// Open makes the connection a socket of its loop. On an error the connection is closed.
 func (in *Incoming) Open(s *Socket, handler Handler) error {
 	if in.conn == nil {
 		return net.ErrClosed
@@ -123,7 +123,7 @@ func (in *Incoming) Open(s *Socket, handler Handler) error {
 	return nil
 }
 
-// Close closes it unopened.
+// Close closes the connection without opening it.
 func (in *Incoming) Close() {
 	if in.conn != nil {
 		in.conn.Close()

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestSpread: new connections go to the loops evenly, whether they stay or not, be there one client or many.
+// TestSpread: new connections are spread evenly over the loops, whether they stay open or not, and with one client or many.
 func TestSpread(t *testing.T) {
 	for name, clients := range map[string]int{"one client": 1, "many clients": 512} {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestSpread(t *testing.T) {
 					c.Close()
 				}
 			})
-			check("short", short, short/8) // who is slow to close gets fewer
+			check("short", short, short/8) // a loop that is slow to close gets fewer
 			eventually(t, "all are closed", func() bool {
 				n := int64(0)
 				for _, l := range ls.All() {
@@ -63,7 +63,7 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// TestSpreadEvensOut: a loop that has lost its connections gets the next ones.
+// TestSpreadEvensOut: a loop whose connections have closed gets the next ones.
 func TestSpreadEvensOut(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 4})
 	got := make(chan *conn, 1)
@@ -93,7 +93,7 @@ func TestSpreadEvensOut(t *testing.T) {
 	}
 }
 
-// TestCloseListener: connections that the kernel has queued are accepted before the end, and the socket can be handed over.
+// TestCloseListener: Close accepts the connections that the kernel has queued, and the socket can be passed on before.
 func TestCloseListener(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		ls := startLoops(t, Options{Loops: 2})
@@ -114,7 +114,7 @@ func TestCloseListener(t *testing.T) {
 			t.Fatal(err)
 		}
 		var conns [3 * 64 * 2]net.Conn // more than the loops accept at a time
-		// Held, the loops cannot accept before Close is called.
+		// While they are blocked, the loops cannot accept before Close is called.
 		release := make(chan struct{})
 		var held sync.WaitGroup
 		for _, l := range ls.All() {
@@ -141,7 +141,7 @@ func TestCloseListener(t *testing.T) {
 		if _, err := listener.File(); err == nil {
 			t.Error("a closed listener has a file")
 		}
-		// The duplicate serves on.
+		// The duplicate still serves.
 		inherited, err := net.FileListener(file)
 		file.Close()
 		if err != nil {
@@ -165,7 +165,7 @@ func TestCloseListener(t *testing.T) {
 	}
 }
 
-// TestRefuse: what accept does not open is closed.
+// TestRefuse: a connection that accept does not open is closed.
 func TestRefuse(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 2})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -8,14 +8,14 @@ const (
 	LargeBuffer = 64 << 10
 )
 
-// Of each size so many bytes wait at most for being lent; what is given back beyond is the garbage collector's.
+// mostKept is how many bytes of free buffers of each size a loop keeps. Further ones are left to the garbage collector.
 const mostKept = 1 << 20
 
-// What was not needed for so long is given back by halves.
+// trimEvery is how often half of the free buffers that were not needed since the last time are released.
 const trimEvery = time.Second
 
-// Scratch returns a buffer of LargeBuffer bytes that everything on the loop shares: its content is good until the current
-// call of a handler returns, or something else is called that uses it.
+// Scratch returns a buffer of LargeBuffer bytes that everything on the loop shares. Its content is valid until the current call of a
+// handler returns, or until something else that uses it is called.
 func (l *Loop) Scratch() []byte {
 	if l.scratch == nil {
 		l.scratch = make([]byte, LargeBuffer)
@@ -23,8 +23,7 @@ func (l *Loop) Scratch() []byte {
 	return l.scratch
 }
 
-// Borrow lends a buffer of SmallBuffer bytes, or of LargeBuffer bytes if n is more than that. It belongs to the borrower until
-// it gives it back.
+// Borrow lends a buffer of SmallBuffer bytes, or of LargeBuffer bytes if n is larger. It belongs to the caller until Return.
 func (l *Loop) Borrow(n int) []byte {
 	b := &l.buffers
 	size, list := SmallBuffer, &b.small
@@ -42,7 +41,7 @@ func (l *Loop) Borrow(n int) []byte {
 	return make([]byte, size)
 }
 
-// Return gives a buffer of Borrow back: a slice of it that begins where it begins.
+// Return returns a buffer of Borrow. A slice with the same start will do.
 func (l *Loop) Return(buffer []byte) {
 	b := &l.buffers
 	list := &b.small
@@ -51,7 +50,7 @@ func (l *Loop) Return(buffer []byte) {
 	case LargeBuffer:
 		list = &b.large
 	default:
-		panic("netloop: a buffer that was not borrowed is given back")
+		panic("netloop: Return of a buffer that was not borrowed")
 	}
 	b.lent -= int64(cap(buffer))
 	buffer = buffer[:cap(buffer)]
@@ -67,7 +66,7 @@ func (l *Loop) Return(buffer []byte) {
 	}
 }
 
-// buffers are those of one loop.
+// buffers are the buffers of one loop.
 type buffers struct {
 	small, large freeList
 	lent         int64
@@ -77,14 +76,14 @@ type buffers struct {
 
 type freeList struct {
 	free  [][]byte
-	least int // how few there were since the last trimming: so many were not needed
+	least int // the minimum of len(free) since the last trim: these were not needed
 }
 
 func (b *buffers) kept() int64 {
 	return int64(len(b.small.free)*SmallBuffer + len(b.large.free)*LargeBuffer)
 }
 
-// Expired gives back half of what was not needed since the last time, until nothing is left.
+// Expired releases half of the free buffers that were not needed since the last time, until none are left.
 func (b *buffers) Expired(t *Timer) {
 	b.small.trim()
 	b.large.trim()

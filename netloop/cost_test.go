@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// TestSizes: every connection has at least one of each.
+// TestSizes limits the sizes of structs of which every connection has at least one.
 func TestSizes(t *testing.T) {
 	if n := unsafe.Sizeof(Socket{}); n > 104 {
 		t.Errorf("a socket has %d bytes", n)
@@ -18,7 +18,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestExchangeAllocatesNothing: bytes that come, a timer, and bytes that go.
+// TestExchangeAllocatesNothing: reading, setting a timer and writing do not allocate.
 func TestExchangeAllocatesNothing(t *testing.T) {
 	if portable {
 		t.Skip("a goroutine for each write")
@@ -61,7 +61,7 @@ func TestExchangeAllocatesNothing(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		// crypto/tls makes a reader for each read of the socket, on both sides.
+		// crypto/tls allocates a reader for each read of the socket, on both sides.
 		if limit := map[bool]float64{false: 0.5, true: 7}[secure]; n > limit {
 			t.Errorf("%s: %v allocations for each exchange", name, n)
 		}

@@ -4,14 +4,14 @@ package netloop
 type Counters struct {
 	Batches int64 // of events, tasks and timers
 	Wakes   int64 // batches before which the loop slept
-	Events  int64 // that sockets got
+	Events  int64 // delivered to sockets
 	Stale   int64 // events for sockets that had been closed in the same batch
-	Tasks   int64 // posted, or run later
-	Opened  int64 // sockets, clients' and backends'
+	Tasks   int64 // by Post and Later
+	Opened  int64 // sockets, accepted and dialed
 	Closed  int64
 	Clients int64 // accepted connections that are open now
 	Lent    int64 // bytes of buffers that are lent now
-	Kept    int64 // bytes of buffers that wait for being lent
+	Kept    int64 // bytes of free buffers
 }
 
 const (
@@ -26,7 +26,7 @@ const (
 	kept
 )
 
-// counts are the loop's own; what has changed is published once a batch, since an atomic store costs as much as ten others.
+// counts are the loop's private counters. Changes are published once a batch, since an atomic store costs as much as ten others.
 type counts [kept + 1]int64
 
 func (l *Loop) publish() {
@@ -38,7 +38,7 @@ func (l *Loop) publish() {
 	}
 }
 
-// Counters returns the counters as they were after a recent batch. From any goroutine.
+// Counters returns the counters as of a recent batch. It may be called from any goroutine.
 func (l *Loop) Counters() Counters {
 	get := func(i int) int64 { return l.public[i].Load() }
 	return Counters{

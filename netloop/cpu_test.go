@@ -4,7 +4,7 @@ package netloop
 
 import "syscall"
 
-// cpuTime is what the process has used, in nanoseconds.
+// cpuTime returns the CPU time of the process in nanoseconds.
 func cpuTime() int64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

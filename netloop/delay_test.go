@@ -24,7 +24,7 @@ import (
 // metronome names the variable that makes this program a process which sends the time of the machine over a connection, once a millisecond.
 const metronome = "NETLOOP_METRONOME"
 
-// bootTime is time that two processes share.
+// bootTime returns a time that two processes can compare.
 func bootTime() int64 { return time.Now().UnixNano() }
 
 func tick(address string) {
@@ -164,7 +164,7 @@ func delay(b *testing.B, loops, workers int, work func(*atomic.Bool)) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// handshakes signs and verifies, as a TLS handshake does.
+// handshakes signs and verifies like a TLS handshake.
 func handshakes(stop *atomic.Bool) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -173,7 +173,7 @@ func handshakes(stop *atomic.Bool) {
 	hash := make([]byte, 32)
 	for !stop.Load() {
 		done := make(chan struct{})
-		go func() { // a goroutine for each, as it is with handshakes
+		go func() { // a goroutine for each, as for handshakes
 			defer close(done)
 			sig, err := ecdsa.SignASN1(rand.Reader, key, hash)
 			if err != nil || !ecdsa.VerifyASN1(&key.PublicKey, hash, sig) {
@@ -184,7 +184,7 @@ func handshakes(stop *atomic.Bool) {
 	}
 }
 
-// garbage keeps the collector running.
+// garbage keeps the garbage collector running.
 func garbage(stop *atomic.Bool) {
 	var live [1 << 12]*[]string
 	for i := 0; !stop.Load(); i++ {
@@ -193,7 +193,7 @@ func garbage(stop *atomic.Bool) {
 	}
 }
 
-// compute never calls anything that could let others run.
+// compute never calls anything that could yield to other goroutines.
 func compute(stop *atomic.Bool) {
 	x := uint64(1)
 	for !stop.Load() {

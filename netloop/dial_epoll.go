@@ -10,21 +10,20 @@ import (
 	"time"
 )
 
-// How long a dial waits before it tries again to get into the full queue of a Unix socket, for which the kernel has no event.
+// How long a dial waits before it retries while the accept queue of a unix socket is full, for which the kernel has no event.
 const (
 	firstRetry = time.Millisecond
 	lastRetry  = 64 * time.Millisecond
 )
 
-// Dial opens the socket as a connection to the address. The handler is told Connected or Failed, in any case later. There is no time limit
-// but the kernel's of minutes: close the socket when it has taken too long. An error of Dial itself says that the socket could not
-// be opened.
+// Dial opens the socket and connects it to the address. The handler gets Connected or Failed, always later. The only timeout is the
+// kernel's, which is minutes: to end the dial earlier, close the socket. Dial returns an error if the socket could not be opened.
 func (l *Loop) Dial(s *Socket, address netip.AddrPort, handler Handler) error {
 	var to sockaddr
 	return l.dial(s, to.set(address), &to, address, handler)
 }
 
-// DialUnix is Dial to a Unix socket.
+// DialUnix is Dial for a unix socket.
 func (l *Loop) DialUnix(s *Socket, path string, handler Handler) error {
 	var to sockaddr
 	if errno := to.setPath(path); errno != 0 {
@@ -49,7 +48,7 @@ func (l *Loop) dial(s *Socket, family uintptr, to *sockaddr, peer netip.AddrPort
 	switch errno {
 	case 0:
 		l.Later(&dialResult{l, s.registration(), nil})
-	case syscall.EINPROGRESS, syscall.EINTR: // the event comes
+	case syscall.EINPROGRESS, syscall.EINTR: // an event will follow
 	case syscall.EAGAIN:
 		r := &dialRetry{loop: l, socket: s.registration(), to: *to, wait: firstRetry}
 		r.timer.Init(l, r)
@@ -60,7 +59,7 @@ func (l *Loop) dial(s *Socket, family uintptr, to *sockaddr, peer netip.AddrPort
 	return nil
 }
 
-// tune sets what every TCP connection gets here: no waiting for more to send, and Go's own keep-alive probes.
+// tune sets the options of every TCP connection: no Nagle algorithm, and the keep-alive probes that Go uses by default.
 func tune(fd int32) {
 	setOption(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
 	setOption(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
@@ -69,7 +68,7 @@ func tune(fd int32) {
 	setOption(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9)
 }
 
-// dialResult is the end of a dial that the kernel knew at once.
+// dialResult delivers the result of a dial that was known at once.
 type dialResult struct {
 	loop   *Loop
 	socket registration
@@ -84,7 +83,7 @@ func (r *dialResult) Run() {
 	s.deliver(s.dialed(r.err))
 }
 
-// dialRetry is a dial to a Unix socket that has no room yet.
+// dialRetry is a dial to a unix socket whose accept queue is full.
 type dialRetry struct {
 	loop   *Loop
 	socket registration
@@ -111,11 +110,11 @@ func (r *dialRetry) Expired(*Timer) {
 	result.Run()
 }
 
-// noteDial is note of a socket that is connecting. Before connect has begun, and while a Unix socket's queue is full, the kernel calls it
-// hung up; only the end of an attempt counts.
+// noteDial is note for a socket that is connecting. The kernel reports such a socket as hung up before connect has begun, and while a
+// unix socket's queue is full; only the end of an attempt counts.
 func (s *Socket) noteDial(bits uint32) Events {
 	if !s.peer.IsValid() {
-		return 0 // a Unix socket's result does not come by event
+		return 0 // the result for a unix socket does not come by event
 	}
 	if bits&(syscall.EPOLLOUT|syscall.EPOLLERR|syscall.EPOLLHUP) == 0 {
 		return 0
@@ -135,7 +134,7 @@ func (s *Socket) noteDial(bits uint32) Events {
 func (s *Socket) dialed(err error) Events {
 	s.flags &^= connecting
 	if err == nil && s.peer.IsValid() && s.local() == s.peer {
-		err = syscall.ECONNREFUSED // the kernel chose this very port for our side, so the socket met itself
+		err = syscall.ECONNREFUSED // the kernel chose the same port as the source port, so the socket is connected to itself
 	}
 	if err != nil {
 		s.err = err

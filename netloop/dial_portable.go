@@ -8,14 +8,13 @@ import (
 	"net/netip"
 )
 
-// Dial opens the socket as a connection to the address. The handler is told Connected or Failed, in any case later. There is no time limit
-// but the system's of minutes: close the socket when it has taken too long. An error of Dial itself says that the socket could not
-// be opened.
+// Dial opens the socket and connects it to the address. The handler gets Connected or Failed, always later. The only timeout is the
+// system's, which is minutes: to end the dial earlier, close the socket. Dial returns an error if the socket could not be opened.
 func (l *Loop) Dial(s *Socket, address netip.AddrPort, handler Handler) error {
 	return l.dial(s, "tcp", address.String(), address, handler)
 }
 
-// DialUnix is Dial to a Unix socket.
+// DialUnix is Dial for a unix socket.
 func (l *Loop) DialUnix(s *Socket, path string, handler Handler) error {
 	return l.dial(s, "unix", path, netip.AddrPort{}, handler)
 }

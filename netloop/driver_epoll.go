@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// driver waits for an epoll instance through Go's poller: to Go it is a file that becomes readable, so that a loop that waits
-// is a goroutine that waits, and no thread.
+// driver waits for an epoll instance through Go's poller. To Go it is a file that becomes readable, so that a waiting loop blocks only
+// a goroutine, not a thread.
 type driver struct {
 	loop   *Loop
 	epoll  int
@@ -18,17 +18,17 @@ type driver struct {
 	wait   syscall.RawConn
 	events []syscall.EpollEvent
 	timer  int32 // a timerfd in the epoll set
-	armed  int64 // when it ends the sleep, on the loop's clock
-	slept  bool  // since the last batch
+	armed  int64 // when it expires, on the loop's clock
+	slept  bool  // the loop has slept since the last batch
 	join   []byte
 	send   message
 	from   sockaddr
 }
 
-// ownTimer is the generation of no socket.
+// ownTimer marks events of the timerfd. It is not the generation of a socket.
 const ownTimer = 0
 
-// Events fetched by one system call. More are fetched by the next.
+// batchSize is how many events are fetched by one system call.
 const batchSize = 256
 
 func (d *driver) open() error {
@@ -44,7 +44,7 @@ func (d *driver) open() error {
 	d.file = os.NewFile(uintptr(fd), "epoll")
 	d.wait, err = d.file.SyscallConn()
 	if err == nil {
-		err = d.file.SetReadDeadline(time.Time{}) // an error if Go's poller did not take it
+		err = d.file.SetReadDeadline(time.Time{}) // fails if the file is not registered with Go's poller
 	}
 	if err == nil {
 		err = d.openTimer()
@@ -58,7 +58,8 @@ func (d *driver) open() error {
 	return nil
 }
 
-// openTimer makes what ends a sleep in time. Go's timers would do too, but each expiry costs twice as much and is a millisecond later.
+// openTimer creates the timerfd that ends a sleep. Go's timers would do too, but each expiry costs twice as much and is up to a
+// millisecond later.
 func (d *driver) openTimer() error {
 	fd, errno := newTimer()
 	if errno != 0 {
@@ -77,7 +78,7 @@ func (d *driver) close() {
 	d.file.Close()
 }
 
-// wake ends the loop's sleep. A deadline that has passed is Go's own way to wake who waits for a file, and needs no system call.
+// wake ends the loop's sleep. A deadline in the past is Go's way to wake a goroutine that waits for a file, and needs no system call.
 func (d *driver) wake() { _ = d.file.SetReadDeadline(time.Unix(1, 0)) }
 
 func (l *Loop) run() {
@@ -96,8 +97,8 @@ func (l *Loop) run() {
 	}
 }
 
-// turn does batches until there is nothing to do. Go calls it again once the epoll instance has something. It returns true when the loop
-// has ended.
+// turn runs batches until there is nothing to do. Go calls it again when the epoll instance has events. It returns true when the loop has
+// ended.
 func (l *Loop) turn(uintptr) bool {
 	d := &l.driver
 	l.rise()
@@ -117,8 +118,8 @@ func (l *Loop) turn(uintptr) bool {
 	}
 }
 
-// arm has the sleep end in time for the next timer. A time that is too early stays: it costs one needless batch, while setting it
-// for every change would cost each time.
+// arm sets the timerfd for the next timer. It is not set to a later time, since one needless batch costs less than a system call for each
+// change.
 func (d *driver) arm(next int64) {
 	if next >= d.armed {
 		return

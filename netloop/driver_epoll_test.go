@@ -4,10 +4,10 @@ package netloop
 
 import "syscall"
 
-// portable says that goroutines read ahead of the loop, so that an end behind unread bytes is not seen before they were read.
+// portable says that goroutines read ahead of the loop, so that the end of a stream is not detected before the bytes before it are read.
 const portable = false
 
-// portBound is what the driver buffers of a socket.
+// portBound is how many bytes the driver buffers for a socket.
 const portBound = 0
 
 // arrived reports whether the kernel has something for the socket to read.

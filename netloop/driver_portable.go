@@ -4,7 +4,7 @@ package netloop
 
 import "time"
 
-// driver waits for tasks alone: goroutines that read and write post what has happened.
+// driver waits only for tasks: goroutines that read and write post what has happened.
 type driver struct {
 	loop  *Loop
 	woken chan struct{}

@@ -2,11 +2,11 @@
 
 package netloop
 
-// portable says that goroutines read ahead of the loop, so that an end behind unread bytes is not seen before they were read.
+// portable says that goroutines read ahead of the loop, so that the end of a stream is not detected before the bytes before it are read.
 const portable = true
 
-// portBound is what the driver buffers of a socket.
+// portBound is how many bytes the driver buffers for a socket.
 const portBound = portOut
 
-// arrived reports true if it cannot be known.
+// arrived always returns true, since this driver cannot know.
 func arrived(*Socket) bool { return true }

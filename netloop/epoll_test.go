@@ -12,15 +12,17 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// TestNoDescriptors: without descriptors to be had, the loops wait longer and longer and tell it, and go on when there are some.
+// TestNoDescriptors: without free descriptors, the loops wait with increasing delays and report it, and continue when there are some.
 func TestNoDescriptors(t *testing.T) {
 	type trouble struct {
 		err  error
 		wait time.Duration
 	}
-	told := make(chan trouble, 1000)
+	events := make(chan trouble, 1000)
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,7 +36,7 @@ func TestNoDescriptors(t *testing.T) {
 		if err := in.Open(&c.Socket, c); err != nil {
 			t.Error(err)
 		}
-	}, func(err error, wait time.Duration) { told <- trouble{err, wait} })
+	}, func(err error, wait time.Duration) { events <- trouble{err, wait} })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,9 +50,9 @@ func TestNoDescriptors(t *testing.T) {
 	close(release)
 	before := l.Counters()
 	for want := firstBackoff; want <= 16*firstBackoff; want *= 2 {
-		got := wait(t, told, "trouble")
+		got := wait(t, events, "trouble")
 		if !errors.Is(got.err, syscall.EMFILE) || got.wait != want {
-			t.Errorf("told %v and %v, want %v", got.err, got.wait, want)
+			t.Errorf("reported %v and %v, want %v", got.err, got.wait, want)
 		}
 	}
 	if n := l.Counters().Batches - before.Batches; n > 100 {
@@ -61,19 +63,19 @@ func TestNoDescriptors(t *testing.T) {
 	if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
 		t.Error(err)
 	}
-	// Closed while it cannot accept, it ends.
+	// Close works while accepting fails.
 	held, release = make(chan struct{}), make(chan struct{})
 	l.Post(TaskFunc(func() { close(held); <-release }))
 	<-held
 	dial(t, address)
 	restore = exhaust(t)
 	close(release)
-	wait(t, told, "trouble")
+	wait(t, events, "trouble")
 	listener.Close()
 	restore()
 }
 
-// exhaust leaves the process without descriptors, until the function that it returns is called.
+// exhaust uses up the descriptors of the process until the function that it returns is called.
 func exhaust(t *testing.T) func() {
 	t.Helper()
 	var old syscall.Rlimit
@@ -105,11 +107,11 @@ func exhaust(t *testing.T) func() {
 	return restore
 }
 
-// TestUrgentData: a read ends early at urgent data, and what is behind it is read all the same.
+// TestUrgentData: a read ends early at urgent data, and what follows is still read.
 func TestUrgentData(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
-	c, peer, told := one(t, ls)
+	c, peer, events := one(t, ls)
 	raw, err := peer.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
@@ -132,13 +134,13 @@ func TestUrgentData(t *testing.T) {
 			}
 		})
 		if string(got) != "beforebehind" {
-			told.until(t, Readable)
+			events.until(t, Readable)
 		}
 	}
 	on(t, l, c.Close)
 }
 
-// TestDialFullQueue: a Unix socket whose queue is full is tried again until there is room.
+// TestDialFullQueue: a dial to a unix socket whose queue is full is retried until there is room.
 func TestDialFullQueue(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -154,14 +156,14 @@ func TestDialFullQueue(t *testing.T) {
 	}
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
-	told := make(chan *conn, 10)
+	events := make(chan *conn, 10)
 	conns := make([]*conn, 4)
 	for i := range conns {
 		c := &conn{ready: func(c *conn, e Events) {
 			if e&Connected != 0 {
-				told <- c
+				events <- c
 			} else if e&HungUp == 0 { // accepted and closed
-				t.Errorf("told %b, %v", e, c.Err())
+				t.Errorf("events %b, %v", e, c.Err())
 			}
 		}}
 		conns[i] = c
@@ -172,8 +174,8 @@ func TestDialFullQueue(t *testing.T) {
 		})
 	}
 	for range conns {
-		on(t, l, func() {}) // the first are in the queue, the others wait
-		wait(t, told, "a connection")
+		on(t, l, func() {}) // now the first are in the queue, and the others wait
+		wait(t, events, "a connection")
 		accepted, _, err := syscall.Accept(fd)
 		if err != nil {
 			t.Fatal(err)
@@ -187,7 +189,7 @@ func TestDialFullQueue(t *testing.T) {
 	})
 }
 
-// TestDialSelf: the kernel may connect a socket to itself if the port it dials is the one it gets. That is nobody's port.
+// TestDialSelf: if the kernel connects a socket to itself, because its source port is the one that it dials, the dial fails.
 func TestDialSelf(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
@@ -206,14 +208,14 @@ func TestDialSelf(t *testing.T) {
 		t.Fatal(err)
 	}
 	self := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(name.(*syscall.SockaddrInet4).Port))
-	told := make(happened, 10)
-	c := &conn{ready: told.ready}
+	events := make(happened, 10)
+	c := &conn{ready: events.ready}
 	on(t, l, func() {
 		if err := c.attach(l, int32(fd), self, c, connecting); err != nil {
 			t.Error(err)
 		}
 	})
-	told.until(t, Failed)
+	events.until(t, Failed)
 	on(t, l, func() {
 		if c.Err() != syscall.ECONNREFUSED {
 			t.Error(c.Err())
@@ -222,7 +224,7 @@ func TestDialSelf(t *testing.T) {
 	})
 }
 
-// TestAcceptedOptions: what is set on the listening socket holds for what is accepted.
+// TestAcceptedOptions: accepted sockets inherit the options of the listening socket.
 func TestAcceptedOptions(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	c, _, _ := one(t, ls)
@@ -241,7 +243,7 @@ func TestAcceptedOptions(t *testing.T) {
 	})
 }
 
-// TestNoDescriptorsToDial: dialing without descriptors is an error at once, and leaves nothing.
+// TestNoDescriptorsToDial: dialing without free descriptors fails at once and leaves nothing behind.
 func TestNoDescriptorsToDial(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
@@ -253,4 +255,39 @@ func TestNoDescriptorsToDial(t *testing.T) {
 		}
 	})
 	restore()
+}
+
+// TestReadAfterFailedWrite: what the peer sent before it reset the connection can be read after a write has failed, even if no event has
+// announced it yet.
+func TestReadAfterFailedWrite(t *testing.T) {
+	ls := startLoops(t, Options{Loops: 1})
+	l := ls.All()[0]
+	c, peer, _ := one(t, ls)
+	on(t, l, func() {
+		if _, err := c.Read(l.Scratch()); err != ErrWouldBlock {
+			t.Errorf("%v", err)
+		}
+		if _, err := c.Write([]byte("unread, so that the peer's close is a reset"), nil); err != nil {
+			t.Error(err)
+		}
+		// The loop is held here, so that it gets no event meanwhile.
+		eventually(t, "the peer has it", func() bool {
+			raw, _ := peer.SyscallConn()
+			waiting := 0
+			_ = raw.Control(func(fd uintptr) { waiting, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+			return waiting > 0
+		})
+		peer.Write([]byte("refused"))
+		peer.Close()
+		var err error
+		eventually(t, "a write fails", func() bool {
+			_, err = c.Write([]byte("more"), nil)
+			return err != nil
+		})
+		b := make([]byte, 100)
+		if n, err := c.Read(b); string(b[:n]) != "refused" {
+			t.Errorf("read %q, %v", b[:n], err)
+		}
+		c.Close()
+	})
 }

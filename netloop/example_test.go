@@ -26,13 +26,13 @@ func (e *echo) Ready(events netloop.Events) {
 		n, err := e.Read(buffer)
 		if err == netloop.ErrWouldBlock {
 			e.idle.Reset(time.Minute)
-			return // until the next event
+			return // wait for the next event
 		}
-		if err != nil { // io.EOF, or what broke the connection
+		if err != nil { // io.EOF, or the connection is broken
 			e.end()
 			return
 		}
-		e.Write(buffer[:n], nil) // a real one keeps what was not taken until Writable
+		e.Write(buffer[:n], nil) // a real server keeps the rest until Writable
 	}
 }
 
@@ -70,9 +70,9 @@ func Example() {
 		return
 	}
 	fmt.Fprint(client, "hello")
-	answer := make([]byte, 5)
-	_, err = io.ReadFull(client, answer)
-	fmt.Println(string(answer), err)
+	response := make([]byte, 5)
+	_, err = io.ReadFull(client, response)
+	fmt.Println(string(response), err)
 	client.Close()
 
 	stop()

@@ -1,13 +1,15 @@
 package netloop
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"sync"
 )
 
-// handshake is what is needed until it is done.
+// handshake is the state of a TLS handshake in progress.
 type handshake struct {
 	layer   *tlsLayer
 	loop    *Loop
@@ -18,11 +20,12 @@ type handshake struct {
 	// Shared with the goroutine.
 	mu      sync.Mutex
 	changed sync.Cond
-	in      []byte // has come and is not read
-	out     []byte // to be sent
-	err     error  // what reads return after in
-	waiting bool   // the goroutine has read all
-	posted  bool   // a task is on its way that sends and receives
+	in      []byte        // received and not read yet
+	out     []byte        // to be sent
+	err     error         // what reads return after in
+	waiting bool          // the goroutine waits for more to read
+	posted  bool          // a task that calls exchange has been posted
+	failed  chan struct{} // of Wait; closed when the handshake fails
 }
 
 // begin starts the goroutine of the handshake.
@@ -36,10 +39,49 @@ func (t *tlsLayer) begin() {
 		set := h.loop.set
 		defer set.running.Done()
 		set.computing <- struct{}{}
-		h.result = conn.Handshake()
+		h.result = h.compute(conn)
 		<-set.computing
 		h.loop.Post(TaskFunc(h.done))
 	}()
+}
+
+// compute runs the handshake. A panic, as in a function of the configuration, makes it fail.
+func (h *handshake) compute(conn *tls.Conn) (err error) {
+	if h.loop.set.options.Panicked != nil {
+		defer func() {
+			if h.loop.recovered(recover()) {
+				err = errPanicked
+			}
+		}()
+	}
+	return conn.Handshake()
+}
+
+// Wait calls f, which may wait for something, in a function of a tls.Config that a handshake calls, and lets another handshake compute
+// meanwhile. conn is that of the tls.ClientHelloInfo. f must return when failed is closed, because the handshake has failed by then: its
+// socket was closed, its timeout has expired or the loop stops, which waits for f. failed is nil if conn does not belong to a loop.
+func Wait(conn net.Conn, f func(failed <-chan struct{})) {
+	var failed chan struct{}
+	if c, ok := conn.(*tlsConn); ok && c.handshake != nil {
+		failed = c.handshake.waitFor()
+		computing := c.handshake.loop.set.computing
+		<-computing
+		defer func() { computing <- struct{}{} }()
+	}
+	f(failed)
+}
+
+// waitFor returns what is closed when the handshake has failed.
+func (h *handshake) waitFor() chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	failed := make(chan struct{})
+	if h.err != nil {
+		close(failed)
+	} else {
+		h.failed = failed
+	}
+	return failed
 }
 
 // exchange moves bytes between the socket and the goroutine of the handshake.
@@ -47,7 +89,7 @@ func (h *handshake) exchange() {
 	t := h.layer
 	s := t.socket
 	if s == nil || t.handshake != h {
-		return // the socket was closed, and may belong to another connection by now
+		return // the socket was closed, and may now belong to another connection
 	}
 	h.mu.Lock()
 	h.posted = false
@@ -79,7 +121,7 @@ func (h *handshake) exchange() {
 // Run is exchange as a task.
 func (h *handshake) Run() { h.exchange() }
 
-// Expired ends a handshake that takes too long.
+// Expired ends a handshake that exceeds its timeout.
 func (h *handshake) Expired(*Timer) { h.cancel(os.ErrDeadlineExceeded) }
 
 // cancel makes the handshake end.
@@ -89,6 +131,10 @@ func (h *handshake) cancel(err error) {
 	h.err = err
 	h.in = nil
 	h.waiting = false
+	if h.failed != nil {
+		close(h.failed)
+		h.failed = nil
+	}
 	h.changed.Signal()
 	h.mu.Unlock()
 	if !h.started {
@@ -139,11 +185,11 @@ func (h *handshake) read(p []byte) (int, error) {
 		}
 		h.waiting = true
 		h.post()
-		<-h.loop.set.computing // who waits for the peer does not compute
+		<-h.loop.set.computing // while it waits for the peer, another handshake may compute
 		for h.waiting {
 			h.changed.Wait()
 		}
-		h.mu.Unlock() // the loop needs it while this waits for its turn
+		h.mu.Unlock() // the loop needs it while this waits
 		h.loop.set.computing <- struct{}{}
 		h.mu.Lock()
 	}

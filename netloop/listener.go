@@ -6,34 +6,34 @@ import (
 	"time"
 )
 
-// How long a loop that cannot accept waits before it tries again; each failure in a row doubles it.
+// How long a loop waits after accepting has failed before it tries again; the wait doubles with each failure in a row.
 const (
 	firstBackoff = 5 * time.Millisecond
 	lastBackoff  = time.Second
 )
 
-// How far a loop may be ahead of another before it gives away what it accepts: in open connections one for every 16 that the other has, and
-// one more; else in connections accepted, so many.
+// How far a loop may be ahead of another before it passes on the connections that it accepts: by more than 1/aheadShare in open
+// connections, else by more than aheadTaken in connections accepted.
 const (
 	aheadShare = 16
 	aheadTaken = 4
 )
 
-// An Incoming is a connection that was accepted. The function that gets it opens it, or closes it; what it has done neither of is
-// closed when it returns.
+// An Incoming is a connection that was accepted. The function that gets it must open it before it returns; otherwise the connection is
+// closed.
 type Incoming struct {
 	loop *Loop
 	peer netip.AddrPort
 	incoming
 }
 
-// Loop is the one that the connection belongs to.
+// Loop returns the loop that owns the connection.
 func (in *Incoming) Loop() *Loop { return in.loop }
 
-// Peer is the client's address; the zero value for a Unix socket.
+// Peer returns the client's address; the zero value for a unix socket.
 func (in *Incoming) Peer() netip.AddrPort { return in.peer }
 
-// owner is the loop that a new connection goes to, when this one has accepted it. It is counted there.
+// owner chooses the loop for a connection that this loop has accepted, and counts it there.
 func (l *Loop) owner() *Loop {
 	mine, turn := l.open.Load(), l.taken.Load()
 	least, fewest := l, mine
@@ -59,7 +59,7 @@ func (l *Loop) owner() *Loop {
 	return to
 }
 
-// hand gives the connection to whoever may open it.
+// hand calls accept, and closes the connection if that has not opened it.
 func (in *Incoming) hand(accept func(*Incoming)) {
 	if !in.loop.stopping {
 		accept(in)
@@ -67,7 +67,7 @@ func (in *Incoming) hand(accept func(*Incoming)) {
 	in.Close()
 }
 
-// given is a connection on its way to the loop that it belongs to.
+// given is an accepted connection as a task for the loop that will own it.
 type given struct {
 	Incoming
 	accept func(*Incoming)
@@ -75,5 +75,5 @@ type given struct {
 
 func (g *given) Run() { g.hand(g.accept) }
 
-// Addr is the address that it listens on.
+// Addr returns the address of the listening socket.
 func (ln *Listener) Addr() net.Addr { return ln.addr }

@@ -3,19 +3,20 @@ package netloop
 import (
 	"context"
 	"math"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// States of a loop as those who post to it see them.
+// States of a loop, for Post.
 const (
-	awake  = iota // it looks for tasks before it sleeps
+	awake  = iota // the loop checks for tasks before it sleeps
 	posted        // awake, and there are tasks
-	asleep        // who posts must wake it
+	asleep        // Post must wake the loop
 )
 
-// A Loop is one goroutine and the sockets, timers and buffers that belong to it.
+// A Loop is a goroutine with the sockets, timers and buffers that belong to it.
 type Loop struct {
 	set    *Loops
 	index  int
@@ -23,12 +24,12 @@ type Loop struct {
 
 	clock  int64     // the time of this batch, in nanoseconds since epoch
 	known  time.Time // the wall clock's time, read once a second
-	read   int64     // when, on the clock
-	worked int64     // when the last batch began, for the delay of what came during it
+	read   int64     // when it was read, on the clock
+	worked int64     // when the last batch began, from which the delay of this one is computed
 
 	table      []*Socket // by slot
 	free       []uint32  // slots without a socket
-	generation uint32    // counts registrations, so that an event tells a socket from its predecessor in the slot
+	generation uint32    // counts registrations; distinguishes a socket from an earlier one in the same slot
 	sockets    int       // in the table, without the loop's own
 
 	timers  timerHeap
@@ -49,35 +50,35 @@ type Loop struct {
 	}
 	state atomic.Int32 // awake, posted or asleep
 
-	workers  int // goroutines of Go
+	workers  int // goroutines started by Go, and handshakes
 	stopping bool
 
-	open  atomic.Int64 // accepted connections that belong to this loop, or are on their way to it
-	taken atomic.Int64 // connections that this loop has got because it was its turn
+	open  atomic.Int64 // accepted connections that belong to this loop, or will
+	taken atomic.Int64 // accepted connections that this loop has got so far
 
 	count  counts
 	public [len(counts{})]atomic.Int64
 }
 
-// registration names a socket for as long as it is open. What comes back after a while finds it by this: the struct may be another connection's
-// by then, even on another loop.
+// registration identifies a socket while it is open. A pointer would not do for what completes later: the struct may then be used for
+// another connection, even on another loop.
 type registration struct {
 	slot, generation uint32
 }
 
-// epoch is where the loops' clocks begin.
+// epoch is the zero of the loops' clocks.
 var epoch = time.Now()
 
 // never is later than every deadline.
 const never = math.MaxInt64
 
-// Index is the loop's place among its siblings, from 0.
+// Index returns the loop's index in Loops.All.
 func (l *Loop) Index() int { return l.index }
 
-// Now is the time at which the current batch of events began. It is read once a batch.
+// Now returns the time at which the current batch of events began.
 func (l *Loop) Now() time.Time { return l.known.Add(time.Duration(l.clock - l.read)) }
 
-// Context ends when the loop is to stop.
+// Context returns a context that ends when the loop has to stop.
 func (l *Loop) Context() context.Context { return l.set.ctx }
 
 func (l *Loop) tick() {
@@ -88,7 +89,8 @@ func (l *Loop) tick() {
 	}
 }
 
-// Post has the task run on the loop, by any goroutine. It reports false when the loop has stopped and the task will not run.
+// Post runs the task on the loop. It may be called from any goroutine. It returns false if the loop has stopped and the task will not
+// run.
 func (l *Loop) Post(task Task) bool {
 	m := &l.mail
 	m.Lock()
@@ -108,11 +110,11 @@ func (l *Loop) Post(task Task) bool {
 	return true
 }
 
-// Later has the task run after the events and tasks of this batch. On the loop alone.
+// Later runs the task after the events and tasks of this batch. It must be called on the loop.
 func (l *Loop) Later(task Task) { l.later = append(l.later, task) }
 
-// Go runs work, which may block, in a goroutine of its own and then done on the loop. The context ends when the loop is to
-// stop; the loop waits for work even then, and runs done.
+// Go runs work, which may block, in a new goroutine, and then done on the loop. The context ends when the loop has to stop; the loop
+// waits for work even then, and runs done.
 func (l *Loop) Go(work func(context.Context), done Task) {
 	w := &worker{loop: l, work: work, done: done}
 	l.workers++
@@ -137,7 +139,7 @@ func (w *worker) Run() {
 	w.done.Run()
 }
 
-// batch does what n events, the timers, and the tasks ask for.
+// batch handles n events, the expired timers and the tasks.
 func (l *Loop) batch(n int) {
 	woke := l.driver.slept
 	l.driver.slept = false
@@ -162,7 +164,7 @@ func (l *Loop) batch(n int) {
 	}
 }
 
-// runPosted returns how long the first task had to wait.
+// runPosted runs the posted tasks and returns how long the first of them waited.
 func (l *Loop) runPosted() int64 {
 	if l.state.Load() != posted {
 		return 0
@@ -174,7 +176,7 @@ func (l *Loop) runPosted() int64 {
 	l.state.Store(awake)
 	m.Unlock()
 	for _, task := range tasks {
-		task.Run()
+		l.runTask(task)
 	}
 	l.count[tasksRun] += int64(len(tasks))
 	l.spare.posted = emptied(tasks)
@@ -186,7 +188,7 @@ func (l *Loop) runLater() {
 		tasks := l.later
 		l.later = l.spare.later
 		for _, task := range tasks {
-			task.Run()
+			l.runTask(task)
 		}
 		l.count[tasksRun] += int64(len(tasks))
 		l.spare.later = emptied(tasks)
@@ -203,7 +205,23 @@ func (l *Loop) runLater() {
 	}
 }
 
-// emptied returns the slice to be used again, unless a crowd has made it large.
+func (l *Loop) runTask(task Task) {
+	if l.set.options.Panicked != nil {
+		defer func() { l.recovered(recover()) }()
+	}
+	task.Run()
+}
+
+// recovered reports a panic, if there was one.
+func (l *Loop) recovered(value any) bool {
+	if value == nil {
+		return false
+	}
+	l.set.options.Panicked(value, debug.Stack())
+	return true
+}
+
+// emptied returns the slice, emptied for reuse, or nil if it is large.
 func emptied[T any](s []T) []T {
 	if cap(s) > 4096 {
 		return nil
@@ -212,10 +230,10 @@ func emptied[T any](s []T) []T {
 	return s[:0]
 }
 
-// restless reports whether the loop has something to do before it may sleep.
+// restless reports whether there is something to do before the loop may sleep.
 func (l *Loop) restless() bool { return len(l.later) > 0 || len(l.again) > 0 }
 
-// sleep reports whether the loop may sleep now: nothing was posted since the last batch. Post wakes it then.
+// sleep reports whether the loop may sleep now, because nothing was posted since the last batch. If so, Post will wake it.
 func (l *Loop) sleep() bool { return !l.restless() && l.state.CompareAndSwap(awake, asleep) }
 
 // rise ends a sleep.
@@ -224,7 +242,7 @@ func (l *Loop) rise() {
 	l.state.CompareAndSwap(asleep, awake)
 }
 
-// register gives the socket a slot. Its events bear slot and generation.
+// register assigns a slot and a generation to the socket. Its events carry both.
 func (l *Loop) register(s *Socket) {
 	if n := len(l.free); n > 0 {
 		s.slot = l.free[n-1]
@@ -236,7 +254,7 @@ func (l *Loop) register(s *Socket) {
 	l.table[s.slot] = s
 	l.generation++
 	if l.generation == 0 {
-		l.generation = 1 // 0 is that of a closed socket
+		l.generation = 1 // 0 means a closed socket
 	}
 	s.generation = l.generation
 	l.sockets++
@@ -266,7 +284,7 @@ func (l *Loop) unregister(s *Socket) {
 	}
 }
 
-// stop fails every socket. The loop ends when the last goroutine that it waits for has come back.
+// stop fails every socket. The loop ends when the last goroutine that it waits for has ended.
 func (l *Loop) stop() {
 	if l.stopping {
 		return
@@ -279,7 +297,7 @@ func (l *Loop) stop() {
 	}
 }
 
-// ended reports whether the loop has nothing more to do; from then on Post refuses.
+// ended reports whether the loop has nothing more to do. If so, Post returns false from then on.
 func (l *Loop) ended() bool {
 	if !l.stopping || l.workers > 0 || l.sockets > 0 || l.restless() {
 		return false

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// BenchmarkPost is a task for a sleeping loop, and back.
+// BenchmarkPost measures a task for a sleeping loop, and the way back.
 func BenchmarkPost(b *testing.B) {
 	l := benchLoop(b)
 	done := make(signal)
@@ -17,7 +17,7 @@ func BenchmarkPost(b *testing.B) {
 	}
 }
 
-// BenchmarkTimer is a sleep of a loop until a timer expires, less the time slept: what it costs, not how long it takes.
+// BenchmarkTimer measures the CPU time of a loop's sleep until a timer expires.
 func BenchmarkTimer(b *testing.B) {
 	l := benchLoop(b)
 	done := make(chan struct{})
@@ -36,7 +36,7 @@ func BenchmarkTimer(b *testing.B) {
 	b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
 }
 
-// BenchmarkTimerReset is what each request does: a deadline is put off.
+// BenchmarkTimerReset measures postponing a deadline, which each request does.
 func BenchmarkTimerReset(b *testing.B) {
 	l := still()
 	c := &conn{}

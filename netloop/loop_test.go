@@ -43,7 +43,7 @@ func TestPostAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestLater: what is put off runs after the events of the batch, and what it puts off itself in the next one.
+// TestLater: tasks run after the events of the batch, and tasks that they add in the next one.
 func TestLater(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
@@ -76,14 +76,14 @@ func TestGo(t *testing.T) {
 	on(t, l, func() {
 		l.Go(func(context.Context) { <-release; worked = true }, TaskFunc(func() { done <- worked }))
 	})
-	on(t, l, func() {}) // the loop is free meanwhile
+	on(t, l, func() {}) // the loop is not blocked meanwhile
 	close(release)
 	if !wait(t, done, "the work") {
 		t.Error("done before the work")
 	}
 }
 
-// TestStop: the end waits for the work that was begun, and then nothing more is taken.
+// TestStop: stopping waits for work that has begun, and afterwards Post returns false.
 func TestStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ls := New(Options{Loops: 2})

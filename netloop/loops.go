@@ -8,32 +8,36 @@ import (
 	"time"
 )
 
-// Options of New. The zero value is good.
+// Options are the options of New. The zero value is valid.
 type Options struct {
-	// Loops is how many loops there are. Default: runtime.GOMAXPROCS(0).
+	// Loops is the number of loops. Default: runtime.GOMAXPROCS(0).
 	Loops int
-	// Handshakes is how many TLS handshakes compute at a time; those that wait for their peers do not count. While as many
-	// goroutines compute as runtime.GOMAXPROCS allows, a loop that has something to do waits for ten milliseconds and more: Go
-	// looks for events when it has nothing else to run. So set GOMAXPROCS to more than there are loops, and this to the difference. Default: that
-	// difference, or GOMAXPROCS less one, and at least one.
+	// Handshakes is how many TLS handshakes may compute at a time; those that wait for their peers do not count. If GOMAXPROCS goroutines
+	// compute, a loop with events may wait for ten milliseconds or longer, because Go polls for events only when it has nothing else to
+	// run. So GOMAXPROCS should be larger than the number of loops, and Handshakes the difference. Default: that difference if it is
+	// positive, else GOMAXPROCS less one, and at least one.
 	Handshakes int
-	// Delay is told how long something that was ready had to wait for its loop: the longest wait in each batch of events,
-	// tasks and timers. It is called on the goroutine of the loop with this index. Default: nobody is told.
+	// Delay, if set, is called after each batch of events, tasks and timers, on the loop's goroutine, with the longest time that one of them
+	// had to wait for the loop.
 	Delay func(loop int, wait time.Duration)
-	// Poison overwrites buffers that were given back, so that tests find those who still use one. Default: nothing does.
+	// Panicked is called with the value and the stack of a panic in a handler, timer, task or TLS handshake, whose goroutine calls it. The
+	// loop goes on. A handler that has panicked gets Failed, and its socket is reset unless it was closed then. A handshake that has
+	// panicked fails. Default: the panic ends the process.
+	Panicked func(value any, stack []byte)
+	// Poison, if set, overwrites returned buffers, so that tests detect their use.
 	Poison func([]byte)
 }
 
-// Loops are loops that share new connections evenly.
+// Loops is a set of loops that share new connections evenly.
 type Loops struct {
 	options   Options
 	loops     []*Loop
 	ctx       context.Context
-	computing chan struct{}  // holds one for each handshake that computes
-	running   sync.WaitGroup // loops, and the goroutines of Loop.Go
+	computing chan struct{}  // a semaphore for handshakes that compute
+	running   sync.WaitGroup // loops, and the goroutines that they started
 }
 
-// New makes loops. Nothing runs before Start.
+// New returns loops that Start starts.
 func New(options Options) *Loops {
 	if options.Loops <= 0 {
 		options.Loops = runtime.GOMAXPROCS(0)
@@ -47,8 +51,8 @@ func New(options Options) *Loops {
 	return &Loops{options: options, computing: make(chan struct{}, options.Handshakes)}
 }
 
-// Start starts the loops. They stop when ctx ends: every socket then fails with ErrStopped, and what Loop.Go has begun
-// is waited for, its context being ctx.
+// Start starts the loops. They stop when ctx ends: every socket then fails with ErrStopped, and the loops wait for the goroutines of
+// Loop.Go, whose context is ctx.
 func (ls *Loops) Start(ctx context.Context) error {
 	ls.ctx = ctx
 	ls.loops = make([]*Loop, ls.options.Loops)
@@ -84,5 +88,5 @@ func (ls *Loops) Start(ctx context.Context) error {
 // Wait returns when every loop has stopped and every goroutine that it started has ended.
 func (ls *Loops) Wait() { ls.running.Wait() }
 
-// All returns the loops, in the order of their indexes. They exist from Start on.
+// All returns the loops in the order of their indexes, and nil before Start.
 func (ls *Loops) All() []*Loop { return ls.loops }

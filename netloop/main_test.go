@@ -22,10 +22,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience is how long a test waits for what must happen.
+// patience is how long tests wait for something that must happen.
 const patience = 20 * time.Second
 
-// startLoops starts loops that end with the test, and checks then that no descriptor, connection or buffer is left.
+// startLoops starts loops that end with the test, and then checks that no descriptor, connection or buffer is left.
 func startLoops(t testing.TB, options Options) *Loops {
 	t.Helper()
 	if options.Poison == nil {
@@ -57,12 +57,12 @@ func startLoops(t testing.TB, options Options) *Loops {
 	return ls
 }
 
-// descriptors counts the open ones; -1: it cannot be known.
+// descriptors returns the number of open descriptors; -1 if unknown.
 func descriptors() int {
 	if runtime.GOOS != "linux" {
 		return -1
 	}
-	// What Go's own poller needs is opened at its first use.
+	// Go's own poller opens descriptors at its first use.
 	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		ln.Close()
 	}
@@ -115,7 +115,7 @@ type conn struct {
 func (c *conn) Ready(e Events)   { c.ready(c, e) }
 func (c *conn) Expired(t *Timer) { c.expired(c) }
 
-// serve listens on a port of its own and gives each connection to opened, which sets its ready.
+// serve listens on a free port and calls opened with each connection, which must set its ready.
 func serve(t testing.TB, ls *Loops, opened func(*conn)) netip.AddrPort {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -153,7 +153,7 @@ func dial(t testing.TB, address netip.AddrPort) *net.TCPConn {
 	return c
 }
 
-// echo sends back what comes, and its end.
+// echo sends back what it receives, and closes at the end.
 func echo(c *conn) {
 	var pending []byte
 	ended := false

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// TestModel relays between pairs of sides that do as they like: they write in slices, stop, end one half or reset; and so does the
-// relay on loops, which reads little, puts off, writes head and body, and sometimes breaks off by a timer. What arrives is a beginning of what was sent, and all
-// of it if both sides ended in order. No socket is told anything after its end, and nothing is left.
+// TestModel relays between pairs of peers that act at random: they write in slices, pause, half-close or reset. So does the relay on
+// loops, which reads little, postpones, writes head and body, and sometimes aborts by a timer. What is received is a prefix of what was sent,
+// and all of it if both sides closed normally. No socket gets an event after its end, and nothing is left behind.
 func TestModel(t *testing.T) {
 	rounds := 100
 	if testing.Short() {
@@ -69,7 +69,7 @@ func TestModel(t *testing.T) {
 				gate <- struct{}{}
 				defer func() { <-gate }()
 				tcp, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(front))
-				if err != nil { // broken off at once
+				if err != nil { // aborted at once
 					clients[i] = &modelSide{}
 					return
 				}
@@ -88,7 +88,7 @@ func TestModel(t *testing.T) {
 			for i, client := range clients {
 				side, ok := backends.Load(byte(i))
 				if !ok {
-					continue // broken off before
+					continue // aborted before
 				}
 				backend := side.(*modelSide)
 				for _, pair := range [2][2]*modelSide{{client, backend}, {backend, client}} {
@@ -123,11 +123,11 @@ type modelSide struct {
 	number []byte
 
 	sent, got  int
-	ended, end bool // it has ended its sending side; it has read the end
+	ended, end bool // it has closed its sending side; it has read the end
 	wrong      bool
 }
 
-// byteAt is what each side sends.
+// byteAt returns the byte that each side sends at a position.
 func byteAt(i int) byte { return byte(i*7 + i>>8) }
 
 func (s *modelSide) run() {
@@ -165,9 +165,9 @@ func (s *modelSide) run() {
 		n, err := s.conn.Write(b)
 		s.sent += n
 		if err != nil {
-			s.sent += len(b) - n // TLS may have sent more than it says
+			s.sent += len(b) - n // TLS may have sent more than it reports
 			<-reading
-			s.end = false // the write has got the error, so that the read found an end
+			s.end = false // the write has returned the error, so that the read saw an end
 			return
 		}
 		if s.random.IntN(10) == 0 {
@@ -191,7 +191,7 @@ func reset(c net.Conn) {
 	c.Close()
 }
 
-// modelRelay is a relay on loops that dawdles.
+// modelRelay is a relay on loops with random delays.
 type modelRelay struct {
 	t               *testing.T
 	random          *rand.Rand
@@ -217,7 +217,7 @@ func (m *modelRelay) start(backend netip.AddrPort) {
 func (m *modelRelay) ready(c *conn, e Events) {
 	switch {
 	case m.over:
-		m.t.Errorf("told %b after the end", e)
+		m.t.Errorf("events %b after the end", e)
 	case e&Failed != 0 || !m.move(&m.there) || !m.move(&m.back):
 		m.end(true)
 	case m.there.done && m.back.done && m.client.Buffered() == 0 && m.backend.Buffered() == 0:
@@ -238,7 +238,7 @@ func (m *modelRelay) end(broken bool) {
 	}
 }
 
-// move is direction.move with whims. It reports whether nothing is broken.
+// move is direction.move with random interruptions. It returns false if the relay is broken.
 func (m *modelRelay) move(d *direction) bool {
 	for {
 		for len(d.pending) > 0 {

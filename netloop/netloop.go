@@ -1,8 +1,8 @@
-// Package netloop runs sockets on event loops: one goroutine a core that waits for all of its sockets at once, instead
-// of a goroutine for each of them.
+// Package netloop runs sockets on event loops: one goroutine per core that waits for all of its sockets at once, instead of a goroutine
+// per socket.
 //
-// A socket belongs to one loop from its first byte to its last. It is embedded in the struct of its connection, so
-// that an idle one costs that struct and nothing else:
+// A socket belongs to one loop from its first byte to its last. It is embedded in the struct of its connection, so that an idle connection
+// costs only that struct:
 //
 //	type echo struct {
 //		netloop.Socket
@@ -19,13 +19,13 @@
 //			n, err := e.Read(buffer)
 //			if err == netloop.ErrWouldBlock {
 //				e.idle.Reset(time.Minute)
-//				return // until the next event
+//				return // wait for the next event
 //			}
-//			if err != nil { // io.EOF, or what broke the connection
+//			if err != nil { // io.EOF, or the connection is broken
 //				e.end()
 //				return
 //			}
-//			e.Write(buffer[:n], nil) // a real one keeps what was not taken until Writable
+//			e.Write(buffer[:n], nil) // a real server keeps the rest until Writable
 //		}
 //	}
 //
@@ -46,23 +46,23 @@
 //
 // # Rules
 //
-// Everything of a Loop, a Socket and a Timer is called on the goroutine of the loop alone: in Ready, in Expired, in
-// tasks, in the function given to Listen. The exceptions are Loop.Post, Loop.Counters, and what Loops and Listener have.
+// All methods of Loop, Socket and Timer must be called on the goroutine of the loop: in Ready, in Expired, in tasks, and in the function
+// passed to Listen. The exceptions are Loop.Post and Loop.Counters. The methods of Loops and Listener may be called from any goroutine.
 //
-// No handler may block, nor compute for long: whatever it takes, all sockets of its loop wait for. What must
-// block goes into Loop.Go. A handler that has read its share of a fast stream stops and calls Socket.Again.
+// A handler must not block or compute for long, since all sockets of its loop wait meanwhile. Use Loop.Go for what blocks. A handler
+// that has read its share of a fast stream should stop and call Socket.Again.
 //
-// An event is told once, when a socket becomes readable or writable, not while it is. So a handler reads until
-// ErrWouldBlock, or remembers that it stopped before. Asking again costs nothing: a socket knows when a system call
-// could not succeed, and makes none.
+// Events are edge-triggered: there is one when a socket becomes readable or writable, and none while it stays so. A handler must read
+// until ErrWouldBlock, or remember that it stopped before that. Trying again costs nothing: a socket knows when a system call could not
+// succeed, and does not make it.
 //
-// A socket that was closed gets no event any more, not even one that the kernel had already reported, and its struct may be used for
-// another connection at once.
+// A closed socket gets no more events, not even those that the kernel has already reported. Its struct can be used for another
+// connection at once.
 //
 // # Drivers
 //
-// On Linux a loop is an epoll instance, edge-triggered. Elsewhere, and with the build tag "portable", the same API runs
-// on Go's net, with goroutines for each socket that read and write for the loop.
+// On Linux a loop is an edge-triggered epoll instance. On other systems, and with the build tag "portable", the same API runs on Go's net,
+// with goroutines for each socket that read and write for the loop.
 package netloop
 
 import (
@@ -74,40 +74,40 @@ import (
 type Events uint8
 
 const (
-	// Readable: Read has something to give: bytes, the end, or an error.
+	// Readable: Read may return bytes, the end of the stream, or an error.
 	Readable Events = 1 << iota
-	// Writable: Write, which returned less than it was given or ErrWouldBlock before, takes something again.
+	// Writable: Write can continue, after it wrote only a part or returned ErrWouldBlock.
 	Writable
-	// HungUp: the peer has ended its sending side. What it sent before may still be unread.
+	// HungUp: the peer has closed its sending side. There may still be unread bytes.
 	HungUp
-	// Failed: the connection is broken, the dial or the TLS handshake has failed, or the loop stops. Socket.Err says which.
-	// The handler must close the socket. What the peer sent before may still be read.
+	// Failed: the connection is broken, the dial or the TLS handshake has failed, or the loop stops; see Socket.Err. The handler
+	// must close the socket, and may read what the peer sent before that.
 	Failed
 	// Connected: the dial has succeeded. The socket is writable.
 	Connected
-	// Secured: the TLS handshake has succeeded. Read may have something to give.
+	// Secured: the TLS handshake has succeeded. There may be something to read.
 	Secured
 )
 
 // A Handler owns a socket.
 type Handler interface {
-	// Ready is called once for all that has happened since the last call.
+	// Ready is called with everything that has happened since the last call.
 	Ready(Events)
 }
 
-// A Task is something to do on a loop. A pointer as task needs no allocation.
+// A Task is run on a loop. Posting a pointer does not allocate.
 type Task interface {
 	Run()
 }
 
-// TaskFunc makes a function a task.
+// TaskFunc is a function as a Task.
 type TaskFunc func()
 
 // Run calls the function.
 func (f TaskFunc) Run() { f() }
 
-// ErrWouldBlock says that nothing can be read or written now. An event comes when that changes.
+// ErrWouldBlock means that nothing can be read or written now. There will be an event when that changes.
 var ErrWouldBlock error = syscall.EAGAIN
 
-// ErrStopped is why sockets fail when their loop stops.
+// ErrStopped is the error of sockets whose loop stops.
 var ErrStopped = errors.New("the loop has stopped")

@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// mostOfFile is sent by one call, so that the loop is not held for more than some hundred microseconds.
+// mostOfFile is how many bytes one call of sendfile sends, so that it takes no more than some hundred microseconds.
 const mostOfFile = 1 << 20
 
 // plug is the driver's part of a Socket.
@@ -20,8 +20,8 @@ type plug struct {
 	fd int32
 }
 
-// Descriptor is the socket's, to ask or set what this package does not; -1 where there is none to show. It must not be closed, read or
-// written, and no duplicate may outlive the socket.
+// Descriptor returns the socket's descriptor, for options that this package does not cover; -1 if it is not available. It must not be
+// closed, read or written, and no duplicate may outlive the socket.
 func (s *Socket) Descriptor() int {
 	if s.generation == 0 {
 		return -1
@@ -29,7 +29,7 @@ func (s *Socket) Descriptor() int {
 	return int(s.fd)
 }
 
-// attach makes the open descriptor a socket of the loop. If it cannot, the descriptor stays the caller's.
+// attach makes the open descriptor a socket of the loop. On an error the caller still owns the descriptor.
 func (s *Socket) attach(l *Loop, fd int32, peer netip.AddrPort, handler Handler, f flags) error {
 	if l.stopping {
 		return ErrStopped
@@ -44,7 +44,7 @@ func (s *Socket) attach(l *Loop, fd int32, peer netip.AddrPort, handler Handler,
 	return nil
 }
 
-// note remembers what the kernel says and returns what is new to the handler.
+// note records what the kernel reports and returns what is new to the handler.
 func (s *Socket) note(bits uint32) (e Events) {
 	if s.flags&raw != 0 {
 		return Readable
@@ -91,8 +91,8 @@ func (s *Socket) receive(p []byte) (int, error) {
 			if n == 0 {
 				return 0, io.EOF
 			}
-			// A short read has emptied the socket, and what comes now is a new event; but for the end, which may have been told
-			// already.
+			// A short read means that the socket is empty, and more bytes will cause a new event. The end of the stream would not, if it
+			// was reported before.
 			if n < len(p) && s.flags&(hungUp|failed|urgent) == 0 {
 				s.flags &^= mayRead
 			}
@@ -151,6 +151,7 @@ func (s *Socket) send(head, body []byte, more bool) (int, error) {
 			return 0, ErrWouldBlock
 		case syscall.EINTR:
 		default:
+			s.flags |= mayRead // what the peer sent before it closed, which no event has announced yet
 			return 0, errno
 		}
 	}
@@ -167,7 +168,7 @@ func (s *Socket) sendFile(file *os.File, offset int64, n int) (int, error) {
 		return 0, nil
 	}
 	for {
-		// A short count may also mean that the file ends, so only EAGAIN says that the socket is full.
+		// A short count may also mean the end of the file, so only EAGAIN means that the socket is full.
 		done, errno := sendfile(s.fd, int32(file.Fd()), offset, min(n, mostOfFile))
 		runtime.KeepAlive(file)
 		switch errno {
@@ -181,6 +182,7 @@ func (s *Socket) sendFile(file *os.File, offset int64, n int) (int, error) {
 			return 0, ErrWouldBlock
 		case syscall.EINTR:
 		default:
+			s.flags |= mayRead
 			return 0, errno
 		}
 	}
@@ -212,7 +214,7 @@ func (s *Socket) pendingError() error {
 	switch {
 	case err != nil:
 		return err
-	case code == 0: // a read or a write has taken it
+	case code == 0: // a read or a write has already returned it
 		return syscall.ECONNRESET
 	}
 	return syscall.Errno(code)

@@ -19,21 +19,21 @@ type plug struct {
 	port *port
 }
 
-// A port is a connection of Go's net with a goroutine that reads, and one that writes while there is something to
-// write. Both post it to the loop as a task when something has happened.
+// A port is a connection of Go's net with a goroutine that reads, and one that writes while there is something to write. Both post the port
+// to the loop as a task when something has happened.
 type port struct {
 	loop   *Loop
-	socket *Socket // nil: closed; the loop's to use
+	socket *Socket // nil: closed; used only on the loop
 	conn   net.Conn
 	dial   context.CancelFunc // nil: not dialing
 
 	mu      sync.Mutex
-	changed sync.Cond // the reader may go on
-	in      []byte    // has come and is not read
-	err     error     // what comes after in
+	changed sync.Cond // the reader can continue
+	in      []byte    // received and not read yet
+	err     error     // what reads return after in
 	out     []byte    // to be written
 	busy    bool      // the writer runs
-	last    bool      // the sending side ends after out
+	last    bool      // the sending side closes after out
 	failed  error     // of the writer
 	events  Events
 	posted  bool
@@ -41,12 +41,12 @@ type port struct {
 }
 
 const (
-	portBuffer = 16 << 10        // read ahead
-	portOut    = 64 << 10        // taken for the writer
-	lastWrite  = 5 * time.Second // what a closed socket has taken may take so long to be written
+	portBuffer = 16 << 10        // bytes read ahead
+	portOut    = 64 << 10        // bytes buffered for the writer
+	lastWrite  = 5 * time.Second // for writing what is buffered when the socket is closed
 )
 
-// Descriptor is the socket's, to ask or set what this package does not; -1 where there is none to show, as here.
+// Descriptor returns the socket's descriptor, for options that this package does not cover; -1 if it is not available, as here.
 func (s *Socket) Descriptor() int { return -1 }
 
 func (s *Socket) attach(l *Loop, conn net.Conn, peer netip.AddrPort, handler Handler, f flags) error {
@@ -128,7 +128,7 @@ func (p *port) end() {
 	}
 }
 
-// raise tells the loop.
+// raise records events and posts the port to the loop.
 func (p *port) raise(e Events) {
 	p.events |= e
 	if !p.posted && !p.closed {
@@ -137,7 +137,7 @@ func (p *port) raise(e Events) {
 	}
 }
 
-// Run tells the socket what has happened.
+// Run delivers events to the socket.
 func (p *port) Run() {
 	p.mu.Lock()
 	e := p.events
@@ -153,13 +153,13 @@ func (p *port) Run() {
 	}
 }
 
-// note remembers what has happened and returns what is new to the handler.
+// note records what has happened and returns what is new to the handler.
 func (s *Socket) note(e Events) Events {
 	if e&Connected != 0 {
 		s.flags &^= connecting
 		s.flags |= mayWrite
 	}
-	if e&Writable != 0 { // told even if nothing was refused, since it says that nothing is buffered
+	if e&Writable != 0 { // delivered even if no write has blocked, since it means that nothing is buffered
 		s.flags |= mayWrite
 	}
 	for _, once := range [...]struct {
@@ -245,7 +245,7 @@ func (s *Socket) sendFile(file *os.File, offset int64, n int) (int, error) {
 		return 0, nil
 	}
 	if !s.CanWrite() {
-		return s.send(nil, []byte{0}, false) // says why not
+		return s.send(nil, []byte{0}, false) // returns the error
 	}
 	return copyFile(s, file, offset, min(n, LargeBuffer), func(head, body []byte) (int, error) { return s.send(head, body, false) })
 }
@@ -325,7 +325,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
-// portError is the errno that Go's net has wrapped.
+// portError returns the errno that Go's net has wrapped.
 func portError(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

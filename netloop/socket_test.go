@@ -33,12 +33,12 @@ func TestEcho(t *testing.T) {
 	})
 }
 
-// happened is what a handler was told, in order.
+// happened collects the events of a handler, in order.
 type happened chan Events
 
 func (h happened) ready(_ *conn, e Events) { h <- e }
 
-// until collects what is told until all of want was.
+// until collects events until all of want have been seen.
 func (h happened) until(t *testing.T, want Events) (all Events) {
 	t.Helper()
 	for all&want != want {
@@ -47,14 +47,14 @@ func (h happened) until(t *testing.T, want Events) (all Events) {
 	return all
 }
 
-// none checks, behind two turns of the loop, that nothing is told.
+// none checks after two turns of the loop that there was no event.
 func (h happened) none(t *testing.T, l *Loop) {
 	t.Helper()
 	on(t, l, func() {})
 	on(t, l, func() {})
 	select {
 	case e := <-h:
-		t.Errorf("told %b", e)
+		t.Errorf("events %b", e)
 	default:
 	}
 }
@@ -62,21 +62,21 @@ func (h happened) none(t *testing.T, l *Loop) {
 // one serves one connection whose events go to a channel.
 func one(t *testing.T, ls *Loops) (*conn, *net.TCPConn, happened) {
 	t.Helper()
-	told := make(happened, 100)
+	events := make(happened, 100)
 	opened := make(chan *conn, 1)
 	address := serve(t, ls, func(c *conn) {
-		c.ready = told.ready
+		c.ready = events.ready
 		opened <- c
 	})
 	peer := dial(t, address)
-	return wait(t, opened, "the connection"), peer, told
+	return wait(t, opened, "the connection"), peer, events
 }
 
-// TestEvents: each thing is told once, and what has not happened costs no system call.
+// TestEvents: each event is delivered once, and a call that cannot succeed makes no system call.
 func TestEvents(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
-	c, peer, told := one(t, ls)
+	c, peer, events := one(t, ls)
 	b := make([]byte, 10)
 	on(t, l, func() {
 		if c.CanRead() || !c.CanWrite() || !c.IsOpen() || c.Loop() != l {
@@ -90,10 +90,10 @@ func TestEvents(t *testing.T) {
 		}
 	})
 	peer.Write([]byte("0123456789abc"))
-	if e := told.until(t, Readable); e != Readable {
-		t.Errorf("told %b", e)
+	if e := events.until(t, Readable); e != Readable {
+		t.Errorf("events %b", e)
 	}
-	told.none(t, l)
+	events.none(t, l)
 	on(t, l, func() {
 		if n, err := c.Read(b); n != 10 || err != nil {
 			t.Errorf("read %d, %v", n, err)
@@ -103,8 +103,8 @@ func TestEvents(t *testing.T) {
 		}
 		c.Again()
 	})
-	if e := told.until(t, Readable); e != Readable|Writable {
-		t.Errorf("told %b", e)
+	if e := events.until(t, Readable); e != Readable|Writable {
+		t.Errorf("events %b", e)
 	}
 	on(t, l, func() {
 		if n, err := c.Read(b); n != 3 || err != nil {
@@ -118,11 +118,11 @@ func TestEvents(t *testing.T) {
 	peer.CloseWrite()
 	var last []byte
 	if portable {
-		told.until(t, Readable)
+		events.until(t, Readable)
 		on(t, l, func() { last, _ = readAll(c) })
 	}
-	if e := told.until(t, Readable|HungUp); e&Failed != 0 {
-		t.Errorf("told %b", e)
+	if e := events.until(t, Readable|HungUp); e&Failed != 0 {
+		t.Errorf("events %b", e)
 	}
 	on(t, l, func() {
 		if !c.HasHungUp() {
@@ -166,14 +166,14 @@ func readAll(c *conn) (all []byte, err error) {
 	}
 }
 
-// TestReset: a reset arrives as a failure, and one that is sent arrives as one.
+// TestReset: a reset of the peer gives Failed, and the peer gets the socket's own reset.
 func TestReset(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
-	c, peer, told := one(t, ls)
+	c, peer, events := one(t, ls)
 	peer.SetLinger(0)
 	peer.Close()
-	told.until(t, Failed)
+	events.until(t, Failed)
 	on(t, l, func() {
 		if err := c.Err(); err != syscall.ECONNRESET && runtime.GOOS != "windows" {
 			t.Error(err)
@@ -187,11 +187,11 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestBackPressure: a peer that does not read stops the writer, and one event says that it does again.
+// TestBackPressure: a peer that does not read stops the writer, and there is one event when it reads again.
 func TestBackPressure(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
-	c, peer, told := one(t, ls)
+	c, peer, events := one(t, ls)
 	block := make([]byte, 40_000)
 	for i := range block {
 		block[i] = byte(i)
@@ -234,7 +234,7 @@ func TestBackPressure(t *testing.T) {
 				got, read = got[k:], read+k
 			}
 		}
-		told.until(t, Writable)
+		events.until(t, Writable)
 		on(t, l, fill)
 	}
 	on(t, l, c.Reset)
@@ -254,7 +254,7 @@ func TestSendFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	c, peer, told := one(t, ls)
+	c, peer, events := one(t, ls)
 	offset := 0
 	go func() {
 		head := []byte("head")
@@ -291,7 +291,7 @@ func TestSendFile(t *testing.T) {
 			if offset > len(content) {
 				return
 			}
-			told.until(t, Writable)
+			events.until(t, Writable)
 		}
 	}()
 	got, err := io.ReadAll(peer)
@@ -301,15 +301,15 @@ func TestSendFile(t *testing.T) {
 	on(t, l, c.Close)
 }
 
-// TestStaleEvents: events of a batch for a socket that a handler of the same batch has closed reach nobody, neither the closed one nor that
-// which has got its descriptor or its place.
+// TestStaleEvents: events for a socket that a handler of the same batch has closed are dropped: neither it gets them nor a new socket with
+// the same descriptor or slot.
 func TestStaleEvents(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
 	target := serve(t, ls, func(c *conn) { c.ready = func(c *conn, e Events) { closeAtEnd(c, e) } })
 	const pairs = 20
 	var server [2 * pairs]*conn
-	told := make(chan string, 1000)
+	events := make(chan string, 1000)
 	opened := make(chan *conn, 1)
 	address := serve(t, ls, func(c *conn) { opened <- c })
 	var peers [2 * pairs]*net.TCPConn
@@ -317,7 +317,7 @@ func TestStaleEvents(t *testing.T) {
 		peers[i] = dial(t, address)
 		server[i] = wait(t, opened, "a connection")
 	}
-	// Whichever of two is told first closes both and dials with the other's struct.
+	// The first of two to get an event closes both and dials with the other's struct.
 	for i := range server {
 		other := server[i^1]
 		server[i].ready = func(c *conn, e Events) {
@@ -325,17 +325,17 @@ func TestStaleEvents(t *testing.T) {
 			other.Close()
 			other.ready = func(c *conn, e Events) {
 				if e&Connected == 0 {
-					told <- "a stale event"
+					events <- "a stale event"
 				}
 				c.Close()
-				told <- ""
+				events <- ""
 			}
 			if err := l.Dial(&other.Socket, target, other); err != nil {
-				told <- err.Error()
+				events <- err.Error()
 			}
 		}
 	}
-	// While the loop is held, all become readable, so that one batch has them all.
+	// While the loop is blocked, all become readable, so that they are in one batch.
 	on(t, l, func() {
 		for _, peer := range peers {
 			peer.Write([]byte("x"))
@@ -347,7 +347,7 @@ func TestStaleEvents(t *testing.T) {
 		}
 	})
 	for range pairs {
-		if got := wait(t, told, "the dials"); got != "" {
+		if got := wait(t, events, "the dials"); got != "" {
 			t.Error(got)
 		}
 	}
@@ -373,9 +373,9 @@ func TestStopFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stopped error
-	told := make(happened, 100)
+	events := make(happened, 100)
 	opened := make(chan *conn, 2)
-	address := serve(t, ls, func(c *conn) { c.ready = told.ready; opened <- c })
+	address := serve(t, ls, func(c *conn) { c.ready = events.ready; opened <- c })
 	peer := dial(t, address)
 	ignored := wait(t, opened, "a connection")
 	dial(t, address)
@@ -390,7 +390,7 @@ func TestStopFails(t *testing.T) {
 	})
 	cancel()
 	ls.Wait()
-	if told.until(t, Failed); stopped != ErrStopped || c.IsOpen() || ignored.IsOpen() {
+	if events.until(t, Failed); stopped != ErrStopped || c.IsOpen() || ignored.IsOpen() {
 		t.Errorf("%v; open: %v, %v", stopped, c.IsOpen(), ignored.IsOpen())
 	}
 	if _, err := peer.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -402,8 +402,8 @@ func TestDial(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
 	start := func(dial func(*Socket, Handler) error) (*conn, happened) {
-		told := make(happened, 10)
-		c := &conn{ready: told.ready}
+		events := make(happened, 10)
+		c := &conn{ready: events.ready}
 		on(t, l, func() {
 			if err := dial(&c.Socket, c); err != nil {
 				t.Error(err)
@@ -412,19 +412,19 @@ func TestDial(t *testing.T) {
 				t.Errorf("while it dials: %v", err)
 			}
 		})
-		return c, told
+		return c, events
 	}
 	works := func(name string, dial func(*Socket, Handler) error) {
-		c, told := start(dial)
-		if e := told.until(t, Connected); e&Failed != 0 {
-			t.Errorf("%s: told %b, %v", name, e, c.Err())
+		c, events := start(dial)
+		if e := events.until(t, Connected); e&Failed != 0 {
+			t.Errorf("%s: events %b, %v", name, e, c.Err())
 		}
 		on(t, l, func() {
 			if n, err := c.Write([]byte("ping"), nil); n != 4 || err != nil {
 				t.Errorf("%s: wrote %d, %v", name, n, err)
 			}
 		})
-		told.until(t, Readable)
+		events.until(t, Readable)
 		on(t, l, func() {
 			if got, err := readAll(c); string(got) != "ping" || err != ErrWouldBlock {
 				t.Errorf("%s: %q, %v", name, got, err)
@@ -455,9 +455,9 @@ func TestDial(t *testing.T) {
 		"tcp":  {func(s *Socket, h Handler) error { return l.Dial(s, nobody, h) }, syscall.ECONNREFUSED},
 		"unix": {func(s *Socket, h Handler) error { return l.DialUnix(s, path+"none", h) }, syscall.ENOENT},
 	} {
-		c, told := start(attempt.dial)
-		if e := told.until(t, Failed); e&Connected != 0 {
-			t.Errorf("%s: told %b", name, e)
+		c, events := start(attempt.dial)
+		if e := events.until(t, Failed); e&Connected != 0 {
+			t.Errorf("%s: events %b", name, e)
 		}
 		on(t, l, func() {
 			if err := c.Err(); err != attempt.want && runtime.GOOS != "windows" {
@@ -466,8 +466,8 @@ func TestDial(t *testing.T) {
 			c.Close()
 		})
 	}
-	// One that is closed before its end is told nothing.
-	c := &conn{ready: func(*conn, Events) { t.Error("told") }}
+	// A socket that is closed before the end of its dial gets no event.
+	c := &conn{ready: func(*conn, Events) { t.Error("got an event") }}
 	on(t, l, func() {
 		for _, to := range []netip.AddrPort{address, nobody, netip.MustParseAddrPort("192.0.2.1:1")} {
 			if err := l.Dial(&c.Socket, to, c); err == nil {

@@ -11,7 +11,7 @@ import (
 	"unsafe"
 )
 
-// System calls that cannot block are made without telling Go's scheduler, which would cost as much again as the smaller of them.
+// System calls that cannot block are made without notifying Go's scheduler, which would double the cost of the smaller ones.
 
 const (
 	epollExclusive = 1 << 28
@@ -19,7 +19,8 @@ const (
 
 	edges = uint32(syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | syscall.EPOLLPRI | 1<<31 /* EPOLLET */)
 
-	// joinSize is up to which a head and a body are copied together: then a plain send does, which is cheaper than a vector.
+	// joinSize is the total size up to which a head and a body are copied together and sent by a plain send, which is cheaper than a
+	// vector.
 	joinSize = 4 << 10
 )
 
@@ -45,14 +46,14 @@ func epollDelete(epoll int, fd int32) {
 	_, _, _ = syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(epoll), syscall.EPOLL_CTL_DEL, uintptr(fd), uintptr(unsafe.Pointer(&event)), 0, 0)
 }
 
-// newTimer makes a timer of the monotonic clock.
+// newTimer creates a timerfd of the monotonic clock.
 func newTimer() (int32, syscall.Errno) {
 	const monotonic = 1
 	fd, _, errno := syscall.RawSyscall(syscall.SYS_TIMERFD_CREATE, monotonic, syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	return int32(fd), errno
 }
 
-// setTimer has the timer expire once, so many nanoseconds from now.
+// setTimer makes the timer expire once, after wait nanoseconds.
 func setTimer(fd int32, wait int64) {
 	var spec struct{ interval, value syscall.Timespec }
 	spec.value = syscall.NsecToTimespec(wait)
@@ -69,7 +70,7 @@ func sendto(fd int32, p []byte, flags uintptr) (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// message is what sendmsg reads, kept so that it need not be made for each call.
+// message is the argument of sendmsg, kept to avoid an allocation for each call.
 type message struct {
 	header syscall.Msghdr
 	parts  [2]syscall.Iovec
@@ -84,7 +85,7 @@ func (m *message) send(fd int32, head, body []byte, flags uintptr) (int, syscall
 	return int(n), errno
 }
 
-// sendfile may wait for the disk, so Go's scheduler is told: others can have the P meanwhile, and the collector need not wait.
+// sendfile may wait for the disk, so Go's scheduler is notified: it can reassign the P, and the garbage collector need not wait.
 func sendfile(fd, file int32, offset int64, n int) (int, syscall.Errno) {
 	done, _, errno := syscall.Syscall6(syscall.SYS_SENDFILE, uintptr(fd), uintptr(file), uintptr(unsafe.Pointer(&offset)), uintptr(n), 0, 0)
 	return int(done), errno
@@ -92,7 +93,7 @@ func sendfile(fd, file int32, offset int64, n int) (int, syscall.Errno) {
 
 func closeDescriptor(fd int32) { _, _, _ = syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0) }
 
-// openSocket makes a stream socket that does not block.
+// openSocket makes a non-blocking stream socket.
 func openSocket(family uintptr) (int32, syscall.Errno) {
 	fd, _, errno := syscall.RawSyscall(syscall.SYS_SOCKET, family, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	return int32(fd), errno
@@ -130,7 +131,7 @@ func (a *sockaddr) local(fd int32) netip.AddrPort {
 	return a.addrPort()
 }
 
-// addrPort is the zero value for what is no internet address.
+// addrPort returns the zero value for an address of another family.
 func (a *sockaddr) addrPort() netip.AddrPort {
 	switch a.raw.Addr.Family {
 	case syscall.AF_INET:
@@ -147,7 +148,7 @@ func (a *sockaddr) addrPort() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// set makes it the address and returns its family.
+// set sets the address and returns its family.
 func (a *sockaddr) set(address netip.AddrPort) uintptr {
 	ip := address.Addr()
 	if ip.Unmap().Is4() {
@@ -164,7 +165,7 @@ func (a *sockaddr) set(address netip.AddrPort) uintptr {
 	return syscall.AF_INET6
 }
 
-// setPath makes it the address of a Unix socket; "@" begins an abstract one.
+// setPath sets the address of a unix socket; "@" begins an abstract one.
 func (a *sockaddr) setPath(path string) syscall.Errno {
 	un := (*syscall.RawSockaddrUnix)(unsafe.Pointer(&a.raw))
 	*un = syscall.RawSockaddrUnix{Family: syscall.AF_UNIX}
@@ -188,7 +189,7 @@ func setPort(p *uint16, port uint16) {
 	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(p))[:], port)
 }
 
-// duplicate returns another descriptor of the same open file, which does not block either.
+// duplicate returns a duplicate descriptor, which is non-blocking too.
 func duplicate(fd int32, name string) (*os.File, error) {
 	copied, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 0)
 	if errno != 0 {

@@ -2,8 +2,8 @@ package netloop
 
 import "time"
 
-// A Timer calls its handler on its loop once its time has come. It is embedded in what it is for. It is never early, and late by up to
-// two milliseconds if the loop is not busy.
+// A Timer calls its handler on its loop when it expires. It is meant to be embedded. It is never early, and up to two milliseconds late if the
+// loop is not busy.
 type Timer struct {
 	loop     *Loop
 	handler  TimerHandler
@@ -11,21 +11,21 @@ type Timer struct {
 	place    int32 // in the heap, from 1; 0: not in it
 }
 
-// A TimerHandler is called when a timer has expired. It is told which, since it may have several.
+// A TimerHandler is called when a timer expires, with the timer, since it may have several.
 type TimerHandler interface {
 	Expired(*Timer)
 }
 
-// Init says which loop the timer runs on and who is called. It does not start it.
+// Init sets the loop and the handler of the timer. It does not start it.
 func (t *Timer) Init(l *Loop, handler TimerHandler) {
 	t.loop, t.handler = l, handler
 }
 
-// Reset starts the timer, or changes its time if it runs: it expires when d has passed since Loop.Now. A later time than before is a store
-// and nothing else.
+// Reset starts the timer, or changes its time if it is running: it expires d after Loop.Now. To set a later time than before costs only a
+// store.
 func (t *Timer) Reset(d time.Duration) {
 	l := t.loop
-	// Rounded up, so that timers which end at about the same time need one waking.
+	// Rounded up, so that timers that expire at about the same time share a wake-up.
 	at := (max(l.clock+int64(d), l.clock+1) + granularity - 1) &^ (granularity - 1)
 	t.deadline = at
 	switch {
@@ -36,7 +36,7 @@ func (t *Timer) Reset(d time.Duration) {
 	}
 }
 
-// Stop stops the timer, if it runs.
+// Stop stops the timer, if it is running.
 func (t *Timer) Stop() {
 	if t.place != 0 {
 		t.loop.timers.remove(int(t.place - 1))
@@ -49,8 +49,8 @@ func (t *Timer) Running() bool { return t.place != 0 }
 // granularity is about a millisecond, a power of two.
 const granularity = 1 << 20
 
-// timerHeap is a heap of four children a node. An entry's time may be earlier than its timer's deadline, which was moved
-// since: when it comes to the top it is put back.
+// timerHeap is a heap with four children per node. An entry's time may be earlier than its timer's deadline, if that was changed since:
+// such an entry is moved down when it reaches the top.
 type timerHeap []timerEntry
 
 type timerEntry struct {
@@ -58,7 +58,7 @@ type timerEntry struct {
 	timer *Timer
 }
 
-// next returns when the loop must look, or never.
+// next returns when the first entry is due, or never.
 func (h timerHeap) next() int64 {
 	if len(h) == 0 {
 		return never
@@ -66,7 +66,7 @@ func (h timerHeap) next() int64 {
 	return h[0].at
 }
 
-// run calls whose time has come and returns how late the latest was.
+// run calls the handlers of expired timers and returns the longest delay.
 func (h *timerHeap) run(l *Loop) (late int64) {
 	for len(*h) > 0 && (*h)[0].at <= l.clock {
 		t := (*h)[0].timer
@@ -76,9 +76,16 @@ func (h *timerHeap) run(l *Loop) (late int64) {
 		}
 		late = max(late, l.clock-t.deadline)
 		h.remove(0)
-		t.handler.Expired(t)
+		l.expire(t)
 	}
 	return late
+}
+
+func (l *Loop) expire(t *Timer) {
+	if l.set.options.Panicked != nil {
+		defer func() { l.recovered(recover()) }()
+	}
+	t.handler.Expired(t)
 }
 
 func (h *timerHeap) push(e timerEntry) {
@@ -96,12 +103,12 @@ func (h *timerHeap) remove(i int) {
 	if i != last {
 		h.place(i, moved)
 	}
-	if cap(s) > 1024 && last < cap(s)/8 { // give memory back after a crowd
+	if cap(s) > 1024 && last < cap(s)/8 { // release memory after a peak
 		*h = append(make(timerHeap, 0, cap(s)/4), *h...)
 	}
 }
 
-// place puts the entry where it belongs, beginning at i, whose old entry is overwritten.
+// place replaces the entry at i by e and restores the order of the heap.
 func (h timerHeap) place(i int, e timerEntry) {
 	for i > 0 {
 		parent := (i - 1) / 4

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// stopwatch is a timer that remembers when it expired.
+// stopwatch is a timer that records when it expired.
 type stopwatch struct {
 	Timer
 	due     time.Duration
@@ -16,7 +16,7 @@ type stopwatch struct {
 
 func (s *stopwatch) Expired(*Timer) { s.expired = append(s.expired, time.Duration(s.loop.clock)) }
 
-// still is a loop that does not run: tests move its clock.
+// still returns a loop that does not run, whose clock the test sets.
 func still() *Loop { return &Loop{set: New(Options{})} }
 
 func TestTimers(t *testing.T) {
@@ -71,7 +71,7 @@ func TestTimers(t *testing.T) {
 	}
 }
 
-// TestTimerOfNoTime: one that is set again when it expires does not keep its loop from anything else.
+// TestTimerOfNoTime: a timer that is set again whenever it expires does not keep its loop from anything else.
 func TestTimerOfNoTime(t *testing.T) {
 	l := still()
 	w := &stopwatch{}
@@ -116,7 +116,7 @@ func TestTimersOnLoop(t *testing.T) {
 			t.Errorf("a timer of %v expired after %v", r.wanted, r.got)
 		}
 	}
-	// Extended ten times, it wakes the loop a few times at most, not for each.
+	// Postponed ten times, it wakes the loop a few times at most.
 	c := &conn{expired: func(*conn) { results <- result{} }}
 	on(t, l, func() { c.timer.Init(l, c); c.timer.Reset(100 * time.Millisecond) })
 	for range 10 {
@@ -130,7 +130,7 @@ func TestTimersOnLoop(t *testing.T) {
 	}
 }
 
-// TestBuffers: what a crowd has borrowed is kept up to a bound, and goes when it is not needed.
+// TestBuffers: free buffers are kept up to a limit, and released when they are not needed.
 func TestBuffers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := still()

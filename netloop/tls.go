@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// ServerTLS makes the socket the server's side of a TLS connection. The handler is told Secured or Failed; until then nothing can be read or
-// written. After Failed the socket is as it was before, so that a client that does not speak TLS can be told so, if it is not broken.
+// ServerTLS makes the socket the server side of a TLS connection. The handler gets Secured or Failed; until then nothing can be read or
+// written. After Failed the socket has no TLS, so that, unless it is broken, the handler can respond to a client that does not speak TLS.
 //
-// crypto/tls cannot take up a handshake again, so that one runs in a goroutine, from the client's first byte on and for no longer than
-// the timeout, and what it reads and writes goes through the loop. Records are encrypted and decrypted on the loop. No more handshakes
-// compute at a time than Options.Handshakes, so functions of the configuration must not wait for anything.
+// Since crypto/tls cannot resume an interrupted handshake, the handshake runs in a goroutine, from the client's first byte on and for at
+// most the timeout, and reads and writes through the loop. Records are encrypted and decrypted on the loop. At most Options.Handshakes
+// handshakes compute at a time, so functions of the configuration must not block.
 func (s *Socket) ServerTLS(config *tls.Config, timeout time.Duration) {
 	s.startTLS(func(conn net.Conn) *tls.Conn { return tls.Server(conn, config) }, timeout)
 }
 
-// ClientTLS is ServerTLS for the client's side. The configuration needs a ServerName, or InsecureSkipVerify.
+// ClientTLS is ServerTLS for the client side. The configuration needs a ServerName, or InsecureSkipVerify.
 func (s *Socket) ClientTLS(config *tls.Config, timeout time.Duration) {
 	s.startTLS(func(conn net.Conn) *tls.Conn { return tls.Client(conn, config) }, timeout)
 	if s.tls != nil {
@@ -28,7 +28,7 @@ func (s *Socket) ClientTLS(config *tls.Config, timeout time.Duration) {
 	}
 }
 
-// ConnectionState is what the handshake has agreed upon, and nil before Secured or without TLS.
+// ConnectionState returns the result of the handshake, and nil before Secured or without TLS.
 func (s *Socket) ConnectionState() *tls.ConnectionState {
 	if s.tls == nil || s.tls.handshake != nil {
 		return nil
@@ -37,7 +37,7 @@ func (s *Socket) ConnectionState() *tls.ConnectionState {
 	return &state
 }
 
-// TLSBytes is how many bytes of TLS the system has taken, those of the handshake included; 0 without TLS.
+// TLSBytes returns how many bytes of TLS records have been written, handshake included; 0 without TLS.
 func (s *Socket) TLSBytes() int64 {
 	if s.tls == nil {
 		return 0
@@ -45,24 +45,24 @@ func (s *Socket) TLSBytes() int64 {
 	return s.tls.total
 }
 
-// A tlsLayer stands between a socket and its handler. crypto/tls takes it for a net.Conn.
+// A tlsLayer is between a socket and its handler.
 type tlsLayer struct {
 	socket *Socket // nil: closed
 	conn   *tls.Conn
 	inner  *tlsConn
-	in     []byte // what has come and the handshake has not read
-	out    []byte // borrowed: what is encrypted and not sent
-	sent   int    // how much of out is
-	total  int64  // bytes that the socket has taken
+	in     []byte // received during the handshake and not read by it
+	out    []byte // encrypted output that is not sent yet; borrowed
+	sent   int    // bytes of out that have been sent
+	total  int64  // bytes written to the socket
 
 	handshake *handshake // nil after it
-	last      bool       // the sending side ends after out
-	ended     bool       // the socket gave its end to crypto/tls
+	last      bool       // the sending side closes after out
+	ended     bool       // crypto/tls has read the end of the socket's stream
 	drained   bool       // the last read found nothing
-	broken    error      // out cannot be sent
+	broken    error      // why out cannot be sent
 }
 
-// errTemporary is what crypto/tls, which goes on at the next call after it, reads and is not.
+// errTemporary is what crypto/tls gets when there is nothing to read. After a temporary error it can continue with the next call.
 var errTemporary net.Error = temporary{}
 
 type temporary struct{}
@@ -71,10 +71,16 @@ func (temporary) Error() string   { return "nothing to read now" }
 func (temporary) Timeout() bool   { return true }
 func (temporary) Temporary() bool { return true }
 
-// tlsChunk is how much is encrypted at a time: in records of any size it fits a large buffer.
-const tlsChunk = 48 << 10
+const (
+	// tlsChunk is how much is encrypted at a time. Encrypted in records of any size, it fits a large buffer.
+	tlsChunk = 48 << 10
+	// firstChunk is tlsChunk for a peer that has not read much yet, and may never do. It fits a small buffer.
+	firstChunk = 15 << 10
+	// muchRead is how many bytes have to be written before chunks become large. It exceeds what the system buffers for a peer.
+	muchRead = 256 << 10
+)
 
-// mostEncrypted bounds what a peer can make crypto/tls send without reading any of it: answers to key updates.
+// mostEncrypted limits the output that a peer can cause without reading it, by key updates.
 const mostEncrypted = 128 << 10
 
 func (s *Socket) startTLS(side func(net.Conn) *tls.Conn, timeout time.Duration) {
@@ -90,7 +96,7 @@ func (s *Socket) startTLS(side func(net.Conn) *tls.Conn, timeout time.Duration) 
 	t.inner = &tlsConn{layer: t, handshake: h, local: tcpAddr(s.Local()), remote: tcpAddr(s.Peer())}
 	t.conn = side(t.inner)
 	s.tls = t
-	if s.flags&mayRead != 0 { // no event will tell
+	if s.flags&mayRead != 0 { // there will be no further event
 		s.Again()
 	}
 }
@@ -102,7 +108,7 @@ func tcpAddr(a netip.AddrPort) net.Addr {
 	return net.TCPAddrFromAddrPort(a)
 }
 
-// ready is what the handler is to know of what has happened to the socket.
+// ready handles events of the socket and returns those for the handler.
 func (t *tlsLayer) ready(e Events) Events {
 	s := t.socket
 	if h := t.handshake; h != nil {
@@ -147,12 +153,12 @@ func (t *tlsLayer) read(p []byte) (int, error) {
 	t.drained = false
 	n, err := t.conn.Read(p)
 	if len(t.out) > 0 {
-		t.flush() // an alert, or the answer to a key update
+		t.flush() // an alert, or the response to a key update
 	}
 	switch {
 	case err == nil:
 		return n, nil
-	case n > 0: // the error comes again
+	case n > 0: // the next read returns the error
 		return n, nil
 	case err == error(errTemporary):
 		t.drained = true
@@ -183,17 +189,20 @@ func (t *tlsLayer) write(head, body []byte) (n int, err error) {
 		chunk, joined := head, []byte(nil)
 		switch {
 		case len(head) == 0:
-			chunk = body[:min(len(body), tlsChunk)]
+			chunk = body[:min(len(body), t.chunk())]
 			body = body[len(chunk):]
-		case len(body) == 0 || len(head) >= SmallBuffer:
-			chunk = head[:min(len(head), tlsChunk)]
+		case len(body) == 0 || len(head) >= firstChunk:
+			chunk = head[:min(len(head), t.chunk())]
 			head = head[len(chunk):]
 		default: // in one record
 			joined = t.socket.loop.Borrow(SmallBuffer)
 			k := copy(joined, head)
-			m := copy(joined[k:], body)
+			m := copy(joined[k:firstChunk], body)
 			chunk = joined[:k+m]
 			head, body = nil, body[m:]
+		}
+		if len(chunk) > firstChunk { // else a small buffer would be outgrown
+			t.out = t.room(LargeBuffer)
 		}
 		_, err = t.conn.Write(chunk)
 		size := len(chunk)
@@ -209,14 +218,22 @@ func (t *tlsLayer) write(head, body []byte) (n int, err error) {
 	return n, t.broken
 }
 
+// chunk is how much to encrypt at a time.
+func (t *tlsLayer) chunk() int {
+	if t.total < muchRead {
+		return firstChunk
+	}
+	return tlsChunk
+}
+
 func (t *tlsLayer) sendFile(file *os.File, offset int64, n int) (int, error) {
 	if t.handshake != nil || len(t.out) > 0 {
 		return 0, ErrWouldBlock
 	}
-	return copyFile(t.socket, file, offset, min(n, tlsChunk), t.write)
+	return copyFile(t.socket, file, offset, min(n, t.chunk()), t.write)
 }
 
-// copyFile writes n bytes of the file, which fit a large buffer.
+// copyFile writes n bytes of the file by way of a buffer. n must not exceed LargeBuffer.
 func copyFile(s *Socket, file *os.File, offset int64, n int, write func(head, body []byte) (int, error)) (int, error) {
 	buffer := s.loop.Borrow(n)
 	defer s.loop.Return(buffer)
@@ -230,36 +247,32 @@ func copyFile(s *Socket, file *os.File, offset int64, n int, write func(head, bo
 	return write(buffer[:got], nil)
 }
 
-// append keeps what is to be sent.
+// append adds p to the output.
 func (t *tlsLayer) append(p []byte) {
-	l := t.socket.loop
-	if t.out == nil {
-		t.out = l.Borrow(len(p))[:0]
-	}
 	if need := len(t.out) + len(p); need > cap(t.out) {
-		grown := make([]byte, 0, max(need, LargeBuffer))
-		if cap(t.out) == SmallBuffer && need <= LargeBuffer {
-			grown = l.Borrow(LargeBuffer)[:0]
-		}
+		grown := t.room(need)
 		grown = append(grown, t.out...)
-		t.giveBack(t.out)
+		t.release()
 		t.out = grown
 	}
 	t.out = append(t.out, p...)
 }
 
-func (t *tlsLayer) giveBack(buffer []byte) {
-	if cap(buffer) == SmallBuffer || cap(buffer) == LargeBuffer {
-		t.socket.loop.Return(buffer)
+// room returns an empty buffer for n bytes.
+func (t *tlsLayer) room(n int) []byte {
+	if n > LargeBuffer {
+		return make([]byte, 0, 2*n)
 	}
+	return t.socket.loop.Borrow(n)[:0]
 }
 
-// flush sends what is encrypted, as far as the socket takes it.
+// flush sends encrypted output until the socket is full.
 func (t *tlsLayer) flush() {
 	s := t.socket
 	for t.sent < len(t.out) {
 		n, err := s.send(t.out[t.sent:], nil, false)
 		if err == ErrWouldBlock {
+			t.shrink()
 			return
 		}
 		if err != nil {
@@ -269,16 +282,25 @@ func (t *tlsLayer) flush() {
 		t.sent += n
 		t.total += int64(n)
 	}
-	if t.out != nil {
-		t.giveBack(t.out)
-		t.out, t.sent = nil, 0
-	}
+	t.release()
+	t.sent = 0
 	if t.last && t.broken == nil {
 		t.broken = s.shutdown()
 	}
 }
 
-// closeWrite says that it ends, and ends the sending side once that is sent.
+// shrink moves output that has to wait to a small buffer, if it fits: a client that does not read leaves a part of a chunk for long.
+func (t *tlsLayer) shrink() {
+	left := t.out[t.sent:]
+	if cap(t.out) <= SmallBuffer || len(left) > SmallBuffer {
+		return
+	}
+	small := append(t.room(len(left)), left...)
+	t.release()
+	t.out, t.sent = small, 0
+}
+
+// closeWrite sends close_notify, and then closes the sending side.
 func (t *tlsLayer) closeWrite() error {
 	if t.last {
 		return nil
@@ -292,7 +314,7 @@ func (t *tlsLayer) closeWrite() error {
 	return err
 }
 
-// fail ends a handshake; the handler is told by others.
+// fail ends a handshake without calling the handler.
 func (t *tlsLayer) fail(err error) {
 	if h := t.handshake; h != nil {
 		t.handshake = nil
@@ -300,7 +322,7 @@ func (t *tlsLayer) fail(err error) {
 	}
 }
 
-// close lets go of all, and says before that it ends if so asked and possible.
+// close releases everything. With notify it sends close_notify before, if possible.
 func (t *tlsLayer) close(notify bool) {
 	if t.handshake == nil && notify && !t.last && t.broken == nil && len(t.out) == 0 {
 		_ = t.conn.CloseWrite()
@@ -311,14 +333,15 @@ func (t *tlsLayer) close(notify bool) {
 	t.socket = nil
 }
 
+// release drops the output.
 func (t *tlsLayer) release() {
-	if t.out != nil {
-		t.giveBack(t.out)
-		t.out = nil
+	if n := cap(t.out); n == SmallBuffer || n == LargeBuffer {
+		t.socket.loop.Return(t.out)
 	}
+	t.out = nil
 }
 
-// tlsConn is what crypto/tls reads from and writes to: the handshake in its goroutine, all else on the loop.
+// tlsConn is the net.Conn of crypto/tls. The handshake uses it in its goroutine, everything else on the loop.
 type tlsConn struct {
 	layer         *tlsLayer
 	handshake     *handshake // nil after it
@@ -356,7 +379,7 @@ func (c *tlsConn) Write(p []byte) (int, error) {
 		return 0, t.broken
 	}
 	if len(t.out) > mostEncrypted {
-		t.broken = errors.New("the peer does not read what it has asked for")
+		t.broken = errors.New("the peer does not read the responses to its key updates")
 		return 0, t.broken
 	}
 	t.append(p)

@@ -47,7 +47,7 @@ func certificates(t testing.TB) (server, client *tls.Config) {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, &tls.Config{RootCAs: roots, ServerName: "test"}
 }
 
-// TestTLS: both sides on loops, or one of crypto/tls alone, in both versions, with full and with resumed handshakes.
+// TestTLS: both sides on loops, or one with crypto/tls alone, in both versions, with full and resumed handshakes.
 func TestTLS(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestTLS(t *testing.T) {
 			if resumed < 4 {
 				t.Errorf("%d handshakes were resumed", resumed)
 			}
-			// And with the client on a loop, which relays for a plain one.
+			// With the client on a loop, which relays for a plain one.
 			plain := serve(t, ls, func(c *conn) {
 				back := &conn{}
 				c.ready = func(c *conn, e Events) {
@@ -81,7 +81,7 @@ func TestTLS(t *testing.T) {
 				}
 				back.ready = func(b *conn, e Events) {
 					if e&Connected == 0 {
-						t.Errorf("told %b, %v", e, b.Err())
+						t.Errorf("events %b, %v", e, b.Err())
 						return
 					}
 					relay(c, b)
@@ -96,14 +96,14 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// direction is one of a relay's.
+// direction is one direction of a relay.
 type direction struct {
 	from, to    *conn
 	pending     []byte
 	ended, done bool
 }
 
-// move reports whether nothing is broken.
+// move relays what there is. It returns false if the relay is broken.
 func (d *direction) move() bool {
 	for {
 		for len(d.pending) > 0 {
@@ -135,7 +135,7 @@ func (d *direction) move() bool {
 	}
 }
 
-// relay passes bytes and ends on between two sockets of one loop.
+// relay forwards bytes and ends between two sockets of one loop.
 func relay(a, b *conn) {
 	there, back := &direction{from: a, to: b}, &direction{from: b, to: a}
 	ready := func(_ *conn, e Events) {
@@ -152,10 +152,10 @@ func relay(a, b *conn) {
 func secured(t *testing.T, ls *Loops) (*conn, *tls.Conn, happened) {
 	t.Helper()
 	serverConfig, clientConfig := certificates(t)
-	told := make(happened, 1000)
+	events := make(happened, 1000)
 	opened := make(chan *conn, 1)
 	address := serve(t, ls, func(c *conn) {
-		c.ready = told.ready
+		c.ready = events.ready
 		opened <- c
 		c.ServerTLS(serverConfig, patience)
 	})
@@ -164,13 +164,13 @@ func secured(t *testing.T, ls *Loops) (*conn, *tls.Conn, happened) {
 		t.Fatal(err)
 	}
 	c := wait(t, opened, "the connection")
-	if e := told.until(t, Secured); e&Failed != 0 {
-		t.Fatalf("told %b", e)
+	if e := events.until(t, Secured); e&Failed != 0 {
+		t.Fatalf("events %b", e)
 	}
-	return c, peer, told
+	return c, peer, events
 }
 
-// TestTLSEnds: an end that is said is told from one that is not, both ways, and half of a connection can end alone.
+// TestTLSEnds: an end with close_notify is distinguished from one without, in both directions, and a connection can be half-closed.
 func TestTLSEnds(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
@@ -182,7 +182,7 @@ func TestTLSEnds(t *testing.T) {
 		"not said":  {func(c *tls.Conn) { c.NetConn().(*net.TCPConn).CloseWrite() }, io.ErrUnexpectedEOF},
 		"no record": {func(c *tls.Conn) { c.NetConn().Write([]byte("no record at all")) }, nil},
 	} {
-		c, peer, told := secured(t, ls)
+		c, peer, events := secured(t, ls)
 		peer.Write([]byte("bytes"))
 		test.end(peer)
 		var all []byte
@@ -191,7 +191,7 @@ func TestTLSEnds(t *testing.T) {
 			var some []byte
 			on(t, l, func() { some, err = readAll(c) })
 			if all = append(all, some...); err == ErrWouldBlock {
-				told.until(t, Readable)
+				events.until(t, Readable)
 			}
 		}
 		if string(all) != "bytes" || test.want != nil && err != test.want || err == nil {
@@ -211,7 +211,7 @@ func TestTLSEnds(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	// A reset says nothing.
+	// A reset has no close_notify.
 	c, peer, _ := secured(t, ls)
 	on(t, l, c.Reset)
 	if _, err := io.ReadAll(peer); err == nil {
@@ -223,9 +223,13 @@ func TestTLSEnds(t *testing.T) {
 func TestTLSIdle(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
-	c, peer, told := secured(t, ls)
+	c, peer, events := secured(t, ls)
 	idle := func() {
 		t.Helper()
+		eventually(t, "nothing is buffered", func() (none bool) {
+			on(t, l, func() { none = c.Buffered() == 0 })
+			return none
+		})
 		on(t, l, func() {
 			if _, err := readAll(c); err != ErrWouldBlock {
 				t.Error(err)
@@ -240,19 +244,19 @@ func TestTLSIdle(t *testing.T) {
 	}
 	idle()
 	peer.Write([]byte("x"))
-	told.until(t, Readable)
+	events.until(t, Readable)
 	idle()
 	peer.NetConn().Write([]byte{23, 3, 3, 0, 100, 1, 2, 3}) // the first bytes of a record
-	told.until(t, Readable)
+	events.until(t, Readable)
 	idle()
 	on(t, l, c.Reset)
 }
 
-// TestTLSBackPressure: what is encrypted and not taken is bounded, and goes out when the peer reads.
+// TestTLSBackPressure: encrypted output is limited, waits in a buffer of its size, and is sent when the peer reads.
 func TestTLSBackPressure(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
-	c, peer, told := secured(t, ls)
+	c, peer, events := secured(t, ls)
 	name := filepath.Join(t.TempDir(), "file")
 	content := make([]byte, 8<<20)
 	rand.Read(content)
@@ -280,8 +284,11 @@ func TestTLSBackPressure(t *testing.T) {
 		if got := c.Buffered(); got > LargeBuffer+portBound {
 			t.Errorf("%d bytes are buffered", got)
 		}
+		if left := c.tls.pending(); left <= SmallBuffer && l.buffers.lent > SmallBuffer {
+			t.Errorf("%d bytes are lent for %d that wait", l.buffers.lent, left)
+		}
 		if offset == len(content) {
-			c.CloseWrite() // behind what is buffered
+			c.CloseWrite() // after what is buffered
 		}
 	}
 	on(t, l, send)
@@ -297,7 +304,7 @@ func TestTLSBackPressure(t *testing.T) {
 		got <- err
 	}()
 	for offset < len(content) {
-		told.until(t, Writable)
+		events.until(t, Writable)
 		on(t, l, send)
 	}
 	if err := wait(t, got, "the file"); err != nil {
@@ -310,7 +317,7 @@ func TestTLSBackPressure(t *testing.T) {
 	on(t, l, c.Close)
 }
 
-// TestTLSFails: each way in which a handshake fails is told once, and leaves a socket that speaks plainly if it is not broken.
+// TestTLSFails: each failure of a handshake gives one event, and leaves a plain socket if it is not broken.
 func TestTLSFails(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 1})
 	l := ls.All()[0]
@@ -320,31 +327,31 @@ func TestTLSFails(t *testing.T) {
 		peer  func(*net.TCPConn)
 		check func(error) bool
 	}{
-		"silent":   {func(*net.TCPConn) {}, func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }},
-		"slow":     {func(c *net.TCPConn) { c.Write([]byte{22, 3, 1}) }, func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }},
-		"plain":    {func(c *net.TCPConn) { c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, isRecordHeader},
-		"gone":     {func(c *net.TCPConn) { c.Write([]byte{22, 3, 1}); c.CloseWrite() }, func(err error) bool { return err != nil }},
-		"reset":    {func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, func(err error) bool { return err != nil }},
-		"distrust": {func(c *net.TCPConn) { tls.Client(c, &tls.Config{ServerName: "test"}).Handshake() }, func(err error) bool { return err != nil }},
+		"silent":      {func(*net.TCPConn) {}, func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }},
+		"slow":        {func(c *net.TCPConn) { c.Write([]byte{22, 3, 1}) }, func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }},
+		"plain":       {func(c *net.TCPConn) { c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, isRecordHeader},
+		"disconnects": {func(c *net.TCPConn) { c.Write([]byte{22, 3, 1}); c.CloseWrite() }, func(err error) bool { return err != nil }},
+		"reset":       {func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, func(err error) bool { return err != nil }},
+		"distrust":    {func(c *net.TCPConn) { tls.Client(c, &tls.Config{ServerName: "test"}).Handshake() }, func(err error) bool { return err != nil }},
 	} {
-		told := make(happened, 100)
+		events := make(happened, 100)
 		opened := make(chan *conn, 1)
 		limit := patience
 		if name == "silent" || name == "slow" {
 			limit = timeout
 		}
 		address := serve(t, ls, func(c *conn) {
-			c.ready = told.ready
+			c.ready = events.ready
 			c.ServerTLS(serverConfig, limit)
 			opened <- c
 		})
 		peer := dial(t, address)
 		test.peer(peer)
 		c := wait(t, opened, name)
-		if e := told.until(t, Failed); e&Secured != 0 {
-			t.Errorf("%s: told %b", name, e)
+		if e := events.until(t, Failed); e&Secured != 0 {
+			t.Errorf("%s: events %b", name, e)
 		}
-		told.none(t, l)
+		events.none(t, l)
 		on(t, l, func() {
 			if !test.check(c.Err()) {
 				t.Errorf("%s: %v", name, c.Err())
@@ -363,10 +370,10 @@ func TestTLSFails(t *testing.T) {
 		}
 		on(t, l, c.Close)
 	}
-	// A client that does not trust the server fails too; one that closes in the middle is told nothing.
+	// A client that does not trust the server fails too; one that closes in the middle gets no event.
 	address := serve(t, ls, func(c *conn) { echo(c); c.ServerTLS(serverConfig, patience) })
 	for _, closes := range []bool{false, true} {
-		told := make(happened, 10)
+		events := make(happened, 10)
 		c := &conn{}
 		c.ready = func(c *conn, e Events) {
 			if e&Connected != 0 {
@@ -377,19 +384,19 @@ func TestTLSFails(t *testing.T) {
 					c.Close()
 				}
 			}
-			told <- e
+			events <- e
 		}
 		on(t, l, func() {
 			if err := l.Dial(&c.Socket, address, c); err != nil {
 				t.Error(err)
 			}
 		})
-		told.until(t, Connected)
+		events.until(t, Connected)
 		if closes {
-			told.none(t, l)
+			events.none(t, l)
 			continue
 		}
-		told.until(t, Failed)
+		events.until(t, Failed)
 		on(t, l, func() {
 			var hostname x509.HostnameError
 			if !errors.As(c.Err(), &hostname) {
@@ -400,7 +407,7 @@ func TestTLSFails(t *testing.T) {
 	}
 }
 
-// TestTLSComputing: no more handshakes compute at a time than asked for, and those that wait for their peers keep nobody from it.
+// TestTLSComputing: no more handshakes compute at a time than Options.Handshakes, not counting those that wait for their peers.
 func TestTLSComputing(t *testing.T) {
 	ls := startLoops(t, Options{Loops: 2, Handshakes: 2})
 	serverConfig, clientConfig := certificates(t)
@@ -415,7 +422,7 @@ func TestTLSComputing(t *testing.T) {
 		return certificate, nil
 	}}
 	address := serve(t, ls, func(c *conn) { echo(c); c.ServerTLS(serverConfig, patience) })
-	for range 5 { // they never finish what they have begun
+	for range 5 { // they never finish
 		dial(t, address).Write([]byte{22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3})
 	}
 	collect(40, func(int) { exchange(t, tls.Client(dial(t, address), clientConfig), 10) })
@@ -424,7 +431,46 @@ func TestTLSComputing(t *testing.T) {
 	}
 }
 
-// TestTLSKeyUpdate: keys change in the middle of a connection, and the answer to that goes out although nothing else is written.
+// TestTLSWaitEnds: what a handshake waits for is not waited for any longer than its connection, its timeout and its loop last.
+func TestTLSWaitEnds(t *testing.T) {
+	ls := startLoops(t, Options{Loops: 1, Handshakes: 1})
+	waiting, ended := make(chan struct{}, 4), make(chan struct{}, 4)
+	config := &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		Wait(hello.Conn, func(end <-chan struct{}) {
+			waiting <- struct{}{}
+			<-end
+		})
+		ended <- struct{}{}
+		return nil, errors.New("no certificate")
+	}}
+	opened := make(chan *conn, 4)
+	address := serve(t, ls, func(c *conn) {
+		c.ready = func(c *conn, _ Events) { c.Close() }
+		c.ServerTLS(config, patience)
+		opened <- c
+	})
+	hello := func() (*net.TCPConn, *conn) {
+		client := dial(t, address)
+		go func() { _ = tls.Client(client, &tls.Config{ServerName: "test"}).Handshake() }()
+		wait(t, waiting, "the handshake waits")
+		return client, wait(t, opened, "the connection")
+	}
+	_, c := hello()
+	on(t, c.Loop(), func() { c.Close() })
+	wait(t, ended, "the end after the socket was closed")
+	client, _ := hello()
+	if err := client.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	wait(t, ended, "the end after a reset")
+	_, c = hello()
+	on(t, c.Loop(), func() { c.tls.handshake.Expired(nil) })
+	wait(t, ended, "the end after the timeout")
+	hello() // until the loop stops, at the end of the test
+}
+
+// TestTLSKeyUpdate: the response to a key update is sent although nothing else is written.
 func TestTLSKeyUpdate(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("no openssl, and crypto/tls does not ask for new keys")
@@ -473,7 +519,7 @@ func isRecordHeader(err error) bool {
 	return errors.As(err, &header)
 }
 
-// exchange sends n bytes and wants them back, and an end.
+// exchange sends n bytes and expects them back, and an end.
 func exchange(t testing.TB, c interface {
 	net.Conn
 	CloseWrite() error
@@ -495,5 +541,45 @@ func exchange(t testing.TB, c interface {
 	}
 	if err := <-written; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTLSOutput: encrypted bytes that have not been sent are pending, so that nothing is lost if the socket is closed when nothing is
+// pending.
+func TestTLSOutput(t *testing.T) {
+	ls := startLoops(t, Options{Loops: 1})
+	l := ls.All()[0]
+	c, peer, events := secured(t, ls)
+	piece := make([]byte, 1000)
+	total := 0
+	var out Output
+	on(t, l, func() {
+		for !out.Pending() {
+			n, err := out.Write(&c.Socket, nil, piece, false)
+			total += len(piece)
+			if err != nil || n == len(piece) && c.Buffered() > 0 && !out.Pending() {
+				t.Errorf("encrypted bytes are not pending, %v", err)
+				return
+			}
+		}
+	})
+	got := make(chan int64, 1)
+	go func() {
+		n, _ := io.Copy(io.Discard, peer)
+		got <- n
+	}()
+	for pending := true; pending; {
+		events.until(t, Writable)
+		on(t, l, func() {
+			if _, err := out.Flush(&c.Socket); err != nil {
+				t.Error(err)
+			}
+			if pending = out.Pending(); !pending {
+				c.Close()
+			}
+		})
+	}
+	if n := wait(t, got, "the bytes"); n != int64(total) {
+		t.Errorf("%d bytes came of %d", n, total)
 	}
 }

@@ -54,7 +54,7 @@ type Backend struct {
 
 // counters are written by each request.
 type counters struct {
-	limit    atomic.Int64 // of inFlight; or noLimit, onTrial, gone
+	limit    atomic.Int64 // of inFlight; or noLimit, onTrial, removed
 	inFlight atomic.Int64
 	asked    atomic.Uint64 // requests that came here first, without retries
 	ewma     atomic.Uint64 // bits of a float64, nanoseconds
@@ -69,7 +69,7 @@ type counters struct {
 const (
 	noLimit = 0
 	onTrial = -1
-	gone    = -2 // has left its pool
+	removed = -2 // no longer in its pool
 )
 
 // retired is the in-flight count of a backend whose connections have been closed. It is so far below zero that a late
@@ -194,7 +194,7 @@ func (b *Backend) giveBack() {
 	switch b.limit.Load() {
 	case onTrial:
 		b.trial.Store(0)
-	case gone:
+	case removed:
 		if n == 0 {
 			b.retire()
 		}

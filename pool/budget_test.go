@@ -97,7 +97,7 @@ func TestRetryReasons(t *testing.T) {
 	}
 }
 
-// load is traffic on a pool in a time of the test's own.
+// load is traffic on a pool in simulated time.
 type load struct {
 	pool *Pool
 	rate int // requests a second
@@ -112,10 +112,10 @@ func (l *load) well(d time.Duration) {
 	}
 }
 
-// failing lets all attempts fail, each with as many retries as allowed, and returns how many requests and attempts
-// there were. A response takes takes milliseconds.
+// failing lets all tries fail, each with as many retries as allowed, and returns the numbers of requests and of tries. A response
+// takes takes milliseconds.
 func (l *load) failing(d time.Duration, takes int) (requests, attempts int) {
-	under := make([][]int, takes+1) // way: the tries of those whose next answer is due, by millisecond
+	under := make([][]int, takes+1) // way: the tries of those whose next response is due, by millisecond
 	for ms := 0; ms < int(d/time.Millisecond); ms++ {
 		time.Sleep(time.Millisecond)
 		now, next := ms%(takes+1), (ms+takes)%(takes+1)
@@ -149,8 +149,8 @@ func (l *load) failing(d time.Duration, takes int) (requests, attempts int) {
 	return requests, attempts
 }
 
-// TestSavedBudgetIsNotForStorms: what a healthy time has saved is no licence to multiply the load once all fail: from
-// the first second on, attempts stay within a tenth of the requests and three a second.
+// TestSavedBudgetIsNotForStorms: the budget saved while all was well does not multiply the load when everything fails. From the
+// first second on, tries stay within 110 % of the requests plus three a second.
 func TestSavedBudgetIsNotForStorms(t *testing.T) {
 	for _, rate := range []int{1, 20, 500, 10_000} {
 		for _, before := range []struct{ well, idle time.Duration }{
@@ -182,7 +182,7 @@ func TestSavedBudgetIsNotForStorms(t *testing.T) {
 	}
 }
 
-// TestBudgetOfFailures: what is not saved can be spent, however many retries are in vain.
+// TestBudgetOfFailures: budget that is not saved can be spent, however many retries fail.
 func TestBudgetOfFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New(Options{Members: at("a"), RetryBudget: 1})
@@ -194,10 +194,10 @@ func TestBudgetOfFailures(t *testing.T) {
 	})
 }
 
-// TestSavedBudgetIsForTheDying: one of three backends fails at 1,000 requests a second. The requests that it had, and
+// TestSavedBudgetCoversAFailingBackend: one of three backends fails at 1,000 requests a second. The requests that it had, and
 // those that it gets until it is ejected, are all retried successfully, so that the budget lasts. A few requests that
 // no backend can serve do not use it up.
-func TestSavedBudgetIsForTheDying(t *testing.T) {
+func TestSavedBudgetCoversAFailingBackend(t *testing.T) {
 	for _, well := range []time.Duration{11 * time.Second, time.Minute, time.Hour} {
 		for _, hopeless := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
@@ -210,10 +210,10 @@ func TestSavedBudgetIsForTheDying(t *testing.T) {
 						p.RetriesFailed(2)
 					}
 				}
-				for range 100 { // had by the one that dies
+				for range 100 { // in flight at the failing backend
 					p.AllowRetry()
 				}
-				for range 100 { // a second, and a third of the requests
+				for range 100 { // 100 a second, a third of the requests
 					l.well(10 * time.Millisecond)
 					p.AllowRetry()
 					p.AllowRetry()

@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// TestReconnect: other transport settings replace only the connections of the backends that stay. Those in use are
-// counted until they end.
+// TestReconnect: changed transport settings replace only the connections of the backends that stay. Connections in use are counted
+// until they end.
 func TestReconnect(t *testing.T) {
 	o := Options{Members: at("a", "b"), HealthChecks: true, Eject: Eject{Failures: 1, MaxPercent: 100, Duration: 1e9}}
 	var made []*counted
@@ -64,7 +64,7 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
-// counted is connections that are never given back.
+// counted is connections that are never returned.
 type counted struct {
 	active, idle atomic.Int64
 	closed       atomic.Bool

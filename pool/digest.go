@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// digestTime is how long lines that may come in large numbers are delayed, so that one can stand for many.
+	// digestTime is how long lines that may be numerous are delayed, so that they can be combined.
 	digestTime = 500 * time.Millisecond
 	// digestNamed is the number up to which backends are named one by one.
 	digestNamed = 3
@@ -29,14 +29,14 @@ type backendLine struct {
 	pool, backend, from, to, reason string
 }
 
-// comesInCrowds reports whether a line is one of many in a large pool.
-func (l *backendLine) comesInCrowds() bool {
+// isFrequent reports whether a line is one of many in a large pool.
+func (l *backendLine) isFrequent() bool {
 	return l.from == "absent" || l.from == "unknown" || l.to == "absent"
 }
 
 // add takes a line, and writes it at once, after the delayed ones, unless more of its kind may follow.
 func (d *digest) add(l backendLine, now time.Time) {
-	if !l.comesInCrowds() {
+	if !l.isFrequent() {
 		d.flush()
 		l.write()
 		return

@@ -11,9 +11,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// TestCrowdsAreOneLine: hundreds of backends that join, get their first check and leave make one line each time, by
-// result. The few that differ, and later changes, have their own lines, in order.
-func TestCrowdsAreOneLine(t *testing.T) {
+// TestManyChangesAreOneLine: hundreds of backends that join, get their first check result and leave cause one log line each time,
+// by result. A few with other results, and later changes, have separate lines, in order.
+func TestManyChangesAreOneLine(t *testing.T) {
 	var log bytes.Buffer // read when the pool's goroutine waits
 	var addresses []string
 	for i := range 400 {

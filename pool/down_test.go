@@ -23,8 +23,8 @@ func dying() (Options, *atomic.Bool) {
 	return o, accepts
 }
 
-// TestQueueAfterATimeDown: once those that waited for a pool that was down have been let in, the queue works as it did before.
-func TestQueueAfterATimeDown(t *testing.T) {
+// TestQueueAfterPoolWasDown: after the requests that waited for a pool to come up have been served, the queue works as before.
+func TestQueueAfterPoolWasDown(t *testing.T) {
 	o, accepts := dying()
 	running(t, o, func(t *testing.T, p *Pool) {
 		l := line{pool: p}
@@ -44,9 +44,9 @@ func TestQueueAfterATimeDown(t *testing.T) {
 	})
 }
 
-// TestDownAgainWhileWaitersAreLetIn: a pool that goes down, or is taken out, while those that waited are let in one after another
+// TestDownAgainWhileWaitersAreAdmitted: a pool that goes down, or is taken out, while waiting requests are admitted one after another
 // refuses the others in time.
-func TestDownAgainWhileWaitersAreLetIn(t *testing.T) {
+func TestDownAgainWhileWaitersAreAdmitted(t *testing.T) {
 	for _, taken := range []bool{false, true} {
 		o, accepts := dying()
 		o.Members[0].MaxConns = 0
@@ -78,7 +78,7 @@ func TestDownAgainWhileWaitersAreLetIn(t *testing.T) {
 	}
 }
 
-// TestShorterWhileDown: those that wait follow a change of the configuration.
+// TestShorterWhileDown: a changed configuration applies to waiting requests.
 func TestShorterWhileDown(t *testing.T) {
 	o, _ := dying()
 	o.WhileDown = time.Hour

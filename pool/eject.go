@@ -94,7 +94,7 @@ func (b *Backend) endEjection(s *state) {
 	b.inARow.Store(0)
 }
 
-// HeadArrived reports that the head of a response has come that is no failure. That is enough to end a trial, since
+// HeadArrived reports that the head of a successful response has arrived. That is enough to end a trial, since
 // the rest of an event stream or of an upgraded connection may take hours.
 func (b *Backend) HeadArrived() {
 	if b.limit.Load() == onTrial {

@@ -26,7 +26,7 @@ var ejecting = Options{
 	Eject: Eject{Failures: 3, Duration: 10 * time.Second, MaxPercent: 50},
 }
 
-func TestEjectionNeedsFailuresInARow(t *testing.T) {
+func TestEjectionNeedsConsecutiveFailures(t *testing.T) {
 	running(t, ejecting, func(t *testing.T, p *Pool) {
 		a := p.Backend("a")
 		for _, o := range []Outcome{Connect, Timeout, Success, Reset, Protocol, Aborted} {
@@ -51,7 +51,7 @@ func TestEjectionNeedsFailuresInARow(t *testing.T) {
 func TestEjectionGrowsAndTrials(t *testing.T) {
 	running(t, ejecting, func(t *testing.T, p *Pool) {
 		a, b := p.Backend("a"), p.Backend("b")
-		a.Reserve() // a long request from before, as a WebSocket
+		a.Reserve() // an earlier, long request, such as a WebSocket
 		fail(a, 3)
 		for n := 1; n <= 12; n++ {
 			expectPassive(t, a, PassiveEject)
@@ -88,7 +88,7 @@ func TestEjectionGrowsAndTrials(t *testing.T) {
 				t.Error("still limited after the trial")
 			}
 		}
-		// The row is over: the next ejection is short again.
+		// The series of ejections has ended: the next one is short again.
 		fail(a, 3)
 		time.Sleep(10 * time.Second)
 		expectPassive(t, a, PassiveTrial)
@@ -180,7 +180,7 @@ func TestTrialEndsWithTheHead(t *testing.T) {
 	running(t, ejecting, func(t *testing.T, p *Pool) {
 		a := p.Backend("a")
 		fail(a, 3)
-		a.HeadArrived() // late, of a request from before
+		a.HeadArrived() // late, of an earlier request
 		expectPassive(t, a, PassiveEject)
 		time.Sleep(ejecting.Eject.Duration)
 		synctest.Wait()
@@ -191,7 +191,7 @@ func TestTrialEndsWithTheHead(t *testing.T) {
 		a.HeadArrived()
 		expectPassive(t, a, PassiveOK)
 		if !a.Reserve() {
-			t.Error("no second request while the first goes on")
+			t.Error("no second request while the first continues")
 		}
 		a.Report(Success)
 		a.Release()
@@ -202,7 +202,7 @@ func TestTrialEndsWithTheHead(t *testing.T) {
 	})
 }
 
-func TestNoEjectionAnyMore(t *testing.T) {
+func TestEjectionTurnedOff(t *testing.T) {
 	o := ejecting
 	p := New(o)
 	defer p.Close()
@@ -219,8 +219,8 @@ func TestNoEjectionAnyMore(t *testing.T) {
 	}
 }
 
-// TestFailedTrialOpensNoGap: while a failed trial ejects a backend, no request gets past the limit of one: after the
-// limit is lifted, no request may see the snapshot that still has the backend.
+// TestFailedTrialOpensNoGap: while a failed trial ejects a backend, no request gets past the limit of one. When the limit is
+// lifted, no request may see the snapshot that still contains the backend.
 func TestFailedTrialOpensNoGap(t *testing.T) {
 	o := ejecting
 	var a *Backend
@@ -254,8 +254,8 @@ func TestFailedTrialOpensNoGap(t *testing.T) {
 
 func (s *snapshot) has(b *Backend) bool { return contains(s.usable, b) }
 
-// TestLastPrimaryGoesForABackup: the last usable primary is ejected whatever max_percent says, if a backup is
-// there to take over; not without one, and not where max_percent is 0.
+// TestLastPrimaryGoesForABackup: the last usable primary is ejected regardless of max_percent if a backup can take over, but not
+// without a backup, and not where max_percent is 0.
 func TestLastPrimaryGoesForABackup(t *testing.T) {
 	for _, c := range []struct {
 		percent int

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestProspects goes through the reasons why a backend is not used, or is in spite of its state.
+// TestProspects covers the reasons why a backend is not used, or is used in spite of its state.
 func TestProspects(t *testing.T) {
 	p := New(Options{
 		Name: "app", HealthChecks: true, PanicThreshold: 0.5, Eject: Eject{Failures: 1, Duration: time.Hour, MaxPercent: 100},
@@ -41,7 +41,7 @@ func TestProspects(t *testing.T) {
 	want("all up", "primary", "d:1", false, "a backup: ")
 	p.SetActive(a, false, "connection refused")
 	if got := want("one down", "primary", "a:1", false, "down: its health checks fail (connection refused)"); got.Since == nil {
-		t.Error("nobody knows since when it is down")
+		t.Error("the time since when it is down is missing")
 	}
 	p.SetActive(c, false, "timeout")
 	want("two of three down", "panic", "a:1", true, "down: ")
@@ -77,7 +77,7 @@ func TestProspects(t *testing.T) {
 	}
 }
 
-// TestProspectsKeepTheirReason: a change of another axis, or of none, does not take the reason of a state away.
+// TestProspectsKeepTheirReason: the reason of a state stays when another axis changes, or none.
 func TestProspectsKeepTheirReason(t *testing.T) {
 	p := New(Options{
 		HealthChecks: true, Eject: Eject{Failures: 1, Duration: time.Hour, MaxPercent: 100},
@@ -127,7 +127,7 @@ func TestProspectsKeepTheirReason(t *testing.T) {
 	}
 }
 
-// TestProspectsSticky: a client's own backend has the request, also while it drains.
+// TestProspectsSticky: a client's own backend gets its request, also while it drains.
 func TestProspectsSticky(t *testing.T) {
 	p := New(Options{Members: []Member{{Address: "a:1"}, {Address: "b:1"}},
 		Sticky: &Sticky{Key: "k", Value: func(address string) string { return "of " + address }}})

@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// TestFlappingIsLoggedOnce: while a backend flaps its state, events and gauge follow, and the log holds back.
+// TestFlappingIsLoggedOnce: while a backend flaps, its state, events and gauge follow, and the log is limited.
 func TestFlappingIsLoggedOnce(t *testing.T) {
 	var e events
 	var log bytes.Buffer // read when the pool's goroutine waits
@@ -21,12 +21,12 @@ func TestFlappingIsLoggedOnce(t *testing.T) {
 		b := p.Backend("a:1")
 		p.SetActive(p.Backend("b:1"), true, "test")
 		p.SetActive(b, true, "test")
-		time.Sleep(digestTime) // the log holds first results back for so long
+		time.Sleep(digestTime) // first results are logged after this time
 		synctest.Wait()
 		e.take()
 		log.Reset()
 
-		p.SetFlapping(b, false, "not yet") // says nothing
+		p.SetFlapping(b, false, "not yet") // logs nothing
 		p.SetActive(b, false, "refused")
 		p.SetFlapping(b, true, "5 changes")
 		for range 10 {

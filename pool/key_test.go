@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 )
 
-// byKey is a picker that notes the keys it is given, and takes the backend that the key says.
+// byKey is a picker that records the keys it gets, and takes the backend that the key names.
 type byKey struct {
 	backends []*Backend
 	mu       *sync.Mutex
@@ -31,7 +31,7 @@ func keyed(keys *[]uint64) func([]*Backend, uint64) Picker {
 }
 
 // A retry asks by other keys, always the same ones for the same request.
-func TestRetriesGoByTheKey(t *testing.T) {
+func TestRetriesUseTheKey(t *testing.T) {
 	var keys []uint64
 	p := New(Options{Members: at("a", "b", "c", "d"), NewPicker: keyed(&keys)})
 	defer p.Close()

@@ -12,7 +12,7 @@ type Clock func() int64
 
 var processStart = time.Now()
 
-// Monotonic is the Clock of the process, and what a nil Clock stands for.
+// Monotonic is the Clock of the process, and the default for a nil Clock.
 func Monotonic() int64 { return int64(time.Since(processStart)) }
 
 const (

@@ -22,7 +22,7 @@ func TestKeptIsADecay(t *testing.T) {
 	}
 }
 
-// timed is a backend in a time of its own.
+// timed is a backend in simulated time.
 func timed() (b *Backend, now *time.Duration) {
 	now = new(time.Duration)
 	*now = time.Minute
@@ -41,18 +41,18 @@ func TestPeakRisesAtOnceAndDecays(t *testing.T) {
 	if l := b.Latency(b.Now()); l != (Latency{Idle: true}) {
 		t.Errorf("at first: %+v", l)
 	}
-	answer := func(took time.Duration) { b.Settle(b.Await(), took) }
-	answer(20 * time.Millisecond)
+	respond := func(took time.Duration) { b.Settle(b.Await(), took) }
+	respond(20 * time.Millisecond)
 	near(t, "after the first", b.Latency(b.Now()).Peak, 20*time.Millisecond)
-	answer(2 * time.Second)
+	respond(2 * time.Second)
 	near(t, "after a slow one", b.Latency(b.Now()).Peak, 2*time.Second)
 	for range 1000 {
-		answer(20 * time.Millisecond)
+		respond(20 * time.Millisecond)
 	}
 	near(t, "after a thousand in no time", b.Latency(b.Now()).Peak, 2*time.Second)
 	for range 100 {
 		*now += 100 * time.Millisecond
-		answer(20 * time.Millisecond)
+		respond(20 * time.Millisecond)
 	}
 	near(t, "after ten seconds of quick ones", b.Latency(b.Now()).Peak, 748*time.Millisecond)
 	*now += 5 * time.Minute
@@ -65,8 +65,8 @@ func TestPeakRisesAtOnceAndDecays(t *testing.T) {
 	near(t, "after the look", b.Latency(b.Now()).Peak, 20*time.Millisecond)
 }
 
-// Waiting requests show by their age, and leave nothing behind when they have ended.
-func TestAgeOfThoseWhoWait(t *testing.T) {
+// Waiting requests show by their age, and have no effect after they have ended.
+func TestAgeOfWaitingRequests(t *testing.T) {
 	b, now := timed()
 	first := b.Await()
 	*now += 3 * time.Second
@@ -82,16 +82,16 @@ func TestAgeOfThoseWhoWait(t *testing.T) {
 	}
 	b.Settle(first, 0)
 	near(t, "of the later one", b.Latency(b.Now()).Age, time.Second)
-	near(t, "without an answer for 4 s", b.Latency(b.Now()).Peak, 4*time.Second)
+	near(t, "without a response for 4 s", b.Latency(b.Now()).Peak, 4*time.Second)
 	b.Settle(second, time.Second)
-	b.Settle(0, time.Hour) // the zero Waiting is nothing
+	b.Settle(0, time.Hour) // the zero Waiting has no effect
 	if l := b.Latency(b.Now()); !l.Idle || l.Age != 0 || b.waiting.word.Load() != 0 {
 		t.Errorf("in the end: %+v", l)
 	}
 }
 
-// Failures make a backend expensive, by doubling, and a failure that comes at once never makes it cheap.
-func TestFailuresAreDear(t *testing.T) {
+// Failures make a backend expensive, by doubling, and an immediate failure never makes it cheap.
+func TestFailuresAreExpensive(t *testing.T) {
 	b, _ := timed()
 	fail := func() float64 {
 		b.Settle(b.Await(), 0)
@@ -107,21 +107,21 @@ func TestFailuresAreDear(t *testing.T) {
 
 	b, _ = timed()
 	b.Settle(b.Await(), 10*time.Millisecond)
-	near(t, "the first after an answer of 10 ms", fail(), 20*time.Millisecond)
+	near(t, "the first after a response of 10 ms", fail(), 20*time.Millisecond)
 	b.Settle(b.Await(), 0)
 	b.Report(Aborted)
 	near(t, "a client that left", b.Latency(b.Now()).Peak, 20*time.Millisecond)
 }
 
 // The clock's ticks go round in 52 days, and a peak from before is not taken for one of the future.
-func TestPeakGoesRound(t *testing.T) {
+func TestTicksWrapAround(t *testing.T) {
 	b, now := timed()
 	*now = time.Duration(1<<32*tick) - 5*time.Second
 	b.Settle(b.Await(), time.Second)
 	*now += 10 * time.Second
 	near(t, "ten seconds later", b.Latency(b.Now()).Peak, 368*time.Millisecond)
 	b.Settle(b.Await(), 500*time.Millisecond)
-	near(t, "and an answer", b.Latency(b.Now()).Peak, 684*time.Millisecond)
+	near(t, "and a response", b.Latency(b.Now()).Peak, 684*time.Millisecond)
 }
 
 func TestManyWaitAtOnce(t *testing.T) {
@@ -144,7 +144,7 @@ func TestManyWaitAtOnce(t *testing.T) {
 	}
 }
 
-// TestAgeAfterAYear: the age depends neither on how long the process has run nor on how many wait.
+// TestAgeAfterAYear: the age does not depend on how long the process has run or on how many requests wait.
 func TestAgeAfterAYear(t *testing.T) {
 	for _, up := range []time.Duration{time.Hour, 30 * 24 * time.Hour, 400 * 24 * time.Hour} {
 		now := int64(up)

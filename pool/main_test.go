@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// conns stands for the transport's side of a backend.
+// conns replaces the transport's connections of a backend.
 type conns struct {
 	backend *Backend
 	closed  atomic.Int32
@@ -36,7 +36,7 @@ func (c *conns) Counts() (active, idle int) { return int(c.backend.InFlight()), 
 
 func connect(b *Backend) Connections { return &conns{backend: b} }
 
-// rotation is a picker that takes turns, to have one that is not the default.
+// rotation is a picker that takes the backends in turn, as an algorithm other than the default.
 type rotation struct {
 	backends []*Backend
 	next     atomic.Uint64
@@ -54,7 +54,7 @@ func (r *rotation) Pick(uint64) *Backend {
 	return nil
 }
 
-// at makes members of addresses.
+// at returns members with these addresses.
 func at(addresses ...string) []Member {
 	var members []Member
 	for _, a := range addresses {
@@ -71,7 +71,7 @@ func addresses(backends []*Backend) string {
 	return strings.Join(names, " ")
 }
 
-// events collects what a pool reports.
+// events records what a pool reports.
 type events struct {
 	mu    sync.Mutex
 	lines []string
@@ -83,7 +83,7 @@ func (e *events) add(line string) {
 	e.mu.Unlock()
 }
 
-// take waits until the pool has reported everything, and returns what came since the last time.
+// take waits until the pool has reported everything, and returns the reports since the last call.
 func (e *events) take() []string {
 	synctest.Wait()
 	e.mu.Lock()
@@ -99,7 +99,7 @@ func (e *events) hook(o *Options) {
 	o.OnEvent = func(v Event) { e.add(strings.TrimSpace(v.Backend + " " + v.From + ">" + v.To + ": " + v.Reason)) }
 }
 
-// running calls test with a pool that runs, in a bubble with a clock of its own.
+// running calls test with a running pool in a synctest bubble.
 func running(t *testing.T, o Options, test func(t *testing.T, p *Pool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

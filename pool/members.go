@@ -105,7 +105,7 @@ func (p *Pool) update(b *Backend, m Member) {
 func (p *Pool) leave(b *Backend, reason string) {
 	s := b.state.Load()
 	from := s.name()
-	b.limit.Store(gone)
+	b.limit.Store(removed)
 	p.keptOverrides.remember(b.address, s.overridden())
 	b.scope.Close()
 	p.leaving[b] = struct{}{}

@@ -19,10 +19,12 @@ type Metrics struct {
 
 // PoolMetrics are the series of a pool that other packages count in.
 type PoolMetrics struct {
-	Connect *telemetry.Histogram // lb_backend_connect_seconds
+	Connect *telemetry.Histogram    // lb_backend_connect_seconds
+	GRPC    *telemetry.CodeCounters // lb_grpc_responses_total
 
 	retries         [Aborted + 1]*telemetry.Counter // lb_retries_total by outcome; nil for Status
 	retriesByStatus [3]*telemetry.Counter           // of 502, 503 and 504
+	unavailable     *telemetry.Counter              // retries after UNAVAILABLE of gRPC
 	budgetExhausted *telemetry.Counter
 	queueWait       *telemetry.Histogram
 	queueRejected   *telemetry.Counter
@@ -41,6 +43,9 @@ func (m *PoolMetrics) Retried(o Outcome, status int) {
 	}
 }
 
+// RetriedUnavailable counts a retry after the status UNAVAILABLE of gRPC in lb_retries_total.
+func (m *PoolMetrics) RetriedUnavailable() { m.unavailable.Inc() }
+
 // reasons are the values of the label "reason".
 var reasons = [Aborted + 1]string{
 	Connect: "connect", Reset: "reset", Timeout: "timeout", Protocol: "protocol", Aborted: "aborted",
@@ -52,12 +57,14 @@ func (p *Pool) register() {
 	p.scope = s
 	m := &p.metrics
 	m.Connect = s.Histogram("lb_backend_connect_seconds", "pool", p.name)
+	m.GRPC = s.CodeCounters("lb_grpc_responses_total", "pool", p.name)
 	m.queueWait = s.Histogram("lb_queue_wait_seconds", "pool", p.name)
 	m.queueRejected = s.Counter("lb_queue_rejected_total", "pool", p.name)
 	m.budgetExhausted = s.Counter("lb_retry_budget_exhausted_total", "pool", p.name)
 	for _, o := range [...]Outcome{Connect, Reset, Timeout, Protocol} {
 		m.retries[o] = s.Counter("lb_retries_total", "pool", p.name, "reason", reasons[o])
 	}
+	m.unavailable = s.Counter("lb_retries_total", "pool", p.name, "reason", "unavailable")
 	for i, code := range [...]string{"502", "503", "504"} {
 		m.retriesByStatus[i] = s.Counter("lb_retries_total", "pool", p.name, "reason", code)
 	}

@@ -22,7 +22,7 @@ func lines(text string, prefixes ...string) []string {
 	return found
 }
 
-func TestGaugesTellTheTruth(t *testing.T) {
+func TestGauges(t *testing.T) {
 	r := telemetry.NewRegistry()
 	o := Options{
 		Name: "app", Members: at("a", "b", "c"), Connect: connect, Telemetry: r, HealthChecks: true,

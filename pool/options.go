@@ -48,7 +48,7 @@ type Options struct {
 	HealthChecks   bool    // backends join as unknown rather than up
 	PanicThreshold float64 // with fewer usable than this share, but at least one, all are used; 0: never
 	Eject          Eject
-	SlowStart      time.Duration // in which a backend that comes back gets its share step by step; 0: at once
+	SlowStart      time.Duration // in which a returning backend gets its share step by step; 0: at once
 	QueueLimit     int           // most waiting requests; 0: none waits, Pick fails with ErrFull
 	QueueTimeout   time.Duration // longest wait; 0: only the context bounds it
 	WhileDown      time.Duration // how long requests wait for a pool that is down; 0: none waits

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestAdminStateOutlivesAbsence: a backend that discovery loses and finds again keeps its admin state and weight; later changes
+// TestAdminStateOutlivesAbsence: a backend that discovery removes and finds again keeps its admin state and weight. Later changes
 // replace them.
 func TestAdminStateOutlivesAbsence(t *testing.T) {
 	var e events
@@ -47,7 +47,7 @@ func TestAdminStateOutlivesAbsence(t *testing.T) {
 	})
 }
 
-// TestRestore: overrides of one pool hold in another, at once for its members and later for those that join.
+// TestRestore: overrides of one pool are applied to another, at once for its members and later for those that join.
 func TestRestore(t *testing.T) {
 	given := map[string]Override{}
 	running(t, Options{Sources: []string{"dns"}, Members: at("a:1", "d:1")}, func(t *testing.T, p *Pool) {

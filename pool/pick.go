@@ -117,7 +117,7 @@ func (p *Pool) pickIn(s *snapshot, own *Backend, key uint64, tried []*Backend) (
 // pick reserves a backend that is not in tried: a used one, or else a spare one. If neither is left it reserves one
 // that is in tried; if one is left but has no room it returns nil.
 //
-// In a panic used backends may be down, so that usable ones and spare ones come before them.
+// In a panic used backends may be down, so usable ones and spare ones are tried before them.
 func (s *snapshot) pick(key uint64, tried []*Backend) *Backend {
 	if len(tried) == 0 {
 		return s.picker.Pick(key)

@@ -17,7 +17,7 @@ func TestTriedAreAvoided(t *testing.T) {
 	if got := mustPick(t, p, a, b); got != c {
 		t.Errorf("picked %s", got.Address())
 	}
-	// b and c are full now: a, which has room, is no substitute while those are usable.
+	// b and c are full now: a, which has room, is not used while they are usable.
 	if got, err := p.Pick(t.Context(), 0, []*Backend{a}); err != ErrFull {
 		t.Errorf("picked %v, %v", got, err)
 	}
@@ -118,7 +118,7 @@ func BenchmarkPickAndRelease(b *testing.B) {
 	}
 }
 
-// TestTryPick: for a retry that need not be, there is a backend that was not tried, at once, or none.
+// TestTryPick: an optional retry gets a backend that was not tried, at once, or none.
 func TestTryPick(t *testing.T) {
 	p := New(Options{Members: []Member{{Address: "a", MaxConns: 1}, {Address: "b", MaxConns: 1}}, QueueLimit: 10})
 	defer p.Close()
@@ -143,8 +143,8 @@ func TestTryPick(t *testing.T) {
 	}
 }
 
-// TestRetryGoesToABackup: a retry that has met all primaries goes to a backup rather than back to one of these; a
-// first try does not, however full they are.
+// TestRetryGoesToABackup: a retry that has tried all primaries goes to a backup, not back to a primary. A first try does not,
+// however full the primaries are.
 func TestRetryGoesToABackup(t *testing.T) {
 	p := New(Options{NewPicker: rotate, Members: []Member{
 		{Address: "a", MaxConns: 1}, {Address: "b", MaxConns: 1},
@@ -157,7 +157,7 @@ func TestRetryGoesToABackup(t *testing.T) {
 		t.Errorf("a tried: picked %s", got.Address())
 	}
 	if got := p.TryPick(0, []*Backend{a}); !contains(both, got) {
-		t.Errorf("a tried, b full, and an answer at hand: picked %v", got)
+		t.Errorf("a tried, b full, by TryPick: picked %v", got)
 	}
 	if got := mustPick(t, p, a, b); !contains(both, got) {
 		t.Errorf("a and b tried: picked %s", got.Address())
@@ -165,7 +165,7 @@ func TestRetryGoesToABackup(t *testing.T) {
 	if x.InFlight() != 1 || y.InFlight() != 1 {
 		t.Errorf("%d and %d on the backups", x.InFlight(), y.InFlight())
 	}
-	// Both backups are full: a is no substitute for one that was not tried.
+	// Both backups are full: a, which was tried, does not replace one that was not.
 	if got, err := p.Pick(t.Context(), 0, []*Backend{a, b}); err != ErrFull {
 		t.Errorf("picked %v, %v", got, err)
 	}
@@ -182,8 +182,8 @@ func TestRetryGoesToABackup(t *testing.T) {
 	}
 }
 
-// TestRetryInPanic: of those that a panic uses a retry takes the usable ones first, then a backup, and only
-// then those that are down.
+// TestRetryInPanic: of the backends that a panic uses, a retry takes the usable ones first, then a backup, and only then those
+// that are down.
 func TestRetryInPanic(t *testing.T) {
 	p := New(Options{NewPicker: rotate, PanicThreshold: 1, Members: append(at("a", "b", "c"), Member{Address: "x", Backup: true})})
 	defer p.Close()
@@ -217,11 +217,11 @@ func TestWaitingRetryGetsABackup(t *testing.T) {
 		p.Backend("x").Release()
 		expect(t, "x is free", l.seen.take(), []string{"another got x"})
 		if b := p.TryPick(0, []*Backend{a}); b != nil {
-			t.Errorf("an answer at hand got %s", b.Address())
+			t.Errorf("TryPick picked %s", b.Address())
 		}
 		p.Backend("x").Release()
 		if b := p.TryPick(0, []*Backend{a}); b != p.Backend("x") {
-			t.Errorf("with an answer at hand, past those who wait for a: %v", b)
+			t.Errorf("TryPick, before the requests that wait for a: %v", b)
 		}
 		a.Release()
 		expect(t, "a is free", l.seen.take(), []string{"1 got a"})

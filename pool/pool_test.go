@@ -100,7 +100,7 @@ func TestHooksComeInOrder(t *testing.T) {
 	})
 }
 
-func TestLeaverFinishesItsRequests(t *testing.T) {
+func TestRemovedBackendFinishesItsRequests(t *testing.T) {
 	running(t, Options{Members: at("a"), Connect: connect}, func(t *testing.T, p *Pool) {
 		a := mustPick(t, p)
 		mustPick(t, p)
@@ -162,7 +162,7 @@ func TestContextEndsEverything(t *testing.T) {
 	})
 }
 
-// What was built for a configuration that then turned out wrong goes without ever having been started.
+// A pool that was built for an invalid configuration can be closed without having been started.
 func TestCloseWithoutStart(t *testing.T) {
 	p := New(Options{Members: at("a"), Connect: connect, OnJoin: func(*Backend) { t.Error("joined") }})
 	a := p.Backend("a")
@@ -198,7 +198,7 @@ func TestAdminStates(t *testing.T) {
 	}
 	p.SetAdmin(a, Ready, "upgraded")
 	if a.ActiveState() != ActiveUnknown {
-		t.Errorf("nobody has looked at it yet, but it is %v", a.ActiveState())
+		t.Errorf("not checked yet, but it is %v", a.ActiveState())
 	}
 	p.ProbePassed(a)
 	if !a.Usable() {
@@ -220,7 +220,7 @@ func TestAdminStates(t *testing.T) {
 	}
 }
 
-// A flip of a backend in trouble does not pass a probe that only begins a rise.
+// A single pass of a backend that is down does not make it up if rise is higher.
 func TestProbePassedDoesNotFlip(t *testing.T) {
 	p := New(Options{Members: at("a"), HealthChecks: true})
 	defer p.Close()

@@ -159,7 +159,7 @@ func (p *Pool) enqueue(s *snapshot, w *Wait) (b *Backend, waiting bool, err erro
 		return b, false, err
 	}
 	w.started, w.timeout = time.Now(), s.queueTimeout
-	// Room may have come up before w entered the queue; from here on Release sees w.
+	// There may have been room before w entered the queue; from here on Release sees w.
 	p.serveQueue()
 	if s := p.snapshot.Load(); s.trials || len(s.usable) == 0 { // it may have changed
 		p.outbox.nudge() // to be let through one by one, see renewTrials, or waited for, see down.go
@@ -243,8 +243,9 @@ func (p *Pool) serveQueue() {
 		}
 		if w.serve(s, now) {
 			q.remove(w)
-			w.result.Store(true)
-			w.granted()
+			granted := w.granted
+			w.result.Store(true) // from now on the request may go on, and use w again
+			granted()
 			q.ration.spend()
 		} else if owned {
 			blocked = append(blocked, w.own)

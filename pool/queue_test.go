@@ -16,7 +16,7 @@ func single(limit int, timeout time.Duration) Options {
 	return Options{Members: []Member{{Address: "a", MaxConns: 1}}, QueueLimit: limit, QueueTimeout: timeout}
 }
 
-// line is a row of waiting requests, with the results in the order in which they come.
+// line is a sequence of waiting requests, with their results in order.
 type line struct {
 	pool *Pool
 	seen events
@@ -110,7 +110,7 @@ func TestCancelledWhileServed(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			l.join(ctx, "1")
 			cancel()
-			a.Release() // before the waiter has had the time to leave
+			a.Release() // before the waiter has had time to leave the queue
 			if got := l.seen.take(); got[0] == "1 got a" {
 				a.Release()
 			}
@@ -132,11 +132,11 @@ func TestChangesWakeWaiters(t *testing.T) {
 			o.Members = []Member{{Address: "a", MaxConns: 3}}
 			p.Apply(o)
 		}, "1 got a, 2 got a"},
-		{"the last one dies", func(p *Pool, o Options) { p.SetActive(p.Backend("a"), false, "refused") },
+		{"the last one fails", func(p *Pool, o Options) { p.SetActive(p.Backend("a"), false, "refused") },
 			"1: no usable backend, 2: no usable backend"},
 		{"the last one is drained", func(p *Pool, o Options) { p.SetAdmin(p.Backend("a"), Drain, "by hand") },
 			"1: no usable backend, 2: no usable backend"},
-		{"the pool goes", func(p *Pool, o Options) { p.Close() }, "1: no usable backend, 2: no usable backend"},
+		{"the pool closes", func(p *Pool, o Options) { p.Close() }, "1: no usable backend, 2: no usable backend"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := single(5, 0)
@@ -198,7 +198,7 @@ func TestWaiterWithTriedBackends(t *testing.T) {
 
 // A random schedule of picks, releases, cancellations and changes of state, with checks after every step: no request
 // waits while a place is free that it may have, no limit is exceeded, the counts are those of the requests that hold
-// a backend, and the results come in order.
+// a backend, and the results are in order.
 func TestQueueModel(t *testing.T) {
 	for seed := range int64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { queueModel(t, seed) })
@@ -280,7 +280,7 @@ func TestQueueUnderLoad(t *testing.T) {
 	for range workers {
 		<-done
 	}
-	// Between two changes there may have been no usable backend, which is a result, too.
+	// Between two changes there may have been no usable backend, which is also a valid result.
 	for _, line := range failures.lines {
 		if line != ErrNoBackend.Error() {
 			t.Error(line)
@@ -296,7 +296,7 @@ func TestQueueUnderLoad(t *testing.T) {
 	}
 }
 
-// Backends come and go under load: connections are closed once, and never under a request.
+// Backends are added and removed under load: connections are closed once, and never during a request.
 func TestMembersChangeUnderLoad(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var all events

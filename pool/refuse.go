@@ -28,7 +28,7 @@ type redial struct {
 	busy     bool          // an attempt is running
 }
 
-// Refused records that the backend refused a connection, with a reason in words. It gets no request until it accepts
+// Refused records that the backend refused a connection, with a reason. It gets no request until it accepts
 // a connection; see Options.Dial.
 func (b *Backend) Refused(reason string) {
 	if p := b.pool; p != nil && b.state.Load().passive != PassiveRefuse {

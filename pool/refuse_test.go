@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// doors says which backends accept connections, and counts the attempts.
+// doors holds which backends accept connections, and counts the attempts.
 type doors struct {
 	mu     sync.Mutex
 	isOpen map[string]bool
@@ -40,9 +40,9 @@ func (d *doors) looks(address string) int {
 	return d.looked[address]
 }
 
-// TestRefusedIsOutUntilItAccepts: one refused connection takes a backend out, by whatever settings of eject, and the pool finds
-// out by itself that it accepts again.
-func TestRefusedIsOutUntilItAccepts(t *testing.T) {
+// TestRefusingBackendIsUnusableUntilItAccepts: one refused connection takes a backend out, whatever the settings of eject, and the pool itself
+// detects when it accepts again.
+func TestRefusingBackendIsUnusableUntilItAccepts(t *testing.T) {
 	for _, eject := range []Eject{{}, ejecting.Eject} {
 		d := newDoors()
 		var seen events
@@ -79,7 +79,7 @@ func TestRefusedIsOutUntilItAccepts(t *testing.T) {
 	}
 }
 
-// TestNoDialsInMaintenance: a backend in maintenance is not dialled.
+// TestNoDialsInMaintenance: a backend in maintenance is not dialed.
 func TestNoDialsInMaintenance(t *testing.T) {
 	d := newDoors()
 	running(t, Options{Members: at("a", "b"), Dial: d.dial}, func(t *testing.T, p *Pool) {
@@ -100,7 +100,7 @@ func TestNoDialsInMaintenance(t *testing.T) {
 	})
 }
 
-// TestResetsEjectAllButTheLast: max_percent does not bound what failed connections eject.
+// TestResetsEjectAllButTheLast: max_percent does not limit ejections for failed connections.
 func TestResetsEjectAllButTheLast(t *testing.T) {
 	for _, o := range []Outcome{Reset, Connect} {
 		for _, percent := range []int{0, 50} {
@@ -118,9 +118,9 @@ func TestResetsEjectAllButTheLast(t *testing.T) {
 	}
 }
 
-// TestEjectedComeBackForTheRefusing: when the last backend that was not ejected begins to refuse connections, or fails its
-// checks, those ejected for a time are tried at once.
-func TestEjectedComeBackForTheRefusing(t *testing.T) {
+// TestEjectedAreTriedWhenTheLastRefuses: when the last backend that was not ejected begins to refuse connections, or fails its checks,
+// the temporarily ejected ones are tried at once.
+func TestEjectedAreTriedWhenTheLastRefuses(t *testing.T) {
 	for what, end := range map[string]func(*Pool, *Backend){
 		"refuses":    func(_ *Pool, b *Backend) { b.Refused("connection refused") },
 		"goes down":  func(p *Pool, b *Backend) { p.SetActive(b, false, "status 500") },
@@ -140,7 +140,7 @@ func TestEjectedComeBackForTheRefusing(t *testing.T) {
 	}
 }
 
-// TestRelapse: a backend that accepts and refuses by turns is not dialled too often.
+// TestRelapse: a backend that alternately accepts and refuses is not dialed too often.
 func TestRelapse(t *testing.T) {
 	d := newDoors()
 	d.open("a")
@@ -156,7 +156,7 @@ func TestRelapse(t *testing.T) {
 	})
 }
 
-func TestBurden(t *testing.T) {
+func TestRecentFailures(t *testing.T) {
 	var now int64
 	b := NewBackendWith(Member{Address: "a"}, func() int64 { return now })
 	if n := b.RecentFailures(); n != 0 {

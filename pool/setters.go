@@ -13,7 +13,7 @@ import (
 func (p *Pool) change(b *Backend, reason string, edit func(*state) (from, to string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if b.pool != p || b.limit.Load() == gone {
+	if b.pool != p || b.limit.Load() == removed {
 		return
 	}
 	was := b.state.Load()
@@ -67,7 +67,7 @@ func (p *Pool) SetFlapping(b *Backend, flapping bool, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := *b.state.Load()
-	if b.pool != p || b.limit.Load() == gone || !flapping && !s.flapping {
+	if b.pool != p || b.limit.Load() == removed || !flapping && !s.flapping {
 		return
 	}
 	const name = "flapping"

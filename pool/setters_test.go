@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestOnAdmin: the hook is called for each change of the admin state and for nothing else, before the event.
+// TestOnAdmin: the hook is called only for changes of the admin state, once each and before the event.
 func TestOnAdmin(t *testing.T) {
 	var e events
 	o := Options{Name: "app", Members: at("a", "b")}

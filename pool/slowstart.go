@@ -36,7 +36,7 @@ func (s *state) endSlowStart() { s.warmSince, s.tenths = time.Time{}, 0 }
 // othersServe reports whether there are others of the same kind, primary or backup, to serve requests meanwhile.
 func (p *Pool) othersServe(b *Backend, backup bool) bool {
 	for _, m := range p.members {
-		if s := m.state.Load(); m != b && m.limit.Load() != gone && s.backup == backup && s.settled() {
+		if s := m.state.Load(); m != b && m.limit.Load() != removed && s.backup == backup && s.settled() {
 			return true
 		}
 	}

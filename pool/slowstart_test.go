@@ -22,8 +22,8 @@ func tenthsOver(b *Backend, seconds int) []int {
 	return tenths
 }
 
-// TestSlowStart: which backends start slowly, and which have their whole share at once. The last line of each case is
-// the moment from which the tenths of b are checked.
+// TestSlowStart: which backends start slowly, and which get their whole share at once. The tenths of b are checked from the last
+// line of each case on.
 func TestSlowStart(t *testing.T) {
 	slowly := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10}
 	atOnce := []int{10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10}
@@ -123,8 +123,8 @@ func TestSlowStart(t *testing.T) {
 	}
 }
 
-// TestSlowStartOfLateMembers: a backend that joins a serving pool starts slowly, also if a discoverer found it; the
-// first members of an empty pool do not.
+// TestSlowStartOfLateMembers: a backend that joins a pool in use starts slowly, also if discovery found it. The first members of
+// an empty pool do not.
 func TestSlowStartOfLateMembers(t *testing.T) {
 	for _, checks := range []bool{false, true} {
 		t.Run(fmt.Sprint("checks ", checks), func(t *testing.T) {
@@ -163,8 +163,8 @@ func TestSlowStartOfLateMembers(t *testing.T) {
 	}
 }
 
-// TestSlowStartStepsTogether: however many backends come back, and whenever, the pool makes a bounded number of
-// pickers; and none once all have their share.
+// TestSlowStartStepsTogether: however many backends come back, and whenever, the pool creates a bounded number of pickers, and
+// none after all have their share.
 func TestSlowStartStepsTogether(t *testing.T) {
 	var pickers atomic.Int64
 	o := Options{HealthChecks: true, SlowStart: 10 * time.Second, NewPicker: func(b []*Backend, seed uint64) Picker {
@@ -208,7 +208,7 @@ func TestSlowStartStepsTogether(t *testing.T) {
 	})
 }
 
-// TestSlowStartLeavesLimits: a growing share is no limit: a request without another backend is served.
+// TestSlowStartLeavesLimits: a growing share does not limit a backend: it serves a request that has no other backend.
 func TestSlowStartLeavesLimits(t *testing.T) {
 	o := Options{Members: []Member{{Address: "a:1", MaxConns: 1}, {Address: "b:1", MaxConns: 2}}, SlowStart: time.Hour}
 	running(t, o, func(t *testing.T, p *Pool) {

@@ -38,7 +38,7 @@ func parse(spec string) []*Backend {
 	return members
 }
 
-func TestWhomToPickFrom(t *testing.T) {
+func TestCandidates(t *testing.T) {
 	for _, c := range []struct {
 		name, members string
 		threshold     float64
@@ -53,7 +53,7 @@ func TestWhomToPickFrom(t *testing.T) {
 		{"unknown only when none is up", "Au B? C?", .5, "A", tierPrimary},
 		{"unknown at the start", "A? B? C?b", .5, "A B", tierUnknown},
 		{"unknown while the rest is down", "Ad B?", .5, "B", tierUnknown},
-		{"a backup that is up goes before the unknown", "A? Bub", .5, "B", tierBackup},
+		{"a backup that is up precedes the unknown", "A? Bub", .5, "B", tierBackup},
 		{"unknown backups are the last", "Ad B?b", .5, "B", tierUnknown},
 		{"unknown in maintenance", "A?M", .5, "", tierNone},
 		{"panic below the share", "Au Bd Ce", .5, "A B C", tierPanic},
@@ -64,7 +64,7 @@ func TestWhomToPickFrom(t *testing.T) {
 		{"backups do not count for the share", "Au Bdb Cdb Ddb", .5, "A", tierPrimary},
 		{"panic leaves out what refuses connections", "Au Br Cd Ddr Ee", .5, "A C E", tierPanic},
 		{"with the others refusing there is nothing to panic to", "Au Br Cr", 1, "A", tierPrimary},
-		{"refusing goes for a backup", "Ar Bub", .5, "B", tierBackup},
+		{"a backup replaces a refusing backend", "Ar Bub", .5, "B", tierBackup},
 		{"refusing before its first probe", "A?r B?", .5, "B", tierUnknown},
 		{"all refuse", "Ar Br", .5, "", tierNone},
 		{"none usable is no panic", "Ad Bd Ce", 1, "", tierNone},
@@ -96,7 +96,7 @@ func TestStateNames(t *testing.T) {
 	}
 }
 
-// TestTrialBesideBackups: primaries on trial get a request each, and the backups the others.
+// TestTrialBesideBackups: primaries on trial get one request each, the backups get the others.
 func TestTrialBesideBackups(t *testing.T) {
 	for _, c := range []struct {
 		name, members, want, spare string

@@ -2,8 +2,7 @@ package pool
 
 import "testing"
 
-// TestNewSourcesAreAwaited: members that an Apply removes stay while a source that is new or restarted with it has
-// not published, and no longer.
+// TestNewSourcesAreAwaited: members that an Apply removes stay until the sources that are new or restarted with it have published.
 func TestNewSourcesAreAwaited(t *testing.T) {
 	static := func(sources []string, restarted []string, addresses ...string) Options {
 		return Options{Members: at(addresses...), Sources: sources, Restarted: restarted}
@@ -25,7 +24,7 @@ func TestNewSourcesAreAwaited(t *testing.T) {
 		{"a source restarts", func() { p.Apply(static(dns, dns)) }, "d e"},
 		{"a reload meanwhile", func() { p.Apply(static(dns, nil)) }, "d e"},
 		{"it publishes", func() { p.SetMembers("dns", at("e")) }, "e"},
-		{"nobody is awaited", func() { p.Apply(static(nil, nil, "a")) }, "a"},
+		{"no source is awaited", func() { p.Apply(static(nil, nil, "a")) }, "a"},
 		{"a new source fails", func() { p.Apply(static(dns, nil, "a")) }, "a"},
 		{"the rest is removed", func() { p.Apply(static(dns, nil)) }, "a"},
 		{"for good", func() { p.Apply(static(nil, nil)) }, ""},

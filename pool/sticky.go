@@ -32,7 +32,7 @@ func (s *state) returning() bool {
 }
 
 // returning is that of the state, and false for a backend that has left its pool.
-func (b *Backend) returning() bool { return b.limit.Load() != gone && b.state.Load().returning() }
+func (b *Backend) returning() bool { return b.limit.Load() != removed && b.state.Load().returning() }
 
 // awaited reports whether clients of a backend without room wait for it. They do not wait for the end of a trial,
 // which may take long.

@@ -55,15 +55,15 @@ func TestStickyReturns(t *testing.T) {
 		t.Errorf("by the new value: %s", got)
 	}
 	if got := pick("of nobody"); got != "a" {
-		t.Errorf("by a value of nobody: %s", got)
+		t.Errorf("by an unknown value: %s", got)
 	}
 	if p.Knows([]byte("of c")) || !p.Knows([]byte("other c")) {
 		t.Error("Knows goes by another value than PickSticky")
 	}
 }
 
-// TestStickyWaits: a client whose own backend is full waits for it though others are free, and is served before later
-// ones; if its backend leaves meanwhile it gets another.
+// TestStickyWaits: a client whose own backend is full waits for it though others are free, and is served before later ones. If its
+// backend is removed meanwhile, it gets another.
 func TestStickyWaits(t *testing.T) {
 	p := stickyPool(Options{QueueLimit: 10}, "a", "b")
 	defer p.Close()
@@ -98,7 +98,7 @@ func TestStickyWaits(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	p.SetActive(b, true, "") // still with its one request
+	p.SetActive(b, true, "") // its request is still in flight
 	if got, err := p.PickSticky(ctx, []byte("of b"), 0); got != nil || err != context.Canceled {
 		t.Errorf("a cancelled one got %v, %v", got, err)
 	}
@@ -139,8 +139,8 @@ func TestStickyDrainServesItsQueue(t *testing.T) {
 	}
 }
 
-// TestStickyBackendLeaves: a client that waits for its own backend gets another at once when that leaves the pool,
-// and so does one that comes a moment too late.
+// TestStickyBackendLeaves: when a backend is removed from the pool, clients that wait for it get another at once, and so does one
+// that arrives shortly afterwards.
 func TestStickyBackendLeaves(t *testing.T) {
 	p := stickyPool(Options{QueueLimit: 10}, "a")
 	defer p.Close()
@@ -176,9 +176,9 @@ func TestStickyBackendLeaves(t *testing.T) {
 	b.Release()
 }
 
-// TestStickyIsServedElsewhereInTheEnd: a client whose own backend stays full is served by another instead of refused:
-// after the queue's timeout, or at once if it may not wait.
-func TestStickyIsServedElsewhereInTheEnd(t *testing.T) {
+// TestStickyFallsBackToAnotherBackend: a client whose own backend stays full is served by another instead of refused: after the
+// queue's timeout, or at once if it may not wait.
+func TestStickyFallsBackToAnotherBackend(t *testing.T) {
 	full := func(o Options) func(t *testing.T, p *Pool) {
 		return func(t *testing.T, p *Pool) {
 			a, b := p.Backend("a"), p.Backend("b")

@@ -22,7 +22,7 @@ var trying = Options{
 	Eject: Eject{Failures: 3, Duration: time.Second, MaxPercent: 50},
 }
 
-// TestTrialWithBackups: while a primary has its trial request the backups serve all others, and none waits.
+// TestTrialWithBackups: while a primary has its trial request, the backups serve all others, and none waits.
 func TestTrialWithBackups(t *testing.T) {
 	running(t, trying, func(t *testing.T, p *Pool) {
 		a, x, y := p.Backend("a"), p.Backend("x"), p.Backend("y")
@@ -61,7 +61,7 @@ func TestTrialWithBackups(t *testing.T) {
 	})
 }
 
-// TestRetryDoesNotWaitForATrial: a retry for which only one on trial is left goes back rather than wait for that.
+// TestRetryDoesNotWaitForATrial: a retry that could only use a backend on trial returns to one that was tried rather than wait.
 func TestRetryDoesNotWaitForATrial(t *testing.T) {
 	o := trying
 	o.Members = at("a", "b")
@@ -77,8 +77,8 @@ func TestRetryDoesNotWaitForATrial(t *testing.T) {
 	})
 }
 
-// TestSlowTrialOfTheOnlyOne: if no other backend is usable, a trial that takes long keeps the others waiting for a
-// second only; then there is another, and the first that succeeds lets all in.
+// TestSlowTrialOfTheOnlyOne: if no other backend is usable, a slow trial delays the others for a second only. Then there is
+// another trial, and the first success admits all.
 func TestSlowTrialOfTheOnlyOne(t *testing.T) {
 	for _, members := range [][]Member{at("a"), {{Address: "a"}, {Address: "x", Backup: true}}} {
 		o := trying
@@ -114,7 +114,7 @@ func TestSlowTrialOfTheOnlyOne(t *testing.T) {
 	}
 }
 
-// TestSlowTrialWithoutQueue: the same without waiting requests, and max_conns still holds.
+// TestSlowTrialWithoutQueue: the same without a queue; max_conns still applies.
 func TestSlowTrialWithoutQueue(t *testing.T) {
 	o := trying
 	o.Members, o.Eject.MaxPercent, o.QueueLimit = []Member{{Address: "a", MaxConns: 2}}, 100, 0
@@ -136,8 +136,8 @@ func TestSlowTrialWithoutQueue(t *testing.T) {
 	})
 }
 
-// TestStickyClientsOfATrial: while the trial request of their backend is on its way, its clients are served by the
-// others, those too that wait in the queue, but do not move there.
+// TestStickyClientsOfATrial: while the trial request of a sticky backend is in flight, the other backends serve its clients,
+// including those that wait in the queue, but the clients keep their cookie.
 func TestStickyClientsOfATrial(t *testing.T) {
 	o := trying
 	o.Members = []Member{{Address: "a"}, {Address: "b", MaxConns: 2}}

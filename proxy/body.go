@@ -1,189 +1,181 @@
 package proxy
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"time"
 
 	"lb/filter"
+	"lb/netloop"
 )
 
-// requestBody is the body of a request: none, kept whole so that it can be sent again, or streamed.
+// requestBody is the body of a request. It is kept so that it can be sent again, or streamed from the client.
 type requestBody struct {
-	framed   bool  // the head announced a body, be it an empty one
-	expected bool  // the client sends it only when it is told to (100-continue)
-	streamed bool  // kept is not all of it, as far as is known
-	passed   bool  // kept is not even the beginning any more: it grew beyond the limit
-	whole    bool  // kept has become all of it
-	spent    bool  // more of it has been read than kept
-	length   int64 // as announced; -1: chunked
-	stream   io.Reader
-	kept     []byte  // its beginning
-	limit    int64   // of kept
-	err      error   // the client's side failed
-	sent     int64   // of a streamed one: bytes that the backend has got
-	buf      *[]byte // behind kept
-	held     *held   // what lb holds beyond kept; nil: nothing
+	announced bool   // the head announced a body, possibly an empty one
+	expected  bool   // the client waits for 100 (Continue) before it sends the body
+	length    int64  // as announced; -1: chunked
+	limit     int64  // how much may be kept
+	kept      []byte // the beginning of the body; in room
+	room      []byte // borrowed from the loop, or allocated if larger than it lends
+	whole     bool   // all of the body is in kept and held
+	passed    bool   // the body exceeds the limit
+	read      int64  // bytes read from the client
+	lost      bool   // bytes were read that are neither in kept nor in held
+	held      *held  // what is buffered beyond kept; nil: nothing
+	err       error  // why the body could not be read
 }
-
-// withheld reports whether a body was announced to a backend and not even begun, since the response came before.
-func (b *requestBody) withheld() bool { return b.streamed && !b.spent }
 
 var (
-	errBodyTimeout   = errors.New("the request body made no progress in time")
-	errBodyMalformed = errors.New("the request body is malformed or ends early")
+	errBodyTimeout   = errors.New("the request body was not received in time")
+	errBodyMalformed = errors.New("the request body is malformed or incomplete")
 	errTrailer       = errors.New("the trailer section has more fields than allowed")
-	errBodyShort     = errors.New("the client went away in the middle of its request body")
+	errBodyShort     = errors.New("the client disconnected before it sent the whole request body")
 )
 
-// promptly is how long, from a request's beginning, its body is waited for, so that it can be kept whole. One that
-// takes longer is streamed: the backend may want to respond before its end.
-const promptly = 20 * time.Millisecond
+// promptWait is how long to wait for the whole request body before a backend is chosen, so that the body can be kept for retries. A
+// body that takes longer is streamed, since the backend may respond before its end.
+const promptWait = 20 * time.Millisecond
 
-// readBody keeps the body of a request, so that it can be sent again, if it comes promptly and is not larger than
-// limit. Else it keeps what has come, and leaves the rest to be streamed; all of it if the client sends it only if the
-// backend wants it. Without a body there is nothing to wait with (RFC 9110 section 10.1.1), and one of no bytes is whole.
-// false says that the client has its response.
-func (x *Exchange) readBody(limit int64) bool {
-	if !x.beginBody(limit) || x.body.expected || x.body.passed {
-		return true
-	}
-	x.client.HurryBody(x.start.Add(promptly))
-	err := x.collect(x.body.stream)
-	x.client.HurryBody(time.Time{})
-	if err != nil {
-		x.refuseBody(err)
-		return false
-	}
-	return true
-}
-
-// beginBody takes note of what the head says of the body, of which up to limit bytes are to be kept. It reports whether
-// there is one, be it of no bytes if it is chunked.
+// beginBody sets up the body according to the request head; up to limit bytes of it are kept. It reports whether there is a body,
+// possibly an empty one.
 func (x *Exchange) beginBody(limit int64) bool {
-	x.body = requestBody{}
 	r := x.Request
+	x.body = requestBody{announced: r.Announced, length: r.Length, limit: limit, whole: r.Length == 0}
 	if r.Length == 0 {
-		x.body.framed = r.Announced
 		return false
 	}
-	length := r.Length
-	x.body = requestBody{framed: true, length: length, stream: x.client.Body(), expected: r.Continue, streamed: true, limit: limit}
-	x.body.passed = length > limit || limit <= 0
+	x.body.expected = r.Continue
+	x.body.passed = limit <= 0 || r.Length > limit
 	return true
 }
 
-// collect keeps what comes of the body before reading it fails with os.ErrDeadlineExceeded.
-func (x *Exchange) collect(stream io.Reader) error {
+// readBody reads the body before a backend is chosen: until it is complete, exceeds the limit, or takes longer than promptWait. If the
+// route buffers requests, it reads until the body is complete or exceeds the buffer.
+func (x *Exchange) readBody() {
 	b := &x.body
-	for b.streamed {
-		room := b.room()
-		if len(room) == 0 {
-			return nil // it is chunked, and as large as it may be
+	for !b.whole {
+		if !x.holds && b.passed {
+			break
 		}
-		n, err := stream.Read(room)
-		b.kept = b.kept[:len(b.kept)+n]
-		switch {
-		case err == os.ErrDeadlineExceeded:
-			return nil
-		case err != nil && err != io.EOF:
-			return err
-		case !x.client.BodyPending():
-			b.streamed = false
-		case err == io.EOF:
-			return io.ErrUnexpectedEOF
+		piece, err := x.client.Read()
+		if err == netloop.ErrWouldBlock {
+			x.holdState()
+			return // until more is received, or bodyTimeout
+		}
+		if err != nil && err != io.EOF {
+			x.refuseBody(err)
+			return
+		}
+		x.keep(piece)
+		b.whole = err == io.EOF && (!b.passed || x.holds && b.held.complete())
+		if x.holds && !b.whole && (b.held.full() || err == io.EOF) {
+			break
+		}
+		if err == io.EOF {
+			break
 		}
 	}
-	return nil
+	x.bodyRead()
 }
 
-// room returns where more of the body can be kept; nothing if no more may be. What is announced is no reason to make
-// room for it before it comes.
-func (b *requestBody) room() []byte {
-	if b.buf == nil {
-		b.buf = newBuffer()
-		b.kept = (*b.buf)[:copy(*b.buf, b.kept)]
+// bodyTimeout handles the end of promptWait: the rest of the body is streamed.
+func (x *Exchange) bodyTimeout() { x.bodyRead() }
+
+// bodyRead continues when enough of the body has been read.
+func (x *Exchange) bodyRead() {
+	x.wait(0)
+	if x.holds {
+		x.endHolding()
 	}
-	most := int(b.limit)
-	if b.length >= 0 {
-		most = int(min(b.length, b.limit))
-	}
-	if n := len(b.kept); n == cap(b.kept) && n < most {
-		if n < largeBuffer {
-			b.buf = enlarge(b.buf)
-		} else {
-			larger := make([]byte, min(2*n, most))
-			copy(larger, b.kept)
-			*b.buf = larger
-		}
-		b.kept = (*b.buf)[:n]
-	}
-	return b.kept[len(b.kept):min(cap(b.kept), most)]
+	x.forward.choose(x)
 }
 
-// rest gives back what room is not needed at present.
-func (b *requestBody) rest() {
-	if b.buf == nil || len(b.kept) >= smallBuffer {
+// keep stores the next piece of the body so that it can be sent again. Before a backend has been chosen the piece is stored even
+// if it exceeds the limit, since it has not been sent anywhere.
+func (x *Exchange) keep(piece []byte) {
+	b := &x.body
+	b.read += int64(len(piece))
+	if x.holds && b.passed || x.holds && int64(len(b.kept)+len(piece)) > b.limit {
+		b.passed = true
+		x.hold(piece)
 		return
 	}
-	kept := bytes.Clone(b.kept)
-	giveBack(b.buf)
-	b.buf, b.kept = nil, kept
-}
-
-// keep takes note of the next piece of a body that is streamed.
-func (b *requestBody) keep(piece []byte) {
-	for len(piece) > 0 && !b.passed {
-		room := b.room()
-		n := copy(room, piece)
-		b.kept, piece = b.kept[:len(b.kept)+n], piece[n:]
-		b.passed = n == 0
+	if !b.passed && int64(len(b.kept)+len(piece)) > b.limit {
+		b.passed = true
+		if x.backend == nil {
+			x.store(piece)
+			return
+		}
 	}
+	if b.passed {
+		b.lost = b.lost || len(piece) > 0
+		return
+	}
+	x.store(piece)
 }
 
-// regain makes the request one whose body is kept, if the upload of it, which must have been stopped, has kept it
-// whole. It reports whether the request can be sent again.
-func (f *Forward) regain(x *Exchange) bool {
+// store appends a piece to kept.
+func (x *Exchange) store(piece []byte) {
 	b := &x.body
-	if b.spent && !b.again() && b.whole {
-		b.streamed, b.spent, b.expected = false, false, false // what a 100 would ask for is here
-		f.request(x)
+	if need := len(b.kept) + len(piece); need > cap(b.kept) {
+		x.growKept(need)
 	}
-	return !b.spent
+	b.kept = append(b.kept, piece...)
 }
 
-// releaseBody gives back what the body was kept in.
-func (x *Exchange) releaseBody() {
-	x.body.free()
-	x.body = requestBody{}
+func (x *Exchange) growKept(need int) {
+	b, l := &x.body, x.worker.Loop
+	var room []byte
+	if need <= netloop.LargeBuffer {
+		room = l.Borrow(need)
+	} else {
+		room = make([]byte, int(max(int64(need), min(2*int64(need), b.limit))))
+	}
+	n := copy(room, b.kept)
+	x.giveKept()
+	b.room, b.kept = room, room[:n]
 }
 
-// free gives back what the body is kept in, of which nothing is to be sent any more.
-func (b *requestBody) free() {
-	if b.buf != nil {
-		giveBack(b.buf)
+func (x *Exchange) giveKept() {
+	b := &x.body
+	if b.room != nil && cap(b.room) <= netloop.LargeBuffer {
+		x.worker.Loop.Return(b.room)
 	}
-	if b.held != nil {
-		b.held.spool.close()
-	}
-	b.buf, b.kept, b.held = nil, nil, nil
+	b.room, b.kept = nil, nil
 }
 
-// refuseBody responds for a request body that could not be read.
+// freeBody releases the buffers of the body.
+func (x *Exchange) freeBody() {
+	x.giveKept()
+	if x.body.held != nil {
+		x.body.held.spool.close()
+	}
+	x.body.held = nil
+}
+
+// repeatable reports whether the request can be sent again from its beginning. Once some of it was sent, its body must not exceed the limit.
+func (b *requestBody) repeatable(sent bool) bool {
+	return !b.lost && (!sent || b.whole || b.read == 0 || !b.passed)
+}
+
+// refuseBody responds after the request body could not be read.
 func (x *Exchange) refuseBody(err error) {
 	if errors.Is(err, errSpool) {
 		x.Fail(http.StatusInternalServerError, errSpool.Error(), err)
 		return
 	}
+	if err == errBodyLarge {
+		x.refuse(filter.LargeBody)
+		return
+	}
 	r := filter.Refusal{Status: x.handler.bodyStatus(err), Close: true}
 	switch r.Status {
 	case 0:
-		x.status, x.reason = statusClientGone, errBodyShort.Error()
+		x.disconnected = err
+		x.status, x.reason = statusClientDisconnected, errBodyShort.Error()
 		x.client.Abort()
-		x.client.EndAfter()
+		x.end()
 		return
 	case http.StatusRequestEntityTooLarge:
 		r = *filter.LargeBody

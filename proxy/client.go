@@ -1,116 +1,100 @@
 package proxy
 
 import (
-	"io"
-	"net"
 	"net/netip"
 	"os"
-	"time"
 
 	"lb/filter"
-	"lb/internal/dormant"
 	"lb/message"
+	"lb/netloop"
 	"lb/route"
 )
 
-// Client is the client's connection while one request is responded to on it. The front implements it.
+// Client is the client's side of one exchange, for any protocol: one stream of a connection. Its methods are called on the loop and do
+// not block.
 type Client interface {
-	// Request is the request. It is another one, with the same content, after Suspend and Upgrade.
+	// Request returns the head of the request. Its slices may move after the event in which the exchange began, and when Read is called.
 	Request() *message.Request
-	// Body returns what reads the body of the request; nil if there is none.
-	Body() io.Reader
-	// Respond begins the final response, whose head goes out with what is sent next. Until then another one takes its place.
-	Respond(r *message.Response)
-	// Send sends what is left of the head and then p, the next piece of the body, of which it returns how much was sent. With patience
-	// it fails with dormant.ErrPaused if the client takes nothing for so long; the rest is to be sent again then.
-	Send(p []byte, patience time.Duration) (int, error)
-	// Finish is Send for the last piece, behind which the trailer fields go.
-	Finish(p []byte, trailers []message.Field, patience time.Duration) (int, error)
-	// Append puts the last piece behind what is to be sent by Finish, which then has none. It is copied.
-	Append(p []byte, trailers []message.Field)
-	// SendFile is Send with n bytes of f from offset off.
-	SendFile(f *os.File, off, n int64, patience time.Duration) (int64, error)
-	// SendInterim sends a 1xx response, to a client that understands it; with more it may wait for what comes next. Nil
-	// sends those that wait.
-	SendInterim(r *message.Response, more bool) error
-	// Sent returns how many bytes the socket has taken for this request.
-	Sent() int64
-	// Responded reports whether something of the final response was sent.
-	Responded() bool
+	// Local is the address that the client connected to; not valid on a Unix socket.
+	Local() netip.AddrPort
+	// Read returns the next piece of the request's body, the last one with io.EOF. If it returns netloop.ErrWouldBlock,
+	// Exchange.BodyReady is called when there is more.
+	Read() ([]byte, error)
+	// Trailers returns the trailer fields of a body that was read to its end, without those that must not be forwarded.
+	Trailers() []message.Field
 	// BodyTooLarge reports whether the head announced a body over the limit, which then cannot be read.
 	BodyTooLarge() bool
-	// BodyPending reports whether bytes of the request's body have not arrived yet.
+	// BodyPending reports whether bytes of the request's body have not been read yet.
 	BodyPending() bool
-	// BodyBytes returns how many bytes of the request's body have arrived.
+	// BodyBytes returns how many bytes of the request's body have been read.
 	BodyBytes() int64
-	// Trailers returns the trailer fields of a body that was read to its end, as far as they may be passed on.
-	Trailers() []message.Field
-	// HurryBody makes reads of the request's body that would wait beyond t fail with os.ErrDeadlineExceeded, and for
-	// no longer than until it is called with the zero time.
-	HurryBody(t time.Time)
-	// DropArrivedBody drops the request's body if it is small and has come.
-	DropArrivedBody()
-	// StopBody makes a read of the request's body that waits in another goroutine fail.
-	StopBody()
-	// Await calls gone, from another goroutine, if the client leaves before EndAwait.
-	Await(gone func())
-	// EndAwait ends that; gone is not called any more when it returns.
-	EndAwait()
-	// PauseBody makes a read of the request's body that waits in another goroutine fail with dormant.ErrPaused;
-	// it can be read on.
-	PauseBody()
-	// TakeBackPause reports true if no read has met PauseBody, nor will.
-	TakeBackPause() bool
-	// CanSuspend reports whether Suspend may be called.
-	CanSuspend() bool
-	// Suspend has the request wait without a goroutine; its handler must return. resume is called, in another, when
-	// there is something to be read from the client or other, or, with room, when there is room to send to the client,
-	// or an end. Other sleeps meanwhile. What Request has returned is gone by then. No Await may be in force.
-	Suspend(room bool, other *dormant.Conn, resume func())
-	// EndAfter has the connection end with the present response.
-	EndAfter()
-	// Abort ends the connection so that the response cannot be taken for whole.
+	// DropArrived discards the request's body if it is small and has been received.
+	DropArrived()
+	// SendContinue sends 100 (Continue).
+	SendContinue()
+
+	// SendInterim sends a 1xx response to a client that understands it. It reports whether everything has been sent, as Respond does.
+	SendInterim(r *message.Response) (flushed bool)
+	// Respond sends the head of the final response and the first piece of its body; last says that it is the whole body. What cannot be sent
+	// at once is copied, unless the piece is stable. Respond reports whether everything has been sent; if not, Exchange.Flushed or
+	// Exchange.Disconnected follows, and nothing may be sent before that.
+	Respond(r *message.Response, piece []byte, stable, last bool) (flushed bool)
+	// Send sends the next piece in the same way. The trailers follow the last piece.
+	Send(piece []byte, last bool, trailers []message.Field) (flushed bool)
+	// SendFile sends n bytes of f from offset in the same way.
+	SendFile(f *os.File, offset, n int64) (flushed bool)
+	// Begun reports whether the final response has begun.
+	Begun() bool
+	// Sent returns how many bytes have been sent for this exchange.
+	Sent() int64
+
+	// Close makes the connection close after the response.
+	Close()
+	// Abort ends the stream so that the client cannot mistake the response for a complete one.
 	Abort()
-	// Upgrade leaves HTTP: the connection, with what the client sent behind its request. ending is
-	// called, from another goroutine, when the connection will be cut soon; it must not block.
-	Upgrade(ending func()) Stream
-	// LocalAddr is where the client came to.
-	LocalAddr() net.Addr
-	// Peer is the client's address; zero on a unix socket.
-	Peer() netip.AddrPort
-	// TLSVersion is "" on a plain connection.
-	TLSVersion() string
+	// Upgrade ends the use of HTTP: u gets the events of the stream. unread was received after the request.
+	Upgrade(u Upgraded) (stream netloop.Stream, unread []byte)
+	// End ends the exchange. The client must not be used afterwards.
+	End()
 }
 
-// Stream is an upgraded connection.
-type Stream = interface {
-	net.Conn
-	CloseWrite() error
+// Upgraded handles the events of a client's connection after an upgrade.
+type Upgraded = interface {
+	ClientReady(ev netloop.Events)
+	Ending()
 }
 
-// Inbound is what the listener tells about every request that comes by it.
+// Inbound describes the connection on which a request was received.
 type Inbound struct {
-	Secure     bool             // TLS ends here
-	Filters    []filter.Request // asked first
-	HTTPSPort  string           // for RedirectHTTPS: of the listener with TLS, as ":8443"; "": 443, or none
-	OnPort80   bool             // then: the client came by port 80
-	ServerName *ServerName      // of the TLS handshake; nil if none was named
+	Peer       netip.AddrPort   // the client's address; zero on a unix socket
+	TLSVersion string           // "" without TLS
+	ALPN       string           // the protocol that TLS negotiated; "": none
+	Secure     bool             // TLS is terminated here
+	Filters    []filter.Request // of the listener; they run first
+	HTTPSPort  string           // for RedirectHTTPS: the port of the TLS listener, as ":8443"; "": 443, or there is none
+	OnPort80   bool             // for RedirectHTTPS: the client connected to port 80
+	ClientCert []byte           // the value of Client-Cert (RFC 9440 section 2.2); nil without a verified client certificate
+	// Challenge, if set, returns the response body for a request below /.well-known/acme-challenge/, or nil for requests that
+	// are not part of a validation (RFC 8555 section 8.3).
+	Challenge  func(host, path string) []byte
+	AltSvc     []byte      // the value of Alt-Svc in responses that have none; nil: there is none to be added
+	ServerName *ServerName // of the TLS handshake; nil if the client sent none
 }
 
-// ServerName is the name of a TLS handshake, with what is known of it: the requests of one connection share it, one after
-// the other, so that it is looked for once and not for each of them.
+// ServerName is the server name of a TLS handshake with the result of its lookup, which the requests of a connection share so that
+// the name is not looked up for each of them.
 type ServerName struct {
 	name  []byte
-	state *State // that known holds for; nil: the name has not been looked for
-	known bool   // a site takes the name
+	state *State // the state in which the name was looked up; nil: not yet
+	known bool   // a site has the name
 }
 
-// NewServerName returns what is known of a name before the first request.
+// NewServerName returns a ServerName that has not been looked up yet.
 func NewServerName(name string) *ServerName {
 	return &ServerName{name: route.CleanHost(nil, []byte(name))}
 }
 
-// in reports whether a site takes the name.
+// in reports whether a site has the name.
 func (n *ServerName) in(s *State) bool {
 	if n.state != s {
 		_, n.known = s.Hosts.Match(n.name)

@@ -3,95 +3,144 @@ package proxy
 import (
 	"math/rand/v2"
 	"net/netip"
+	"strconv"
 	"time"
 
-	"lb/internal/answer"
+	"lb/filter"
+	"lb/internal/coding"
+	"lb/internal/errorpage"
 	"lb/internal/poison"
 	"lb/message"
+	"lb/netloop"
 	"lb/pool"
 	"lb/route"
 	"lb/telemetry"
+	"lb/transport"
 )
 
-// Exchange is one request and its response. It is reused; nothing may keep it, or a slice
-// that it hands out, after Serve has returned.
+// Exchange is one request and its response: a state machine on a loop, see machine.go. Exchanges are reused: nothing may keep one,
+// or a slice obtained from it, beyond its end.
 type Exchange struct {
 	handler *Handler
+	worker  *Worker
 	state   *State
 	client  Client
 	in      Inbound
 	start   time.Time
 
+	phase        phase
+	until        time.Time // deadline of the current wait; zero: none
+	timer        netloop.Timer
+	disconnected error // why the client disconnected; nil: it has not
+	background   background
+	handling     *handling // of a Handle; nil: none
+	held         bool      // see holdState
+	grantedFunc  func()
+
 	Request *message.Request
-	path    []byte // of the target, as written
+	path    []byte // of the target, as the client sent it
 	query   []byte // with its "?"
-	clean   []byte // path as rules and files are matched by
-	host    []byte // name alone, in lower case
+	clean   []byte // the decoded, cleaned path, by which routes and files are found
+	host    []byte // without port, in lower case
 
 	trusted  bool       // the peer is a trusted proxy
-	clientIP netip.Addr // whom limits, log and forwarded fields mean
-	id       []byte     // the request id
+	clientIP netip.Addr // for filters, the log and forwarded fields
+	id       []byte     // the request ID
 
-	explained *Explained // set: it is only explained, and has no client
+	explained *Explained // set by State.Explain: there is no client
 
-	site  *Site
-	rule  *route.Rule[*Route]
-	route *Route
+	search   searchStep        // for the route
+	reserved []filter.Hold     // by filters, until the end
+	user     string            // authenticated by a filter; "": none
+	claims   map[string][]byte // of the token that a filter has accepted; nil: none
+	findings []message.Field   // by filters, for the backend
+	passed   int               // filters of that step that have let the request pass
+	site     *Site
+	rule     *route.Rule[*Route]
+	route    *Route
+	groups   []int // of the route's regular expression in the clean path; nil: not needed yet
 
 	// The response.
-	Extra    []message.Field // to add to it
-	response message.Response
-	status   int
-	reason   string // why the balancer responded itself, or cut the response
+	Extra     []message.Field // fields to add
+	response  message.Response
+	status    int
+	grpc      int    // status of a call by gRPC, if isCall is set
+	isCall    bool   // the response has such a status
+	reason    string // why lb generated or cut the response
+	cause     string // appended to reason in the log
+	parts     []Part
+	partsDone func()
 
-	// The backends' part.
-	givenBack bool // the backend's connection, before the end of the response
-	fresh     bool // no kept connection is used any more: one died under the request
-	informed  bool // a 1xx of a backend has gone to the client
-	body      requestBody
-	key       uint64          // the hash of what the pool's hash_key names
-	tried     []*pool.Backend // a backend for each try
-	unmet     int             // of the tries, those to which no connection could be made
-	upstream  time.Duration
-	poolName  string
+	// The backend's side.
+	forward    *Forward
+	place      pool.Wait
+	backend    *pool.Backend      // reserved; nil: none
+	conn       transport.Exchange // nil: none
+	dialErr    *transport.Error
+	body       requestBody
+	holds      bool            // the body is buffered before a backend is chosen
+	sent       int64           // bytes of the body sent to the backend
+	uploaded   bool            // the whole body has been sent
+	uploadOver bool            // no more of the body will be sent
+	flushed    bool            // everything sent has been written to the backend's socket
+	blocked    bool            // not everything sent has been written to the client's socket
+	spools     bool            // the response may be read ahead of the client
+	spool      *responseSpool  // what was read ahead; nil: nothing yet
+	encoder    *coding.Encoder // of the response's body; nil: none, or the whole body has been encoded
+	prompt     bool            // the encoded response is an event stream
+	fresh      bool            // use only new connections, since an idle one was stale
+	informed   bool            // a 1xx of a backend was sent to the client
+	began      time.Time       // start of the try
+	waiting    pool.Waiting
+	failure    *transport.Error // of the last try, while waiting for the next
+	failed     pool.Outcome     // likewise
+	key        uint64           // hash of what the pool's hash_key names
+	tried      []*pool.Backend  // the backend of each try
+	unmet      int              // tries that failed to connect
+	resent     bool             // in this try the request was sent again because the backend had not processed it
+	upstream   time.Duration
+	poolName   string
+	tunnel     *tunnel
+	caching    *caching // on a route with a cache, while the request is forwarded; nil: none
+	internal   bool     // made by the balancer itself: neither logged nor counted
 
-	remainder *remainder
-	ahead     *ahead   // set: the response is taken from its backend ahead of the client
-	resting   *resting // set: it waits without a goroutine
-	rests     int      // so far
-
-	departure *departure
-	onLeaving func() // departure's happen
-
-	outgoing message.Request // towards the backend
-	pathBuf  []byte          // other readings of the path, and a target that the route has rewritten
+	pathBuf  []byte // for other interpretations of the path, and for a rewritten target
 	scratch  []byte
 	hostBuf  []byte
 	cleanBuf []byte
 	idBuf    [32]byte
 }
 
-// statusClientGone is counted for a request whose client left before there was a response;
-// it is nginx's number for that and is never sent.
-const statusClientGone = 499
+// statusClientDisconnected is logged and counted for a request whose client disconnected before there was a response. The number is
+// nginx's; it is never sent.
+const statusClientDisconnected = 499
 
-// Buffers that grew beyond this are not kept for the next exchange.
+// keepBuffer is the capacity above which a buffer is not kept for the next exchange.
 const keepBuffer = 64 << 10
 
 func (x *Exchange) begin(s *State, client Client, in Inbound) {
 	x.state, x.client, x.in = s, client, in
-	x.start = time.Now()
-	x.read(client.Request())
+	x.start = x.worker.Loop.Now()
+	x.Request = client.Request()
+	x.path, x.query = route.SplitTarget(x.Request.Target)
 	x.host = route.CleanHost(x.hostBuf[:0], x.Request.Authority)
 	x.hostBuf = x.host
-	x.identify(client.Peer().Addr().Unmap())
+	x.identify(in.Peer.Addr().Unmap())
 	x.enter(s.NoSite)
 }
 
-// read takes the request, or takes it again from where it is now.
-func (x *Exchange) read(r *message.Request) {
-	x.Request = r
-	x.path, x.query = route.SplitTarget(r.Target)
+// Moved updates the exchange's slices of the request after the request has moved in memory.
+func (x *Exchange) Moved() {
+	path := x.path
+	x.path, x.query = route.SplitTarget(x.Request.Target)
+	if n := len(x.clean); n > 0 && len(path) > 0 { // it may be a part of the path
+		if at := cap(path) - cap(x.clean); at >= 0 && at+n <= len(path) && &path[at] == &x.clean[0] {
+			x.clean = x.path[at : at+n]
+		}
+	}
+	if len(x.id) > 0 && &x.id[0] != &x.idBuf[0] {
+		x.id = message.Lookup(x.Request.Fields, message.XRequestID)
+	}
 }
 
 // enter counts the exchange for a site from now on.
@@ -103,14 +152,14 @@ func (x *Exchange) enter(site *Site) {
 	site.Metrics.InFlight.Add(1)
 }
 
-// identify finds out who asks, and gives the request its id. The peer is not valid on a Unix socket.
+// identify determines the client's address and the request ID. The peer is not valid on a unix socket.
 func (x *Exchange) identify(peer netip.Addr) {
 	x.clientIP = peer
 	x.trusted = peer.IsValid() && route.Contains(x.state.TrustedProxies, peer)
 	x.id = nil
 	if x.trusted {
 		x.clientIP = forwardedClient(x.Request.Fields, x.state.TrustedProxies, peer)
-		if id := message.Lookup(x.Request.Fields, message.XRequestID); answer.SaneID(id) {
+		if id := message.Lookup(x.Request.Fields, message.XRequestID); errorpage.SaneID(id) {
 			x.id = id
 			return
 		}
@@ -126,8 +175,8 @@ func (x *Exchange) identify(peer netip.Addr) {
 	x.id = x.idBuf[:]
 }
 
-// forwardedClient walks the X-Forwarded-For fields from the nearest proxy back and returns the
-// first address that no trusted proxy has, which is the last one that can be believed.
+// forwardedClient reads the X-Forwarded-For fields from the end and returns the first address that is not a trusted proxy's:
+// what precedes it cannot be trusted.
 func forwardedClient(fields []message.Field, trusted []netip.Prefix, peer netip.Addr) netip.Addr {
 	client := peer
 	for i := len(fields) - 1; i >= 0; i-- {
@@ -171,34 +220,73 @@ func parseAddr(b []byte) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// ClientIP is the address that limits, log and forwarded fields mean; invalid on a unix socket.
+// ClientIP returns the client's address, behind trusted proxies; not valid on a unix socket.
 func (x *Exchange) ClientIP() netip.Addr { return x.clientIP }
 
-// Path returns the path that rules are matched by; Query the query as written, with its "?".
+// Path returns the decoded, cleaned path, by which routes are found.
 func (x *Exchange) Path() []byte { return x.clean }
 
-// Query returns the query as the client wrote it, with its "?"; empty if there is none.
+// Secure reports whether the client uses HTTPS, perhaps to a trusted proxy.
+func (x *Exchange) Secure() bool {
+	if x.trusted {
+		if proto := x.Lookup(message.XForwardedProto); len(proto) > 0 {
+			return message.EqualFold(proto, "https")
+		}
+	}
+	return x.in.Secure
+}
+
+// Query returns the query as the client sent it, with its "?"; empty if there is none.
 func (x *Exchange) Query() []byte { return x.query }
 
-// Lookup returns the value of the request's first field of that kind.
+// Lookup returns the value of the request's first field of that kind, nil if there is none.
 func (x *Exchange) Lookup(kind message.Kind) []byte { return message.Lookup(x.Request.Fields, kind) }
 
-// tries returns how many backends have been asked, those without a connection included.
+// tries returns the number of tries, including those that failed to connect.
 func (x *Exchange) tries() int { return len(x.tried) }
 
-// retries returns how many tries there were after the first that may have come to a backend.
+// retries returns the number of tries after the first, without those that failed to connect.
 func (x *Exchange) retries() int { return len(x.tried) - x.unmet - 1 }
 
-// Head reports whether the response must not have a body because the method is HEAD.
+// Head reports whether the method is HEAD, to which the response has no body.
 func (x *Exchange) Head() bool { return x.Request.IsHead() }
 
-// end counts and logs the exchange and makes it ready for the next.
+// end counts and logs the exchange, and frees it for reuse.
 func (x *Exchange) end() {
-	if !x.client.Responded() && x.status == 0 {
-		x.status, x.reason = statusClientGone, "the client went away"
+	if x.disconnected != nil && x.status == 0 {
+		x.status = statusClientDisconnected
+		if x.reason == "" {
+			x.reason = "the client disconnected"
+		}
 	}
 	duration := time.Since(x.start)
-	m := &x.site.Metrics
+	if x.caching != nil {
+		x.endCaching()
+	}
+	if !x.internal {
+		x.account(&x.site.Metrics, duration)
+	}
+	x.giveBack()
+	x.freeBody()
+	if x.spool != nil {
+		x.spool.spool.close()
+	}
+	x.releaseEncoder()
+	if x.partsDone != nil {
+		x.partsDone()
+	}
+	x.releaseState()
+	if x.handling != nil {
+		x.handling.end()
+	}
+	client, w := x.client, x.worker
+	x.reset()
+	w.give(x)
+	client.End()
+}
+
+// account counts and logs the exchange.
+func (x *Exchange) account(m *SiteMetrics, duration time.Duration) {
 	m.InFlight.Add(-1)
 	m.Requests.Inc(x.status)
 	m.Duration.Observe(duration)
@@ -206,18 +294,38 @@ func (x *Exchange) end() {
 		m.BytesIn.AddInt64(n)
 	}
 	m.BytesOut.AddInt64(x.client.Sent())
+	if x.isCall && x.forward != nil {
+		x.forward.Pool.Metrics().GRPC.Inc(x.grpc)
+	}
 	if x.state.AccessLog != nil {
 		x.log(duration)
 	}
-	if x.remainder != nil && x.remainder.file != nil { // what was to send it has panicked
-		x.remainder.file.Close()
+}
+
+// abandon ends an exchange whose client has disconnected.
+func (x *Exchange) abandon() {
+	if x.status == 0 || !x.client.Begun() {
+		x.status = statusClientDisconnected
 	}
-	if x.ahead != nil { // likewise
-		x.ahead.stop()
+	switch {
+	case x.reason != "":
+	case x.client.Begun():
+		x.reason = "cannot send the response: " + x.disconnected.Error()
+	default:
+		x.reason = "the client disconnected before there was a response"
 	}
-	x.releaseBody()
-	x.reset()
-	x.handler.exchanges.Put(x)
+	x.end()
+}
+
+// leaveBackend ends an exchange whose client has disconnected during a try.
+func (x *Exchange) leaveBackend() {
+	if x.backend != nil {
+		x.settle(0)
+		x.releaseConn(false)
+		x.backend.Report(pool.Aborted)
+		x.releaseBackend()
+	}
+	x.abandon()
 }
 
 func (x *Exchange) log(duration time.Duration) {
@@ -228,7 +336,10 @@ func (x *Exchange) log(duration time.Duration) {
 		Status: x.status, BytesIn: x.client.BodyBytes(), BytesOut: x.client.Sent(),
 		Duration: duration, Upstream: x.upstream, Tries: x.tries(), RequestID: x.id,
 		Referer: x.Lookup(message.Referer), UserAgent: x.Lookup(message.UserAgent),
-		TLS: x.client.TLSVersion(), Error: x.reason,
+		TLS: x.in.TLSVersion, User: x.user, Error: x.reason + x.cause,
+	}
+	if x.isCall {
+		e.GRPC = strconv.Itoa(x.grpc) // which does not allocate for numbers below 100
 	}
 	if x.rule != nil {
 		e.Route = x.rule.Pattern
@@ -237,32 +348,25 @@ func (x *Exchange) log(duration time.Duration) {
 		e.Backend = x.tried[n-1].Address()
 	}
 	x.state.AccessLog.Write(e)
-	*e = telemetry.Entry{} // it holds what is the exchange's
+	*e = telemetry.Entry{} // drop the references to the exchange's slices
 	x.handler.entries.Put(e)
 }
 
 func (x *Exchange) reset() {
-	clear(x.outgoing.Fields)
 	clear(x.response.Fields)
 	clear(x.Extra)
 	clear(x.tried)
-	x.outgoing.Reset()
+	clear(x.reserved)
+	clear(x.findings)
 	x.response.Reset(0)
-	if x.departure.used() {
-		x.watchDeparture()
-	}
 	*x = Exchange{
-		handler: x.handler, departure: x.departure, onLeaving: x.onLeaving, tried: x.tried[:0], Extra: x.Extra[:0],
-		outgoing: x.outgoing, response: x.response, pathBuf: kept(x.pathBuf), scratch: kept(x.scratch), hostBuf: kept(x.hostBuf), cleanBuf: kept(x.cleanBuf),
+		handler: x.handler, worker: x.worker, timer: x.timer, grantedFunc: x.grantedFunc, tried: x.tried[:0], Extra: x.Extra[:0],
+		reserved: x.reserved[:0], findings: x.findings[:0],
+		response: x.response, pathBuf: kept(x.pathBuf), scratch: kept(x.scratch), hostBuf: kept(x.hostBuf), cleanBuf: kept(x.cleanBuf),
 	}
 }
 
-func (x *Exchange) watchDeparture() {
-	x.departure = &departure{}
-	x.onLeaving = x.departure.happen
-}
-
-// kept is what of a buffer the next exchange may use.
+// kept returns the buffer, emptied for the next exchange, or nil if it is too large to keep.
 func kept(b []byte) []byte {
 	poison.Fill(b)
 	if cap(b) > keepBuffer {

@@ -9,56 +9,61 @@ import (
 	"lb/route"
 )
 
-// Question is a request that is explained rather than responded.
+// Question is a request to be explained.
 type Question struct {
 	Request *message.Request
-	Peer    netip.Addr // who sends it; not valid: nobody knows
+	Peer    netip.Addr // the sender; not valid if unknown
 	In      Inbound
-	By      *Handler // which would serve it; nil: none runs, so that its loop mark is not known
+	By      *Handler // the handler that would serve it; nil: lb is not running, so that its loop mark is not known
 }
 
-// Explained is what a request would meet. What lies behind an obstacle is left out.
+// Explained says how a request would be handled. If a filter or an error ends its handling, what would follow is left out.
 type Explained struct {
-	// Status is what lb would respond with itself, 0 if the rule's action responds; Reason says why.
+	// Status is the status of lb's own response, 0 if the route's action responds; Reason says why.
 	Status   int
 	Reason   string
-	Allow    string // with 405: the methods
-	Location string // where the client would be sent, by whatever redirects
+	Allow    string // with 405: the allowed methods
+	Location string // of a redirect
 
-	Host     string // the name alone, in lower case
+	Host     string // without port, in lower case
 	Site     *Site  // nil: none
 	SiteName string // the host name of the site that matched, as configured; "" for the default site
 
-	Client  netip.Addr // whom rules go by; not valid if that is not known
+	Client  netip.Addr // the client's address; not valid if unknown
 	Trusted bool       // the peer is a trusted proxy
-	// ClientDecides says that the rule has allow or deny and nobody knows the client.
+	// ClientDecides says that the route has allow or deny and the client is not known.
 	ClientDecides bool
 
-	Path  string // that rules and files are matched by
+	Path  string // the decoded, cleaned path
 	Rules []route.Considered[*Route]
 	Rule  *route.Rule[*Route] // the chosen one, or nil
-	Ways  []Way               // if the rule forwards: one, or the shares of a split
+	Ways  []Way               // for a proxy action: one, or one for each pool of a split
 }
 
-// Way is how a request would go to one pool.
+// Way says how a request would be forwarded to one pool.
 type Way struct {
 	Forward *Forward
-	Weight  int    // of a split; else 1
-	Target  string // of the request as the backend would get it
-	Host    string // its Host field
-	Key     uint64 // what the pool hashes by
-	Keyed   bool   // the key is known
-	Cookie  []byte // of a sticky pool, as the request brings it; nil if it does not
+	Weight  int    // in a split; else 1
+	Target  string // the request target as sent to the backend
+	Host    string // the Host field as sent to the backend
+	Key     uint64 // the hash key
+	Keyed   bool   // the hash key is known
+	Cookie  []byte // the sticky cookie in the request; nil if there is none
 }
 
-// Explain goes the way of a request as Serve does, but counts, logs and responds to nothing.
+// Explain handles a request as Serve does, but sends, counts and logs nothing.
 func (s *State) Explain(q Question) Explained {
 	x := &Exchange{state: s, in: q.In, handler: q.By}
-	x.read(q.Request)
+	x.Request = q.Request
+	x.path, x.query = route.SplitTarget(q.Request.Target)
 	x.host = route.CleanHost(nil, q.Request.Authority)
 	x.identify(q.Peer.Unmap())
 	e := Explained{Host: string(x.host), Client: x.clientIP, Trusted: x.trusted}
 	x.explained = &e
+	if q.By != nil && q.By.Bans.Has(x.clientIP) {
+		e.refuse(filter.Banned)
+		return e
+	}
 	var ok bool
 	if e.Site, e.SiteName, ok = s.Hosts.Explain(x.host); !ok {
 		e.Site = nil
@@ -66,10 +71,10 @@ func (s *State) Explain(q Question) Explained {
 		return e
 	}
 	x.site = e.Site
-	refusal := x.find()
+	refusal := x.find().Refusal
 	e.Path, e.Rule = string(x.clean), x.rule
 	if x.clean != nil {
-		e.Rules = x.site.Paths.Explain(x.clean, x.Request.Method, x.Request.Fields)
+		e.Rules = x.site.Paths.Explain(x.clean, x.Request.Method, x.Request.Fields, x.query)
 	}
 	if refusal != nil {
 		e.refuse(refusal)
@@ -82,7 +87,21 @@ func (s *State) Explain(q Question) Explained {
 	return e
 }
 
-// overlooks reports whether the explanation goes on behind a refusal, since nobody knows the client that it depends on.
+// ask returns the refusal of a filter, nil if it lets the request pass or cannot know that.
+func (e *Explained) ask(x *Exchange, f filter.Request) *filter.Refusal {
+	var v filter.Verdict
+	if explainer, ok := f.(filter.Explainer); ok {
+		v = explainer.Explain(x)
+	} else {
+		v = f.Request(x)
+	}
+	if v.Refusal == nil || e.overlooks(x, v.Refusal) {
+		return nil
+	}
+	return v.Refusal
+}
+
+// overlooks reports whether the explanation continues despite a refusal, because the refusal depends on an unknown client.
 func (e *Explained) overlooks(x *Exchange, r *filter.Refusal) bool {
 	unknown := r == filter.Denied && !x.clientIP.IsValid()
 	e.ClientDecides = e.ClientDecides || unknown
@@ -98,30 +117,34 @@ func (e *Explained) refuse(r *filter.Refusal) {
 	}
 }
 
-// ambiguity names another reading of the path, and the rule that it meets.
+// ambiguity describes another interpretation of the path, and the route that it matches.
 func (x *Exchange) ambiguity() string {
 	const remedy = `; ambiguous_paths = "allow" on both routes lets it pass`
 	a, _ := x.ambiguous()
 	switch {
 	case len(a.Path) == 0:
-		return `it mixes what backends resolve in different orders; ambiguous_paths = "allow" on every route of the site lets it pass`
+		return `backends decode and clean it in different orders; ambiguous_paths = "allow" on every route of the site lets it pass`
 	case a.Rule == nil:
-		return fmt.Sprintf("a backend may read it as %q, which no route takes", a.Path)
+		return fmt.Sprintf("a backend may read it as %q, which no route matches", a.Path)
 	}
-	return fmt.Sprintf("a backend may read it as %q, which is route %q's", a.Path, a.Rule.Pattern) + remedy
+	return fmt.Sprintf("a backend may read it as %q, which matches route %q", a.Path, a.Rule.Pattern) + remedy
 }
 
-// follow tells what the actions of this package would do.
+// follow describes what the actions of this package would do.
 func (e *Explained) follow(x *Exchange, action Action) {
 	switch action := action.(type) {
 	case *Redirect:
 		e.Status, e.Reason = action.Status, "the route redirects"
 		e.Location = string(action.location(x))
 	case ToSlash:
-		e.Status, e.Reason = x.slashStatus(), "the route's path has a slash at its end, which this one lacks"
+		e.Status, e.Reason = x.slashStatus(), "the route's path ends in a slash, and this path does not"
 		e.Location = string(x.slashLocation())
 	case *Fixed:
-		e.Status, e.Reason = action.status, "the route has a fixed answer"
+		e.Status, e.Reason = action.status, "the route has a fixed response"
+	case *Cached:
+		e.follow(x, action.Action)
+	case *Mirror:
+		e.follow(x, action.o.Action)
 	case *Forward:
 		e.Ways = append(e.Ways, action.explain(x, 1))
 	case *Split:

@@ -3,8 +3,10 @@ package proxy
 import (
 	"bytes"
 	"net/http"
+	"strconv"
 
 	"lb/filter"
+	"lb/internal/limits"
 	"lb/message"
 	"lb/route"
 )
@@ -12,32 +14,61 @@ import (
 // The refusals of requests that have no route.
 var (
 	noSite = &filter.Refusal{Status: http.StatusNotFound, Reason: "no site is configured for this host", Rejected: "no_site"}
-	// badPath: CleanPath refuses it.
+	// badPath is for a path that CleanPath rejects.
 	badPath = &filter.Refusal{Status: http.StatusBadRequest, Reason: "the path cannot be decoded or leads out of the root", Rejected: "bad_request", Close: true}
-	// noRoute: no rule matches the path and the fields.
+	// longPath is for a path that would take long to match with the regular expressions of a site.
+	longPath = &filter.Refusal{Status: http.StatusRequestURITooLong, Reason: "the path is too long", Rejected: "long_path"}
+	// noRoute is for a request whose path and fields no rule matches.
 	noRoute = &filter.Refusal{Status: http.StatusNotFound, Reason: "no route matches this path", Rejected: "no_route"}
 )
 
-// wrongMethod is the refusal where the rules that match refuse the method; allow is the value of the Allow field.
-func wrongMethod(allow string) *filter.Refusal {
+// WrongMethod is for a request whose path matches only rules with other methods. allow is the value of the Allow field.
+func WrongMethod(allow string) *filter.Refusal {
 	return &filter.Refusal{
-		Status: http.StatusMethodNotAllowed, Reason: "this route does not take the method", Rejected: "method",
+		Status: http.StatusMethodNotAllowed, Reason: "this route does not allow this method", Rejected: "method",
 		Fields: []message.Field{message.NewField("Allow", allow)},
 	}
 }
 
-// wholeServer is the path that routes match for "OPTIONS *", which asks of the server as a whole
-// (RFC 9110 section 9.3.7): what responds for everything responds to it.
+// wholeServer is the path of "OPTIONS *", which applies to the server as a whole (RFC 9110 section 9.3.7): the route for everything
+// responds to it.
 var wholeServer = []byte("/")
 
-// find looks for the site and the route of a request, and returns what keeps it from the route's action, if anything does. It
-// changes nothing but the exchange.
-func (x *Exchange) find() *filter.Refusal {
-	if r := x.check(x.in.Filters); r != nil {
-		return r
+// searchStep is how far the search for the route has come. Each step asks filters.
+type searchStep uint8
+
+const (
+	ofListener searchStep = iota // the filters of the listener
+	ofSite                       // those of the site
+	ofRoute                      // those of the route, which has been found
+)
+
+// find looks for the route of a request. It returns what keeps the request from the route's action, if anything does: a refusal, or
+// a question to be asked first, upon which find goes on behind the filter that asks. It changes nothing but the exchange.
+func (x *Exchange) find() filter.Verdict {
+	for {
+		if v := x.check(); v.Refusal != nil || v.Ask != nil {
+			return v
+		}
+		switch x.search {
+		case ofListener:
+			x.search = ofSite
+		case ofSite:
+			if r := x.match(); r != nil {
+				return filter.Refuse(r)
+			}
+			x.search = ofRoute
+		case ofRoute:
+			return filter.Pass
+		}
+		x.passed = 0
 	}
-	if r := x.check(x.site.Filters); r != nil {
-		return r
+}
+
+// match finds the route by the path, the method and the fields.
+func (x *Exchange) match() *filter.Refusal {
+	if len(x.path) > limits.RegexpPath && x.site.Paths.HasRegexps() {
+		return longPath
 	}
 	clean, ok := route.CleanPath(x.cleanBuf, x.path)
 	if !ok {
@@ -50,39 +81,81 @@ func (x *Exchange) find() *filter.Refusal {
 		clean = wholeServer
 	}
 	x.clean = clean
-	rule, allow := x.site.Paths.Match(clean, x.Request.Method, x.Request.Fields)
+	rule, allow := x.site.Paths.Match(clean, x.Request.Method, x.Request.Fields, x.query)
 	if rule == nil {
 		if allow != "" {
-			return wrongMethod(allow)
+			return WrongMethod(allow)
 		}
 		return noRoute
 	}
 	x.rule, x.route = rule, rule.Action
-	return x.check(x.route.Filters)
-}
-
-// check asks filters, in their order, until one refuses the request.
-func (x *Exchange) check(filters []filter.Request) *filter.Refusal {
-	for _, f := range filters {
-		v := f.Request(x)
-		if v.Ask != nil && x.explained == nil {
-			v.Refusal = v.Ask()
-		}
-		if v.Refusal != nil && (x.explained == nil || !x.explained.overlooks(x, v.Refusal)) {
-			return v.Refusal
-		}
-	}
 	return nil
 }
 
-// refuse responds to a request that does not come to the action of a route.
+// check asks the filters of the present step, in their order, until one does not let the request pass.
+func (x *Exchange) check() filter.Verdict {
+	filters := x.in.Filters
+	switch x.search {
+	case ofSite:
+		filters = x.site.Filters
+	case ofRoute:
+		filters = x.route.Filters
+	}
+	for x.passed < len(filters) {
+		f := filters[x.passed]
+		x.passed++
+		if x.explained != nil {
+			if r := x.explained.ask(x, f); r != nil {
+				return filter.Refuse(r)
+			}
+			continue
+		}
+		v := f.Request(x)
+		if v.Refusal != nil {
+			return v
+		}
+		if v.Hold.By != nil {
+			x.reserved = append(x.reserved, v.Hold)
+		}
+		if v.Ask != nil {
+			return v
+		}
+		x.grant(v.Grant)
+	}
+	return filter.Pass
+}
+
+// grant notes what a filter has found out about the request that it has let pass; nil: nothing.
+func (x *Exchange) grant(g *filter.Grant) {
+	if g == nil {
+		return
+	}
+	if g.User != "" {
+		x.user = g.User
+	}
+	if g.Claims != nil {
+		x.claims = g.Claims
+	}
+	x.findings = append(x.findings, g.Fields...)
+}
+
+// giveBack releases what filters have reserved for the exchange.
+func (x *Exchange) giveBack() {
+	for _, h := range x.reserved {
+		h.By.Release(h.Key)
+	}
+}
+
+// refuse responds to a request that does not reach the action of a route.
 func (x *Exchange) refuse(r *filter.Refusal) {
 	x.handler.rejections.Inc(r.Rejected)
 	if r.Close {
-		x.client.EndAfter()
+		x.client.Close()
 	}
 	x.Extra = append(x.Extra, r.Fields...)
 	switch {
+	case r.Whole:
+		x.Respond(r.Status, lengthField(r), r.Body)
 	case r.Location != nil:
 		x.redirect(r.Status, r.Location)
 	case r.Status == http.StatusServiceUnavailable:
@@ -92,29 +165,42 @@ func (x *Exchange) refuse(r *filter.Refusal) {
 	}
 }
 
+// lengthField returns the field with the length of a whole response, if its status allows a body.
+func lengthField(r *filter.Refusal) []message.Field {
+	if r.Status == http.StatusNoContent || r.Status == http.StatusNotModified {
+		return nil
+	}
+	return []message.Field{message.NewField("Content-Length", strconv.Itoa(len(r.Body)))}
+}
+
 // Message implements filter.Exchange.
 func (x *Exchange) Message() *message.Request { return x.Request }
 
 // BodyTooLarge implements filter.Exchange.
 func (x *Exchange) BodyTooLarge() bool { return x.explained == nil && x.client.BodyTooLarge() }
 
-// own is a filter that knows more of an exchange than the others.
-type own func(x *Exchange) *filter.Refusal
+// Claims implements filter.Exchange.
+func (x *Exchange) Claims() map[string][]byte { return x.claims }
+
+// exchangeFilter is a filter that needs more of an exchange than filter.Exchange provides.
+type exchangeFilter func(x *Exchange) *filter.Refusal
 
 // Request implements filter.Request.
-func (f own) Request(x filter.Exchange) filter.Verdict { return filter.Refuse(f(x.(*Exchange))) }
+func (f exchangeFilter) Request(x filter.Exchange) filter.Verdict {
+	return filter.Refuse(f(x.(*Exchange)))
+}
 
 // The filters of listeners.
 var (
-	// Misdirected refuses requests on a connection that was opened, by TLS server name, for a name that
-	// no site has while the request names another (RFC 9110 section 15.5.20).
-	Misdirected filter.Request = own(misdirected)
-	// RedirectHTTPS sends every request to https.
-	RedirectHTTPS filter.Request = own(redirectHTTPS)
+	// Misdirected refuses a request whose host differs from the connection's TLS server name if no site has that server name
+	// (RFC 9110 section 15.5.20).
+	Misdirected filter.Request = exchangeFilter(misdirected)
+	// RedirectHTTPS redirects every request to https.
+	RedirectHTTPS filter.Request = exchangeFilter(redirectHTTPS)
 )
 
 var wrongConnection = &filter.Refusal{
-	Status: http.StatusMisdirectedRequest, Reason: "this connection was made for another host name", Rejected: "misdirected",
+	Status: http.StatusMisdirectedRequest, Reason: "this connection was opened for another host name", Rejected: "misdirected",
 }
 
 func misdirected(x *Exchange) *filter.Refusal {
@@ -127,22 +213,22 @@ func misdirected(x *Exchange) *filter.Refusal {
 func redirectHTTPS(x *Exchange) *filter.Refusal {
 	if len(x.host) == 0 {
 		return &filter.Refusal{
-			Status: http.StatusBadRequest, Reason: "without a Host field there is no https address to go to", Rejected: "bad_request", Close: true,
+			Status: http.StatusBadRequest, Reason: "a request without a Host field cannot be redirected to https", Rejected: "bad_request", Close: true,
 		}
 	}
-	return &filter.Refusal{Status: http.StatusPermanentRedirect, Reason: "this listener sends everybody to https", Location: x.httpsLocation()}
+	return &filter.Refusal{Status: http.StatusPermanentRedirect, Reason: "this listener redirects to https", Location: x.httpsLocation()}
 }
 
-// The filters of routes whose action gives the request to a backend.
+// The filters of routes that forward requests to a backend.
 var (
-	// UnambiguousPath refuses paths that a backend could read as another rule's; see route.Paths.Ambiguous.
-	UnambiguousPath filter.Request = own(unambiguousPath)
+	// UnambiguousPath refuses paths that a backend could interpret so that they match another rule; see route.Paths.Ambiguous.
+	UnambiguousPath filter.Request = exchangeFilter(unambiguousPath)
 	// NoLoop refuses requests that have passed through this process too often.
-	NoLoop filter.Request = own(noLoop)
+	NoLoop filter.Request = exchangeFilter(noLoop)
 )
 
 var ambiguousPath = &filter.Refusal{
-	Status: http.StatusBadRequest, Reason: "the path can be read in more than one way", Rejected: "ambiguous_path", Close: true,
+	Status: http.StatusBadRequest, Reason: "the path can be interpreted in more than one way", Rejected: "ambiguous_path", Close: true,
 }
 
 func unambiguousPath(x *Exchange) *filter.Refusal {
@@ -152,11 +238,11 @@ func unambiguousPath(x *Exchange) *filter.Refusal {
 	return nil
 }
 
-// ambiguous reports whether a backend could read the path as one for which another rule stands.
+// ambiguous reports whether a backend could interpret the path so that it matches another rule.
 func (x *Exchange) ambiguous() (a route.Ambiguity[*Route], ambiguous bool) {
 	if route.Plain(x.path, x.clean) {
 		return a, false
 	}
-	a, x.pathBuf, ambiguous = x.site.Paths.Ambiguous(x.pathBuf, x.path, x.clean, x.Request.Method, x.Request.Fields, x.rule)
+	a, x.pathBuf, ambiguous = x.site.Paths.Ambiguous(x.pathBuf, x.path, x.clean, x.Request.Method, x.Request.Fields, x.query, x.rule)
 	return a, ambiguous
 }

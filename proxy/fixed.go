@@ -6,11 +6,12 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"lb/filter"
 	"lb/message"
 	"lb/route"
 )
 
-// Redirect responds with another place to go. The query goes along.
+// Redirect responds with a redirect. The query is kept.
 type Redirect struct {
 	To     route.Template
 	Status int
@@ -20,15 +21,41 @@ type Redirect struct {
 func (r *Redirect) Serve(x *Exchange) { x.redirect(r.Status, r.location(x)) }
 
 func (r *Redirect) location(x *Exchange) []byte {
-	location := r.To.Append(nil, x.linkedPath(), x.rest())
+	location := x.fill(nil, &r.To, x.linkedPath())
 	if word := []byte("x"); !isNetworkPath(r.To.Append(nil, word, word)) {
 		location = onThisHost(location)
 	}
 	return append(location, x.query...)
 }
 
-// onThisHost makes one slash of those that location begins with, which come from what the client wrote:
-// browsers take "//name", and "/\name" too, for another host.
+// fill appends a template of the route.
+func (x *Exchange) fill(dst []byte, t *route.Template, path []byte) []byte {
+	if !t.Captures() {
+		return t.Append(dst, path, x.rest())
+	}
+	if x.groups == nil {
+		x.groups = x.rule.Regexp.FindSubmatchIndex(x.clean)
+	}
+	return t.AppendMatch(dst, path, x.rest(), x.clean, x.groups)
+}
+
+var leadsOut = &filter.Refusal{Status: http.StatusBadRequest, Reason: "the rewritten path would lead to another directory", Rejected: "bad_request", Close: true}
+
+// RewriteWithin returns a filter that refuses requests whose rewritten path has a dot segment, which groups of a regular expression can
+// form together.
+func RewriteWithin(t route.Template) filter.Request {
+	return exchangeFilter(func(x *Exchange) *filter.Refusal {
+		for segment := range bytes.SplitSeq(x.fill(nil, &t, x.path), []byte{'/'}) {
+			if string(segment) == "." || string(segment) == ".." {
+				return leadsOut
+			}
+		}
+		return nil
+	})
+}
+
+// onThisHost reduces the slashes at the start of location to one. They come from the client, and browsers interpret "//name" and
+// "/\name" as another host.
 func onThisHost(location []byte) []byte {
 	for isNetworkPath(location) {
 		location = location[1:]
@@ -41,17 +68,17 @@ func isNetworkPath(b []byte) bool {
 	return len(b) > 1 && (b[0] == '/' || b[0] == '\\') && (b[1] == '/' || b[1] == '\\')
 }
 
-// rest returns the path, as written, behind the rule's prefix; the clean path's if the two
-// differ within the prefix.
+// rest returns what follows the route's prefix in the path as the client sent it, or in the clean path if the two differ within the
+// prefix.
 func (x *Exchange) rest() []byte {
 	prefix := x.route.Prefix
 	if len(x.path) >= len(prefix) && string(x.path[:len(prefix)]) == prefix {
 		return x.path[len(prefix):]
 	}
-	return appendEscaped(nil, x.clean[min(len(prefix), len(x.clean)):])
+	return route.AppendEscaped(nil, x.clean[min(len(prefix), len(x.clean)):])
 }
 
-// linkedPath returns the path as a redirect names it. The star of "OPTIONS *" is none, and would become part of a host in front.
+// linkedPath returns the path for a redirect. The star of "OPTIONS *" is not a path, and would become part of a preceding host.
 func (x *Exchange) linkedPath() []byte {
 	if string(x.path) == "*" {
 		return wholeServer
@@ -62,17 +89,17 @@ func (x *Exchange) linkedPath() []byte {
 var noBytes = message.NewField("Content-Length", "0")
 
 func (x *Exchange) redirect(status int, location []byte) {
-	_ = x.Respond(status, []message.Field{message.NewField("Location", string(location)), noBytes}, nil)
+	x.Respond(status, []message.Field{message.NewField("Location", string(location)), noBytes}, nil)
 }
 
-// ToSlash responds for the Slash of a rule.
+// ToSlash is the action of a rule that adds a slash, see route.Rule.
 type ToSlash struct{}
 
 // Serve implements Action.
 func (ToSlash) Serve(x *Exchange) { x.RedirectToSlash() }
 
-// RedirectToSlash sends the client to the same path with a slash at its end, and the query: with 301, or for methods that
-// clients would change into GET then with 308 (RFC 9110 sections 15.4.2 and 15.4.9).
+// RedirectToSlash redirects to the same path with a slash added, and the query. The status is 301 for GET and HEAD, and 308 for
+// other methods, which clients might change to GET after a 301 (RFC 9110 sections 15.4.2 and 15.4.9).
 func (x *Exchange) RedirectToSlash() { x.redirect(x.slashStatus(), x.slashLocation()) }
 
 func (x *Exchange) slashStatus() int {
@@ -82,14 +109,14 @@ func (x *Exchange) slashStatus() int {
 	return http.StatusPermanentRedirect
 }
 
-// slashLocation is made of the clean path, which begins with one slash and thus names no host.
+// slashLocation uses the clean path, which begins with a single slash and so cannot name a host.
 func (x *Exchange) slashLocation() []byte {
-	return append(append(appendEscaped(nil, x.clean), '/'), x.query...)
+	return append(append(route.AppendEscaped(nil, x.clean), '/'), x.query...)
 }
 
-// httpsLocation returns where redirectHTTPS leads to. A client that names no port has connected to port 80 (RFC 9110
-// section 4.2.1). Where the listener is on another one, something in front, such as the port mapping of a container, has
-// other ports than lb, and 443 is assumed.
+// httpsLocation returns the target of redirectHTTPS. A client whose Host has no port has connected to port 80 (RFC 9110
+// section 4.2.1). If the listener is on another port, something in front, such as a container's port mapping, changes ports, and
+// 443 is assumed.
 func (x *Exchange) httpsLocation() []byte {
 	location := append([]byte("https://"), x.host...)
 	if namesPort(x.Request.Authority) || x.in.OnPort80 {
@@ -104,10 +131,10 @@ func namesPort(authority []byte) bool {
 	return colon > bytes.LastIndexByte(authority, ']') && colon+1 < len(authority)
 }
 
-// Fixed responds with the same body each time.
+// Fixed responds with a fixed body.
 type Fixed struct {
 	status int
-	handle Handle
+	handle fasthttp.RequestHandler // which does not block
 }
 
 // NewFixed returns an action that responds with that body.
@@ -122,20 +149,13 @@ func NewFixed(status int, contentType, body string) *Fixed {
 }
 
 // Serve implements Action.
-func (f *Fixed) Serve(x *Exchange) { f.handle.Serve(x) }
-
-// appendEscaped percent-encodes what may not stand in a path (RFC 3986 section 3.3).
-func appendEscaped(dst, path []byte) []byte {
-	const digits = "0123456789ABCDEF"
-	for _, c := range path {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			c == '-', c == '.', c == '_', c == '~', c == '!', c == '$', c == '&', c == '\'', c == '(', c == ')',
-			c == '*', c == '+', c == ',', c == ';', c == '=', c == ':', c == '@', c == '/':
-			dst = append(dst, c)
-		default:
-			dst = append(dst, '%', digits[c>>4], digits[c&15])
-		}
+func (f *Fixed) Serve(x *Exchange) {
+	c := contexts.Get().(*requestContext)
+	defer c.release()
+	if err := c.fill(x.Request); err != nil {
+		x.failHandler(err)
+		return
 	}
-	return dst
+	f.handle(&c.ctx)
+	x.respondHandled(c, &c.ctx.Response, false)
 }

@@ -1,11 +1,11 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
 
+	"lb/internal/proxyprotocol"
 	"lb/pool"
 	"lb/route"
 	"lb/transport"
@@ -18,205 +18,198 @@ type Forward struct {
 	Rewrite     route.Template // zero: the path as it is
 	Host        string         // "": the client's
 	Retry       Retry
-	TunnelIdle  time.Duration       // after which an upgraded connection without traffic is ended; 0: never
+	TunnelIdle  time.Duration       // idle timeout of upgraded connections; 0: none
 	HashKey     HashKey             // zero: the pool does not hash
-	Sticky      *Sticky             // nil: clients need not return to their backend
-	Timed       bool                // the pool's algorithm goes by how long backends take to respond
+	Sticky      *Sticky             // nil: not sticky
+	Timed       bool                // the pool's algorithm depends on response times
 	Buffer      Buffering           // zero: bodies are streamed
-	Timeouts    *transport.Timeouts // nil: the backend's own
+	Timeouts    *transport.Timeouts // nil: the backend's
+	HTTP2       bool                // the backends speak HTTP/2
 }
 
 // Serve implements Action.
 func (f *Forward) Serve(x *Exchange) {
-	x.poolName = f.Pool.Name()
-	if !f.holdBody(x) && x.readBody(f.Retry.Body) {
-		f.forward(x)
-	}
-}
-
-// forward passes on a request whose body has been read as far as it is waited for.
-func (f *Forward) forward(x *Exchange) {
-	f.request(x)
-	x.key = f.HashKey.of(x)
-	x.client.Await(x.onLeaving)
-	defer x.client.EndAwait()
-	b, err := f.pick(x)
-	if err != nil {
-		unpicked(x, err)
+	x.poolName, x.forward = f.Pool.Name(), f
+	if f.HTTP2 && x.asked(webSocket) && !x.opensWebSocket() {
+		x.Refuse(http.StatusBadRequest, "a WebSocket begins with a GET that has a Sec-WebSocket-Key of 24 characters")
 		return
 	}
-	f.try(x, b)
-}
-
-// try makes tries until the client has its response, the first at b.
-func (f *Forward) try(x *Exchange, b *pool.Backend) {
-	for b != nil {
-		x.tried = append(x.tried, b)
-		b = f.attempt(x, b)
+	x.holds = f.Buffer.Request > 0 && x.Request.Length <= f.Buffer.Request
+	limit := f.Retry.Body
+	if x.holds {
+		limit = min(spoolMemory, f.Buffer.Request)
 	}
-}
-
-// pick reserves the backend for the first try.
-func (f *Forward) pick(x *Exchange) (*pool.Backend, error) {
-	if own := f.Sticky.of(x); len(own) > 0 {
-		return f.Pool.PickSticky(x.departure, own, x.key)
+	if !x.beginBody(limit) || !x.holds && (x.body.expected || x.body.passed) {
+		x.holds = false
+		f.choose(x)
+		return
 	}
-	return f.Pool.Pick(x.departure, x.key, nil)
-}
-
-// unpicked responds where no backend could be had.
-func unpicked(x *Exchange, err error) {
-	switch {
-	case errors.Is(err, pool.ErrNoBackend):
-		x.Unavailable("no backend of the pool is usable")
-	case errors.Is(err, context.Canceled):
-		x.abandon()
-	default:
-		x.Unavailable(err.Error())
-	}
-}
-
-// attempt makes one try at b, and another on a new connection if a kept one turns out to have
-// been closed by the backend before the request came. It gives b back. If the request may be tried again it returns
-// the backend reserved for that; nil says that the client has its response, or that the request rests.
-func (f *Forward) attempt(x *Exchange, b *pool.Backend) *pool.Backend {
-	client := pool.Conns[*transport.Client](b)
-	for fresh := x.avoidsKept(client); ; fresh = true {
-		var wait pool.Waiting
-		if f.Timed && !x.body.live() { // else the client's own pace would count as the backend's
-			wait = b.Await()
-		}
-		conn, err := client.Get(x.departure, fresh)
-		if err != nil {
-			b.Settle(wait, 0)
-			return f.failed(x, b, err)
-		}
-		if f.Timeouts != nil {
-			conn.Override(f.Timeouts)
-		}
-		x.departure.ends(conn)
-		begin := time.Now()
-		up, err := f.ask(x, b, conn, begin)
-		if next, again := f.asked(x, b, conn, up, begin, wait, err); !again {
-			return next
-		}
-	}
-}
-
-// asked is the part of attempt that comes after ask. again says that it is to be made once more.
-func (f *Forward) asked(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload, begin time.Time, wait pool.Waiting, err error) (next *pool.Backend, again bool) {
-	switch err {
-	case errResting:
-		return nil, false
-	case nil:
-		x.upstream = time.Since(begin)
-		b.Observe(x.upstream)
-		took := x.upstream
-		if isFailure(conn.Response().Status) {
-			took = 0
-		}
-		b.Settle(wait, took)
-		return f.responded(x, b, conn, up), false
-	}
-	b.Settle(wait, 0)
-	up.stop(x)
-	x.release(conn, false)
-	f.regain(x)
-	if died(err) && x.unsent(err) && !x.departure.happened() {
-		return nil, true // neither a try nor a failure: the backend has heard nothing of the request
-	}
-	return f.failed(x, b, err), false
-}
-
-// responded handles a response head: it is relayed, or, where its status asks for that and another
-// backend is there, given up for another try.
-func (f *Forward) responded(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload) *pool.Backend {
-	status := conn.Response().Status
-	b.Metrics.Requests.Inc(status)
-	failure := isFailure(status)
-	if failure && f.Retry.onStatus(status) && x.idempotent() && !x.informed && x.retries() < f.Retry.Attempts && f.repeatable(x, up) {
-		if next := f.another(x); next != nil {
-			b.Report(pool.Status)
-			f.Pool.Metrics().Retried(pool.Status, status)
-			x.release(conn, false)
-			b.Release()
-			return next
-		}
-	}
-	if failure {
-		f.Pool.RetriesFailed(x.retries())
+	x.phase = phaseBody
+	if x.holds {
+		x.body.expected = false // reading the body sends the 100 (Continue)
 	} else {
-		b.HeadArrived()
+		x.wait(promptWait)
 	}
-	f.Sticky.setCookie(x, b)
-	if status == http.StatusSwitchingProtocols {
-		x.status = status
-		up.stop(x) // nobody may have asked for it, and the body may still be on its way
-		b.Report(f.switchProtocols(x, conn))
-		b.Release()
-		return nil
-	}
-	if f.buffersResponse(conn) && up.sentWhole(x, overtaken) {
-		up.stop(x)
-		f.relayAhead(x, b, conn)
-		return nil
-	}
-	f.relayed(x, b, conn, up, x.relay(conn, up))
-	return nil
+	x.readBody()
 }
 
-// relayed is what comes after relay and relayBody.
-func (f *Forward) relayed(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload, outcome pool.Outcome) {
-	if outcome == outcomeResting {
-		f.restRelaying(x, b, conn, up)
+// choose picks a backend for the first try.
+func (f *Forward) choose(x *Exchange) {
+	x.releaseState()
+	x.key = f.HashKey.of(x)
+	x.pick(f.Sticky.of(x))
+}
+
+// pick reserves a backend for the next try, at once or later.
+func (x *Exchange) pick(own []byte) {
+	f := x.forward
+	b, waiting, err := f.Pool.PickOrWait(&x.place, x.key, own, x.tried, x.grantedFunc)
+	if waiting {
+		x.holdState()
+		x.phase = phaseQueue
+		x.wait(x.place.Timeout())
 		return
 	}
-	if !x.givenBack {
-		x.giveBack(conn, up, outcome == pool.Success)
-	}
-	if outcome == pool.Success && isFailure(x.status) {
-		outcome = pool.Status
-	}
-	b.Report(outcome)
-	b.Release()
+	x.picked(b, err)
 }
 
-// repeatable reports whether there is a whole request to be sent again.
-func (f *Forward) repeatable(x *Exchange, up *upload) bool {
-	if !x.body.replayable() && !up.sentWhole(x, lastWrite) {
-		return false
+// granted is called when the pool may have a backend for a queued request.
+func (x *Exchange) granted() {
+	if !x.place.Granted() {
+		return // meant for an earlier exchange that used the same struct
 	}
-	up.stop(x)
-	return f.regain(x)
+	x.wait(0)
+	x.picked(x.place.Result())
 }
 
-// release gives a connection back, for nothing to interrupt it any more.
-func (x *Exchange) release(conn *transport.Conn, complete bool) {
-	x.departure.ends(nil)
-	conn.Done(complete)
+func (x *Exchange) queueTimeout() { x.picked(x.place.Expire()) }
+
+// leaveQueue ends an exchange whose client disconnected while it was queued.
+func (x *Exchange) leaveQueue() {
+	x.place.Cancel()
+	x.abandon()
 }
 
-// isFailure reports whether a status says that the backend, or what is behind it, failed.
-func isFailure(status int) bool { return status == 502 || status == 503 || status == 504 }
+// picked continues with the backend that the pool has picked, or with its error.
+func (x *Exchange) picked(b *pool.Backend, err error) {
+	x.releaseState()
+	if err == nil {
+		if x.failure != nil {
+			x.forward.Pool.Metrics().Retried(x.failed, 0)
+			x.failure = nil
+		}
+		x.try(b)
+		return
+	}
+	failure := x.failure
+	x.failure = nil
+	switch {
+	case failure == nil:
+		x.unpicked(err)
+	case x.failed == pool.Connect:
+		x.cause = ": " + failure.Error()
+		x.unpicked(err)
+	default:
+		x.forward.Pool.RetriesFailed(x.retries())
+		x.refuseFailed(errors.Join(failure, err), failure, x.failed)
+	}
+}
 
-// unfit reports whether err says that a response was refused for what is in its head, see transport.Error.Unfit.
+// unpicked responds if the pool returned no backend.
+func (x *Exchange) unpicked(err error) {
+	if x.staleOnFailure(nil) {
+		return
+	}
+	if errors.Is(err, pool.ErrNoBackend) {
+		x.Unavailable("no backend of the pool is usable")
+		return
+	}
+	x.Unavailable(err.Error())
+}
+
+// try starts a try with a reserved backend.
+func (x *Exchange) try(b *pool.Backend) {
+	x.tried = append(x.tried, b)
+	x.backend, x.resent = b, false
+	x.connect(x.avoidsKept())
+}
+
+// connect gets a connection to the backend, with fresh a new one.
+func (x *Exchange) connect(fresh bool) {
+	f, b := x.forward, x.backend
+	if f.Timed && !x.streams() { // a slow upload must not count as a slow backend
+		x.waiting = b.Await()
+	} else {
+		x.waiting = 0
+	}
+	conn, ready := pool.Conns[*transport.Client](b).Exchange(x.worker.Loop, x, fresh)
+	x.conn = conn
+	if !ready {
+		x.phase = phaseDial
+		return
+	}
+	x.sendRequest()
+}
+
+// DescribeClient says of the client's connection what a backend may want to know. The ID is that of the request, since there is none of a
+// connection.
+func (x *Exchange) DescribeClient(c *proxyprotocol.Connection) (uniqueID []byte) {
+	c.Source, c.Destination = x.in.Peer, x.client.Local()
+	c.TLSVersion, c.ALPN, c.ClientCert = x.in.TLSVersion, x.in.ALPN, len(x.in.ClientCert) > 0
+	if n := x.in.ServerName; n != nil {
+		c.Authority = n.name
+	}
+	return x.id
+}
+
+// settle ends the wait for a response head, if it has not ended yet. took is how long it lasted; 0: there was none, or one that means
+// failure.
+func (x *Exchange) settle(took time.Duration) {
+	x.backend.Settle(x.waiting, took)
+	x.waiting = 0
+}
+
+// dialed continues when the dial has succeeded or failed.
+func (x *Exchange) dialed() {
+	if err := x.dialErr; err != nil {
+		x.dialErr = nil
+		x.settle(0)
+		x.releaseConn(false)
+		x.attemptFailed(err)
+		return
+	}
+	x.sendRequest()
+}
+
+// releaseConn releases the connection. complete says that the whole request was sent.
+func (x *Exchange) releaseConn(complete bool) {
+	if x.conn != nil {
+		x.conn.Done(complete)
+		x.conn = nil
+	}
+}
+
+// streams reports whether the body is forwarded while the client sends it.
+func (x *Exchange) streams() bool { return !x.body.whole }
+
+// timeouts returns the timeouts of the current try.
+func (x *Exchange) timeouts() *transport.Timeouts {
+	if t := x.forward.Timeouts; t != nil {
+		return t
+	}
+	return x.conn.Timeouts()
+}
+
+// releaseBackend releases the reservation of the backend.
+func (x *Exchange) releaseBackend() {
+	x.backend.Release()
+	x.backend = nil
+}
+
+// unfit reports whether a response was rejected because of the content of its head, see transport.Error.Unfit.
 func unfit(err error) bool {
 	var e *transport.Error
 	return errors.As(err, &e) && e.Unfit()
-}
-
-// causeOf returns the cause of a transport.Error.
-func causeOf(err error) transport.Cause {
-	var e *transport.Error
-	errors.As(err, &e)
-	return e.Cause
-}
-
-// brief is the reason of a transport.Error, for the status of the backend.
-func brief(err error) string {
-	var e *transport.Error
-	errors.As(err, &e)
-	return e.Brief()
 }
 
 func outcomeOf(err error) pool.Outcome {
@@ -225,7 +218,7 @@ func outcomeOf(err error) pool.Outcome {
 		return pool.Aborted
 	}
 	switch {
-	case e.Phase == transport.Dial: // for whatever cause: nothing was sent
+	case e.Phase == transport.Dial: // for any cause: nothing was sent
 		return pool.Connect
 	case e.Cause == transport.TimedOut:
 		return pool.Timeout

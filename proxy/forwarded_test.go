@@ -6,10 +6,11 @@ import (
 	"testing"
 
 	"lb/message"
+	"lb/route"
 )
 
-// TestForwardedClient: the client is the last address of the chain that no trusted proxy has, and what
-// stands before it is never looked at, since anybody could have written it.
+// TestForwardedClient: the client is the last address of the chain that is not a trusted proxy's. What precedes it is ignored,
+// since it could be forged.
 func TestForwardedClient(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	peer := netip.MustParseAddr("10.0.0.1")
@@ -43,9 +44,8 @@ func TestForwardedClient(t *testing.T) {
 	}
 }
 
-// FuzzForwardedClient: whatever the fields hold, the client is the peer or an address of the chain behind which
-// only trusted proxies stand; how the chain is spread over fields makes no difference, and
-// nothing that a client writes in front of its own address does.
+// FuzzForwardedClient: for any fields, the client is the peer or an address of the chain that is followed only by trusted proxies.
+// How the chain is split into fields makes no difference, nor does anything that precedes the client's own address.
 func FuzzForwardedClient(f *testing.F) {
 	for _, s := range []string{"", "192.0.2.1", "6.6.6.6, 192.0.2.1, 10.9.9.9", "10.2.2.2,10.3.3.3", "unknown, 10.1.1.1", "[2001:db8::1]:443,fd00::2", ",", "1.2.3.4,,10.1.1.1"} {
 		f.Add(s, "6.6.6.6", uint8(1))
@@ -92,7 +92,7 @@ func clientOf(t *testing.T, trusted []netip.Prefix, peer netip.Addr, values ...s
 	return forwardedClient(fields, trusted, peer)
 }
 
-// FuzzOnThisHost: whatever stands in a path, it stays on the host.
+// FuzzOnThisHost: no path leads to another host.
 func FuzzOnThisHost(f *testing.F) {
 	for _, s := range []string{"", "/", "//", "//a", `/\a`, `\/a`, "///a//b", "a//b", "/a"} {
 		f.Add(s)
@@ -108,11 +108,11 @@ func FuzzOnThisHost(f *testing.F) {
 	})
 }
 
-// FuzzAppendEscaped: what is escaped holds no byte that would end a request line or start a query.
+// FuzzAppendEscaped: an escaped path contains no byte that would end a request line or start a query.
 func FuzzAppendEscaped(f *testing.F) {
 	f.Add("/a b?c#d\r\n%")
 	f.Fuzz(func(t *testing.T, path string) {
-		for _, c := range appendEscaped(nil, []byte(path)) {
+		for _, c := range route.AppendEscaped(nil, []byte(path)) {
 			if c <= ' ' || c >= 0x7f || c == '?' || c == '#' || c == '"' || c == '\\' {
 				t.Errorf("%q: byte %q", path, c)
 			}

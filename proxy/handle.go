@@ -1,163 +1,204 @@
 package proxy
 
 import (
-	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"sync"
+	"net/netip"
 
 	"github.com/valyala/fasthttp"
 
 	"lb/filter"
-	"lb/message"
+	"lb/netloop"
+	"lb/route"
 )
 
-// Handle is an action that is written for fasthttp: a redirect, a form, a status page, an extension.
+// Handle is an action written for fasthttp, such as a form, a status page or an extension.
 //
-// It gets the request as fasthttp's own parser reads it, with the client's address and the body as a stream, and what it leaves in
-// ctx.Response is the response: Date, the request id and what frames it are not its to set. Hijacking and the server behind
-// ctx mean nothing. It must not keep ctx.
-type Handle fasthttp.RequestHandler
+// Handler runs in a goroutine of its own and may block. It gets the request as parsed by fasthttp, without trailers. ctx.RemoteAddr is the
+// client's address, and ctx.Host and ctx.Path are those by which the route was found. The response is what it leaves in ctx.Response. A body stream is read only as fast as the client takes it. Handler cannot
+// set Date, X-Request-Id, Connection, Content-Length, Transfer-Encoding or trailers, and cannot hijack the connection, which
+// results in 500. The server behind ctx has no meaning; use Context rather than ctx to learn of a disconnect.
+//
+// The exchange ends only when Handler has returned and its body stream has been read, and a shutdown waits for that, even
+// beyond its grace. A panic results in 500, or cuts a response that has begun. fasthttp runs the function of SetBodyStreamWriter in another
+// goroutine, where a panic ends the process.
+type Handle struct {
+	Handler fasthttp.RequestHandler
+	// MaxBody is the maximum size of a request's body in bytes; a larger one results in 413. 0: fasthttp.DefaultMaxRequestBodySize,
+	// 4 MiB. The listener's limit applies too.
+	MaxBody int64
+	// Stream has Handler called as soon as the request head has been received, with the body in ctx.RequestBodyStream. Reading fails
+	// if the body is too large, too slow, malformed or incomplete; the response is then 413, 408 or 400 whatever Handler leaves,
+	// unless it has begun. Handler must not use ctx.PostBody or ctx.PostArgs, which return such an error as if it were the body.
+	//
+	// Without Stream, Handler is called when the whole body is in memory, and ctx.RequestBodyStream is nil.
+	Stream bool
+}
 
 // Serve implements Action.
-func (h Handle) Serve(x *Exchange) {
-	c := contexts.Get().(*requestContext)
-	defer c.release()
-	var remote net.Addr
-	if x.clientIP.IsValid() {
-		remote = net.TCPAddrFromAddrPort(x.client.Peer())
-	}
-	if err := c.fill(x.Request, x.client.Body(), remote); err != nil {
-		x.Fail(http.StatusInternalServerError, "the request could not be handed over", err)
-		return
-	}
-	h(&c.ctx)
-	response := &c.ctx.Response
-	if response.ConnectionClose() {
-		x.client.EndAfter()
-	}
-	status := response.StatusCode()
-	var body []byte
-	var stream io.Reader
-	length := int64(0)
+func (a *Handle) Serve(x *Exchange) {
+	h := newHandling(a, x)
+	x.handling = h
 	switch {
-	case !mayHaveBody(status):
-	case response.IsBodyStream():
-		stream, length = response.BodyStream(), int64(response.Header.ContentLength())
+	case x.client.BodyTooLarge() || x.Request.Length > h.most:
+		x.refuse(filter.LargeBody)
+	case a.Stream || x.Request.Length == 0:
+		x.startHandler()
 	default:
-		body = response.Body()
-		length = int64(len(body))
+		x.phase = phaseReceive
+		x.wait(0) // Read fails when the client is too slow
+		x.receive()
 	}
-	x.respondOwn(status, c.fields(status, length), length, filter.Usual)
-	if x.Head() {
-		body, stream = nil, nil
+}
+
+// receive reads what has been received of the body for a handler.
+func (x *Exchange) receive() {
+	h := x.handling
+	for {
+		piece, err := x.client.Read()
+		if err == netloop.ErrWouldBlock {
+			return
+		}
+		if err == nil || err == io.EOF {
+			err = h.take(piece, err)
+		}
+		switch err {
+		case nil:
+		case io.EOF:
+			x.startHandler()
+			return
+		default:
+			x.refuseBody(err)
+			return
+		}
 	}
-	if stream != nil {
-		x.sendStream(stream, length)
+}
+
+// startHandler calls the handler.
+func (x *Exchange) startHandler() {
+	h := x.handling
+	c := contexts.Get().(*requestContext)
+	h.context = c
+	c.ctx.Init(&c.none, x.remote(), nil)
+	if err := c.fill(x.Request); err != nil {
+		x.failHandler(err)
 		return
 	}
-	err := x.send(body, true, nil)
-	if err == errResting {
-		x.remainder.body = bytes.Clone(x.remainder.body) // the context is for others then
-	}
-	_ = x.finish(err)
-}
-
-// sendStream sends a body of that length; below 0: only its end tells.
-func (x *Exchange) sendStream(stream io.Reader, length int64) {
-	buf := largeBuffers.Get().(*[]byte)
-	defer giveBack(buf)
-	for sent := int64(0); ; {
-		n, err := stream.Read(*buf)
-		if length >= 0 && sent+int64(n) > length || err != nil && err != io.EOF || err == io.EOF && length >= 0 && sent+int64(n) < length {
-			x.cut("the handler's body is not what it announced")
-			return
-		}
-		if sent += int64(n); err == io.EOF {
-			_, err = x.client.Finish((*buf)[:n], nil, 0)
-			_ = x.sent(err)
-			return
-		}
-		if x.More((*buf)[:n]) != nil {
-			return
-		}
-	}
-}
-
-// mayHaveBody reports whether a response with that status to GET has a body.
-func mayHaveBody(status int) bool {
-	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
-}
-
-// requestContext is a fasthttp.RequestCtx with what fills it.
-type requestContext struct {
-	ctx    fasthttp.RequestCtx
-	head   []byte // as the client could have sent it
-	from   bytes.Reader
-	reader *bufio.Reader
-	own    message.Response // whose fields are those of the response
-}
-
-var contexts = sync.Pool{New: func() any {
-	c := &requestContext{}
-	c.ctx.Init(&fasthttp.Request{}, nil, nil)
-	c.reader = bufio.NewReaderSize(&c.from, contextHead)
-	return c
-}}
-
-// contextHead is the bytes of a head for which a context has room at first.
-const contextHead = 4 << 10
-
-// fill reads the request into c.ctx.
-func (c *requestContext) fill(r *message.Request, body io.Reader, remote net.Addr) error {
-	b := append(append(c.head[:0], r.Method...), ' ')
-	b = append(append(append(b, r.Target...), ' '), r.Version...)
-	b = append(b, "\r\n"...)
-	for i := range r.Fields {
-		b = append(b, r.Fields[i].Line...)
-	}
-	c.head = append(b, "\r\n"...)
-	if len(c.head) > c.reader.Size() {
-		c.reader = bufio.NewReaderSize(&c.from, len(c.head)) // fasthttp wants a head in one piece
-	}
-	c.from.Reset(c.head)
-	c.reader.Reset(&c.from)
 	request := &c.ctx.Request
-	if err := request.Header.Read(c.reader); err != nil {
-		return err
+	x.setURI(request.URI())
+	if h.action.Stream {
+		request.SetBodyStream((*requestStream)(h), int(x.Request.Length))
+	} else {
+		request.SetBodyRaw(h.body)
 	}
-	if body != nil {
-		request.SetBodyStream(body, int(r.Length))
-	}
-	c.ctx.SetRemoteAddr(remote)
-	c.ctx.Response.Header.SetNoDefaultContentType(true)
-	return nil
+	x.phase = phaseHandler
+	x.startWork(h.run)
 }
 
-// fields returns the fields of the response in c.ctx, whose body has that length.
-func (c *requestContext) fields(status int, length int64) []message.Field {
-	r := &c.own
-	r.Reset(status)
-	for name, value := range c.ctx.Response.Header.All() {
-		switch kind := message.KindOf(name); {
-		case kind.HopByHop(), kind == message.ContentLengthField, kind == message.Date, kind == message.XRequestID, kind == message.Trailer:
-		case message.IsToken(name) && message.IsFieldValue(value):
-			r.AddBytes(message.NewName(string(name)), value)
-		}
+// setURI gives a handler the host and the path by which its route was found. Of "//a/://b", for example, fasthttp would take the host to be a.
+func (x *Exchange) setURI(u *fasthttp.URI) {
+	if u.SetScheme("http"); x.in.Secure {
+		u.SetScheme("https")
 	}
-	if length >= 0 && status >= 200 && status != http.StatusNoContent {
-		r.SetLength(length)
-	}
-	return r.Fields
+	u.SetHostBytes(x.Request.Authority)
+	u.SetPathBytes(route.AppendEscaped(nil, x.clean))
+	u.SetQueryStringBytes(bytes.TrimPrefix(x.query, []byte{'?'}))
 }
 
-// release makes c ready for another request.
-func (c *requestContext) release() {
-	c.ctx.Request.Reset()
-	c.ctx.Response.Reset()
-	c.ctx.ResetUserValues()
-	c.own.Reset(0)
-	contexts.Put(c)
+// remote returns the client's address; nil on a unix socket. The port is 0 if the client is behind a trusted proxy.
+func (x *Exchange) remote() net.Addr {
+	if !x.clientIP.IsValid() {
+		return nil
+	}
+	port := x.in.Peer.Port()
+	if x.clientIP != x.in.Peer.Addr().Unmap() {
+		port = 0
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(x.clientIP, port))
+}
+
+// serveHandler does what the handler's goroutine waits for, if that is possible without blocking.
+func (x *Exchange) serveHandler() {
+	x.handling.feed()
+	x.handling.pass()
+}
+
+// handlerFlushed continues when everything sent has been written to the client's socket.
+func (x *Exchange) handlerFlushed() {
+	x.blocked = false
+	x.serveHandler()
+}
+
+// handlerDisconnected notifies the handler of the disconnect.
+func (x *Exchange) handlerDisconnected() {
+	x.background.cancel()
+	x.handling.release(x.disconnected)
+}
+
+// handled continues when the handler's goroutine has ended.
+func (x *Exchange) handled() {
+	h, e := x.handling, x.finishWork()
+	h.release(errHandlerEnded)
+	begun := x.client.Begun()
+	switch {
+	case x.disconnected != nil:
+		x.abandon()
+	case begun && e.panicked != nil:
+		x.cut(fmt.Sprint("the handler has panicked: ", e.panicked.value))
+	case begun && h.cut != nil:
+		x.cut("the handler did not finish its response: " + h.cut.Error())
+	case begun:
+		x.finish(!x.blocked)
+	case e.panicked != nil:
+		x.failPanicked(e.panicked)
+	case h.failed != nil:
+		x.refuseBody(h.failed)
+	default:
+		x.respondHandled(h.context, h.result(), true)
+	}
+}
+
+var (
+	errHijacked = errors.New("it has hijacked the connection, which is not supported; use a body stream")
+	errNotFinal = errors.New("its status is not between 200 and 999")
+)
+
+// respondHandled sends a handler's response whose body is in memory. stable says that r does not change until the exchange ends.
+func (x *Exchange) respondHandled(c *requestContext, r *fasthttp.Response, stable bool) {
+	if err := c.unfit(r); err != nil {
+		x.failHandler(err)
+		return
+	}
+	x.client.DropArrived()
+	body := r.Body()
+	length := int64(len(body))
+	if n := int64(r.Header.ContentLength()); x.Head() && (length == 0 || r.SkipBody) && n != 0 {
+		length = n // of the response to GET, whose body the handler has not made
+	}
+	x.handledHead(c, r, length)
+	if x.Head() || !mayHaveBody(x.status) {
+		body = nil
+	}
+	x.finish(x.client.Respond(&x.response, body, stable, true))
+}
+
+// handledHead makes the head of a handler's response. length is that of its body; -1: unknown.
+func (x *Exchange) handledHead(c *requestContext, r *fasthttp.Response, length int64) {
+	if r.ConnectionClose() {
+		x.client.Close()
+	}
+	status := r.StatusCode()
+	if !mayHaveBody(status) {
+		length = 0
+	}
+	x.makeHead(status, c.fields(r, length), length, filter.Usual)
+}
+
+// failHandler responds for a handler that failed.
+func (x *Exchange) failHandler(err error) {
+	x.Fail(http.StatusInternalServerError, "the handler failed", err)
 }

@@ -1,51 +1,56 @@
 package proxy
 
 import (
+	"bytes"
+	"context"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"lb/filter"
 	"lb/telemetry"
 )
 
-// Handler responds to requests by the State in force.
+// Handler serves requests according to the current State.
 type Handler struct {
+	// Panicked, set before the first request, is called with the value of a panic, which ends only its exchange: the client gets 500. It
+	// may be nil.
+	Panicked func(value any, stack []byte)
+
+	// Bans are clients whose requests are all refused.
+	Bans filter.Bans
+
 	state      atomic.Pointer[State]
 	rejections Rejections
 	mark       loopMark
 	bodyStatus func(error) int
-	exchanges  sync.Pool
 	entries    sync.Pool
 }
 
-// NewHandler returns a handler; Swap must be called before the first request. bodyStatus says
-// with which status a failure to read a request's body is responded to: 400, 408, 413, 431, or
-// 0 where the client is gone.
+// NewHandler returns a handler; Swap must be called before the first request. bodyStatus returns the status of the response when
+// a request body cannot be read: 400, 408, 413, 431, or 0 if the client has disconnected.
 func NewHandler(rejections Rejections, bodyStatus func(error) int) *Handler {
 	h := &Handler{rejections: rejections, mark: newLoopMark(), bodyStatus: bodyStatus}
 	h.entries.New = func() any { return &telemetry.Entry{} }
-	h.exchanges.New = func() any {
-		x := &Exchange{handler: h}
-		x.watchDeparture()
-		return x
-	}
 	return h
 }
 
-// Swap puts a state in force for all requests to come.
+// Swap puts a state in force for all further requests.
 func (h *Handler) Swap(s *State) { h.state.Store(s) }
 
-// Serve responds to one request on client. When it returns, the response has been sent, counted and
-// logged, or client has been told how to go on: see Exchange.leave. The front has refused what is no valid request before.
-func (h *Handler) Serve(client Client, in Inbound) {
-	x := h.exchanges.Get().(*Exchange)
+// Serve begins the exchange of a request. It first calls set with the exchange, which gets the events of the client from then on. The
+// exchange may end before Serve returns. Serve must be called on the worker's loop.
+func (h *Handler) Serve(w *Worker, client Client, in Inbound, set func(*Exchange)) {
+	x := w.take(h)
+	defer x.recover()
+	set(x)
 	x.begin(h.state.Load(), client, in)
-	defer x.leave()
 	h.dispatch(x)
 }
 
-// Refused counts and logs a request that the front responded to itself, before there was a site for it.
+// Refused counts and logs a request that was refused before there was an exchange for it.
 func (h *Handler) Refused(client netip.Addr, status int, reason string, id []byte, sent int64) {
 	state := h.state.Load()
 	m := &state.NoSite.Metrics
@@ -56,17 +61,55 @@ func (h *Handler) Refused(client netip.Addr, status int, reason string, id []byt
 	})
 }
 
+// challengePath is where an ACME server asks for the proof that lb has a name.
+var challengePath = []byte("/.well-known/acme-challenge/")
+
 // dispatch finds what responds.
 func (h *Handler) dispatch(x *Exchange) {
+	if f := x.in.Challenge; f != nil && bytes.HasPrefix(x.path, challengePath) {
+		if body := f(string(x.host), string(x.path)); body != nil {
+			x.own(http.StatusOK, "text/plain; charset=utf-8", body)
+			return
+		}
+	}
+	if h.Bans.Has(x.clientIP) {
+		x.refuse(filter.Banned)
+		return
+	}
 	site, ok := x.state.Hosts.Match(x.host)
 	if !ok {
 		x.refuse(noSite)
 		return
 	}
 	x.enter(site)
-	if r := x.find(); r != nil {
-		x.refuse(r)
-		return
+	x.proceed()
+}
+
+// proceed goes on with the search for the route, and has its action respond.
+func (x *Exchange) proceed() {
+	switch v := x.find(); {
+	case v.Refusal != nil:
+		x.refuse(v.Refusal)
+	case v.Ask != nil:
+		x.question(v)
+	case x.route.Hints.wanted(x.Request):
+		x.hint()
+	default:
+		x.route.Action.Serve(x)
 	}
-	x.route.Action.Serve(x)
+}
+
+// question has the question of a filter asked, upon which the request is refused or goes on.
+func (x *Exchange) question(v filter.Verdict) {
+	x.holdState()
+	var refusal *filter.Refusal
+	x.InBackground(func(ctx context.Context) { refusal = v.Ask(ctx) }, func() {
+		x.releaseState()
+		if refusal != nil {
+			x.refuse(refusal)
+			return
+		}
+		x.grant(v.Grant)
+		x.proceed()
+	}, nil)
 }

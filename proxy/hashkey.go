@@ -1,19 +1,16 @@
 package proxy
 
 import (
-	"strings"
-
 	"lb/internal/stablehash"
 	"lb/message"
 )
 
-// HashKey says which part of a request keeps it together with others on one backend. The zero value
-// names nothing: every request has the key 0.
+// HashKey says which part of a request is hashed to choose its backend. With the zero value every request has the key 0.
 //
-// Keys are the same in every process, so that several balancers before the same backends agree.
+// Keys are the same in every process, so that several balancers in front of the same backends agree.
 type HashKey struct {
-	part keyPart
-	name string // of the header, in lower case, or of the cookie
+	part     keyPart
+	selector message.Selector // of keySelected
 }
 
 type keyPart uint8
@@ -23,29 +20,26 @@ const (
 	keyClient
 	keyPath
 	keyURI
-	keyHeader
-	keyCookie
+	keySelected
 )
 
 // NewHashKey reads a hash_key as the configuration spells it: client_ip, path, uri, header:NAME or
 // cookie:NAME. Anything else, which the configuration refuses, means the client's address.
 func NewHashKey(text string) HashKey {
-	kind, name, _ := strings.Cut(text, ":")
-	switch kind {
+	switch text {
 	case "path":
 		return HashKey{part: keyPath}
 	case "uri":
 		return HashKey{part: keyURI}
-	case "header":
-		return HashKey{keyHeader, strings.ToLower(name)}
-	case "cookie":
-		return HashKey{keyCookie, name}
+	}
+	if selector, ok := message.NewSelector(text); ok {
+		return HashKey{keySelected, selector}
 	}
 	return HashKey{part: keyClient}
 }
 
-// of returns the key of a request. One without that header or cookie, or with an empty one, goes by the
-// client's address; those that come by a Unix socket without it are all alike.
+// of returns the key of a request. A request without that header or cookie, or with an empty one, is keyed by the client's
+// address; on a unix socket, which has none, all such requests have the same key.
 func (k HashKey) of(x *Exchange) uint64 {
 	if key, ok := k.ofHead(x); ok {
 		return key
@@ -54,9 +48,8 @@ func (k HashKey) of(x *Exchange) uint64 {
 	return stablehash.New().Add(address[:]).Sum()
 }
 
-// ofHead returns the key where the request's head alone makes it; ok is false where the client's address does.
+// ofHead returns the key if it depends on the request's head alone; ok is false if it depends on the client's address.
 func (k HashKey) ofHead(x *Exchange) (key uint64, ok bool) {
-	var value []byte
 	switch k.part {
 	case keyNone:
 		return 0, true
@@ -64,48 +57,10 @@ func (k HashKey) ofHead(x *Exchange) (key uint64, ok bool) {
 		return stablehash.New().Add(x.clean).Sum(), true
 	case keyURI:
 		return stablehash.New().Add(x.clean).Add(x.query).Sum(), true
-	case keyHeader:
-		value = headerNamed(x.Request.Fields, k.name)
-	case keyCookie:
-		value = cookieNamed(x.Request.Fields, k.name)
 	}
+	value := k.selector.Value(x.Request.Fields)
 	if len(value) == 0 {
 		return 0, false
 	}
 	return stablehash.New().Add(value).Sum(), true
-}
-
-// headerNamed returns the first field of that name.
-func headerNamed(fields []message.Field, lower string) []byte {
-	for i := range fields {
-		if message.EqualFold(fields[i].Name, lower) {
-			return fields[i].Value
-		}
-	}
-	return nil
-}
-
-// cookieNamed returns the value of the first cookie of that name, whose case matters (RFC 6265 section 5.4).
-// HTTP/2 clients may send several Cookie fields.
-func cookieNamed(fields []message.Field, name string) []byte {
-	for i := range fields {
-		if !message.EqualFold(fields[i].Name, "cookie") {
-			continue
-		}
-		for rest := fields[i].Value; len(rest) > 0; {
-			pair := rest
-			rest = nil
-			for j, c := range pair {
-				if c == ';' {
-					pair, rest = pair[:j], pair[j+1:]
-					break
-				}
-			}
-			pair = message.TrimSpace(pair)
-			if n := len(name); len(pair) > n && pair[n] == '=' && string(pair[:n]) == name {
-				return pair[n+1:]
-			}
-		}
-	}
-	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"lb/message"
 )
 
-// keyed is a request with the given header lines, from the client 192.0.2.7.
+// keyed returns a request with the given header lines from the client 192.0.2.7.
 func keyed(t *testing.T, block string) *Exchange {
 	t.Helper()
 	fields := message.Lines([]byte(block), nil)

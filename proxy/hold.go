@@ -2,18 +2,15 @@ package proxy
 
 import (
 	"errors"
-	"io"
-	"os"
-	"time"
 )
 
-// Buffering says how much of bodies lb holds so that a slow client does not hold a backend. With the zero value bodies are
+// Buffering says how much of a body lb buffers so that a slow client does not occupy a backend. With the zero value bodies are
 // streamed.
 type Buffering struct {
-	Request  int64  // a request body of up to so many bytes is whole before a backend is asked; 0: none is waited for
-	Response int64  // so many bytes of a response are taken from the backend ahead of the client; 0: none
-	Dir      string // what of a body exceeds 64 KiB is in files without a name here; "": in memory
-	// Failed is told that a file could not be written, upon which that body is streamed. It may be nil.
+	Request  int64  // a request body of up to this many bytes is read completely before a backend is chosen; 0: no buffering
+	Response int64  // up to this many bytes of a response body are read ahead of the client; 0: no buffering
+	Dir      string // directory for unnamed files with the part of a body beyond 64 KiB; "": in memory
+	// Failed is called when a file cannot be written. The body is streamed then. It may be nil.
 	Failed func(error)
 }
 
@@ -25,159 +22,66 @@ func (b *Buffering) failed(err error) {
 
 var errSpool = errors.New("cannot read a buffered body")
 
-// held is the part of a request body that lb holds beyond requestBody.kept.
+// held is the part of a buffered request body that follows requestBody.kept.
 type held struct {
-	spool spool
-	size  int64  // bytes in the spool
-	at    int64  // of them read so far
-	more  []byte // follows them: what could not be written
-	whole bool   // that is all: the body can be sent again
-	after io.Reader
+	spool  spool
+	size   int64  // bytes in the spool
+	most   int64  // limit of size
+	at     int64  // bytes of the spool read so far
+	broken bool   // writing to the spool failed
+	more   []byte // then: the piece that could not be written
+	over   bool   // more has been read
 }
 
-// Read implements io.Reader: what is held, and then, unless that is all of the body, what the client sends.
-func (h *held) Read(p []byte) (int, error) {
-	switch {
-	case h.at < h.size:
-		piece, err := h.spool.bytes(h.at, min(h.size-h.at, int64(len(p))), p)
-		n := copy(p, piece) // onto itself if it was read from the file
-		h.at += int64(n)
-		return n, err
-	case len(h.more) > 0:
-		n := copy(p, h.more)
-		h.more = h.more[n:]
-		return n, nil
-	case h.whole:
-		return 0, io.EOF
+// rewind makes next return the first piece again.
+func (h *held) rewind() { h.at, h.over = 0, false }
+
+// complete reports whether everything read so far is in the spool and within the limit.
+func (h *held) complete() bool { return h == nil || !h.broken && h.size <= h.most }
+
+// full reports whether no more may be buffered.
+func (h *held) full() bool { return h != nil && (h.broken || h.size > h.most) }
+
+// next returns the next piece, nil if there is none.
+func (h *held) next(scratch []byte) ([]byte, error) {
+	if h.at < h.size {
+		piece, err := h.spool.bytes(h.at, h.size-h.at, scratch)
+		h.at += int64(len(piece))
+		return piece, err
 	}
-	return h.after.Read(p)
-}
-
-// holdBody begins to hold the request's body, if that is of a size to be held, and reports whether it does: then the request
-// is forwarded when the body is whole, or responded to.
-func (f *Forward) holdBody(x *Exchange) bool {
-	if f.Buffer.Request <= 0 || !x.beginBody(min(spoolMemory, f.Buffer.Request)) || x.body.length > f.Buffer.Request {
-		return false
+	if h.over {
+		return nil, nil
 	}
-	b := &x.body
-	b.expected = false // the client is asked for it here: reading sends the 100
-	b.passed = false
-	f.hold(x)
-	return true
+	h.over = true
+	return h.more, nil
 }
 
-// hold reads the body until it is whole or exceeds what may be held, and then forwards the request. Whenever the client
-// pauses, the request rests.
-func (f *Forward) hold(x *Exchange) {
-	b := &x.body
-	var scratch *[]byte
-	defer func() {
-		if scratch != nil {
-			giveBack(scratch)
-		}
-	}()
-	for held := true; held && b.streamed; {
-		room := b.room()
-		if len(room) == 0 {
-			if scratch == nil {
-				scratch = largeBuffers.Get().(*[]byte)
-			}
-			// One byte more than may be held tells a body of just that size from a larger one.
-			room = (*scratch)[:min(int64(len(*scratch)), f.Buffer.Request+1-b.total())]
-		}
-		x.client.HurryBody(time.Now().Add(x.restAfter()))
-		n, err := b.stream.Read(room)
-		x.client.HurryBody(time.Time{})
-		if scratch == nil {
-			b.kept = b.kept[:len(b.kept)+n]
-		} else {
-			held = f.spoolBody(x, room[:n])
-		}
-		switch {
-		case err == os.ErrDeadlineExceeded:
-			if n == 0 && f.restHolding(x) {
-				return
-			}
-		case err != nil && err != io.EOF:
-			x.refuseBody(err)
-			return
-		case !x.client.BodyPending():
-			b.streamed = false
-		case err == io.EOF:
-			x.refuseBody(io.ErrUnexpectedEOF)
-			return
-		}
-	}
-	b.heldWhole(x.client)
-	f.forward(x)
-}
-
-// total returns how many bytes of the body are held.
-func (b *requestBody) total() int64 {
+// hold buffers a piece of the body after those in kept.
+func (x *Exchange) hold(piece []byte) {
+	b, buffer := &x.body, &x.forward.Buffer
 	if b.held == nil {
-		return int64(len(b.kept))
-	}
-	return int64(len(b.kept)) + b.held.size
-}
-
-// spoolBody holds a piece of the body beyond those in memory. It reports false if the rest of the body is to be streamed.
-func (f *Forward) spoolBody(x *Exchange, piece []byte) bool {
-	b := &x.body
-	if b.held == nil {
-		memory := spoolMemory - int64(len(b.kept)) // the rest of that: some if less than that may be held
-		b.held = &held{spool: newSpool(f.Buffer.Dir, memory, f.Buffer.Request+1-int64(len(b.kept))), after: b.stream}
-		b.passed = true
+		most := buffer.Request - int64(len(b.kept))
+		// The spool has room for one piece beyond the limit, which shows that the body is too large.
+		b.held = &held{spool: newSpool(buffer.Dir, spoolMemory-int64(len(b.kept)), most+int64(len(x.worker.Loop.Scratch()))), most: most}
 	}
 	h := b.held
 	if err := h.spool.writeAt(piece, h.size); err != nil {
-		f.Buffer.failed(err)
-		h.more = append([]byte(nil), piece...)
-		return false
+		buffer.failed(err)
+		h.broken, h.more = true, append([]byte(nil), piece...)
+		return
 	}
 	h.size += int64(len(piece))
-	return b.total() <= f.Buffer.Request
 }
 
-// heldWhole ends the reading of a body. One that is whole, and has no trailer section, goes on with a length, since there
-// are backends that do not know of chunks.
-func (b *requestBody) heldWhole(client Client) {
-	whole := !client.BodyPending()
-	if whole && b.length < 0 && len(client.Trailers()) == 0 {
-		b.length = b.total()
+// endHolding ends the buffering of a body. A complete chunked body without trailers is sent with Content-Length, since some backends do
+// not support chunks.
+func (x *Exchange) endHolding() {
+	b := &x.body
+	x.holds = false
+	if b.whole && b.length < 0 && len(x.client.Trailers()) == 0 {
+		b.length = int64(len(b.kept))
 		if b.held != nil {
-			b.length += int64(len(b.held.more))
+			b.length += b.held.size
 		}
 	}
-	if b.held != nil {
-		b.stream, b.streamed, b.held.whole = b.held, true, whole
-	}
 }
-
-// restHolding has a request rest whose body is waited for; false if it cannot.
-func (f *Forward) restHolding(x *Exchange) bool {
-	x.rests++
-	if !x.client.CanSuspend() {
-		return false
-	}
-	x.keepHead()
-	x.body.rest()
-	x.resting = &resting{goOn: func() { f.hold(x) }}
-	return true
-}
-
-// again has a body that is held as a whole be sent from its beginning. False: it is not.
-func (b *requestBody) again() bool {
-	if !b.replayable() {
-		return false
-	}
-	b.spent, b.sent, b.held.at = false, 0, 0
-	return true
-}
-
-// replayable reports whether the body is streamed out of what is held, so that it can be sent again.
-func (b *requestBody) replayable() bool {
-	return b.held != nil && b.held.whole && len(b.held.more) == 0
-}
-
-// live reports whether the body is streamed from the client, and so goes at the client's pace.
-func (b *requestBody) live() bool { return b.streamed && !b.replayable() }

@@ -10,19 +10,19 @@ import (
 	"lb/message"
 )
 
-// maxPasses is how often a request may pass through this process. Some do so more than once on purpose: an application
-// may be a proxy that comes back to another site.
+// maxPasses is how often a request may pass through this process. More than once can be intended: an application may itself be a
+// proxy that forwards to another site.
 const maxPasses = 5
 
-// loopMark is what this process puts on each request that it forwards, by which it knows it when it comes back: a
-// CDN-Loop field (RFC 8586), which other proxies must pass on, beside those of others. Via would do as well, but has some
-// servers not compress. Only backends see the mark. A client that learns it can have its own requests refused.
+// loopMark identifies this process in the requests that it forwards, so that it recognizes them when they come back. It is a CDN-Loop
+// field (RFC 8586), which other proxies must preserve. Via would do as well, but makes some servers disable compression. Only
+// backends see the mark; a client that learns it can only cause its own requests to be refused.
 type loopMark struct {
 	name  []byte // as an item of the field
 	field message.Field
 }
 
-// newLoopMark makes a mark that no other process has.
+// newLoopMark returns a unique mark.
 func newLoopMark() loopMark {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // it never fails
@@ -30,7 +30,7 @@ func newLoopMark() loopMark {
 	return loopMark{[]byte(name), message.NewField("CDN-Loop", name)}
 }
 
-// passes returns how often a request with those fields has been forwarded by this process.
+// passes returns how often this process has forwarded a request with these fields.
 func (m *loopMark) passes(fields []message.Field) (n int) {
 	for i := range fields {
 		if fields[i].Kind != message.CDNLoop {
@@ -46,10 +46,10 @@ func (m *loopMark) passes(fields []message.Field) (n int) {
 	return n
 }
 
-// addMark adds the mark, unless the route takes such fields out. Then loops through it are not found.
+// addMark adds the mark, unless the route removes CDN-Loop fields. Loops through such a route are not detected.
 func (x *Exchange) addMark() {
 	if mark := &x.handler.mark.field; !x.route.Request.Drops(mark) {
-		x.outgoing.Fields = append(x.outgoing.Fields, *mark)
+		x.worker.outgoing.Fields = append(x.worker.outgoing.Fields, *mark)
 	}
 }
 

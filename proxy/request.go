@@ -3,17 +3,14 @@ package proxy
 import (
 	"bytes"
 	"strings"
-	"time"
 
-	"lb/filter"
 	"lb/message"
-	"lb/pool"
-	"lb/transport"
+	"lb/route"
 )
 
-// request makes the request as the backend gets it: the client's target, its fields without those meant for us, and ours.
+// request makes the request for the backend: the client's target and fields, without those for lb itself, and the forwarding fields.
 func (f *Forward) request(x *Exchange) {
-	out := &x.outgoing
+	out := &x.worker.outgoing
 	out.Reset()
 	out.Method = x.Request.Method
 	out.Target = f.target(x)
@@ -27,16 +24,22 @@ func (f *Forward) request(x *Exchange) {
 		x.addForwardedPrefix()
 	}
 	out.Fields = x.route.Request.Append(out.Fields)
-	if b := &x.body; b.framed {
+	out.Fields = append(out.Fields, x.findings...)
+	if b := &x.body; b.announced {
 		out.Announced, out.Length, out.Continue = true, b.length, b.expected
 	}
-	out.Upgrade = offered(x.Request.Upgrade)
+	switch {
+	case !f.HTTP2:
+		out.Upgrade = offered(x.Request.Upgrade)
+	case x.asked(webSocket): // the only one that HTTP/2 has
+		out.Upgrade = webSocket
+	}
 }
 
-// unended reports whether only the end of the body tells how long it is.
+// unended reports whether the length of the body is not known in advance.
 func (b *requestBody) unended() bool { return b.length < 0 }
 
-// target returns the request target: the client's byte for byte unless the route rewrites it.
+// target returns the request target: the client's, byte for byte, unless the route rewrites it.
 func (f *Forward) target(x *Exchange) []byte {
 	if !f.StripPrefix && f.Rewrite.IsZero() || string(x.path) == "*" {
 		return x.Request.Target
@@ -48,38 +51,43 @@ func (f *Forward) target(x *Exchange) []byte {
 		if len(path) == 0 || path[0] != '/' {
 			path = append([]byte{'/'}, path...)
 		}
-		for len(path) > 1 && path[1] == '/' { // some would take what follows for a host
+		for len(path) > 1 && path[1] == '/' { // some backends would interpret what follows as a host
 			path = path[1:]
 		}
 	}
 	if f.Rewrite.IsZero() {
 		dst = append(dst, path...)
 	} else {
-		dst = f.Rewrite.Append(dst, path, x.rest())
+		dst = x.fill(dst, &f.Rewrite, path)
+		for f.Rewrite.Captures() && len(dst) > 1 && dst[0] == '/' && dst[1] == '/' { // as above
+			dst = dst[1:]
+		}
 	}
 	x.pathBuf = append(dst, x.query...)
 	return x.pathBuf
 }
 
-// addHost adds the Host field. An HTTP/1.0 client may send none, but a backend is spoken to in
-// HTTP/1.1, which must have one: then it names the address that the client came to.
+// addHost adds the Host field. An HTTP/1.0 client may send none, but requests to backends are HTTP/1.1, which requires it: then it
+// is the address that the client connected to.
 func (f *Forward) addHost(x *Exchange) {
-	out, host := &x.outgoing, x.Request.Authority
+	out, host := &x.worker.outgoing, x.Request.Authority
 	switch {
 	case f.Host != "":
 		out.Add("Host", f.Host)
 	case len(host) > 0:
 		out.AddBytes(message.NameHost, host)
-	case x.client.LocalAddr().Network() == "tcp":
-		out.Add("Host", x.client.LocalAddr().String())
 	default:
-		out.Add("Host", "localhost")
+		name := "localhost"
+		if local := x.client.Local(); local.IsValid() {
+			name = local.String()
+		}
+		out.Add("Host", name)
 	}
 }
 
-// addFields adds the client's fields that go on to the backend, in their order.
+// addFields adds the client's fields that are forwarded to the backend, in their order.
 func (f *Forward) addFields(x *Exchange) {
-	out, rules := &x.outgoing, &x.route.Request
+	out, rules, confirms := &x.worker.outgoing, &x.route.Request, x.replacesConditions()
 	for i := range x.Request.Fields {
 		field := &x.Request.Fields[i]
 		switch kind := field.Kind; {
@@ -87,13 +95,19 @@ func (f *Forward) addFields(x *Exchange) {
 		case kind == message.Host:
 			f.addHost(x)
 			continue
-		case kind == message.CDNLoop: // no Connection field can take it away (RFC 8586 section 2)
+		case kind == message.CDNLoop: // forwarded even if Connection names it (RFC 8586 section 2)
 			if !rules.Drops(field) {
 				out.Fields = append(out.Fields, *field)
 			}
 			continue
+		case kind == message.TE:
+			out.Trailers = out.Trailers || takesTrailers(field.Value)
+			continue
 		case kind == message.Proxy, kind >= message.XForwardedFor && kind <= message.XRequestID,
 			kind == message.ContentLengthField, kind == message.Expect, kind == message.Trailer && !x.body.unended(), (kind == message.Forwarded || kind == message.XForwarded) && !x.trusted:
+			continue
+		}
+		if confirms && isCondition(field.Kind) {
 			continue
 		}
 		if field.Hop || rules.Drops(field) || f.StripPrefix && isPrefixField(field) {
@@ -101,6 +115,20 @@ func (f *Forward) addFields(x *Exchange) {
 		}
 		out.Fields = append(out.Fields, *field)
 	}
+	if confirms {
+		x.addConditions()
+	}
+}
+
+// takesTrailers reports whether a TE field says that its sender takes trailer fields (RFC 9110 section 10.1.4).
+func takesTrailers(list []byte) bool {
+	for len(list) > 0 {
+		var item []byte
+		if item, list = message.NextListItem(list); message.EqualFold(item, "trailers") {
+			return true
+		}
+	}
+	return false
 }
 
 // isPrefixField reports whether a field is X-Forwarded-Prefix.
@@ -108,8 +136,8 @@ func isPrefixField(f *message.Field) bool {
 	return f.Kind == message.XForwarded && message.EqualFold(f.Name, "x-forwarded-prefix")
 }
 
-// addForwardedPrefix adds the prefix that was cut from the path, without the slash at its end, so that the backend can make
-// links that lead back here. It follows the one that a trusted proxy has cut before. Nothing is cut by the route "/".
+// addForwardedPrefix adds X-Forwarded-Prefix with the prefix that was removed from the path, without a slash at its end, so that the
+// backend can generate correct links. It is appended to the prefix that a trusted proxy has removed. The route "/" removes nothing.
 func (x *Exchange) addForwardedPrefix() {
 	var prefix []byte
 	if x.trusted {
@@ -120,18 +148,17 @@ func (x *Exchange) addForwardedPrefix() {
 			}
 		}
 	}
-	if prefix = appendEscaped(prefix, []byte(strings.TrimRight(x.route.Prefix, "/"))); len(prefix) > 0 {
-		x.outgoing.Add("X-Forwarded-Prefix", string(prefix))
+	if prefix = route.AppendEscaped(prefix, []byte(strings.TrimRight(x.route.Prefix, "/"))); len(prefix) > 0 {
+		x.worker.outgoing.AddBytes(message.NewName("X-Forwarded-Prefix"), prefix)
 	}
 }
 
 var https = []byte("https")
 
-// addForwarded adds what the backend is told of the client. What a peer that is not trusted
-// says of itself is not passed on.
+// addForwarded adds the fields that describe the client. Such fields of a peer that is not trusted are not forwarded.
 func (x *Exchange) addForwarded() {
-	out, fields := &x.outgoing, x.Request.Fields
-	if peer := x.client.Peer().Addr().Unmap(); peer.IsValid() {
+	out, fields := &x.worker.outgoing, x.Request.Fields
+	if peer := x.in.Peer.Addr().Unmap(); peer.IsValid() {
 		value := x.scratch[:0]
 		if x.trusted {
 			for i := range fields {
@@ -165,114 +192,8 @@ func (x *Exchange) addForwarded() {
 	if len(host) > 0 {
 		out.AddBytes(message.NameXForwardedHost, host)
 	}
+	if len(x.in.ClientCert) > 0 {
+		out.AddBytes(message.NameClientCert, x.in.ClientCert)
+	}
 	out.AddBytes(message.NameXRequestID, x.id)
-}
-
-// ask sends the request to b on conn and waits for the head of the final response, which is then in
-// conn.Head. Heads of status 1xx that come before are passed on. upload is nil unless a body
-// is still on its way. The error may be errResting; begin is when the request began to be sent.
-func (f *Forward) ask(x *Exchange, b *pool.Backend, conn *transport.Conn, begin time.Time) (up *upload, err error) {
-	var sendErr error
-	out, kept := &x.outgoing, x.body.kept
-	switch {
-	case !x.body.streamed:
-		sendErr, err = conn.Ask(out, kept, x.client.Trailers())
-	case x.body.expected:
-		if sendErr = conn.Begin(out, nil); sendErr == nil { // the backend is asked first
-			wanted, err := x.bodyWanted(conn)
-			if !wanted {
-				return nil, err
-			}
-			up = x.startUpload(conn)
-		}
-	default:
-		if sendErr = conn.Begin(out, kept); sendErr == nil {
-			up = x.startUpload(conn)
-		}
-	}
-	if up != nil {
-		return up, f.await(x, b, conn, up, begin, x.awaitHead(conn, up))
-	}
-	if x.body.streamed {
-		err = conn.ReadHead(x.Head())
-	}
-	err = f.await(x, b, conn, nil, begin, err)
-	if err != nil && sendErr != nil && !conn.Responded() {
-		err = sendErr // it says more: perhaps nothing was sent
-	}
-	return nil, err
-}
-
-// awaitHead waits for a head while the body is on its way, or until the request may rest.
-func (x *Exchange) awaitHead(conn *transport.Conn, up *upload) error {
-	rest := x.restAfter()
-	if conn.Plain() == nil || !x.body.live() { // it cannot
-		rest = conn.ResponseTimeout()
-	}
-	return conn.AwaitHead(x.Head(), up.patience(conn.ResponseTimeout(), rest))
-}
-
-// await goes on with ask after a wait for a head, with what came of that.
-func (f *Forward) await(x *Exchange, b *pool.Backend, conn *transport.Conn, up *upload, begin time.Time, err error) error {
-	for ; ; err = conn.NextHead(x.Head()) {
-		for isTimeout(err) && !up.over(conn.ResponseTimeout()) && !x.departure.happened() {
-			if f.rest(x, b, conn, up, begin) {
-				return errResting
-			}
-			// The wait for the response begins with the request's end, and interim heads do not renew it.
-			err = x.awaitHead(conn, up)
-		}
-		if err != nil {
-			return err
-		}
-		status := conn.Response().Status
-		if status >= 200 || status == 101 {
-			return x.client.SendInterim(nil, false) // its error is no *transport.Error, so it is not the backend's
-		}
-		if status != 100 && x.Request.Interim { // a 100 is sent by the front, if the client asked for one
-			if err := x.inform(conn); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// expectWait is how long a backend may take to say whether it wants the body. One that knows nothing of
-// 100-continue says nothing before it has it (RFC 9110 section 10.1.1).
-const expectWait = 500 * time.Millisecond
-
-// bodyWanted waits for the backend to ask for the body, or not to do so for long enough. If
-// it is not wanted, conn.Head has the final response, or err says what is wrong.
-func (x *Exchange) bodyWanted(conn *transport.Conn) (bool, error) {
-	for err := conn.AwaitHead(x.Head(), expectWait); ; err = conn.NextHead(x.Head()) {
-		switch {
-		case err != nil:
-			return isTimeout(err) && !x.departure.happened(), err
-		case conn.Response().Status == 100:
-			err := x.client.SendInterim(nil, false)
-			return err == nil, err
-		case conn.Response().Status >= 200 || conn.Response().Status == 101:
-			return false, x.client.SendInterim(nil, false)
-		}
-		if err := x.inform(conn); err != nil {
-			return false, err
-		}
-	}
-}
-
-// inform passes an interim response on, at once unless the next head is there already: a backend that sends thousands does not
-// cost a write for each.
-func (x *Exchange) inform(conn *transport.Conn) error {
-	x.informed = true
-	in := conn.Response()
-	x.response.Reset(in.Status)
-	x.response.Reason = in.Reason
-	x.addOriginFields(in)
-	x.filterResponse(filter.Interim)
-	return x.client.SendInterim(&x.response, conn.HeadBuffered())
-}
-
-func isTimeout(err error) bool {
-	e, ok := err.(*transport.Error)
-	return ok && e.Cause == transport.TimedOut
 }

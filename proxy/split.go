@@ -2,7 +2,7 @@ package proxy
 
 import "math/rand/v2"
 
-// Split shares requests out by weight, as to a canary. The zero value must not serve.
+// Split distributes requests over several pools by weight, for example to a canary. At least one share must be added before it serves.
 type Split struct {
 	total  uint64
 	shares []share
@@ -13,7 +13,7 @@ type share struct {
 	forward *Forward
 }
 
-// Add gives f a share of that weight; one of 0 gets nothing.
+// Add adds f with a weight; 0 means no requests.
 func (s *Split) Add(weight int, f *Forward) {
 	if weight <= 0 {
 		return
@@ -22,7 +22,7 @@ func (s *Split) Add(weight int, f *Forward) {
 	s.shares = append(s.shares, share{s.total, f})
 }
 
-// Serve implements Action. A client that has a backend in one of the pools, by a sticky cookie, stays there.
+// Serve implements Action. A client whose sticky cookie names a backend of one of the pools goes to that pool.
 func (s *Split) Serve(x *Exchange) {
 	for i := range s.shares {
 		f := s.shares[i].forward

@@ -3,37 +3,45 @@ package proxy
 import (
 	"fmt"
 	"os"
+	"sync"
+
+	"lb/internal/poison"
 )
 
-// spoolMemory is how many bytes of a buffered body stay in memory where a directory is named for the rest of it.
+// spoolBlock is the size of a memory block of a spool, in bytes.
+const spoolBlock = 32 << 10
+
+var spoolBlocks = sync.Pool{New: func() any { b := make([]byte, spoolBlock); return &b }}
+
+// spoolMemory is how many bytes of a buffered body stay in memory if the rest goes to a file.
 const spoolMemory = 64 << 10
 
-// spool is the bytes of a body that is buffered: those below memory in blocks, the others in a file that has no name,
-// or in blocks too without a directory. Bytes may be read while others are written, but never the same.
+// spool stores the bytes of a buffered body: those at offsets below memory in blocks, the others in an unnamed file, or in blocks too
+// if there is no directory. Concurrent reads and writes must not overlap.
 type spool struct {
 	dir    string
-	memory int64     // with dir: how many bytes do not go there
-	blocks []*[]byte // of largeBuffer bytes each; nil ones have not been written to
+	memory int64     // bytes that are kept in blocks
+	blocks []*[]byte // of spoolBlock bytes each; allocated when first written to
 	file   *os.File
 }
 
-// newSpool returns a spool whose offsets stay below size.
+// newSpool returns a spool for offsets below size.
 func newSpool(dir string, memory, size int64) spool {
 	if dir == "" || memory > size {
 		memory = size
 	}
-	return spool{dir: dir, memory: memory, blocks: make([]*[]byte, (memory+largeBuffer-1)/largeBuffer)}
+	return spool{dir: dir, memory: memory, blocks: make([]*[]byte, (memory+spoolBlock-1)/spoolBlock)}
 }
 
-// writeAt writes all of p at an offset. It fails where the file cannot take it; what of p is in the spool is of no use then.
+// writeAt writes p at an offset. If writing to the file fails, the spool may contain a part of p.
 func (s *spool) writeAt(p []byte, off int64) error {
 	for len(p) > 0 && off < s.memory {
-		block := s.blocks[off/largeBuffer]
+		block := s.blocks[off/spoolBlock]
 		if block == nil {
-			block = largeBuffers.Get().(*[]byte)
-			s.blocks[off/largeBuffer] = block
+			block = spoolBlocks.Get().(*[]byte)
+			s.blocks[off/spoolBlock] = block
 		}
-		n := copy((*block)[off%largeBuffer:largeBuffer], p[:min(int64(len(p)), s.memory-off)])
+		n := copy((*block)[off%spoolBlock:spoolBlock], p[:min(int64(len(p)), s.memory-off)])
 		p, off = p[n:], off+int64(n)
 	}
 	if len(p) == 0 {
@@ -52,11 +60,11 @@ func (s *spool) writeAt(p []byte, off int64) error {
 	return nil
 }
 
-// bytes returns up to n bytes from an offset on, at least one: they lie in the spool, or have been read into scratch, which
-// must not be empty.
+// bytes returns between 1 and n bytes from an offset: a slice of the spool, or of scratch, which must not be empty, with bytes read from
+// the file.
 func (s *spool) bytes(off, n int64, scratch []byte) ([]byte, error) {
 	if off < s.memory {
-		block := (*s.blocks[off/largeBuffer])[off%largeBuffer : largeBuffer]
+		block := (*s.blocks[off/spoolBlock])[off%spoolBlock : spoolBlock]
 		return block[:min(n, int64(len(block)), s.memory-off)], nil
 	}
 	p := scratch[:min(n, int64(len(scratch)))]
@@ -66,11 +74,12 @@ func (s *spool) bytes(off, n int64, scratch []byte) ([]byte, error) {
 	return p, nil
 }
 
-// close gives everything back. It may be called twice.
+// close releases the blocks and the file. It may be called twice.
 func (s *spool) close() {
 	for i, block := range s.blocks {
 		if block != nil {
-			giveBack(block)
+			poison.Fill(*block)
+			spoolBlocks.Put(block)
 			s.blocks[i] = nil
 		}
 	}
@@ -80,7 +89,7 @@ func (s *spool) close() {
 	}
 }
 
-// createUnlinked makes a file in dir and removes its name, so that it goes with its descriptor.
+// createUnlinked makes a file in dir and removes its name, so that the file is deleted when its descriptor is closed.
 func createUnlinked(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, ".lb-body-*") // its mode is 0600
 	if err != nil {

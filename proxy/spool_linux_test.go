@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestSpool: what is written at any place is read there again, in memory, in a file, and over the border between them.
+// TestSpool: bytes written at any offset can be read again: in memory, in a file, and across the border between them.
 func TestSpool(t *testing.T) {
 	const size = 200_000
 	for _, memory := range []int64{0, 1, spoolMemory - 1, spoolMemory, size} {
@@ -46,7 +46,7 @@ func TestSpool(t *testing.T) {
 	}
 }
 
-// TestSpoolFile: the file of a spool has no name, and nobody else may read it.
+// TestSpoolFile: the file of a spool has no name, and only its owner may read it.
 func TestSpoolFile(t *testing.T) {
 	for name, open := range map[string]func(string) (*os.File, error){"at once": openUnlinked, "created": createUnlinked} {
 		dir := t.TempDir()
@@ -65,7 +65,7 @@ func TestSpoolFile(t *testing.T) {
 	}
 }
 
-// TestSpoolIsFull: a file that takes no more is an error that names the directory.
+// TestSpoolIsFull: the error of a failed write names the directory.
 func TestSpoolIsFull(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package proxy responds to one request: it finds the site and the route, and forwards to a backend,
-// again to another one where that is safe, relaying the response as it comes.
+// Package proxy handles one request: it finds the site and the route, runs the filters, and executes the route's action. The main
+// action forwards the request to a backend, retries where that is safe, and relays the response.
 package proxy
 
 import (
@@ -11,37 +11,41 @@ import (
 	"lb/telemetry"
 )
 
-// State is everything that requests need, immutable but for counters. A request loads it once
-// and lives with it to its end, whatever is reloaded meanwhile.
+// State is the configuration that requests need, immutable except for counters. A request loads it once and uses it to its end, even
+// if the configuration is reloaded meanwhile.
 type State struct {
 	Hosts          route.Hosts[*Site]
-	NoSite         *Site // counts and responds to the requests whose host no site has; required
+	NoSite         *Site // for requests whose host no site has; required
 	TrustedProxies []netip.Prefix
 	AccessLog      *telemetry.AccessLog // nil: none
+
+	holds holds
 }
 
 // Site is what is served for a set of hosts.
 type Site struct {
 	Name    string
 	Paths   route.Paths[*Route]
-	Filters []filter.Request // asked before there is a route
-	// MaintenancePage is the body, in HTML, of responses with 503; nil: the balancer's own words.
+	Filters []filter.Request // run before the route is looked up
+	// MaintenancePage is the HTML body of 503 responses; nil: lb's own text.
 	MaintenancePage []byte
-	// ErrorPages are HTML bodies for the balancer's own responses, by status.
+	// ErrorPages are HTML bodies for lb's own error responses, by status.
 	ErrorPages map[int][]byte
 	Metrics    SiteMetrics
 }
 
-// Route is what a request meets where its rule matches.
+// Route says how a request is handled whose rule matches.
 type Route struct {
 	Prefix   string           // the rule's path, for strip_prefix and {rest}
-	Filters  []filter.Request // asked before the action
+	Filters  []filter.Request // run before the action
 	Action   Action
-	Request  route.HeaderRules // towards the backend
-	Response []filter.Response // towards the client
+	Request  route.HeaderRules // for requests to the backend
+	Response []filter.Response // for responses to the client
+	Compress *filter.Compress  // of responses from backends; nil: none
+	Hints    EarlyHints        // sent before the action responds; nil: none
 }
 
-// Action responds to requests. It must respond to every exchange exactly once.
+// Action responds to requests. It must respond to each exchange exactly once.
 type Action interface {
 	Serve(x *Exchange)
 }
@@ -53,10 +57,10 @@ type SiteMetrics struct {
 	BytesIn  *telemetry.Counter
 	BytesOut *telemetry.Counter
 	InFlight *atomic.Int64
-	Upgraded *atomic.Int64 // of those in flight: WebSockets and the like
+	Upgraded *atomic.Int64 // upgraded connections, such as WebSockets; in flight too
 }
 
-// NewSiteMetrics resolves the series of a site.
+// NewSiteMetrics creates the series of a site.
 func NewSiteMetrics(s *telemetry.Scope, site string) SiteMetrics {
 	m := SiteMetrics{
 		Requests: s.CodeCounters("lb_requests_total", "site", site),
@@ -71,21 +75,21 @@ func NewSiteMetrics(s *telemetry.Scope, site string) SiteMetrics {
 	return m
 }
 
-// Rejections count the requests that the proxy refuses, by reason.
+// Rejections are counters of refused requests, by reason.
 type Rejections map[string]*telemetry.Counter
 
-// NewRejections resolves the counters.
+// NewRejections creates the counters.
 func NewRejections(s *telemetry.Scope) Rejections {
 	r := Rejections{}
 	for _, reason := range []string{
-		"acl", "ambiguous_path", "bad_request", "body_size", "body_timeout", "header_fields", "no_route", "no_site", "method", "misdirected", "maintenance", "loop",
+		"acl", "ambiguous_path", "auth", "bad_request", "ban", "body_size", "body_timeout", "concurrency", "rate_limit", "extension", "header_fields", "no_route", "no_site", "method", "misdirected", "maintenance", "loop", "long_path",
 	} {
 		r[reason] = s.Counter("lb_rejected_requests_total", "reason", reason)
 	}
 	return r
 }
 
-// Inc counts a request that was refused for that reason; "" is not counted.
+// Inc counts a request that was refused for that reason; unknown reasons and "" are not counted.
 func (r Rejections) Inc(reason string) {
 	if c := r[reason]; c != nil {
 		c.Inc()

@@ -11,16 +11,15 @@ import (
 	"lb/pool"
 )
 
-// Sticky sends a client back to the backend that served it first, by a cookie. The cookie holds a keyed hash (HMAC) of
-// the pool's name and the backend's address: it tells a client neither, nobody can make one up, and it
-// means the same in every balancer with the secret.
+// Sticky sends a client back to the backend that served it first, by a cookie. The cookie contains a keyed hash (HMAC) of the pool's
+// name and the backend's address: it reveals neither, cannot be forged, and is valid in every balancer with the same secret.
 type Sticky struct {
 	Cookie string
 	Secret []byte
 	MaxAge time.Duration // 0: until the browser is closed
 }
 
-// Value is what the cookie holds for a backend.
+// Value returns the value of the cookie for a backend.
 func (s *Sticky) Value(poolName, address string) string {
 	mac := hmac.New(sha256.New, s.Secret)
 	mac.Write([]byte(poolName))
@@ -29,15 +28,15 @@ func (s *Sticky) Value(poolName, address string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// of returns what the request brings; nil if nothing.
+// of returns the value of the cookie in the request; nil if there is none.
 func (s *Sticky) of(x *Exchange) []byte {
 	if s == nil {
 		return nil
 	}
-	return cookieNamed(x.Request.Fields, s.Cookie)
+	return message.Cookie(x.Request.Fields, s.Cookie)
 }
 
-// setCookie adds the field that makes the client return to b, unless it does anyway or is to go back to its own.
+// setCookie adds a Set-Cookie field for b, unless the client already has b's cookie or should return to its own backend.
 func (s *Sticky) setCookie(x *Exchange, b *pool.Backend) {
 	if s == nil {
 		return

@@ -2,295 +2,277 @@ package proxy
 
 import (
 	"errors"
+	"io"
 	"net"
-	"os"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"lb/transport"
+	"lb/netloop"
+	"lb/pool"
 )
 
-// tunnel relays the bytes of a connection that has left HTTP, both ways.
+// tunnel relays the bytes of an upgraded connection in both directions.
 type tunnel struct {
-	idle      time.Duration // without a byte either way, after which it ends; 0: no limit
-	moved     atomic.Int64  // when the last byte did, in Unix nanoseconds
-	begun     atomic.Bool   // the lanes are set
-	ending    atomic.Bool
-	cut       atomic.Bool // interrupt was called
-	halved    atomic.Bool // one side has ended its stream: what the other has to say may still come
-	idled     atomic.Bool // it ended for lack of bytes
-	toClient  lane
-	toBackend lane
+	idle      time.Duration // idle timeout; 0: none
+	closing   bool
+	idled     bool // closed by the idle timeout
+	toClient  direction
+	toBackend direction
 }
 
-// lane is one direction of a tunnel. After relay has begun, only its own goroutine touches more than the deadlines of dst and src.
-type lane struct {
-	dst, src   Stream
-	frames     *frames // of a WebSocket; nil: anything else
-	closeFrame []byte  // the close frame with which the balancer ends it
-	over       bool    // the closeFrame is out: what still comes is dropped
-	warned     bool    // copy has seen that the tunnel is ending
+// direction is one direction of a tunnel, from src to dst.
+type direction struct {
+	src, dst   netloop.Stream
+	out        netloop.Output
+	frames     *frames // of a WebSocket; nil: another protocol
+	closeFrame []byte  // sent when lb closes the WebSocket
+	over       bool    // dst's sending side has been closed, or will be when out is empty; further data is dropped
 
 	// How it ended.
-	ended   bool // src ended its stream in order, and dst has been told
-	lost    bool // src failed
-	refused bool // dst failed
-	short   bool // dst did not take in time what src had sent
+	ended     bool // src has closed its sending side
+	srcFailed bool
+	dstFailed bool
+	stalled   bool // dst did not read in time what src had sent
 }
 
-// lastWords is how long a tunnel that must end has, to end as its protocol wants it. halfTime is how long the
-// one side of a WebSocket may pause when the other has ended its stream: long enough for a response
-// that takes work, and short enough that clients which are gone for good do not pile up.
 const (
-	lastWords = time.Second
-	halfTime  = 10 * time.Second
+	// closeTime is how long both sides have to close a tunnel that lb closes.
+	closeTime = time.Second
+	// halfCloseIdle is the idle timeout of a WebSocket of which one side has closed its sending side. It is long enough for a response
+	// that takes work, and short enough that connections of vanished clients do not accumulate.
+	halfCloseIdle = 10 * time.Second
+	// tunnelReads is how many reads are relayed before other connections get their turn.
+	tunnelReads = 8
 )
 
-func newTunnel(idle time.Duration, websocket bool) *tunnel {
-	t := &tunnel{idle: idle}
+// startTunnel starts to relay when the 101 has been written to the client's socket.
+func (x *Exchange) startTunnel(websocket, flushed bool) {
+	t := &tunnel{idle: x.forward.TunnelIdle}
 	if websocket {
 		t.toClient.frames, t.toClient.closeFrame = &frames{}, goingAway
 		t.toBackend.frames, t.toBackend.closeFrame = &frames{}, goingAwayMasked
 	}
-	return t
-}
-
-// relay copies both ways, first unread to the client. When one side ends its stream the other is
-// told so and may go on; when one side fails both are ended.
-func (t *tunnel) relay(client, backend Stream, unread []byte) {
-	t.toClient.dst, t.toClient.src = client, backend
-	t.toBackend.dst, t.toBackend.src = backend, client
-	t.touch()
-	t.begun.Store(true)
-	if t.ending.Load() {
-		t.wake()
-	}
-	var both sync.WaitGroup
-	both.Go(func() { t.copy(&t.toBackend) })
-	if t.write(&t.toClient, unread) {
-		t.copy(&t.toClient)
-	}
-	both.Wait()
-}
-
-func (t *tunnel) touch() { t.moved.Store(time.Now().UnixNano()) }
-
-// copy relays one lane to its end.
-func (t *tunnel) copy(l *lane) {
-	buf := newBuffer()
-	defer func() { giveBack(buf) }()
-	t.renew(l)
-	for {
-		n, err := l.src.Read(*buf)
-		if n > 0 {
-			t.touch()
-			if !t.write(l, (*buf)[:n]) {
-				return
-			}
-			t.renew(l)
-			if n == smallBuffer && len(*buf) == smallBuffer {
-				buf = enlarge(buf)
-			}
-		}
-		switch {
-		case err == nil:
-		case transport.IsEOF(err) && !t.cut.Load(): // else a write has met the reset of which no more is to be read
-			if t.closeLane(l) {
-				t.halve(l)
-			} else {
-				t.interrupt()
-			}
-			return
-		case errors.Is(err, os.ErrDeadlineExceeded) && t.goesOn(l):
-		default:
-			l.lost = broke(err)
-			t.interrupt()
-			return
-		}
+	x.tunnel, x.phase = t, phaseTunnel
+	x.site.Metrics.Upgraded.Add(1)
+	x.wait(0)
+	if flushed {
+		x.openTunnel()
 	}
 }
 
-// broke reports whether err is a connection's failure, and not our own doing.
-func broke(err error) bool {
-	return err != nil && !transport.IsEOF(err) && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed)
+func (x *Exchange) openTunnel() {
+	t := x.tunnel
+	if t.toClient.dst != nil {
+		return
+	}
+	client, fromClient := x.client.Upgrade(x)
+	backend, fromBackend := x.conn.Tunnel()
+	t.toClient.src, t.toClient.dst = backend, client
+	t.toBackend.src, t.toBackend.dst = client, backend
+	t.write(&t.toBackend, fromClient)
+	t.write(&t.toClient, fromBackend)
+	x.tunnelReady()
 }
 
-// brokenTo is asked when relay has returned. It reports whether the side that l leads to must not take its end for
-// an orderly one: the other has failed without having ended its stream before, or some of it has not gone on.
-func (t *tunnel) brokenTo(l *lane) bool {
-	return (l.lost || l.short || t.other(l).refused) && !l.ended && !t.ending.Load()
+// ClientReady implements Upgraded.
+func (x *Exchange) ClientReady(ev netloop.Events) {
+	defer x.recover()
+	if ev&netloop.Failed != 0 {
+		x.tunnel.toBackend.srcFailed = true
+		x.endTunnel()
+		return
+	}
+	x.tunnelReady()
 }
 
-// breach says why brokenTo holds for l.
-func (l *lane) breach(from, to string) string {
-	if l.short {
-		return to + " took no more of the upgraded connection in time"
+// Ending implements Upgraded.
+func (x *Exchange) Ending() { x.closeTunnel() }
+
+// closeTunnel starts to close the tunnel: a WebSocket by a close frame with 1001 (going away, RFC 6455 section 7.4.1) to both sides as
+// soon as the current frame is complete, another protocol by closing both sending sides.
+func (x *Exchange) closeTunnel() {
+	t := x.tunnel
+	if t.closing {
+		return
 	}
-	return from + " broke the upgraded connection off"
+	t.closing = true
+	x.wait(closeTime)
+	t.closeWrite(&t.toClient)
+	t.closeWrite(&t.toBackend)
+	x.tunnelReady()
 }
 
-func (t *tunnel) other(l *lane) *lane {
-	if l == &t.toClient {
-		return &t.toBackend
-	}
-	return &t.toClient
-}
-
-// closeLane ends a lane whose source has ended.
-func (t *tunnel) closeLane(l *lane) bool {
-	if !t.ending.Load() {
-		err := l.dst.CloseWrite()
-		l.ended, l.refused = err == nil, broke(err)
-		return l.ended
-	}
-	l.finish()
-	return l.over || l.dst.CloseWrite() == nil
-}
-
-// halve bounds what follows on the other lane when l's source has ended. A side of a WebSocket may do so
-// without a close frame, and can never answer one, so nothing else would end the connection. Of whatever
-// protocol it is, nobody reads from that side any more, so nobody would notice that writes to it are stuck.
-func (t *tunnel) halve(l *lane) {
-	t.halved.Store(true)
-	if !t.ending.Load() {
-		t.renewUnwarned(t.other(l))
-		t.renewWrite(t.other(l))
-	}
-}
-
-// renew lets the next read wait as long as the tunnel may be idle.
-func (t *tunnel) renew(l *lane) {
-	if !l.warned {
-		t.renewUnwarned(l)
-	}
-}
-
-// renewUnwarned sets a read's deadline. Whoever changes what it depends on marks that first and sets
-// the deadline then, so it looks again behind its own.
-func (t *tunnel) renewUnwarned(l *lane) {
-	halved := t.halved.Load()
-	if wait := t.patience(halved); wait > 0 {
-		_ = l.src.SetReadDeadline(time.Now().Add(wait))
-	}
-	if !halved && t.halved.Load() {
-		t.renewUnwarned(l)
-	}
-	if t.ending.Load() || t.cut.Load() {
-		_ = l.src.SetReadDeadline(longAgo)
+// tunnelTimeout handles the idle timeout of a tunnel, and the end of closeTime.
+func (x *Exchange) tunnelTimeout() {
+	t := x.tunnel
+	switch {
+	case t.closing, t.halfClosed() && t.toClient.frames != nil:
+		t.toClient.stalled, t.toBackend.stalled = t.toClient.out.Pending(), t.toBackend.out.Pending()
+		x.endTunnel()
+	case t.halfClosed() && (t.toClient.out.Pending() || t.toBackend.out.Pending()):
+		t.toClient.stalled, t.toBackend.stalled = t.toClient.out.Pending(), t.toBackend.out.Pending()
+		x.endTunnel()
+	default:
+		t.idled = true
+		x.closeTunnel()
 	}
 }
 
-// renewWrite is renewUnwarned for the writes of the lane that is left.
-func (t *tunnel) renewWrite(l *lane) {
-	if wait := t.patience(true); wait > 0 {
-		_ = l.dst.SetWriteDeadline(time.Now().Add(wait))
+// tunnelDisconnected is called when the client disconnects before the tunnel is open.
+func (x *Exchange) tunnelDisconnected() { x.endTunnel() }
+
+// tunnelReady relays what has been received.
+func (x *Exchange) tunnelReady() {
+	t := x.tunnel
+	if t.toClient.dst == nil {
+		return
 	}
-	if t.ending.Load() {
-		_ = l.dst.SetWriteDeadline(time.Now().Add(lastWords))
+	if !x.pump(&t.toClient) || !x.pump(&t.toBackend) || t.toClient.done() && t.toBackend.done() {
+		x.endTunnel()
+		return
 	}
-	if t.cut.Load() {
-		_ = l.dst.SetWriteDeadline(longAgo)
+	if !t.closing {
+		x.wait(t.idleTimeout())
 	}
 }
 
-// patience is how long a read may wait; 0: without limit.
-func (t *tunnel) patience(halved bool) time.Duration {
-	if halved && t.isWebSocket() && (t.idle == 0 || t.idle > halfTime) {
-		return halfTime
+// idleTimeout returns how long the tunnel may be idle; 0: no limit.
+func (t *tunnel) idleTimeout() time.Duration {
+	if t.halfClosed() && t.toClient.frames != nil && (t.idle == 0 || t.idle > halfCloseIdle) {
+		return halfCloseIdle
 	}
 	return t.idle
 }
 
-func (t *tunnel) isWebSocket() bool { return t.toClient.frames != nil }
+// halfClosed reports whether at least one side has closed its sending side. The other may still send.
+func (t *tunnel) halfClosed() bool { return t.toClient.ended || t.toBackend.ended }
 
-// goesOn is asked when a read has met its deadline. It reports whether to read on: bytes went
-// the other way, or the tunnel is ending and this lane has its last words before it.
-func (t *tunnel) goesOn(l *lane) bool {
-	if l.warned || t.cut.Load() {
-		return false
-	}
-	if !t.ending.Load() {
-		if t.halved.Load() && t.isWebSocket() {
-			return false
+func (d *direction) done() bool { return d.ended && !d.out.Pending() }
+
+// pump relays one direction until it has to wait. It reports false if the tunnel must end.
+func (x *Exchange) pump(d *direction) bool {
+	t := x.tunnel
+	for reads := 0; ; reads++ {
+		if d.out.Pending() {
+			if _, err := d.out.Flush(d.dst); err != nil {
+				d.dstFailed = true
+				return false
+			}
+			if d.out.Pending() {
+				return true
+			}
+			if d.over {
+				_ = d.dst.CloseWrite()
+			}
 		}
-		if left := t.idle - time.Since(time.Unix(0, t.moved.Load())); left > 0 {
-			_ = l.src.SetReadDeadline(time.Now().Add(left))
+		if d.ended {
 			return true
 		}
-		t.idled.Store(true)
-		t.end()
-	}
-	l.warned = true
-	l.finish()
-	_ = l.src.SetReadDeadline(time.Now().Add(lastWords))
-	return true
-}
-
-// end makes the tunnel end soon: a WebSocket is closed with 1001 (going away, RFC 6455 section 7.4.1) towards
-// both sides as soon as the frame under way is complete, anything else by the end of its streams.
-func (t *tunnel) end() {
-	if !t.ending.Swap(true) && t.begun.Load() {
-		t.wake()
-	}
-}
-
-// wake makes both lanes see that the tunnel is ending.
-func (t *tunnel) wake() {
-	for _, l := range [...]*lane{&t.toClient, &t.toBackend} {
-		_ = l.dst.SetWriteDeadline(time.Now().Add(lastWords))
-		_ = l.src.SetReadDeadline(longAgo)
+		if reads == tunnelReads {
+			d.src.Again()
+			return true
+		}
+		scratch := x.worker.Loop.Scratch()
+		n, err := d.src.Read(scratch)
+		switch {
+		case errors.Is(err, netloop.ErrWouldBlock):
+			return true
+		case err == io.EOF:
+			d.ended = true
+			t.closeWrite(d)
+			return true
+		case err != nil:
+			d.srcFailed = !errors.Is(err, net.ErrClosed)
+			return false
+		}
+		if !t.write(d, scratch[:n]) {
+			return false
+		}
 	}
 }
 
-var longAgo = time.Unix(1, 0) // a deadline that has passed
-
-// finish ends the lane if no frame is under way.
-func (l *lane) finish() {
+// closeWrite closes the sending side of the destination. If lb closes a WebSocket between two frames, it sends a close frame first.
+func (t *tunnel) closeWrite(d *direction) {
 	switch {
-	case l.over:
+	case d.over:
 		return
-	case l.frames == nil:
-	case !l.frames.between():
-		return // write will, at the frame's end
-	case !l.frames.closed:
-		_, _ = l.dst.Write(l.closeFrame)
+	case !t.closing, d.frames == nil:
+	case !d.frames.between():
+		return // write calls it at the end of the frame
+	case !d.frames.closed:
+		_, _ = d.out.Write(d.dst, d.closeFrame, nil, false)
 	}
-	l.over = true
-	_ = l.dst.CloseWrite()
+	d.over = true
+	if !d.out.Pending() {
+		_ = d.dst.CloseWrite()
+	}
 }
 
-// write sends p on. It reports false, and ends both lanes, if it cannot.
-func (t *tunnel) write(l *lane, p []byte) bool {
-	for len(p) > 0 && !l.over {
+// write forwards p. It reports false if that fails.
+func (t *tunnel) write(d *direction, p []byte) bool {
+	for len(p) > 0 && !d.over {
 		n := len(p)
-		if l.frames != nil {
-			if !t.ending.Load() {
-				l.frames.pass(p)
-			} else if n = l.frames.next(p); n == 0 {
-				l.finish()
+		if d.frames != nil {
+			if !t.closing {
+				d.frames.pass(p)
+			} else if n = d.frames.next(p); n == 0 {
+				t.closeWrite(d)
 				continue
 			}
 		}
-		if t.halved.Load() {
-			t.renewWrite(l)
-		}
-		if _, err := l.dst.Write(p[:n]); err != nil {
-			l.refused, l.short = broke(err), errors.Is(err, os.ErrDeadlineExceeded) && !t.cut.Load()
-			t.interrupt()
+		if _, err := d.out.Write(d.dst, p[:n], nil, false); err != nil {
+			d.dstFailed = true
 			return false
 		}
 		p = p[n:]
-		if t.ending.Load() {
-			l.finish()
+		if t.closing {
+			t.closeWrite(d)
 		}
 	}
 	return true
 }
 
-// interrupt makes reads and writes of both lanes fail.
-func (t *tunnel) interrupt() {
-	t.cut.Store(true)
-	_ = t.toClient.dst.SetDeadline(longAgo)
-	_ = t.toBackend.dst.SetDeadline(longAgo)
+// endTunnel closes both sides and ends the exchange. A side is reset, not closed, if the other side failed before it closed its sending
+// side, or if data for it was lost.
+func (x *Exchange) endTunnel() {
+	t := x.tunnel
+	x.site.Metrics.Upgraded.Add(-1)
+	if t.idled {
+		x.reason = "the upgraded connection was idle for " + x.forward.TunnelIdle.String()
+	}
+	if t.broken(&t.toBackend, &t.toClient) {
+		x.conn.Abort()
+		x.reason = t.toBackend.abortReason("the client", "the backend")
+	}
+	abort := t.broken(&t.toClient, &t.toBackend)
+	if abort {
+		x.reason = t.toClient.abortReason("the backend", "the client")
+	}
+	t.drop(x.worker.Loop)
+	x.releaseConn(false)
+	x.backend.Report(pool.Success)
+	x.releaseBackend()
+	x.tunnel = nil
+	if abort {
+		x.client.Abort()
+	}
+	x.end()
+}
+
+// broken reports whether the destination of d must be reset; other is the opposite direction.
+func (t *tunnel) broken(d, other *direction) bool {
+	return (d.srcFailed || d.stalled || other.dstFailed) && !d.ended && !t.closing
+}
+
+// abortReason says why broken holds for d.
+func (d *direction) abortReason(from, to string) string {
+	if d.stalled {
+		return to + " did not read from the upgraded connection in time"
+	}
+	return from + " aborted the upgraded connection"
+}
+
+// drop releases the buffers of both lanes.
+func (t *tunnel) drop(l *netloop.Loop) {
+	t.toClient.out.Drop(l)
+	t.toBackend.out.Drop(l)
 }

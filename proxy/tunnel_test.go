@@ -4,211 +4,188 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
-	"syscall"
+	"strings"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"lb/internal/lbtest"
 )
 
-// side is the balancer's end of a connection that is reset when its peer closes.
-type side struct {
-	net.Conn
-	instead     func() // of a write, which then succeeds; nil: write
-	interrupted chan struct{}
-	once        sync.Once
-}
-
-func (s *side) Read(p []byte) (int, error) {
-	n, err := s.Conn.Read(p)
-	if err == io.EOF {
-		err = syscall.ECONNRESET
+// upgraded returns a client whose connection has been upgraded to a protocol by a balancer with that limit for idle tunnels.
+func upgraded(t *testing.T, protocol string, idle time.Duration, backend func(*lbtest.Conn)) (*balancer, *lbtest.Conn) {
+	t.Helper()
+	back := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		if c.ReadHead() != "" {
+			c.Send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\n\r\n")
+			backend(c)
+		}
+	})
+	b := start(t, options{forward: func(f *Forward) { f.TunnelIdle = idle }}, back.Addr)
+	c := lbtest.Dial(t, b.address)
+	_ = c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.Send(get("/", "Connection: Upgrade", "Upgrade: "+protocol))
+	if head := c.ReadHead(); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
+		t.Fatalf("%q", head)
 	}
-	return n, err
+	return b, c
 }
 
-func (s *side) Write(p []byte) (int, error) {
-	if s.instead != nil {
-		s.instead()
-		return len(p), nil
-	}
-	return s.Conn.Write(p)
+// wantEnd waits until no connection is upgraded.
+func (b *balancer) wantEnd() {
+	b.t.Helper()
+	lbtest.Eventually(b.t, "the tunnel ends", func() bool {
+		return b.site.Metrics.Upgraded.Load() == 0 && b.site.Metrics.InFlight.Load() == 0
+	})
 }
 
-func (s *side) SetDeadline(t time.Time) error {
-	err := s.Conn.SetDeadline(t)
-	s.once.Do(func() { close(s.interrupted) })
-	return err
-}
-
-func (s *side) CloseWrite() error { return s.Close() }
-
-// TestResetDuringWrite: a tunnel whose backend fails while bytes are on their way to it ends at once: the lane that
-// has written them does not overwrite the interruption by its next deadline.
+// TestResetDuringWrite: a tunnel whose backend resets while bytes are on their way to it ends at once.
 func TestResetDuringWrite(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		clientFar, clientNear := net.Pipe()
-		backendFar, backendNear := net.Pipe()
-		defer clientFar.Close()
-		client := &side{Conn: clientNear, interrupted: make(chan struct{})}
-		backend := &side{Conn: backendNear, interrupted: make(chan struct{})}
-		backend.instead = func() {
-			backendFar.Close() // the other lane sees it
-			<-client.interrupted
-			synctest.Wait()
-		}
-		begin := time.Now()
-		go func() { _, _ = clientFar.Write([]byte("x")) }()
-		newTunnel(time.Hour, false).relay(client, backend, nil)
-		if waited := time.Since(begin); waited > 0 {
-			t.Errorf("it ended after %v", waited)
-		}
-	})
-}
-
-// end is one end of a tunnel whose peer has half closed if said is closed, and takes note of being half
-// closed itself.
-type end struct {
-	net.Conn
-	said   chan struct{} // nil: the peer goes on
-	broken bool          // a write fails as on a connection that the peer has reset
-	told   bool
-}
-
-func (e *end) Read(p []byte) (int, error) {
-	if e.said != nil {
-		<-e.said
-		return 0, io.EOF
-	}
-	return e.Conn.Read(p)
-}
-
-func (e *end) Write(p []byte) (int, error) {
-	if e.broken {
-		return 0, syscall.EPIPE
-	}
-	return e.Conn.Write(p)
-}
-
-func (e *end) CloseWrite() error {
-	e.told = true
-	return nil
-}
-
-func ended() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}
-
-// TestHalfOfWebSocketHasTime: behind the end of one side the other may go on with pauses under ten seconds,
-// and the connection ends after one of ten.
-func TestHalfOfWebSocketHasTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		clientFar, clientNear := net.Pipe()
-		backendFar, backendNear := net.Pipe()
-		defer clientFar.Close()
-		defer backendFar.Close()
-		client, backend := &end{Conn: clientNear, said: ended()}, &end{Conn: backendNear}
-		got := make(chan string, 1)
+	for _, protocol := range []string{"websocket", "x"} {
+		b, c := upgraded(t, protocol, time.Hour, func(c *lbtest.Conn) {
+			_, _ = c.Read(make([]byte, 1))
+			c.Reset()
+		})
+		sent := make(chan struct{})
 		go func() {
-			b := make([]byte, 9)
-			_, err := io.ReadFull(clientFar, b)
-			got <- fmt.Sprint(string(b), err)
+			defer close(sent)
+			c.Send(strings.Repeat("x", 32<<20))
 		}()
-		go func() {
-			for range 3 {
-				time.Sleep(9 * time.Second)
-				_, _ = backendFar.Write([]byte("\x82\x01x"))
-			}
-		}()
-		begin := time.Now()
-		newTunnel(time.Hour, true).relay(client, backend, nil)
-		if lasted := time.Since(begin); lasted != 37*time.Second || !backend.told {
-			t.Errorf("it ended after %v, the backend was told: %v", lasted, backend.told)
+		if rest, _ := c.Ended(); rest != "" { // the reset may coincide with output, and is reported once
+			t.Errorf("%s: %q", protocol, rest)
 		}
-		if s := <-got; s != "\x82\x01x\x82\x01x\x82\x01x<nil>" {
-			t.Errorf("the client read %q", s)
-		}
-	})
+		b.wantEnd()
+		<-sent
+	}
 }
 
-// TestHalfWithoutReader: a client that has ended its stream and reads no more does not hold the connection for
-// ever, though nobody waits for bytes of it any more.
-func TestHalfWithoutReader(t *testing.T) {
-	for websocket, want := range map[bool]time.Duration{true: 10 * time.Second, false: time.Minute} {
-		for _, first := range []bool{false, true} { // does the client end before the write begins?
-			synctest.Test(t, func(t *testing.T) {
-				clientFar, clientNear := net.Pipe()
-				backendFar, backendNear := net.Pipe()
-				defer clientFar.Close()
-				defer backendFar.Close()
-				client, backend := &end{Conn: clientNear, said: make(chan struct{})}, &end{Conn: backendNear}
-				if first {
-					close(client.said)
-				}
-				go func() {
-					synctest.Wait()
-					_, _ = backendFar.Write([]byte("\x82\x01x"))
-					if synctest.Wait(); !first {
-						close(client.said)
+// TestHalfClosedWebSocketContinues: when one side has half-closed its connection, the other may still send, with pauses. The tunnel ends
+// in order when a pause is too long.
+func TestHalfClosedWebSocketContinues(t *testing.T) {
+	t.Parallel()
+	const idle, frame = 600 * time.Millisecond, "\x82\x01x"
+	b, c := upgraded(t, "websocket", idle, func(c *lbtest.Conn) {
+		if rest, orderly := c.Ended(); rest != "" || !orderly {
+			t.Errorf("the backend read %q, orderly: %v", rest, orderly)
+		}
+		pace := time.NewTicker(idle / 6) // the pace of the sender
+		defer pace.Stop()
+		for range 9 {
+			<-pace.C
+			c.Send(frame)
+		}
+		<-t.Context().Done() // it does not half-close its connection
+	})
+	c.CloseWrite()
+	if rest, orderly := c.Ended(); rest != strings.Repeat(frame, 9) || !orderly {
+		t.Errorf("%q, orderly: %v", rest, orderly)
+	}
+	b.wantEnd()
+}
+
+// TestTunnelIdleTimeout: how long a tunnel may be idle; less if one side of a WebSocket has half-closed its connection.
+func TestTunnelIdleTimeout(t *testing.T) {
+	for _, tc := range []struct {
+		idle              time.Duration
+		websocket, halved bool
+		want              time.Duration
+	}{
+		{time.Hour, false, false, time.Hour},
+		{time.Hour, true, false, time.Hour},
+		{time.Hour, false, true, time.Hour},
+		{time.Hour, true, true, halfCloseIdle},
+		{0, true, true, halfCloseIdle},
+		{0, false, true, 0},
+		{time.Second, true, true, time.Second},
+	} {
+		x := &tunnel{idle: tc.idle}
+		if tc.websocket {
+			x.toClient.frames = &frames{}
+		}
+		x.toBackend.ended = tc.halved
+		if got := x.idleTimeout(); got != tc.want {
+			t.Errorf("%+v: %v", tc, got)
+		}
+	}
+}
+
+// TestHalfCloseWithoutReader: a client that stops reading does not keep its tunnel open, whether it has half-closed its connection
+// before or while the backend sends, and does not see an orderly end.
+func TestHalfCloseWithoutReader(t *testing.T) {
+	for _, protocol := range []string{"websocket", "x"} {
+		for _, first := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, ended first: %v", protocol, first), func(t *testing.T) {
+				t.Parallel()
+				const size = 64 << 20 // more than sockets hold
+				proceed := make(chan struct{})
+				var sent atomic.Int64
+				b, c := upgraded(t, protocol, 2*time.Second, func(c *lbtest.Conn) {
+					<-proceed
+					piece := strings.Repeat("x", 64<<10)
+					_, err := io.WriteString(c.Conn, "\x82\x7f\x00\x00\x00\x00\x04\x00\x00\x00")
+					for n := 0; n < size && err == nil; n += len(piece) {
+						_, err = io.WriteString(c.Conn, piece)
+						sent.Add(int64(len(piece)))
 					}
-				}()
-				begin := time.Now()
-				tunnel := newTunnel(time.Minute, websocket)
-				tunnel.relay(client, backend, nil)
-				if !tunnel.brokenTo(&tunnel.toClient) {
-					t.Errorf("websocket %v, ended first %v: the client takes what it has for all", websocket, first)
+				})
+				if first {
+					c.CloseWrite()
 				}
-				if lasted := time.Since(begin); lasted != want {
-					t.Errorf("websocket %v, ended first %v: it lasted %v", websocket, first, lasted)
+				close(proceed)
+				if !first {
+					lbtest.Eventually(t, "the backend sends", func() bool { return sent.Load() > 0 })
+					c.CloseWrite()
+				}
+				b.wantEnd()
+				if rest, orderly := c.Ended(); orderly || len(rest) >= size {
+					t.Errorf("%d bytes, orderly: %v", len(rest), orderly)
 				}
 			})
 		}
 	}
 }
 
-// TestBrokenTunnel: a failure of one side reaches the other, but does not take back an orderly end that it
-// has been told of.
+// TestEndThenReset: a backend that resets after a half-close ends the tunnel as soon as its client sends something.
+func TestEndThenReset(t *testing.T) {
+	seen := make(chan struct{})
+	b, c := upgraded(t, "x", time.Hour, func(c *lbtest.Conn) {
+		c.Send("all")
+		c.CloseWrite()
+		<-seen
+		c.Reset()
+	})
+	if rest, orderly := c.Ended(); rest != "all" || !orderly {
+		t.Errorf("%q, orderly: %v", rest, orderly)
+	}
+	close(seen)
+	lbtest.Eventually(t, "the tunnel ends", func() bool {
+		c.Send("x")
+		return b.site.Metrics.Upgraded.Load() == 0
+	})
+}
+
+// TestBrokenTunnel: a failure of one side resets the other, except that an orderly end already delivered stays.
 func TestBrokenTunnel(t *testing.T) {
 	for _, tc := range []struct {
-		name            string
-		client, backend func(net.Conn) Stream
-		broken          [2]bool // towards client, backend
+		name      string
+		tunnel    tunnel
+		toClient  bool
+		toBackend bool
 	}{
-		{"both end in order", func(c net.Conn) Stream { return &end{Conn: c, said: ended()} },
-			func(c net.Conn) Stream { return &end{Conn: c, said: ended()} }, [2]bool{}},
-		{"the backend resets", func(c net.Conn) Stream { return &end{Conn: c} },
-			func(c net.Conn) Stream { return &side{Conn: c, interrupted: make(chan struct{})} }, [2]bool{true, false}},
-		{"the client resets", func(c net.Conn) Stream { return &side{Conn: c, interrupted: make(chan struct{})} },
-			func(c net.Conn) Stream { return &end{Conn: c} }, [2]bool{false, true}},
-		{"the backend takes nothing", func(c net.Conn) Stream { return &end{Conn: c} },
-			func(c net.Conn) Stream { return &end{Conn: c, broken: true} }, [2]bool{true, false}},
-		{"the backend ends, and takes nothing", func(c net.Conn) Stream { return &end{Conn: c} },
-			func(c net.Conn) Stream { return &end{Conn: c, broken: true, said: ended()} }, [2]bool{}},
+		{"both end in order", tunnel{toClient: direction{ended: true}, toBackend: direction{ended: true}}, false, false},
+		{"the backend resets", tunnel{toClient: direction{srcFailed: true}}, true, false},
+		{"the client resets", tunnel{toBackend: direction{srcFailed: true}}, false, true},
+		{"the backend takes nothing", tunnel{toBackend: direction{dstFailed: true}}, true, false},
+		{"the backend ends, and takes nothing", tunnel{toClient: direction{ended: true}, toBackend: direction{dstFailed: true}}, false, false},
+		{"the client does not read", tunnel{toClient: direction{stalled: true}}, true, false},
+		{"lb closes it", tunnel{closing: true, toClient: direction{stalled: true}, toBackend: direction{srcFailed: true}}, false, false},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				clientFar, clientNear := net.Pipe()
-				backendFar, backendNear := net.Pipe()
-				defer clientFar.Close()
-				defer backendFar.Close()
-				client, backend := tc.client(clientNear), tc.backend(backendNear)
-				go func() {
-					synctest.Wait() // until the ends that are there at once have been seen
-					_, _ = clientFar.Write([]byte("x"))
-				}()
-				for far, near := range map[net.Conn]Stream{clientFar: client, backendFar: backend} {
-					if _, resets := near.(*side); resets {
-						far.Close()
-					}
-				}
-				tunnel := newTunnel(time.Hour, false)
-				tunnel.relay(client, backend, nil)
-				if got := [2]bool{tunnel.brokenTo(&tunnel.toClient), tunnel.brokenTo(&tunnel.toBackend)}; got != tc.broken {
-					t.Errorf("%v, want %v", got, tc.broken)
-				}
-			})
-		})
+		x := &tc.tunnel
+		if got := x.broken(&x.toClient, &x.toBackend); got != tc.toClient {
+			t.Errorf("%s: towards the client: %v", tc.name, got)
+		}
+		if got := x.broken(&x.toBackend, &x.toClient); got != tc.toBackend {
+			t.Errorf("%s: towards the backend: %v", tc.name, got)
+		}
 	}
 }

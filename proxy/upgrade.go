@@ -8,10 +8,9 @@ import (
 	"lb/filter"
 	"lb/message"
 	"lb/pool"
-	"lb/transport"
 )
 
-// protocols yields what a list of protocols names.
+// protocols yields the elements of an Upgrade list.
 func protocols(list []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for len(list) > 0 {
@@ -23,15 +22,15 @@ func protocols(list []byte) iter.Seq[[]byte] {
 	}
 }
 
-// carriesHTTP reports whether a protocol is HTTP in another form, whose requests would pass by the routes and
-// their rules. To ignore such an offer is a server's right (RFC 9110 section 7.8).
+// carriesHTTP reports whether a protocol is another form of HTTP, whose requests would bypass the routes. A server may ignore such an
+// offer (RFC 9110 section 7.8).
 func carriesHTTP(protocol []byte) bool {
 	name, _, _ := bytes.Cut(protocol, []byte{'/'})
 	return len(name) > 1 && message.EqualFold(name[:2], "h2") || // h2c and its drafts
 		message.EqualFold(name, "http") || message.EqualFold(name, "tls") // RFC 2817
 }
 
-// offered returns which of the protocols that the client offers the backend learns of, nil if none.
+// offered returns those of the client's offered protocols that are forwarded to the backend, nil if none.
 func offered(list []byte) (dst []byte) {
 	if len(list) == 0 {
 		return nil
@@ -47,7 +46,18 @@ func offered(list []byte) (dst []byte) {
 	return dst
 }
 
-// asked reports whether the client asked for a protocol in a version, and the backend heard of it.
+var webSocket = []byte("websocket")
+
+// opensWebSocket reports whether the request can open a WebSocket (RFC 6455 section 4.1), for a backend that does not see all of it.
+func (x *Exchange) opensWebSocket() bool {
+	const keySize = 24 // 16 bytes in base64
+	if string(x.Request.Method) != http.MethodGet {
+		return false
+	}
+	return len(message.Named(x.Request.Fields, "sec-websocket-key")) == keySize
+}
+
+// asked reports whether the client offered a protocol, with the same version, and the offer was forwarded.
 func (x *Exchange) asked(protocol []byte) bool {
 	for p := range protocols(x.Request.Upgrade) {
 		if bytes.EqualFold(p, protocol) && !carriesHTTP(p) {
@@ -57,8 +67,7 @@ func (x *Exchange) asked(protocol []byte) bool {
 	return false
 }
 
-// agreed reports whether a 101 goes over to what the client asked for, which it must name, and to nothing
-// else.
+// agreed reports whether a 101 names at least one protocol, and only protocols that the client offered.
 func (x *Exchange) agreed(to []byte) bool {
 	named := false
 	for protocol := range protocols(to) {
@@ -70,7 +79,7 @@ func (x *Exchange) agreed(to []byte) bool {
 	return named
 }
 
-// isWebSocket reports whether a 101 goes over to that and nothing beneath it.
+// isWebSocket reports whether a 101 switches to WebSocket and to nothing else.
 func isWebSocket(to []byte) bool {
 	named, is := 0, false
 	for protocol := range protocols(to) {
@@ -80,8 +89,8 @@ func isWebSocket(to []byte) bool {
 	return is && named == 1
 }
 
-// addUpgrade adds the backend's Upgrade fields as they came: those of a 101 and a 426. Those of
-// other responses are dropped: they advertise what the backend's connection could do, mostly h2c.
+// addUpgrade adds the backend's Upgrade fields unchanged, for a 101 or a 426. Those of other responses are dropped: they advertise
+// what the connection to the backend could do, mostly h2c.
 func (x *Exchange) addUpgrade(in *message.Response) {
 	for i := range in.Fields {
 		if f := in.Fields[i]; f.Kind == message.Upgrade {
@@ -91,20 +100,21 @@ func (x *Exchange) addUpgrade(in *message.Response) {
 	}
 }
 
-// switchProtocols relays a 101 and then bytes both ways until both sides have ended
-// (RFC 9110 section 7.8).
-func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcome {
-	defer x.release(conn, false)
-	in := conn.Response()
+// switchProtocols forwards a 101, and then bytes in both directions until both sides have ended (RFC 9110 section 7.8).
+func (x *Exchange) switchProtocols() {
+	in := x.conn.Head()
 	to := message.List(in.Fields, message.Upgrade)
-	if x.Request.Upgrade == nil {
-		return x.refuseSwitch("the backend switched protocols unasked")
-	}
-	if !x.agreed(to) {
-		return x.refuseSwitch("the backend switched to no protocol that the client asked for")
+	switch {
+	case x.Request.Upgrade == nil:
+		x.refuseSwitch("the backend switched protocols, which the client did not ask for")
+		return
+	case !x.agreed(to):
+		x.refuseSwitch("the backend switched to a protocol that the client did not ask for")
+		return
 	}
 	websocket := isWebSocket(to)
 	r := &x.response
+	x.status = in.Status
 	r.Reset(in.Status)
 	r.Reason = in.Reason
 	x.addOriginFields(in)
@@ -112,34 +122,12 @@ func (f *Forward) switchProtocols(x *Exchange, conn *transport.Conn) pool.Outcom
 	r.Fields = append(r.Fields, x.Extra...)
 	x.addUpgrade(in)
 	r.AddBytes(message.NameXRequestID, x.id)
-	x.client.Respond(r)
-	if _, err := x.client.Finish(nil, nil, 0); x.sent(err) != nil {
-		return pool.Aborted
-	}
-	x.client.EndAfter()
-	x.client.EndAwait() // the tunnel reads, and so sees the client leave
-	t := newTunnel(f.TunnelIdle, websocket)
-	unread, backend := conn.Tunnel()
-	x.site.Metrics.Upgraded.Add(1)
-	stream := x.client.Upgrade(t.end)
-	x.read(x.client.Request())
-	t.relay(stream, backend, unread)
-	x.site.Metrics.Upgraded.Add(-1)
-	if t.brokenTo(&t.toBackend) {
-		conn.Abort()
-		x.reason = t.toBackend.breach("the client", "the backend")
-	}
-	if t.brokenTo(&t.toClient) {
-		x.cut(t.toClient.breach("the backend", "the client"))
-	}
-	if t.idled.Load() {
-		x.reason = "nothing was sent either way for " + f.TunnelIdle.String()
-	}
-	return pool.Success
+	flushed := x.client.Respond(r, nil, false, false)
+	x.startTunnel(websocket, flushed)
 }
 
-func (x *Exchange) refuseSwitch(reason string) pool.Outcome {
+func (x *Exchange) refuseSwitch(reason string) {
+	x.finishBackend(pool.Protocol)
 	x.Extra = x.Extra[:0]
 	x.Refuse(http.StatusBadGateway, reason)
-	return pool.Protocol
 }

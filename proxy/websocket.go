@@ -2,26 +2,26 @@ package proxy
 
 import "encoding/binary"
 
-// The close frames with which the balancer ends a WebSocket: status 1001, going away
-// (RFC 6455 sections 5.5.1 and 7.4.1). A client's frames are masked, here with zeros.
+// The close frames that lb sends to end a WebSocket: status 1001, going away (RFC 6455 sections 5.5.1 and 7.4.1). Frames to the
+// backend must be masked; the mask is zero.
 var (
 	goingAway       = []byte{0x88, 2, 0x03, 0xe9}
 	goingAwayMasked = []byte{0x88, 0x80 | 2, 0, 0, 0, 0, 0x03, 0xe9}
 )
 
-// frames follows where the frames of one direction of a WebSocket begin and end (RFC 6455 section
-// 5.2). It checks nothing: that is what the two ends are for.
+// frames tracks where the frames of one direction of a WebSocket begin and end (RFC 6455 section 5.2). It does not validate them; the
+// two ends do.
 type frames struct {
 	head   [14]byte
-	have   int    // bytes of the present frame's head
-	left   uint64 // bytes of its payload to come
+	have   int    // bytes of the current frame's head received so far
+	left   uint64 // bytes of its payload still to come
 	closed bool   // a close frame has begun
 }
 
-// between reports whether no frame is under way.
+// between reports whether the last frame is complete and the next has not begun.
 func (f *frames) between() bool { return f.have == 0 && f.left == 0 }
 
-// pass takes note of p.
+// pass consumes p.
 func (f *frames) pass(p []byte) {
 	for len(p) > 0 {
 		n := f.step(p)
@@ -29,8 +29,7 @@ func (f *frames) pass(p []byte) {
 	}
 }
 
-// next takes note of p up to the end of the frame under way, if that is in p, and returns how much that
-// is: 0 if no frame is under way.
+// next consumes p up to the end of the current frame and returns how many bytes that were: 0 between two frames.
 func (f *frames) next(p []byte) int {
 	done := 0
 	for done < len(p) && !f.between() {
@@ -39,7 +38,7 @@ func (f *frames) next(p []byte) int {
 	return done
 }
 
-// step takes note of some of p, at least a byte.
+// step consumes at least one byte of p.
 func (f *frames) step(p []byte) int {
 	if f.left > 0 {
 		n := int(min(f.left, uint64(len(p))))
@@ -55,7 +54,7 @@ func (f *frames) step(p []byte) int {
 	return n
 }
 
-// headSize returns how long the head is, as far as its first bytes tell.
+// headSize returns the length of the head as far as it is known from the first bytes.
 func (f *frames) headSize() int {
 	size := 2
 	if f.have < 2 {
@@ -73,7 +72,7 @@ func (f *frames) headSize() int {
 	return size
 }
 
-// payload returns the length that a whole head gives.
+// payload returns the payload length from a complete head.
 func (f *frames) payload() uint64 {
 	switch short := f.head[1] & 0x7f; short {
 	case 126:

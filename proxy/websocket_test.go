@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// frame makes a frame of n bytes of payload, some of which look like heads.
+// frame returns a frame with n bytes of payload, some of which look like heads.
 func frame(opcode byte, n int, masked bool) []byte {
 	b := []byte{0x80 | opcode}
 	mask := byte(0)
@@ -28,7 +28,7 @@ func frame(opcode byte, n int, masked bool) []byte {
 	return append(b, bytes.Repeat([]byte{0x88}, n)...)
 }
 
-// TestFrames: however the bytes are cut, the ends of frames are found, all of them and no others.
+// TestFrames: the ends of frames are found, all of them and no others, however the bytes are split into pieces.
 func TestFrames(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
@@ -68,7 +68,7 @@ func TestFrames(t *testing.T) {
 				f.pass(piece)
 			}
 			at += n
-			if f.closed != (at >= closed) && at != closed-1 { // the head may not be whole yet
+			if f.closed != (at >= closed) && at != closed-1 { // the head may be incomplete
 				if at > closed+14 || f.closed {
 					t.Fatalf("at %d: closed %v, the close frame's head ends about %d", at, f.closed, closed)
 				}

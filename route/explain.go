@@ -8,9 +8,10 @@ type Fit uint8
 // How a rule fares; all but the last two have a path that the request's is below.
 const (
 	Chosen       Fit = iota
-	Beaten           // another rule that matches was asked before: an exact one, or one with a longer path
+	Beaten           // another matching rule has precedence: an exact one, or one with a longer path
 	OtherMethod      // the method is not among the rule's
 	OtherHeaders     // a field is missing or has another value
+	OtherQuery       // a pair of the query is missing or has another value
 	AddsSlash        // its Slash is what Match returns
 	OtherPath
 )
@@ -22,13 +23,17 @@ type Considered[A any] struct {
 }
 
 // Explain is Match with its reasons: all the rules whose path covers the request's, in the order in
-// which they are asked. At most one is Chosen, and that is the one that Match returns, or AddsSlash.
-func (p *Paths[A]) Explain(path, method []byte, fields []message.Field) []Considered[A] {
-	chosen, _ := p.Match(path, method, fields)
+// which they are tried. At most one is Chosen: the one that Match returns, or AddsSlash.
+func (p *Paths[A]) Explain(path, method []byte, fields []message.Field, query []byte) []Considered[A] {
+	chosen, _ := p.Match(path, method, fields, query)
 	var list []Considered[A]
-	for _, rules := range [][]*Rule[A]{p.exact[string(path)], p.prefixes} {
+	specific := len(p.prefixes)
+	for specific > 0 && len(p.prefixes[specific-1].Path) <= 1 {
+		specific--
+	}
+	for _, rules := range [][]*Rule[A]{p.exact[string(path)], p.prefixes[:specific], p.regexps, p.prefixes[specific:]} {
 		for _, r := range rules {
-			if fit := r.fit(path, method, fields, chosen); fit != OtherPath {
+			if fit := r.fit(path, method, fields, query, chosen); fit != OtherPath {
 				list = append(list, Considered[A]{r, fit})
 			}
 		}
@@ -36,7 +41,7 @@ func (p *Paths[A]) Explain(path, method []byte, fields []message.Field) []Consid
 	return list
 }
 
-func (r *Rule[A]) fit(path, method []byte, fields []message.Field, chosen *Rule[A]) Fit {
+func (r *Rule[A]) fit(path, method []byte, fields []message.Field, query []byte, chosen *Rule[A]) Fit {
 	switch {
 	case r == chosen:
 		return Chosen
@@ -44,8 +49,10 @@ func (r *Rule[A]) fit(path, method []byte, fields []message.Field, chosen *Rule[
 		return AddsSlash
 	case !r.covers(path):
 		return OtherPath
-	case !r.matches(fields):
+	case !r.matchesHeaders(fields):
 		return OtherHeaders
+	case !r.matchesQuery(query):
+		return OtherQuery
 	case !r.allows(method):
 		return OtherMethod
 	}

@@ -20,7 +20,7 @@ func TestHostsExplain(t *testing.T) {
 		}
 	}
 	if _, _, ok := hosts.Explain([]byte("test")); ok {
-		t.Error("a host that nobody has was found")
+		t.Error("an unknown host was found")
 	}
 	hosts.Add("", "default")
 	if got, added, ok := hosts.Explain([]byte("test")); !ok || added != "" || got != "default" {
@@ -28,7 +28,7 @@ func TestHostsExplain(t *testing.T) {
 	}
 }
 
-// TestPathsExplain holds the explanation against Match for every combination of path, method and field.
+// TestPathsExplain compares the explanation with Match for every combination of path, method and field.
 func TestPathsExplain(t *testing.T) {
 	var paths route.Paths[int]
 	for i, r := range []route.Rule[int]{
@@ -50,10 +50,10 @@ func TestPathsExplain(t *testing.T) {
 	for _, path := range []string{"/", "/a", "/a/", "/a/b", "/a/b/c", "/c", "/c/d", "/d", "*"} {
 		for _, method := range []string{"GET", "POST", "PUT"} {
 			for _, with := range [][]message.Field{nil, fields} {
-				rule, _ := paths.Match([]byte(path), []byte(method), with)
+				rule, _ := paths.Match([]byte(path), []byte(method), with, nil)
 				var chosen *route.Rule[int]
 				slashes := 0
-				for _, c := range paths.Explain([]byte(path), []byte(method), with) {
+				for _, c := range paths.Explain([]byte(path), []byte(method), with, nil) {
 					if c.Fit == route.Chosen {
 						chosen = c.Rule
 					}
@@ -72,7 +72,7 @@ func TestPathsExplain(t *testing.T) {
 		}
 	}
 	fits := map[int]route.Fit{}
-	for _, c := range paths.Explain([]byte("/a/b"), []byte("GET"), nil) {
+	for _, c := range paths.Explain([]byte("/a/b"), []byte("GET"), nil, nil) {
 		fits[c.Rule.Action] = c.Fit
 	}
 	want := map[int]route.Fit{3: route.Chosen, 1: route.OtherMethod, 2: route.OtherHeaders, 0: route.Beaten}
@@ -86,7 +86,7 @@ func TestPathsExplain(t *testing.T) {
 	}
 }
 
-// TestSlash: a prefix with a slash at its end takes the path without it where only a shorter prefix would.
+// TestSlash: a prefix with a slash at its end takes the path without it where only a shorter prefix would match.
 func TestSlash(t *testing.T) {
 	fields := message.Lines([]byte("X: 1\r\n"), nil)
 	x := []route.Header{{Name: "X", Value: "1"}}
@@ -150,7 +150,7 @@ func TestSlash(t *testing.T) {
 		if c.method == "" {
 			c.method = "GET"
 		}
-		rule, allow := paths.Match([]byte(c.path), []byte(c.method), with)
+		rule, allow := paths.Match([]byte(c.path), []byte(c.method), with, nil)
 		got := ""
 		if rule != nil {
 			got = rule.Action

@@ -2,6 +2,7 @@ package route
 
 import (
 	"bytes"
+	"strings"
 
 	"lb/message"
 )
@@ -10,6 +11,61 @@ import (
 type HeaderRules struct {
 	drop   []string        // names
 	fields []message.Field // to append
+	guard  []string        // names in lower case with hyphens
+}
+
+// Guard makes the rules take out fields of these names too, and those that many applications read as the same: with underscores or dots
+// in place of hyphens. So a client cannot send what an application expects from the balancer.
+func (r *HeaderRules) Guard(names []string) {
+	for _, name := range names {
+		r.guard = append(r.guard, strings.Map(hyphen, strings.ToLower(name)))
+	}
+}
+
+func hyphen(c rune) rune {
+	if c == '_' || c == '.' {
+		return '-'
+	}
+	return c
+}
+
+// guards reports whether a field of that name is taken out because of Guard.
+func (r *HeaderRules) guards(field []byte) bool {
+	for _, name := range r.guard {
+		if len(name) == len(field) && sameButHyphens(field, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameButHyphens(field []byte, lower string) bool {
+	for i, c := range field {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c |= 0x20
+		case c == '_' || c == '.':
+			c = '-'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Unguarded returns the fields without those that Guard takes out. Without a guard it returns the list itself.
+func (r *HeaderRules) Unguarded(fields []message.Field) []message.Field {
+	if len(r.guard) == 0 {
+		return fields
+	}
+	var kept []message.Field
+	for i := range fields {
+		if !r.guards(fields[i].Name) {
+			kept = append(kept, fields[i])
+		}
+	}
+	return kept
 }
 
 // NewHeaderRules returns rules that take out what set and remove name, and then put in what
@@ -47,7 +103,9 @@ func stays(name string) bool {
 }
 
 // Drops reports whether the rules take that field out.
-func (r *HeaderRules) Drops(f *message.Field) bool { return len(r.drop) > 0 && r.drops(f.Name) }
+func (r *HeaderRules) Drops(f *message.Field) bool {
+	return len(r.drop) > 0 && r.drops(f.Name) || len(r.guard) > 0 && r.guards(f.Name)
+}
 
 func (r *HeaderRules) drops(field []byte) bool {
 	for _, name := range r.drop {

@@ -92,11 +92,5 @@ func CleanHost(dst, host []byte) []byte {
 	if n := len(host); n > 0 && host[n-1] == '.' {
 		host = host[:n-1]
 	}
-	for _, c := range host {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		dst = append(dst, c)
-	}
-	return dst
+	return message.AppendLower(dst, host)
 }

@@ -8,7 +8,7 @@ import (
 
 // Backends do not agree on what a path means: some take it as it is written, some decode it, some remove dot
 // segments, merge slashes or cut parameters off. Rules are matched by one reading alone, CleanPath's. A path that is
-// passed on as written is therefore ambiguous if another usual reading of it meets another rule.
+// forwarded as written is therefore ambiguous if another usual reading of it matches another rule.
 
 // traits are what in a path can be read in more than one way.
 type traits uint8
@@ -77,7 +77,7 @@ func traitsOf(path []byte) (t traits) {
 	return t
 }
 
-// segment is what stands between two slashes, in any spelling of slash, dot and semicolon.
+// segment is the part between two slashes, in any spelling of slash, dot and semicolon.
 type segment struct {
 	dots int
 	name bool // there is something else than dots
@@ -125,13 +125,13 @@ func decodeTwiceAt(path []byte, i int) (c byte, n int) {
 // reading is one way to read a path.
 type reading struct {
 	// decode is how often escapes are decoded. With 0 only those are that a path cannot be written without: a
-	// route "/café/" can be asked for in one spelling alone.
+	// route "/café/" can be requested in one spelling only.
 	decode     int
 	backslash  bool // is a slash
 	parameters int  // 0: are part of the name; 1: are cut off before, 2: after decoding
 }
 
-// appendPath appends the path in that reading; dot segments and empty ones are left.
+// appendPath appends the path in that reading; dot segments and empty ones are kept.
 func (r reading) appendPath(dst, path []byte) []byte {
 	skip := false
 	for i := 0; i < len(path); {
@@ -162,7 +162,7 @@ func (r reading) appendPath(dst, path []byte) []byte {
 	return dst
 }
 
-// writable reports whether a byte can stand in a path as itself: RFC 3986 section 3.3, and the slash.
+// writable reports whether a byte can be in a path unencoded: RFC 3986 section 3.3, and the slash.
 func writable(c byte) bool {
 	switch {
 	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
@@ -171,21 +171,27 @@ func writable(c byte) bool {
 	return bytes.IndexByte([]byte("-._~!$&'()*+,;=:@/"), c) >= 0
 }
 
-// Ambiguity is another reading of a path that does not meet the same rule.
+// Ambiguity is another reading of a path that does not match the same rule.
 type Ambiguity[A any] struct {
 	Path []byte   // in that reading; empty if there are too many to compare
 	Rule *Rule[A] // nil: no rule takes such a request
 }
 
-// Plain reports whether all readings of a path are the same: clean is what CleanPath made of it.
+// Plain reports whether all readings of a path are the same: clean is the result of CleanPath.
 func Plain(path, clean []byte) bool {
 	return len(path) == len(clean) && &path[0] == &clean[0] && bytes.IndexByte(path, ';') < 0 && bytes.IndexByte(path, '\\') < 0
 }
 
-// Ambiguous reports whether a backend that gets path as written could read it as one for which another rule stands
+// Unresolved reports whether a path that CleanPath accepts has dot segments, in any spelling, or empty ones: another program may resolve
+// them in another way.
+func Unresolved(path []byte) bool {
+	return traitsOf(path)&(dots|empty|authority|twisted) != 0
+}
+
+// Ambiguous reports whether a backend that gets path as written could read it as one that another rule matches
 // than chosen, which is the one for clean. Rules of one class do not count as different, nor do lenient ones. It
 // uses scratch, returns it grown, and allocates nothing else; what a holds is overwritten with scratch.
-func (p *Paths[A]) Ambiguous(scratch, path, clean, method []byte, fields []message.Field, chosen *Rule[A]) (a Ambiguity[A], grown []byte, ambiguous bool) {
+func (p *Paths[A]) Ambiguous(scratch, path, clean, method []byte, fields []message.Field, query []byte, chosen *Rule[A]) (a Ambiguity[A], grown []byte, ambiguous bool) {
 	if len(path) == 0 || path[0] != '/' || Plain(path, clean) {
 		return a, scratch, false
 	}
@@ -201,7 +207,7 @@ func (p *Paths[A]) Ambiguous(scratch, path, clean, method []byte, fields []messa
 	check := func(r reading, path []byte) bool {
 		scratch = r.appendPath(scratch[:0], path)
 		if !replaced || r.decode > 0 {
-			if ambiguous = p.differs(&a, scratch, clean, method, fields, chosen); ambiguous {
+			if ambiguous = p.differs(&a, scratch, clean, method, fields, query, chosen); ambiguous {
 				return true
 			}
 		}
@@ -209,7 +215,7 @@ func (p *Paths[A]) Ambiguous(scratch, path, clean, method []byte, fields []messa
 			return false
 		}
 		resolved, ok := resolve(scratch)
-		ambiguous = !ok || p.differs(&a, resolved, clean, method, fields, chosen)
+		ambiguous = !ok || p.differs(&a, resolved, clean, method, fields, query, chosen)
 		return ambiguous
 	}
 	for _, r := range readings {
@@ -248,12 +254,12 @@ var readings = [...]struct {
 	{reading{decode: 2, backslash: true, parameters: 2}, parameters | doubled},
 }
 
-// differs reports whether a path meets another rule than chosen, and notes it.
-func (p *Paths[A]) differs(a *Ambiguity[A], path, clean, method []byte, fields []message.Field, chosen *Rule[A]) bool {
+// differs reports whether a path matches another rule than chosen, and records it.
+func (p *Paths[A]) differs(a *Ambiguity[A], path, clean, method []byte, fields []message.Field, query []byte, chosen *Rule[A]) bool {
 	if bytes.Equal(path, clean) {
 		return false
 	}
-	rule, _ := p.Match(path, method, fields)
+	rule, _ := p.Match(path, method, fields, query)
 	if rule == chosen || rule != nil && (rule.Class != 0 && rule.Class == chosen.Class || rule.Lenient && chosen.Lenient) {
 		return false
 	}
@@ -261,7 +267,7 @@ func (p *Paths[A]) differs(a *Ambiguity[A], path, clean, method []byte, fields [
 	return true
 }
 
-// uniform reports whether every path meets the same class of rules, whatever its method.
+// uniform reports whether every path matches the same class of rules, for any method.
 func (p *Paths[A]) uniform() bool {
 	return p.all && (p.rules == 1 || !p.mixed && p.methods == 0)
 }

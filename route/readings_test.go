@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// site is a set of rules, each a pattern with the class of what it does behind a tilde: "/admin/ ~2".
+// site is a set of rules, each a pattern followed by a tilde and the class of its treatment: "/admin/ ~2".
 func site(rules ...string) *Paths[string] {
 	p := &Paths[string]{}
 	for _, text := range rules {
@@ -24,17 +24,17 @@ func site(rules ...string) *Paths[string] {
 	return p
 }
 
-// verdict is the pattern that a GET of the path meets, "refused" if it is ambiguous, "bad" if it cannot be cleaned.
+// verdict is the pattern that a GET of the path matches, "refused" if it is ambiguous, "bad" if it cannot be cleaned.
 func verdict(p *Paths[string], method, target string) string {
 	clean, ok := CleanPath(nil, []byte(target))
 	if !ok {
 		return "bad"
 	}
-	rule, _ := p.Match(clean, []byte(method), nil)
+	rule, _ := p.Match(clean, []byte(method), nil, nil)
 	if rule == nil {
 		return "none"
 	}
-	if _, _, ambiguous := p.Ambiguous(nil, []byte(target), clean, []byte(method), nil, rule); ambiguous {
+	if _, _, ambiguous := p.Ambiguous(nil, []byte(target), clean, []byte(method), nil, nil, rule); ambiguous {
 		return "refused"
 	}
 	return rule.Pattern
@@ -48,7 +48,7 @@ func TestAmbiguousPaths(t *testing.T) {
 		method, path string
 		want         string
 	}{
-		// What attackers write to come to /admin/, or from a reading below it to elsewhere.
+		// Spellings that attackers use to reach /admin/, or to leave a directory below it.
 		{admin, "GET", "/admin/../x", "refused"},
 		{admin, "GET", "/x/../admin/", "refused"},
 		{admin, "GET", "/x/..%2fadmin/", "refused"},
@@ -76,7 +76,7 @@ func TestAmbiguousPaths(t *testing.T) {
 		{admin, "GET", "/a%2fb/%2e%2e/%61dmin/", "refused"},
 		{admin, "GET", "/../admin/", "bad"},
 
-		// What harmless clients write.
+		// Targets of harmless clients.
 		{admin, "GET", "/", "/"},
 		{admin, "GET", "/a/./b/../c", "/"},
 		{admin, "GET", "/admin/a/../b", "/admin/"},
@@ -97,20 +97,20 @@ func TestAmbiguousPaths(t *testing.T) {
 		{[]string{"/ " + a, "/100%/ " + b}, "GET", "/100%25/x", "/100%/"},
 		{[]string{"/ " + a, "/a b/ " + b}, "GET", "/a%20b/x", "/a b/"},
 
-		// The same treatment on both sides: nothing to go around.
+		// The same treatment on both sides: nothing to bypass.
 		{[]string{"/ " + a, "/api/ " + a}, "GET", "//api/x", "/api/"},
 		{[]string{"/ " + a, "/api/ " + a}, "GET", "/api/..%2fx", "/"},
 		{[]string{"/ " + a}, "GET", `/x/..%2f..\%252e`, "/"},
 		{[]string{"/ " + a}, "GET", `/x/y/..%2f..\%252e;a//b`, "/"},
 		{[]string{"/ " + a + " get"}, "GET", "/x%2f../y", "/"},
-		// A rewritten path is resolved within what it is put into.
+		// A rewritten path is resolved within its prefix.
 		{[]string{"/ " + a + " rewrites"}, "GET", "/a%2fb/../../x", "refused"},
 		{[]string{"/ " + a + " rewrites"}, "GET", "/a/../x", "/"},
 		// Methods are part of a rule.
 		{[]string{"/ " + a, "/api/ " + a + " get"}, "POST", "/api/../x", "refused"},
 		{[]string{"/ " + a, "/api/ " + a + " get"}, "GET", "/api/../x", "/"},
 		{[]string{"/ " + a, "/api/ " + a + " get"}, "POST", "/api%2f..%2fx", "refused"},
-		// What no rule takes is not to be reached either.
+		// A path without a rule must not be reachable either.
 		{[]string{"/api/ " + a}, "GET", "//api/x", "refused"},
 		{[]string{"/api/ " + a}, "GET", "/api/a//b", "/api/"},
 		{[]string{"/api/ " + a}, "GET", "/api/%2e%2e%2fapi/x", "refused"},
@@ -121,9 +121,9 @@ func TestAmbiguousPaths(t *testing.T) {
 		{[]string{"/files/ " + a, "= /files/a/b " + b}, "GET", "/files/a%2fb", "refused"},
 		{[]string{"/ " + a, "/a/b ~2", "= /a/b/c ~1"}, "GET", "/a//b%2fc", "refused"},
 		{[]string{"= / " + b, "/ " + a}, "GET", "//host", "refused"},
-		// The classes of nobody else.
+		// No other classes.
 		{[]string{"/ ~0", "/x/ ~0"}, "GET", "//x/", "refused"},
-		// Those that allow such paths, all that are met.
+		// With ambiguous paths allowed, all classes that are matched.
 		{[]string{"/ ~1 lenient", "/x/ ~2 lenient", "/admin/ ~3"}, "GET", "//x/y", "/x/"},
 		{[]string{"/ ~1 lenient", "/x/ ~2 lenient", "/admin/ ~3"}, "GET", "/admin/../y", "refused"},
 		{[]string{"/ ~1 lenient", "/x/ ~2 lenient", "/admin/ ~3"}, "GET", "/x%2f../y", "refused"},
@@ -142,8 +142,8 @@ func TestAmbiguousByHeaders(t *testing.T) {
 	for lines, want := range map[string]bool{"": false, "X-Beta: 1\r\n": true} {
 		target := []byte("/beta/../x")
 		clean, _ := CleanPath(nil, target)
-		rule, _ := p.Match(clean, []byte("GET"), fields(t, lines))
-		if _, _, got := p.Ambiguous(nil, target, clean, []byte("GET"), fields(t, lines), rule); got != want {
+		rule, _ := p.Match(clean, []byte("GET"), fields(t, lines), nil)
+		if _, _, got := p.Ambiguous(nil, target, clean, []byte("GET"), fields(t, lines), nil, rule); got != want {
 			t.Errorf("%q: %v, want %v", lines, got, want)
 		}
 	}
@@ -154,13 +154,13 @@ func TestPrefixOfWholeSegments(t *testing.T) {
 	p.Add(&Rule[int]{Path: "/img", CutOff: true})
 	p.Add(&Rule[int]{Path: "/css/", CutOff: true})
 	for path, want := range map[string]bool{"/img": true, "/img/": true, "/img/a": true, "/imga": false, "/css/a": true, "/css/": true} {
-		if rule, _ := p.Match([]byte(path), []byte("GET"), nil); (rule != nil) != want {
+		if rule, _ := p.Match([]byte(path), []byte("GET"), nil, nil); (rule != nil) != want {
 			t.Errorf("%s: %v", path, rule)
 		}
 	}
 }
 
-// backends are what applications and servers make of a path. Each is written with other means than what is tested.
+// backends are the interpretations of a path by applications and servers. They share no code with what is tested.
 var backends = map[string]func(string) string{
 	"as written": func(s string) string { return s },
 	"decoded":    unescaped,
@@ -177,7 +177,7 @@ var backends = map[string]func(string) string{
 	},
 	"WHATWG": func(s string) string {
 		s = strings.ReplaceAll(s, `\`, "/")
-		for len(s) > 1 && s[1] == '/' { // a host is in the way
+		for len(s) > 1 && s[1] == '/' { // a host precedes the path
 			s = s[1:]
 			if i := strings.IndexByte(s[1:], '/'); i > 0 {
 				s = s[1+i:]
@@ -245,7 +245,7 @@ func withoutParameters(s string) string {
 	return strings.Join(segments, "/")
 }
 
-// FuzzBackends: of a path that passes, no backend of those above reads one for which another treatment is configured.
+// FuzzBackends: no accepted path is read by one of these backends as a path with a different configured treatment.
 func FuzzBackends(f *testing.F) {
 	for _, s := range []string{
 		"/admin/../x", "/x/..%2fadmin/", "/%61dmin/", "/x/%2e%2e/admin/", "//admin/", "/admin%2f..%2fx", "/x;/../admin/", `/x\..\admin/`, "/x/%252e%252e/admin/",
@@ -263,7 +263,7 @@ func FuzzBackends(f *testing.F) {
 	})
 }
 
-// TestBackends is FuzzBackends with paths of the pieces that matter.
+// TestBackends is FuzzBackends with combinations of the relevant pieces.
 func TestBackends(t *testing.T) {
 	pieces := []string{"/", "/", "/", ".", "..", "%2e", "%2F", "%5c", `\`, ";", "%3b", "%25", "2e", "2f", "5C", "%32", "admin", "admin/", "%61dmin", "app", "app/x", "secret", "a", "b", "c", "x"}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -297,25 +297,25 @@ func judgedSites() []*Paths[string] {
 	return sites
 }
 
-// judge fails if a backend reads a path as one of another class than lb does, and reports whether it passes at all.
+// judge fails if a backend reads a path as one of another class than lb does, and reports whether the path is accepted.
 func judge(t *testing.T, p *Paths[string], target string) (passes bool) {
 	clean, ok := CleanPath(nil, []byte(target))
 	if !ok {
 		return false
 	}
 	for _, method := range []string{"GET", "POST"} {
-		rule, _ := p.Match(clean, []byte(method), nil)
+		rule, _ := p.Match(clean, []byte(method), nil, nil)
 		if rule == nil || rule.Action == "redirect" { // no backend gets it
 			continue
 		}
-		if _, _, ambiguous := p.Ambiguous(nil, []byte(target), clean, []byte(method), nil, rule); ambiguous {
+		if _, _, ambiguous := p.Ambiguous(nil, []byte(target), clean, []byte(method), nil, nil, rule); ambiguous {
 			continue
 		}
 		passes = true
 		for name, backend := range backends {
 			seen := backend(target)
-			if other, _ := p.Match([]byte(seen), []byte(method), nil); other == nil || other.Class != rule.Class {
-				t.Fatalf("%s %q meets %s; %s reads %q, which meets %+v", method, target, rule.Action, name, seen, other)
+			if other, _ := p.Match([]byte(seen), []byte(method), nil, nil); other == nil || other.Class != rule.Class {
+				t.Fatalf("%s %q matches %s; %s reads %q, which matches %+v", method, target, rule.Action, name, seen, other)
 			}
 		}
 	}
@@ -329,10 +329,22 @@ func TestAmbiguousAllocatesNothing(t *testing.T) {
 		target := []byte(target)
 		if n := testing.AllocsPerRun(100, func() {
 			clean, _ := CleanPath(scratch, target)
-			rule, _ := p.Match(clean, []byte("GET"), nil)
-			_, out, _ = p.Ambiguous(out, target, clean, []byte("GET"), nil, rule)
+			rule, _ := p.Match(clean, []byte("GET"), nil, nil)
+			_, out, _ = p.Ambiguous(out, target, clean, []byte("GET"), nil, nil, rule)
 		}); n != 0 {
 			t.Errorf("%s: %v allocations", target, n)
+		}
+	}
+}
+
+func TestUnresolved(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/": false, "/a/b": false, "/a%2fb": false, "/a;b/c": false, "/.well-known/x": false, "/a..b": false, "/...": false, "*": false,
+		"/a/../b": true, "/a/./b": true, "/a/..": true, "/a//b": true, "//a": true, "/a/%2e%2e/b": true, "/a/..%2fb": true, "/a/%252e%252e/b": true,
+		"/a/..;/b": true, "/a/..%5cb": true,
+	} {
+		if got := Unresolved([]byte(path)); got != want {
+			t.Errorf("%s: %t", path, got)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package route
 
 import (
+	"net/netip"
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -32,7 +34,7 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%q met %q, want %q", host, got, want)
 		}
 	}
-	for i := range 20 { // maps of more than eight are looked up otherwise
+	for i := range 20 { // maps of more than eight use another lookup
 		h.Add("*."+strings.Repeat("x", i+1)+".example.com", "many")
 	}
 	long := strings.Repeat("x.", 200)
@@ -139,7 +141,7 @@ func TestPathsMatch(t *testing.T) {
 	add("exact slash", Rule[int]{Path: "/only", Exact: true})
 	add("v2", Rule[int]{Path: "/api/", Headers: []Header{{"X-Version", "2"}, {"x-beta", "yes"}}, Methods: []string{"POST"}})
 	add("v1", Rule[int]{Path: "/api/", Methods: []string{"GET", "POST"}})
-	add("v3", Rule[int]{Path: "/api/", Headers: []Header{{"X-Version", "3"}}}) // v1 stands before it
+	add("v3", Rule[int]{Path: "/api/", Headers: []Header{{"X-Version", "3"}}}) // v1 precedes it
 	for _, tc := range []struct{ path, method, lines, rule, allow string }{
 		{"/", "GET", "", "root", ""},
 		{"/images", "DELETE", "", "root", ""},
@@ -162,7 +164,7 @@ func TestPathsMatch(t *testing.T) {
 		{"/api/x", "get", "", "", "GET, POST"},
 		{"*", "OPTIONS", "", "", ""},
 	} {
-		rule, allow := p.Match([]byte(tc.path), []byte(tc.method), fields(t, tc.lines))
+		rule, allow := p.Match([]byte(tc.path), []byte(tc.method), fields(t, tc.lines), nil)
 		got := ""
 		if rule != nil {
 			got = rule.Pattern
@@ -190,7 +192,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 		_, found := hosts.Match(CleanHost(hostBuf, host))
 		raw, _ := SplitTarget(target)
 		clean, _ := CleanPath(pathBuf, raw)
-		rule, _ := p.Match(clean, []byte("GET"), f)
+		rule, _ := p.Match(clean, []byte("GET"), f, nil)
 		if !found || rule == nil || !rules.Drops(&f[0]) || rules.Drops(&f[1]) {
 			t.Fatal("no match")
 		}
@@ -249,5 +251,117 @@ func TestHeaderRules(t *testing.T) {
 	var none HeaderRules
 	if none.Drops(&in[0]) || len(none.Append(nil)) != 0 {
 		t.Error("the zero value changes something")
+	}
+}
+
+// TestGuard: a client cannot send a guarded field in any spelling that an application may read as the same.
+func TestGuard(t *testing.T) {
+	var r HeaderRules
+	if got := r.Unguarded(fields(t, "Remote-User: a\r\n")); len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+	r.Guard([]string{"Remote-User", "X_Groups"})
+	for name, dropped := range map[string]bool{
+		"Remote-User": true, "remote-user": true, "REMOTE_USER": true, "Remote.User": true, "X-Groups": true, "x_groups": true,
+		"Remote-Users": false, "RemoteUser": false, "X-Group": false,
+	} {
+		f := message.NewField(name, "x")
+		if r.Drops(&f) != dropped || (len(r.Unguarded([]message.Field{f})) == 0) != dropped {
+			t.Errorf("%s: dropped %t", name, !dropped)
+		}
+	}
+}
+
+// TestRegexps: an exact path and a longer prefix than "/" come first, then regular expressions in their order, then "/".
+func TestRegexps(t *testing.T) {
+	var p Paths[string]
+	add := func(r Rule[string]) {
+		r.Pattern = r.Action
+		p.Add(&r)
+	}
+	add(Rule[string]{Path: "/", Action: "/"})
+	add(Rule[string]{Regexp: regexp.MustCompile(`^/item/[0-9]+$`), Action: "~item", Methods: []string{"GET"}})
+	add(Rule[string]{Regexp: regexp.MustCompile(`\.php$`), Action: "~php"})
+	add(Rule[string]{Regexp: regexp.MustCompile(`^/item/`), Action: "~any", Headers: []Header{{"X", "1"}}})
+	add(Rule[string]{Path: "/app/", Action: "/app/", Slash: &Rule[string]{Action: "slash"}})
+	add(Rule[string]{Path: "/item/7", Exact: true, Action: "=7"})
+	for _, c := range []struct{ method, path, lines, want string }{
+		{"GET", "/item/5", "", "~item"},
+		{"GET", "/item/7", "", "=7"},
+		{"POST", "/item/5", "", "405 GET"},
+		{"GET", "/item/x", "", "/"},
+		{"GET", "/item/x", "X: 1\r\n", "~any"},
+		{"GET", "/x.php", "", "~php"},
+		{"GET", "/app/x.php", "", "/app/"},
+		{"GET", "/app", "", "slash"},
+		{"GET", "/item/5.php", "", "~php"},
+		{"GET", "/", "", "/"},
+	} {
+		rule, allow := p.Match([]byte(c.path), []byte(c.method), fields(t, c.lines), nil)
+		got := "405 " + allow
+		if rule != nil {
+			got = rule.Action
+		}
+		if got != c.want {
+			t.Errorf("%s %s: %s, want %s", c.method, c.path, got, c.want)
+		}
+		chosen := 0
+		for _, e := range p.Explain([]byte(c.path), []byte(c.method), fields(t, c.lines), nil) {
+			if e.Fit == Chosen && e.Rule == rule || e.Fit == AddsSlash {
+				chosen++
+			}
+		}
+		if chosen != 1 && rule != nil {
+			t.Errorf("%s %s: explained otherwise", c.method, c.path)
+		}
+	}
+	var alone Paths[string]
+	alone.Add(&Rule[string]{Regexp: regexp.MustCompile(`^/a`), Action: "~"})
+	if rule, _ := alone.Match([]byte("/ab"), []byte("GET"), nil, nil); rule == nil {
+		t.Error("a regular expression without any prefix does not match")
+	}
+}
+
+func TestQuery(t *testing.T) {
+	r := Rule[int]{Query: []Header{{"v", "2"}, {"a b", "c&d"}}}
+	for query, want := range map[string]bool{
+		"?v=2&a+b=c%26d": true, "?a%20b=c%26d&x&v=2": true, "?v=1&v=2&a+b=c%26d": true, "v=2&a b=c%26d": true,
+		"?v=2": false, "?v=2&a+b=c&d": false, "": false, "?": false, "?V=2&a+b=c%26d": false, "?v=2%&a+b=c%26d": false, "?v=22&a+b=c%26d": false,
+		"?&&&==&v=2&a+b=c%26d&": true,
+	} {
+		if got := r.matchesQuery([]byte(query)); got != want {
+			t.Errorf("%q: %t", query, got)
+		}
+	}
+	empty := Rule[int]{Query: []Header{{"flag", ""}}}
+	if !empty.matchesQuery([]byte("?flag")) || !empty.matchesQuery([]byte("?flag=")) || empty.matchesQuery([]byte("?flag=1")) {
+		t.Error("a name without a value")
+	}
+}
+
+func TestGroups(t *testing.T) {
+	re := regexp.MustCompile(`^/(?P<lang>[a-z]+)/(.*?)(/x)?$`)
+	for _, c := range []struct{ text, path, want string }{
+		{"/{2}?l={lang}", "/en/a/b", "/a/b?l=en"},
+		{"/{1}/{path}", "/en/a", "/en/%"},
+		{"/{2}{3}", "/en/a b\x00?#%", "/a%20b%00%3F%23%25"},
+		{"/{9}{0}{01}{}{name}{lang", "/en/a", "/{9}{0}{01}{}{name}{lang"},
+	} {
+		tmpl := NewMatchTemplate(c.text, re)
+		at := re.FindSubmatchIndex([]byte(c.path))
+		if got := string(tmpl.AppendMatch(nil, []byte("%"), nil, []byte(c.path), at)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.text, got, c.want)
+		}
+	}
+	if tmpl := NewMatchTemplate("{path}", re); tmpl.Captures() {
+		t.Error("{path} is no group")
+	}
+}
+
+// TestContainsZone: the zone of an address does not let it evade a network.
+func TestContainsZone(t *testing.T) {
+	prefixes := []netip.Prefix{netip.MustParsePrefix("fe80::/10")}
+	if !Contains(prefixes, netip.MustParseAddr("fe80::1%eth0")) {
+		t.Error("an address with a zone is in no network")
 	}
 }

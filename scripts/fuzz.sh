@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Run every fuzz target of the tree for the time given (default 30s), one after
 # another, each on all cores. Each package is built once, and before anything runs,
-# so that builds take no time from the targets. For each it tells how many inputs
-# a second were tried; what fails is shown whole, and told again at the end. The
+# so that builds take no time from the targets. For each it prints how many inputs
+# a second were tried; failures are printed in full, and listed again at the end. The
 # failing input is then in the package's testdata/fuzz, to be kept with the fix.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ failed=()
 targets=$(grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|^\./||; s|func ||' | sort)
 [ -n "$targets" ] || { echo "there are no fuzz targets" >&2; exit 1; }
 
-# -fuzz has the compiler count what an input reaches; a package that does not build is told of below.
+# -fuzz has the compiler count what an input reaches; a package that does not build is reported below.
 cut -d: -f1 <<<"$targets" | xargs -n1 dirname | sort -u |
   xargs -P "$(nproc)" -I{} go test -c -fuzz . -o "$scratch/{}/fuzz.test" ./{}
 # Where go test -fuzz keeps the inputs that reached something new.

@@ -12,11 +12,13 @@ needs=(
   nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client
   chromium:chromium promtool:prometheus node:nodejs curl:curl dnsmasq:dnsmasq-base
   varnishtest:varnish slowhttptest:slowhttptest openssl:openssl
+  sslscan:sslscan testssl:testssl.sh redis-server:redis-server
   /usr/share/nodejs/ws:node-ws
 )
 python_modules=(
   flask:python3-flask websockets:python3-websockets
   gunicorn:python3-gunicorn waitress:python3-waitress cheroot:python3-cheroot
+  h2:python3-h2
 )
 
 missing() {
@@ -78,13 +80,13 @@ export PATH=$PATH:/usr/sbin:/sbin # where Debian keeps nginx and haproxy
 install_missing
 step lint scripts/lint.sh
 step build go build ./...
-# Buffers are overwritten when they go back to their pools: see internal/poison. Elsewhere the tag changes nothing, and
+# Buffers are overwritten when they go back to their pools: see internal/poison. The tag changes nothing else, and
 # the end-to-end tests run without it.
 step unit go test -race -tags poison -timeout 20m ./...
 step fuzz scripts/fuzz.sh 3s
 # Where there is no epoll, loops run on Go's net: the same tests on that driver.
-step portable go test -race -timeout 10m -tags portable ./netloop ./http1 ./listener ./transport/onloop ./exchange
-# A build that takes minutes would disturb the tests which measure; what fails here is told by the tests that skip.
+step portable go test -race -timeout 10m -tags portable ./netloop ./http1 ./listener ./transport ./proxy
+# A build that takes minutes would disturb the tests which measure; failures here are reported by the tests, which skip.
 [ -n "${LB_CONSUL:-}" ] || command -v consul >/dev/null || scripts/consul.sh >"$logs/consul.log" 2>&1 || tail -n 5 "$logs/consul.log"
 step e2e go test -tags e2e -count=1 -timeout 40m -v ./e2e/...
 
@@ -92,7 +94,7 @@ echo
 echo "==== summary"
 printf '%s\n' "${results[@]}"
 grep -hE '^ *--- FAIL' "$logs/unit.log" "$logs/portable.log" "$logs/e2e.log"
-# A skipped test's reason stands on the line before.
+# The reason of a skipped test is on the line before.
 grep -hB1 -E '^ *--- SKIP' "$logs/e2e.log"
 grep -h '^SKIPPED' "$logs/lint.log"
 exit "$failed"

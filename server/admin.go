@@ -11,7 +11,7 @@ import (
 
 	"lb/admin"
 	"lb/config"
-	"lb/front"
+	"lb/listener"
 )
 
 // adminRun is the admin listener with what ends it.
@@ -47,11 +47,11 @@ func (s *Server) prepareAdmin(cfg *config.Config, g *generation) error {
 }
 
 // bindAdmin returns a listener on address. If that is the address in force (and the token is what
-// changes), it is a second handle of the socket there is: nobody is turned away, and the old one stays
+// changes), it is a second handle of the socket there is: no client is refused, and the old one stays
 // good should the reload fail.
 func (s *Server) bindAdmin(address string) (net.Listener, error) {
 	if s.admin != nil && s.admin.config.Listen == address {
-		file, err := front.Duplicate(s.admin.listener)
+		file, err := listener.Duplicate(s.admin.listener)
 		if err != nil {
 			return nil, err
 		}
@@ -60,21 +60,21 @@ func (s *Server) bindAdmin(address string) (net.Listener, error) {
 	}
 	if ln, err := s.taken.Admin(address); ln != nil || err != nil {
 		if err == nil {
-			err = front.CheckFamilies(ln, address, false)
+			err = listener.CheckFamilies(ln, address, false)
 		}
 		return ln, err
 	}
 	if strings.HasPrefix(address, "unix:") {
-		return front.Bind(address, false)
+		return listener.Bind(address, false)
 	}
-	return net.Listen(front.Network(address, false), address)
+	return net.Listen(listener.Network(address, false), address)
 }
 
 // startAdmin serves the generation's admin listener and ends the one before, if it is another.
 func (s *Server) startAdmin(g *generation) {
 	if s.admin != nil && s.admin != g.admin {
 		if g.admin != nil && g.admin.config.Listen == s.admin.config.Listen {
-			front.LeaveFile(s.admin.listener)
+			listener.LeaveFile(s.admin.listener)
 			if u, ok := g.admin.listener.(*net.UnixListener); ok {
 				u.SetUnlinkOnClose(true) // the file is this one's now
 			}
@@ -82,12 +82,12 @@ func (s *Server) startAdmin(g *generation) {
 		s.admin.stop()
 	}
 	s.admin = g.admin
-	if s.taken == nil || s.ready.Load() { // else the process before answers there until this one serves
+	if s.taken == nil || s.ready.Load() { // otherwise the previous process still serves there
 		s.serveAdmin()
 	}
 }
 
-// serveAdmin begins to answer on the admin listener, if there is one and that has not been done.
+// serveAdmin starts to serve the admin listener, if there is one and it is not served yet.
 func (s *Server) serveAdmin() {
 	run := s.admin
 	if run == nil || run.cancel != nil {
@@ -98,7 +98,8 @@ func (s *Server) serveAdmin() {
 	server := admin.New(admin.Options{
 		Listen: run.config.Listen, Token: string(run.config.Token), Registry: s.registry, Log: s.log.Named("admin"),
 		Events: &s.events, Pools: s.poolsInForce, Status: s.status, Ready: s.Ready, Reload: s.Reload,
-		Config: func() any { return s.current.Load().config }, Explain: s.explain, Change: s.changeBackend,
+		Config: func() any { return s.current.Load().config }, Explain: s.explain, Change: s.changeBackend, Bans: s.adminBans(),
+		Purge: s.purge,
 	})
 	s.goRun(func() {
 		if err := server.Serve(ctx, run.listener); err != nil {
@@ -136,9 +137,10 @@ func (s *Server) status() admin.Status {
 	}
 	for _, l := range s.front.Listeners() {
 		open, accepted := l.Connections()
-		st.Listeners = append(st.Listeners, admin.Listener{Address: l.Addr().String(), TLS: l.TLS, Connections: open, Accepted: accepted})
+		st.Listeners = append(st.Listeners, admin.Listener{Address: l.Addr().String(), TLS: l.TLS, HTTP3: l.AltSvc() != nil, Connections: open, Accepted: accepted})
 		st.Totals.Connections += open
 	}
+	st.Certificates = s.certificateStatus(g)
 	for i := range g.config.Sites {
 		c := &g.config.Sites[i]
 		st.Sites = append(st.Sites, siteStatus(c.Name, c.Hosts, g.sites[c.Name]))

@@ -11,17 +11,17 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestAllocations: a small kept-alive request through the whole balancer, proxied, with a small body too, or from the
-// static cache, with response_headers too, allocates nothing in the long run. The client and the backend of the test do not either.
+// TestAllocations: in the steady state, small requests on a kept-alive connection allocate nothing: proxied, with a small body,
+// from the static cache, and with response_headers. Neither do the client and the backend of the test.
 func TestAllocations(t *testing.T) {
-	answer := []byte(lbtest.OK(strings.Repeat("x", 1000)))
+	response := []byte(lbtest.OK(strings.Repeat("x", 1000)))
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		buf := make([]byte, 8<<10)
 		for {
 			if _, err := c.Conn.Read(buf); err != nil { // each request is one small segment
 				return
 			}
-			if _, err := c.Conn.Write(answer); err != nil {
+			if _, err := c.Conn.Write(response); err != nil {
 				return
 			}
 		}
@@ -36,7 +36,26 @@ func noAllocations(t *testing.T, text string) {
 			"\n  route \"/ruled/\" {\n    response_headers {\n      set = { \"Cache-Control\" = \"private\" }\n      remove = [\"ETag\"]\n    }"+
 			"\n    static {\n      root = \"$DIR\"\n      strip_prefix = true\n    }\n  }", 1))
 	lb.write("a.txt", strings.Repeat("y", 1000))
-	for _, target := range []string{"GET /", "GET /files/a.txt", "GET /ruled/a.txt", "POST /length", "POST /chunks"} {
+	allocateNothing(t, lb, "GET /", "GET /files/a.txt", "GET /ruled/a.txt", "POST /length", "POST /chunks")
+}
+
+// TestCacheAllocations: a stored response is sent without allocation, as a file is, from a variant and as 304 too.
+func TestCacheAllocations(t *testing.T) {
+	o := newOrigin(t)
+	o.set(func(string) string {
+		return reply("200 OK", "Cache-Control: max-age=3600; Vary: Accept, User-Agent; ETag: \"1\"", strings.Repeat("x", 1000))
+	})
+	lb := start(t, cachedSite("", o.Addr))
+	lb.get("/", "Accept: */*", "User-Agent: test") // with another Host
+	allocateNothing(t, lb, "GET /", "GET /?page=1")
+	if n := len(o.asked()); n != 3 {
+		t.Errorf("the backend got %d requests", n)
+	}
+}
+
+func allocateNothing(t *testing.T, lb *running, targets ...string) {
+	t.Helper()
+	for _, target := range targets {
 		c := lb.dial()
 		request := []byte(target + " HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\nAccept: */*\r\n" + map[string]string{
 			"POST /length": "Content-Length: 5\r\n\r\nhello",

@@ -45,7 +45,7 @@ pool "app" {
 }
 `
 
-// targets is a backend that keeps the targets of all requests.
+// targets is a backend that records the targets of all requests.
 type targets struct {
 	*lbtest.Backend
 	mu  sync.Mutex
@@ -76,7 +76,7 @@ func (b *targets) take() (all []string) {
 	return all
 }
 
-// TestAmbiguousPaths: no spelling of a path brings a client behind a route that is closed to it.
+// TestAmbiguousPaths: no spelling of a path lets a client reach a route that is denied to it.
 func TestAmbiguousPaths(t *testing.T) {
 	b := recordTargets(t)
 	lb := start(t, strings.ReplaceAll(deniedAdmin, "APP", b.Addr))
@@ -131,10 +131,10 @@ func TestAmbiguousPaths(t *testing.T) {
 	}
 	lb.wantMetric(`lb_rejected_requests_total{reason="ambiguous_path"}`, strconv.Itoa(refused))
 	for path, want := range map[string]string{
-		"/admin%5cy":      `a backend may read it as "/admin/y", which is route "/admin/"'s; ambiguous_paths = "allow"`,
-		"/admin/..%2fx":   "it mixes what backends resolve in different orders",
-		"/images/../x":    `route "/images/"'s`,
-		"/admin;v=1/../x": "it mixes",
+		"/admin%5cy":      `a backend may read it as "/admin/y", which matches route "/admin/"; ambiguous_paths = "allow"`,
+		"/admin/..%2fx":   "backends decode and clean it in different orders",
+		"/images/../x":    `matches route "/images/"`,
+		"/admin;v=1/../x": "backends decode and clean it",
 	} {
 		if e := lb.explain(admin.Question{URL: "http://a:PORT" + path, Client: "127.0.0.1"}); e.Response == nil || !strings.Contains(e.Response.Reason, want) {
 			t.Errorf("%s: %+v, want %q", path, e.Response, want)
@@ -142,7 +142,7 @@ func TestAmbiguousPaths(t *testing.T) {
 	}
 }
 
-// TestAmbiguousPathsAllowed: one route alone opens nothing; all that a path may mean must say so.
+// TestAmbiguousPathsAllowed: an ambiguous path is allowed only if every route that it may mean allows it.
 func TestAmbiguousPathsAllowed(t *testing.T) {
 	b := recordTargets(t)
 	text := `

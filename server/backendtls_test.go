@@ -11,7 +11,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// backendPair is a certificate for "app.test", in the files path+".pem" and ".key".
+// backendPair creates a certificate for "app.test" in the files path+".pem" and ".key".
 func backendPair(t *testing.T) (path string, pair tls.Certificate) {
 	path = filepath.Join(t.TempDir(), "backend")
 	writeCertificate(t, path, 1, "app.test")
@@ -22,14 +22,14 @@ func backendPair(t *testing.T) (path string, pair tls.Certificate) {
 	return path, pair
 }
 
-// TestBackendCertificate: with a tls block, only a backend whose certificate is signed by the CA and made for
-// the name gets requests; another hears nothing of them.
+// TestBackendCertificate: with a tls block, a backend gets requests only if its certificate is signed by the CA and valid for the
+// server name. No byte of a request reaches another backend.
 func TestBackendCertificate(t *testing.T) {
 	path, pair := backendPair(t)
 	asked := 0
 	b := lbtest.NewTLSBackend(t, &tls.Config{Certificates: []tls.Certificate{pair}}, func(c *lbtest.Conn) {
 		if head, _ := c.ReadRequest(); head != "" {
-			asked++ // the balancer waits for the answer, so there is one at a time
+			asked++ // the balancer waits for the response, so there is no concurrent request
 			c.Send(lbtest.OK("abc"))
 		}
 	})
@@ -40,7 +40,7 @@ func TestBackendCertificate(t *testing.T) {
 		{"right", fmt.Sprintf("ca = %q\nserver_name = \"app.test\"", path+".pem"), 200},
 		{"other name", fmt.Sprintf("ca = %q\nserver_name = \"other.test\"", path+".pem"), 503},
 		{"the address is no name of it", fmt.Sprintf("ca = %q", path+".pem"), 503},
-		{"signed by nobody known", "server_name = \"app.test\"", 503},
+		{"signed by an unknown authority", "server_name = \"app.test\"", 503},
 		{"not verified", "verify = false", 200},
 	} {
 		asked = 0
@@ -52,8 +52,8 @@ func TestBackendCertificate(t *testing.T) {
 	}
 }
 
-// TestCloseDelimitedThroughTLS: an answer that only the connection's end delimits is whole if TLS was closed with a
-// word, and cut if the socket alone ended (RFC 9112 section 9.8): then the client's connection ends abnormally.
+// TestCloseDelimitedThroughTLS: a response that ends with the connection is complete if TLS was closed by a close_notify alert,
+// and truncated if only the socket was closed (RFC 9112 section 9.8). Then the client's connection is aborted.
 func TestCloseDelimitedThroughTLS(t *testing.T) {
 	_, pair := backendPair(t)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -82,7 +82,7 @@ func TestCloseDelimitedThroughTLS(t *testing.T) {
 				case word && (rest != whole || !orderly):
 					t.Errorf("TLS %x, HTTP/1.%s, whole: %q, orderly %v", version, minor, rest, orderly)
 				case !word && (orderly || minor == "1" && rest == whole):
-					t.Errorf("TLS %x, HTTP/1.%s, cut: %q was taken for whole", version, minor, rest)
+					t.Errorf("TLS %x, HTTP/1.%s, cut: %q was taken for complete", version, minor, rest)
 				}
 			}
 			if !word {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 
 	"lb/config"
-	"lb/front"
+	"lb/listener"
 )
 
 // bindErrors adds to what the front could not bind its place in the configuration and, where this process is in its own
@@ -19,10 +19,10 @@ func (s *Server) bindErrors(cfg *config.Config, err error) error {
 	}
 	var located []error
 	for _, err := range joined.Unwrap() {
-		var failed *front.BindError
+		var failed *listener.BindError
 		if errors.As(err, &failed) {
-			if held := s.inOwnWay(failed.Address, err); held != "" {
-				err = &front.BindError{Address: failed.Address, Reason: held, Err: failed.Err}
+			if held := s.inOwnWay(failed.Address, err); held != "" && !failed.UDP {
+				err = &listener.BindError{Address: failed.Address, Reason: held, Err: failed.Err}
 			}
 			for i := range cfg.Listeners {
 				if c := &cfg.Listeners[i]; c.Address == failed.Address {
@@ -74,7 +74,7 @@ func (s *Server) inPredecessorsWay(want *net.TCPAddr) string {
 	return ""
 }
 
-// overlap tells whether one socket is in the other's way. Any that is bound to [::] may serve IPv4 too.
+// overlap reports whether one socket conflicts with the other. Any that is bound to [::] may serve IPv4 too.
 func overlap(bound net.Addr, want *net.TCPAddr) bool {
 	a, ok := bound.(*net.TCPAddr)
 	if !ok || a.Port != want.Port {

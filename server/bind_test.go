@@ -9,11 +9,11 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestBindErrorSaysWhereAndWho: a listener that cannot be bound is named with its place in the file, and if it is this
-// lb that holds the port, that is said, and not that some other program is to be stopped.
-func TestBindErrorSaysWhereAndWho(t *testing.T) {
+// TestBindErrors: the error names the place in the file of the listener that cannot be bound. If lb itself uses the port, it says
+// so and does not suggest stopping another program.
+func TestBindErrors(t *testing.T) {
 	occupied := lbtest.NewBackend(t, func(*lbtest.Conn) {})
-	b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x")))
+	b := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("x")))
 	free := freeAddresses(t, 2)
 	own, admin := free[0], free[1]
 	_, port, _ := strings.Cut(own, ":")
@@ -45,9 +45,9 @@ func TestBindErrorSaysWhereAndWho(t *testing.T) {
 	}
 }
 
-// TestSocketFileGoesWithItsListener: at once, so that the address can be listened on again.
-func TestSocketFileGoesWithItsListener(t *testing.T) {
-	site := proxyTo("", lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x"))).Addr)
+// TestSocketFileIsRemovedWithItsListener: the file is removed at once, so that the address can be bound again.
+func TestSocketFileIsRemovedWithItsListener(t *testing.T) {
+	site := proxyTo("", lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("x"))).Addr)
 	plain, both := "listen \"127.0.0.1:0\" {}\n"+site, "listen \"127.0.0.1:0\" {}\nlisten \"unix:$DIR/lb.sock\" {}\n"+site
 	lb := start(t, plain)
 	for range 5 {
@@ -68,11 +68,11 @@ func TestSocketFileGoesWithItsListener(t *testing.T) {
 	}
 }
 
-// TestAdminSocketOutlivesReloads: one that fails, and one that changes the token, leave the admin listener's file where
-// it is.
+// TestAdminSocketOutlivesReloads: the admin listener's socket file stays after a failed reload and after one that changes the
+// token.
 func TestAdminSocketOutlivesReloads(t *testing.T) {
 	occupied := lbtest.NewBackend(t, func(*lbtest.Conn) {})
-	site := proxyTo("", lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x"))).Addr)
+	site := proxyTo("", lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("x"))).Addr)
 	text := func(token, more string) string {
 		return "listen \"127.0.0.1:0\" {}\n" + more + "admin {\n  listen = \"unix:$DIR/admin.sock\"\n  token = \"" + token + "\"\n}\n" + site
 	}

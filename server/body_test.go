@@ -42,8 +42,8 @@ func TestRequestBodies(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswer: a refusal that comes before the request's end reaches a client that is still sending.
-func TestEarlyAnswer(t *testing.T) {
+// TestEarlyResponse: a refusal that is sent before the request is complete reaches a client that is still sending.
+func TestEarlyResponse(t *testing.T) {
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		c.ReadHead()
 		c.Send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
@@ -60,8 +60,8 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// TestExpectContinue: the backend decides whether the client sends its body. One that does not know the
-// question gets the body all the same.
+// TestExpectContinue: the backend decides whether the client sends its body. A backend that ignores Expect gets the body
+// nevertheless.
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
 	for _, says := range []string{"HTTP/1.1 100 Continue\r\n\r\n", ""} {
@@ -82,7 +82,7 @@ func TestExpectContinue(t *testing.T) {
 		}
 		c.Send("ab")
 		if r := c.ReadResponse("POST"); r.Status() != 200 || r.Field("Connection") != "" {
-			t.Errorf("answer %q", r.Head)
+			t.Errorf("response %q", r.Head)
 		}
 		if head, _ := lbtest.Wait(t, "a request", heads); strings.Join(lbtest.Fields(head, "Expect"), "|") != "100-continue" {
 			t.Errorf("the backend read %q", head)
@@ -90,8 +90,8 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
-// TestExpectRefused: a final answer to a request whose body waits for a 100 is relayed, the body is
-// neither asked for nor read, and the request goes to another backend where that is safe.
+// TestExpectRefused: a final response to a request whose body waits for a 100 is relayed. The body is neither requested nor read,
+// and the request is retried on another backend where that is safe.
 func TestExpectRefused(t *testing.T) {
 	for _, status := range []string{"417 Expectation Failed", "401 Unauthorized", "413 Content Too Large"} {
 		rest := make(chan string, 1)
@@ -111,7 +111,7 @@ func TestExpectRefused(t *testing.T) {
 			t.Errorf("%s: then %q, orderly %v", status, more, orderly)
 		}
 		if got, _ := lbtest.Wait(t, "the connection's end", rest); got != "" {
-			t.Errorf("%s: the backend read %q behind the head", status, got)
+			t.Errorf("%s: the backend read %q after the head", status, got)
 		}
 	}
 	dead := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadHead() })
@@ -131,12 +131,12 @@ func TestExpectRefused(t *testing.T) {
 	}
 	c.Send("ab")
 	if r := c.ReadResponse("PUT"); r.Status() != 200 {
-		t.Errorf("answer %q", r.Head)
+		t.Errorf("response %q", r.Head)
 	}
 }
 
-// TestClientLeavesDuringUpload: half a request is never completed for the backend.
-func TestClientLeavesDuringUpload(t *testing.T) {
+// TestClientDisconnectsDuringUpload: the backend never sees an incomplete request as complete.
+func TestClientDisconnectsDuringUpload(t *testing.T) {
 	for _, framing := range []string{"Content-Length: 1000000", "Transfer-Encoding: chunked"} {
 		whole, began := make(chan bool, 1), make(chan struct{})
 		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -213,8 +213,8 @@ func TestLargeTransfers(t *testing.T) {
 	lb.wantMetric(`lb_request_bytes_total{site="s"}`, fmt.Sprint(2*size))
 }
 
-// TestPiecesComeAsTheyAre: an answer is passed on piece by piece, each before the next is written.
-func TestPiecesComeAsTheyAre(t *testing.T) {
+// TestResponseIsStreamed: each piece of a response reaches the client before the backend writes the next one.
+func TestResponseIsStreamed(t *testing.T) {
 	for _, framing := range []string{"Content-Length: 6", "Transfer-Encoding: chunked"} {
 		next := make(chan struct{})
 		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {

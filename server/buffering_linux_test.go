@@ -10,8 +10,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestBufferDirIsFull: a disk that fills up in the middle of bodies loses nothing of them: what is there is sent, and the rest
-// is streamed.
+// TestBufferDirIsFull: if the disk fills up in the middle of a body, nothing is lost: what was written is sent, and the rest is
+// streamed.
 func TestBufferDirIsFull(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("lb", dir, "tmpfs", 0, "size=128k"); err != nil {
@@ -48,7 +48,7 @@ func TestBufferDirIsFull(t *testing.T) {
 				if got, _ := lbtest.Wait(t, "the body", bodies); got != small {
 					t.Errorf("the backend read %d bytes", len(got))
 				}
-				lb.resting("s") // the client reads nothing yet
+				lb.paused("s") // the client reads nothing yet
 				if r := c.ReadResponse("POST"); r.Status() != 200 || r.Body != large {
 					t.Fatalf("%q, %d bytes, %v", r.Head, len(r.Body), r.Err)
 				}

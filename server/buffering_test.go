@@ -12,7 +12,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// buffered is the text of a site that forwards everything to the backends, with more in the proxy block and in the pool.
+// buffered is the configuration of a site that forwards everything to the backends, with more attributes of the proxy block and of
+// the pool.
 func buffered(proxy, pool string, backends ...string) string {
 	text := "site \"s\" {\n  route \"/\" {\n    proxy {\n      pool = \"app\"\n" + proxy + "\n    }\n  }\n}\npool \"app\" {\n"
 	for _, b := range backends {
@@ -21,13 +22,13 @@ func buffered(proxy, pool string, backends ...string) string {
 	return text + pool + "\n}\n"
 }
 
-// bufferings are the ways in which both sides are buffered.
+// bufferings are the ways to buffer both sides.
 var bufferings = map[string]string{
 	"memory":    "      buffer_request = \"1MiB\"\n      buffer_response = \"1MiB\"",
 	"directory": "      buffer_request = \"1MiB\"\n      buffer_response = \"1MiB\"\n      buffer_dir = \"$DIR\"",
 }
 
-// pattern returns n bytes of which no two places look the same.
+// pattern returns n bytes without repetitions.
 func pattern(n int) string {
 	var b strings.Builder
 	for i := 0; b.Len() < n; i++ {
@@ -36,7 +37,7 @@ func pattern(n int) string {
 	return b.String()[:n]
 }
 
-// unlinked returns how many files without a name this process has open.
+// unlinked returns how many unlinked files this process has open.
 func unlinked(t testing.TB) (n int) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
@@ -57,7 +58,7 @@ func wantNoFiles(t testing.TB) {
 	lbtest.Eventually(t, "no file of a body is open", func() bool { return unlinked(t) == 0 })
 }
 
-// TestBufferedRequest: a backend is asked when the whole body has come, and the request rests until then.
+// TestBufferedRequest: the request is sent to a backend when its body is complete, and is suspended until then.
 func TestBufferedRequest(t *testing.T) {
 	for kind, text := range bufferings {
 		for _, size := range []int{10, 64 << 10, 64<<10 + 1, 200_000, 1 << 20} {
@@ -86,7 +87,7 @@ func TestBufferedRequest(t *testing.T) {
 						return
 					}
 					c.Send(first)
-					lb.resting("s")
+					lb.paused("s")
 					asked := b.Conns.Load()
 					c.Send(second)
 					if asked != 0 {
@@ -115,7 +116,7 @@ func TestBufferedRequest(t *testing.T) {
 	}
 }
 
-// TestBufferedTrailer: the trailer section of a body that was buffered comes behind it.
+// TestBufferedTrailer: the trailer section follows a buffered body.
 func TestBufferedTrailer(t *testing.T) {
 	for _, size := range []int{10, 200_000} {
 		raw := make(chan string, 1)
@@ -145,7 +146,8 @@ func TestBufferedTrailer(t *testing.T) {
 	}
 }
 
-// TestLargeBodyIsNotBuffered: what exceeds the buffer is streamed, from the start if its length is known, and all of it comes.
+// TestLargeBodyIsNotBuffered: a body that exceeds the buffer is streamed, from the start if its length is known, and arrives
+// complete.
 func TestLargeBodyIsNotBuffered(t *testing.T) {
 	for kind, text := range bufferings {
 		for _, chunked := range []bool{false, true} {
@@ -168,7 +170,7 @@ func TestLargeBodyIsNotBuffered(t *testing.T) {
 				c := lb.dial()
 				c.Send("PUT / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n" + first)
 				lbtest.Wait(t, "the head", heads) // before the end
-				lb.resting("s")
+				lb.paused("s")
 				c.Send(second)
 				if r := c.ReadResponse("PUT"); r.Status() != 200 {
 					t.Fatalf("%q", r.Head)
@@ -182,7 +184,7 @@ func TestLargeBodyIsNotBuffered(t *testing.T) {
 	}
 }
 
-// TestBufferedRequestIsSentAgain: what is held as a whole goes to another backend when the first fails, as the method allows.
+// TestBufferedRequestIsSentAgain: a completely buffered request is retried on another backend if its method allows that.
 func TestBufferedRequestIsSentAgain(t *testing.T) {
 	for kind, text := range bufferings {
 		for _, method := range []string{"PUT", "POST"} {
@@ -224,7 +226,8 @@ func TestBufferedRequestIsSentAgain(t *testing.T) {
 	}
 }
 
-// TestBufferedRequestEnds: the limits of a body hold while it is buffered, and the backend never hears of one that does not come.
+// TestBufferedRequestEnds: body limits also apply while a body is buffered, and no backend sees a request whose body stays
+// incomplete.
 func TestBufferedRequestEnds(t *testing.T) {
 	for _, tc := range []struct {
 		name, limits, fields, body string
@@ -245,7 +248,7 @@ func TestBufferedRequestEnds(t *testing.T) {
 				c := lb.dial()
 				c.Send("POST / HTTP/1.1\r\nHost: a\r\n" + tc.fields + "\r\n\r\n" + tc.body)
 				if tc.leave != nil {
-					lb.resting("s")
+					lb.paused("s")
 					tc.leave(c)
 				}
 				if tc.code != "499" {
@@ -264,7 +267,7 @@ func TestBufferedRequestEnds(t *testing.T) {
 	}
 }
 
-// TestEarlyResponseToBufferedRequest: a backend that refuses before it has read everything is heard.
+// TestEarlyResponseToBufferedRequest: a refusal by a backend that has not read the whole body is relayed.
 func TestEarlyResponseToBufferedRequest(t *testing.T) {
 	for kind, text := range bufferings {
 		t.Run(kind, func(t *testing.T) {
@@ -289,7 +292,7 @@ func TestEarlyResponseToBufferedRequest(t *testing.T) {
 	}
 }
 
-// TestBufferDirVanishes: bodies that cannot be written to the directory are streamed, whole, and one line of the log says so.
+// TestBufferDirVanishes: bodies that cannot be written to the directory are streamed completely, and one log line reports that.
 func TestBufferDirVanishes(t *testing.T) {
 	const size = 900_000
 	bodies := make(chan string, 8)
@@ -328,14 +331,14 @@ func TestBufferDirVanishes(t *testing.T) {
 	}
 }
 
-// TestMemoryOfBufferedBodies: with a directory a slow client costs no more than 64 KiB and a little, and nothing is left when
-// it has gone.
+// TestMemoryOfBufferedBodies: with a buffer directory, a slow client uses little more than 64 KiB of memory, and nothing remains
+// after it disconnects.
 func TestMemoryOfBufferedBodies(t *testing.T) {
 	const clients, size = 1000, 300_000
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, buffered(bufferings["directory"], "", b.Addr))
 	body := pattern(size)
-	lb.get("/") // what is made once
+	lb.get("/") // allocates what is allocated once
 	before, descriptors := heap(), openDescriptors(t)
 	conns := make([]net.Conn, clients)
 	for i := range conns {
@@ -372,10 +375,10 @@ func TestMemoryOfBufferedBodies(t *testing.T) {
 	lbtest.Eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= descriptors+10 })
 }
 
-// heap returns the bytes that are in use.
+// heap returns the bytes in use.
 func heap() int {
 	runtime.GC()
-	runtime.GC() // what lies in pools survives one collection
+	runtime.GC() // sync.Pool keeps its items over one collection
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)

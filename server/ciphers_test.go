@@ -16,7 +16,7 @@ func TestNoCBC(t *testing.T) {
 	t.Parallel()
 	path, pair := backendPair(t)
 	for name, suites := range map[string][]uint16{"CBC": cbc, "GCM": {tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}} {
-		b := lbtest.NewTLSBackend(t, &tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: tls.VersionTLS12, CipherSuites: suites}, lbtest.Answer(lbtest.OK("abc")))
+		b := lbtest.NewTLSBackend(t, &tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: tls.VersionTLS12, CipherSuites: suites}, lbtest.Respond(lbtest.OK("abc")))
 		lb := start(t, "listen \"127.0.0.1:0\" {\n  tls {\n    certificate {\n      cert = \""+path+".pem\"\n      key  = \""+path+".key\"\n    }\n  }\n}\n"+
 			strings.Replace(proxyTo("  tls {\n    verify = false\n  }\n", b.Addr), "route \"/\"", "route \"/ping\" {\n    respond {\n      body = \"pong\"\n    }\n  }\n  route \"/\"", 1))
 		conn, err := tls.Dial("tcp", lb.addr(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: suites})

@@ -11,14 +11,14 @@ import (
 	"lb/internal/lbtest"
 )
 
-// discovered is the text of a site whose pool follows the file "backends" in the test's folder.
+// discovered is the configuration of a site whose pool follows the file "backends" in the test's directory.
 func discovered(more string) string {
 	return proxyTo("  discover \"file\" {\n    path = \"$DIR/backends\"\n  }\n" + more)
 }
 
 const probed = "  health {\n    interval = \"50ms\"\n    fast_interval = \"50ms\"\n    rise = 1\n  }\n"
 
-// gated is a backend whose probes, at /, are answered only after open is closed; it counts its requests.
+// gated is a backend that responds to health checks (requests for /) only after open is closed. It counts its other requests.
 type gated struct {
 	*lbtest.Backend
 	open     chan struct{}
@@ -51,10 +51,9 @@ func startGated(t *testing.T) *gated {
 	return g
 }
 
-// TestJoinIsProbedFirst: a backend that is discovered gets no request before a probe has passed, while
-// another one is up.
-func TestJoinIsProbedFirst(t *testing.T) {
-	old, fresh := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("old"))), startGated(t)
+// TestNewBackendIsProbedFirst: a discovered backend gets no request before a probe has passed, while another backend is up.
+func TestNewBackendIsProbedFirst(t *testing.T) {
+	old, fresh := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("old"))), startGated(t)
 	lb := start(t, discovered(probed))
 	lb.write("backends", old.Addr+"\n")
 	lb.wantMetric(`lb_backend_up{pool="app",backend="`+old.Addr+`"}`, "1")
@@ -62,7 +61,7 @@ func TestJoinIsProbedFirst(t *testing.T) {
 	lbtest.Eventually(t, "the first probes", func() bool { return fresh.probes.Load() >= 3 })
 	for range 20 {
 		if r := lb.get("/x"); r.Body != "old" {
-			t.Fatalf("answered by %q", r.Body)
+			t.Fatalf("served by %q", r.Body)
 		}
 	}
 	if n := fresh.requests.Load(); n > 0 {
@@ -72,7 +71,7 @@ func TestJoinIsProbedFirst(t *testing.T) {
 	lbtest.Eventually(t, "a request to the new one", func() bool { return lb.get("/x").Body == "gated" })
 }
 
-// TestUnknownIsUsedWhenNoneIsUp: a backend whose first probe is still under way serves rather than nobody.
+// TestUnknownIsUsedWhenNoneIsUp: a backend whose first probe is in progress is used if no backend is up.
 func TestUnknownIsUsedWhenNoneIsUp(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
@@ -97,8 +96,8 @@ func TestUnknownIsUsedWhenNoneIsUp(t *testing.T) {
 	}
 }
 
-// TestLeaveDrains: a backend that its source no longer names finishes what it does and gets nothing new.
-func TestLeaveDrains(t *testing.T) {
+// TestRemovedBackendDrains: a backend that its source no longer lists completes its requests and gets no new ones.
+func TestRemovedBackendDrains(t *testing.T) {
 	release := make(chan struct{})
 	leaving := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		if head, _ := c.ReadRequest(); head != "" {
@@ -113,12 +112,12 @@ func TestLeaveDrains(t *testing.T) {
 	slow.Send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
 	lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+leaving.Addr+`"}`, "1")
 
-	other := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("other")))
+	other := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("other")))
 	lb.write("backends", other.Addr+"\n")
 	lb.wantMetric(`lb_backend_up{pool="app",backend="`+leaving.Addr+`"}`, "")
 	for range 5 {
 		if r := lb.get("/"); r.Body != "other" {
-			t.Errorf("answered by %q", r.Body)
+			t.Errorf("served by %q", r.Body)
 		}
 	}
 	close(release)
@@ -127,18 +126,18 @@ func TestLeaveDrains(t *testing.T) {
 	}
 }
 
-// TestReloadOfASource: one that is changed leaves its members in force until its successor knows better,
-// and one that is removed takes them along.
+// TestReloadOfASource: the members of a changed source stay until the new source has its first result. Those of a removed source
+// are removed.
 func TestReloadOfASource(t *testing.T) {
 	t.Parallel()
-	b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("found")))
+	b := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("found")))
 	release := make(chan struct{})
 	var asked, held atomic.Int64
 	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		if r.URL.Query().Has("index") || r.URL.Query().Get("tag") == "new" {
 			held.Add(1)
-			select { // no news yet
+			select { // no update yet
 			case <-release:
 			case <-r.Context().Done():
 			}
@@ -161,7 +160,7 @@ func TestReloadOfASource(t *testing.T) {
 	}
 	lbtest.Eventually(t, "the new source's query", func() bool { return held.Load() == 2 })
 	if r := lb.get("/"); r.Body != "found" {
-		t.Errorf("while the changed source has no answer: %d %q", r.Status(), r.Body)
+		t.Errorf("while the changed source has no result: %d %q", r.Status(), r.Body)
 	}
 	if err := lb.reload(proxyTo("", deadAddress(t))); err != nil {
 		t.Fatal(err)

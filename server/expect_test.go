@@ -9,8 +9,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestRefusedExpectation: a backend that answered without asking for the announced body may take what comes
-// next for that body, so its connection serves no other request (RFC 9112 section 9.3).
+// TestRefusedExpectation: a backend that responded without requesting the announced body may read the next request as that body,
+// so its connection is not reused (RFC 9112 section 9.3).
 func TestRefusedExpectation(t *testing.T) {
 	heads := make(chan string, 10)
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -43,8 +43,7 @@ func TestRefusedExpectation(t *testing.T) {
 	}
 }
 
-// TestExpectationWithoutBody: there is nothing to wait with, so the backend is not asked
-// (RFC 9110 section 10.1.1).
+// TestExpectationWithoutBody: Expect is not forwarded if there is no body to wait for (RFC 9110 section 10.1.1).
 func TestExpectationWithoutBody(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, proxyTo("", b.Addr))
@@ -61,15 +60,15 @@ func TestExpectationWithoutBody(t *testing.T) {
 	}
 }
 
-// endlessly sends interim heads until the balancer ends the connection.
+// endlessly sends interim responses until the balancer closes the connection.
 func endlessly(c *lbtest.Conn, head string) {
 	for _, err := c.Write([]byte(head)); err == nil; _, err = c.Write([]byte(head)) {
-		time.Sleep(20 * time.Millisecond) // the backend's own pace
+		time.Sleep(20 * time.Millisecond) // the pace of the backend
 	}
 }
 
-// TestEndlessInterimAnswers: the time for the answer runs on, whatever interim heads come before it.
-func TestEndlessInterimAnswers(t *testing.T) {
+// TestEndlessInterimResponses: interim responses do not restart the timeout for the final response.
+func TestEndlessInterimResponses(t *testing.T) {
 	const processing = "HTTP/1.1 102 Processing\r\n\r\n"
 	const limits = "  timeouts {\n    response = \"300ms\"\n  }\n  retry {\n    attempts = 0\n  }\n"
 	for _, tc := range []struct {
@@ -98,15 +97,15 @@ func TestEndlessInterimAnswers(t *testing.T) {
 				}
 			}
 			if r.Status() != 504 || tc.interim != (interim > 0) {
-				t.Errorf("%q after %d interim answers", r.Head, interim)
+				t.Errorf("%q after %d interim responses", r.Head, interim)
 			}
 			lb.wantMetric(`lb_backend_errors_total{pool="app",backend="`+b.Addr+`",reason="timeout"}`, "1")
 		})
 	}
 }
 
-// TestResponseTimeBeginsBehindTheBody: while the body is on its way, after a 100 too, the time for the answer does
-// not run, and then all of it is there.
+// TestResponseTimeBeginsBehindTheBody: the response timeout starts when the body has been sent, also after a 100, and then runs in
+// full.
 func TestResponseTimeBeginsBehindTheBody(t *testing.T) {
 	const limits = "  timeouts {\n    response = \"500ms\"\n  }\n  retry {\n    attempts = 0\n    body     = \"0B\"\n  }\n"
 	for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
@@ -119,17 +118,17 @@ func TestResponseTimeBeginsBehindTheBody(t *testing.T) {
 				}
 				body := make([]byte, 4)
 				if _, err := io.ReadFull(c, body); err != nil {
-					t.Errorf("behind %q: %v", head, err)
+					t.Errorf("after %q: %v", head, err)
 					return
 				}
-				time.Sleep(250 * time.Millisecond) // within the time
+				time.Sleep(250 * time.Millisecond) // less than the timeout
 				c.Send("HTTP/1.1 102 Processing\r\n\r\n" + lbtest.OK("x"))
 			})
 			lb := start(t, proxyTo(limits, b.Addr))
 			c := lb.dial()
 			c.Send("POST / HTTP/1.1\r\nHost: a\r\n" + expect + "Content-Length: 4\r\n\r\n")
 			for range 4 {
-				time.Sleep(200 * time.Millisecond) // the client's own pace
+				time.Sleep(200 * time.Millisecond) // the pace of the client
 				c.Send("x")
 			}
 			r := c.ReadResponse("POST")

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"lb/admin"
+	"lb/cache"
 	"lb/config"
 	"lb/http1"
 	"lb/proxy"
@@ -19,20 +20,24 @@ import (
 	"lb/telemetry"
 )
 
-// explain tells what a request would meet now. An error is a mistake in the question.
+// explain returns what would happen to a request now. An error is a mistake in the question.
 func (s *Server) explain(q admin.Question) (*admin.Explanation, error) {
 	a, err := newAsked(q)
 	if err != nil {
 		return nil, err
 	}
 	var listeners []admin.ExplainedListener
+	var configured []string
 	for _, l := range s.front.Listeners() {
-		listeners = append(listeners, admin.ExplainedListener{Address: l.Addr().String(), TLS: l.TLS, RedirectHTTPS: l.RedirectHTTPS})
+		listeners = append(listeners, admin.ExplainedListener{Address: l.Addr().String(), TLS: l.TLS, HTTP3: l.AltSvc() != nil, RedirectHTTPS: l.RedirectHTTPS})
+		configured = append(configured, l.Address)
 	}
-	return a.explain(s.current.Load(), listeners, s.handler), nil
+	g := s.current.Load()
+	a.arrivals(listeners, configured, g.config, g.certificates.candidates)
+	return a.explain(g, listeners, s.handler), nil
 }
 
-// ExplainConfig tells what a request would meet with a configuration that is not in force. It starts
+// ExplainConfig returns what would happen to a request with a configuration that is not in force. It starts
 // nothing, so that nothing is known of the backends.
 func ExplainConfig(cfg *config.Config, q admin.Question) (*admin.Explanation, error) {
 	a, err := newAsked(q)
@@ -43,16 +48,20 @@ func ExplainConfig(cfg *config.Config, q admin.Question) (*admin.Explanation, er
 	s.registry = telemetry.NewRegistry()
 	s.log = &telemetry.Log{Logger: hclog.NewNullLogger()}
 	s.cache = staticcache.New(staticcache.Options{Memory: cfg.StaticCache.Memory, MaxFile: cfg.StaticCache.MaxFile, Log: hclog.NewNullLogger()})
+	s.responses = cache.New(s.cache, s.registry.NewScope())
 	g := newGeneration(cfg)
 	defer g.discard()
 	if err := s.buildSites(cfg, g); err != nil {
 		return nil, err
 	}
 	var listeners []admin.ExplainedListener
+	var configured []string
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
-		listeners = append(listeners, admin.ExplainedListener{Address: l.Address, TLS: l.TLS != nil, RedirectHTTPS: l.RedirectHTTPS})
+		listeners = append(listeners, admin.ExplainedListener{Address: l.Address, TLS: l.TLS != nil, HTTP3: l.HTTP3, RedirectHTTPS: l.RedirectHTTPS})
+		configured = append(configured, l.Address)
 	}
+	a.arrivals(listeners, configured, cfg, candidatesOf)
 	e := a.explain(g, listeners, nil)
 	e.Offline = true
 	for i := range e.Pools {
@@ -64,7 +73,7 @@ func ExplainConfig(cfg *config.Config, q admin.Question) (*admin.Explanation, er
 	return e, nil
 }
 
-// forgetStates takes back what the pool said of backends that nobody has looked at.
+// forgetStates removes the states of backends that were not checked.
 func forgetStates(p *admin.ExplainedPool) {
 	p.Tier, p.Why = "", "the states of the backends are not known"
 	if p.Sticky != "" {
@@ -137,7 +146,7 @@ func (a *asked) makeHead() error {
 			return fmt.Errorf("cannot read the header %q: write it as \"Name: value\"", line)
 		}
 		if value = strings.TrimSpace(value); strings.EqualFold(name, "host") {
-			host = value // as curl does: the URL says where to connect, the field whom to ask for
+			host = value // as curl does: the URL says where to connect, the field which host to request
 			continue
 		}
 		head += name + ": " + value + "\r\n"
@@ -246,6 +255,9 @@ func explainRoute(c route.Considered[*proxy.Route], g *generation, anyChosen boo
 		if c.Rule.Exact {
 			out.Why = "the exact path, which wins over every prefix"
 		}
+		if c.Rule.Regexp != nil {
+			out.Why = "the first regular expression that matches"
+		}
 	case route.AddsSlash:
 		out.Why = "the path is this prefix without the slash at its end"
 	case route.Beaten:
@@ -255,6 +267,8 @@ func explainRoute(c route.Considered[*proxy.Route], g *generation, anyChosen boo
 		}
 	case route.OtherMethod:
 		out.Why = "takes " + strings.Join(c.Rule.Methods, ", ") + " only"
+	case route.OtherQuery:
+		out.Why = "requires other values in the query"
 	case route.OtherHeaders:
 		var wanted []string
 		for _, h := range c.Rule.Headers {
@@ -265,7 +279,7 @@ func explainRoute(c route.Considered[*proxy.Route], g *generation, anyChosen boo
 	return out
 }
 
-// CheckQuestion tells what is wrong with a question, as the two explanations would.
+// CheckQuestion returns what is wrong with a question, as the two explanations would.
 func CheckQuestion(q admin.Question) error {
 	_, err := newAsked(q)
 	return err

@@ -9,12 +9,12 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestExplainSticky: the cookie that a real answer sets leads the explanation to the backend that gave it.
+// TestExplainSticky: given the cookie of a real response, lb explain predicts the backend that set it.
 func TestExplainSticky(t *testing.T) {
 	text := "site \"s\" {\n  route \"/\" {\n    proxy {\n      pool = \"app\"\n    }\n  }\n}\npool \"app\" {\n  sticky {\n    secret = \"0123456789abcdef\"\n  }\n"
 	for i := range 3 {
 		name := fmt.Sprintf("backend-%d", i)
-		text += fmt.Sprintf("  backend %q {}\n", lbtest.NewBackend(t, lbtest.Answer(lbtest.OK(name))).Addr)
+		text += fmt.Sprintf("  backend %q {}\n", lbtest.NewBackend(t, lbtest.Respond(lbtest.OK(name))).Addr)
 	}
 	r := start(t, text+"}\n")
 	for range 6 {

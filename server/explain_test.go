@@ -72,11 +72,11 @@ site "clock" {
 }
 `
 
-// explained is a balancer with two pools, of which app hashes, before real backends.
+// explained is a balancer with two pools of real backends. The pool app balances by hash.
 func explained(t *testing.T) (r *running, backends []string) {
 	t.Helper()
 	for range 3 {
-		backends = append(backends, lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("fine"))).Addr)
+		backends = append(backends, lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("fine"))).Addr)
 	}
 	r = start(t, explainedSites+fmt.Sprintf(`
 pool "app" {
@@ -94,7 +94,7 @@ pool "canary" {
 	return r, backends
 }
 
-// explain asks over the socket as lb explain does.
+// explain sends the question through the admin socket, as lb explain does.
 func (r *running) explain(q admin.Question) *admin.Explanation {
 	r.t.Helper()
 	_, port, _ := net.SplitHostPort(r.addr())
@@ -106,13 +106,13 @@ func (r *running) explain(q admin.Question) *admin.Explanation {
 	return e
 }
 
-// TestExplain compares what is explained with what is written, and the status with what a request really gets.
+// TestExplain compares explanations with the expected text, and their status with that of a real request.
 func TestExplain(t *testing.T) {
 	r, _ := explained(t)
 	for _, c := range []struct {
 		path, method string
 		headers      []string
-		status       int // of lb's own answer; 0: a backend answers
+		status       int // of lb's own response; 0: a backend responds
 		want         []string
 	}{
 		{"/images/a.svg", "GET", nil, 200, []string{"route     /images/: the longest prefix", "not /: matches too", "files     /a.svg below $DIR", "$DIR/a.svg"}},
@@ -158,7 +158,7 @@ func TestExplain(t *testing.T) {
 		}
 		conn.Send(head + "\r\n")
 		if real := conn.ReadResponse(c.method); real.Status() != max(status, 200) {
-			t.Errorf("%s %s: explained as %d, answered %d", c.method, c.path, status, real.Status())
+			t.Errorf("%s %s: explained as %d, got %d", c.method, c.path, status, real.Status())
 		}
 	}
 }
@@ -185,7 +185,7 @@ func TestExplainHosts(t *testing.T) {
 	})
 }
 
-// TestExplainBackends: shares, states and reasons, the backend of a key, and that nobody was asked.
+// TestExplainBackends: shares, states and reasons, the backend of a key. No backend gets a request.
 func TestExplainBackends(t *testing.T) {
 	r, backends := explained(t)
 	client := &cli.Client{Addr: r.AdminAddr().String()}
@@ -206,7 +206,7 @@ func TestExplainBackends(t *testing.T) {
 		t.Errorf("an unknown client: %+v %v", e.Response, e.Notes)
 	}
 
-	// The backend that is named is the one that gets the request.
+	// The predicted backend gets the request.
 	for user := range 20 {
 		name := fmt.Sprintf("user-%d", user)
 		choice := r.explain(admin.Question{URL: "http://clock.test:PORT/", Header: []string{"X-User: " + name}}).Pools[0].Choice
@@ -245,7 +245,7 @@ func TestExplainBackends(t *testing.T) {
 	}
 }
 
-// asked returns the requests that a backend of app has had.
+// asked returns the number of requests that a backend of app has had.
 func asked(t *testing.T, r *running, backend string) uint64 {
 	t.Helper()
 	b, err := (&cli.Client{Addr: r.AdminAddr().String()}).Backend(t.Context(), "app", backend)
@@ -255,7 +255,7 @@ func asked(t *testing.T, r *running, backend string) uint64 {
 	return b.Requests
 }
 
-// TestExplainHidesSecrets: a header that a route asks for may be a shared secret.
+// TestExplainHidesSecrets: a header field that a route matches may be a shared secret.
 func TestExplainHidesSecrets(t *testing.T) {
 	cfg, diags := config.Parse([]config.Source{{Name: "lb.hcl", Text: []byte(strings.Replace(sitesOK, "route \"/\" {", "route \"/\" {\n    headers = { \"X-Secret\" = \"CANARY\", \"X-A\" = \"b\" }", 1) + "listen \":80\" {}\n")}})
 	if diags.HasErrors() {
@@ -328,7 +328,7 @@ pool "app" {
 	}
 }
 
-// TestExplainWrongScheme: a URL whose port is that of a listener which speaks the other scheme is told so.
+// TestExplainWrongScheme: a URL with the port of a listener for the other scheme gets a message that says so.
 func TestExplainWrongScheme(t *testing.T) {
 	dir := t.TempDir()
 	writeCertificate(t, dir+"/c", 1, "a")
@@ -353,7 +353,7 @@ func TestExplainWrongScheme(t *testing.T) {
 	}
 }
 
-// TestExplainMistakes: questions that make no sense are refused with a remedy.
+// TestExplainMistakes: meaningless questions are refused with a remedy.
 func TestExplainMistakes(t *testing.T) {
 	r := start(t, "site \"s\" {\n  route \"/\" {\n    respond {\n      status = 200\n    }\n  }\n}\n")
 	for _, c := range []struct{ query, want string }{
@@ -373,7 +373,7 @@ func TestExplainMistakes(t *testing.T) {
 			t.Errorf("%s: %d %s", c.query, status, body)
 		}
 	}
-	// What lb itself would refuse is no mistake of the question.
+	// A request that lb would refuse is a valid question.
 	for _, query := range []string{"url=http://a/&method=" + url.QueryEscape("G T"), "url=http://a/&header=" + url.QueryEscape("a b: c")} {
 		if status, body := r.askAdmin("GET", "/api/v1/explain?"+query); status != 200 || !strings.Contains(body, `"status":400`) {
 			t.Errorf("%s: %d %s", query, status, body)

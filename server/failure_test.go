@@ -14,7 +14,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// deadAddress returns an address that refuses connections, and that nobody else gets before the test ends.
+// deadAddress returns an address that refuses connections and stays reserved until the test ends.
 func deadAddress(t testing.TB) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -32,7 +32,7 @@ func deadAddress(t testing.TB) string {
 	return "127.0.0.1:" + strconv.Itoa(name.(*syscall.SockaddrInet4).Port)
 }
 
-// freeAddresses returns addresses to listen on, each another one.
+// freeAddresses returns distinct addresses to listen on.
 func freeAddresses(t testing.TB, n int) (addresses []string) {
 	t.Helper()
 	for range n {
@@ -46,7 +46,7 @@ func freeAddresses(t testing.TB, n int) (addresses []string) {
 	return addresses
 }
 
-func TestRefusedConnectionGoesElsewhere(t *testing.T) {
+func TestRefusedConnectionIsRetried(t *testing.T) {
 	b := record(t, lbtest.OK("alive"))
 	lb := start(t, proxyTo("", deadAddress(t), b.Addr))
 	for i := range 10 {
@@ -63,8 +63,8 @@ func TestRefusedConnectionGoesElsewhere(t *testing.T) {
 	}
 }
 
-// TestReset: a backend that ends the connection before it answers has perhaps acted, so only
-// requests that may be repeated are.
+// TestReset: a backend that closes the connection before it responds may have executed the request, so only idempotent requests
+// are retried.
 func TestReset(t *testing.T) {
 	for _, tc := range []struct {
 		request string
@@ -91,7 +91,7 @@ func TestReset(t *testing.T) {
 		c := lb.dial()
 		c.Send(tc.request)
 		if r := c.ReadResponse("GET"); r.Status() != tc.want || served.Load() != tc.asked {
-			t.Errorf("%q: status %d, want %d; answered by the other backend %d times, want %d",
+			t.Errorf("%q: status %d, want %d; served by the other backend %d times, want %d",
 				strings.SplitN(tc.request, "\r\n", 2)[0], r.Status(), tc.want, served.Load(), tc.asked)
 		}
 		lb.wantMetric(`lb_backend_errors_total{pool="app",backend="`+bad.Addr+`",reason="reset"}`, "1")
@@ -100,8 +100,8 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestStaleConnections: a backend that closes a kept connection without a word costs no client
-// an answer, whatever the method, as long as it closed before the request.
+// TestStaleConnections: when a backend has closed a kept-alive connection before the next request, that request still gets a
+// response, whatever its method.
 func TestStaleConnections(t *testing.T) {
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		if head, _ := c.ReadRequest(); head != "" {
@@ -132,7 +132,7 @@ func TestStaleConnections(t *testing.T) {
 }
 
 func TestRetryOnStatus(t *testing.T) {
-	busy := lbtest.NewBackend(t, lbtest.Answer("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nX-From: app\r\n\r\nbusy"))
+	busy := lbtest.NewBackend(t, lbtest.Respond("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nX-From: app\r\n\r\nbusy"))
 	good := record(t, lbtest.OK("x"))
 	lb := start(t, proxyTo("  balance = \"first\"\n", busy.Addr, good.Addr))
 	if r := lb.get("/"); r.Status() != 200 {
@@ -141,30 +141,29 @@ func TestRetryOnStatus(t *testing.T) {
 	c := lb.dial()
 	c.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
 	if r := c.ReadResponse("POST"); r.Status() != 503 || r.Body != "busy" {
-		t.Errorf("a POST that was answered is not repeated: %d %q", r.Status(), r.Body)
+		t.Errorf("a POST that got a response is not repeated: %d %q", r.Status(), r.Body)
 	}
 	if err := lb.reload(proxyTo("", busy.Addr)); err != nil {
 		t.Fatal(err)
 	}
 	before := busy.Conns.Load()
 	if r := lb.get("/"); r.Status() != 503 || r.Body != "busy" || r.Field("X-From") != "app" {
-		t.Errorf("alone: %d %q, want the backend's own answer", r.Status(), r.Body)
+		t.Errorf("alone: %d %q, want the backend's own response", r.Status(), r.Body)
 	}
 	if n := busy.Conns.Load() - before; n > 1 {
 		t.Errorf("the only backend was asked on %d new connections", n)
 	}
 }
 
-// TestCutAnswers: what a backend does not finish must not look whole, and nothing may be
-// appended to it.
-func TestCutAnswers(t *testing.T) {
-	for _, answer := range []string{
+// TestTruncatedResponses: a truncated response must not look complete, and nothing is appended to it.
+func TestTruncatedResponses(t *testing.T) {
+	for _, response := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n",
 	} {
-		b := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.Send(answer) })
+		b := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.Send(response) })
 		lb := start(t, proxyTo("", b.Addr))
 		c := lb.dial()
 		c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -174,7 +173,7 @@ func TestCutAnswers(t *testing.T) {
 			continue // found out before a byte was passed on
 		}
 		if r.Err == nil || r.Body != "half" && r.Body != "" {
-			t.Errorf("%q: the client read %q and took it for whole: %v", answer, r.Body, r.Err)
+			t.Errorf("%q: the client read %q and took it for complete: %v", response, r.Body, r.Err)
 		}
 		lbtest.Eventually(t, "the reason in the log", func() bool {
 			return strings.Contains(lb.read("access.log"), "did not finish")
@@ -183,9 +182,9 @@ func TestCutAnswers(t *testing.T) {
 	}
 }
 
-// TestNonsense: an answer that two readers could read differently is none.
-func TestNonsense(t *testing.T) {
-	for _, answer := range []string{
+// TestInvalidResponses: a response that two parsers could read differently is rejected.
+func TestInvalidResponses(t *testing.T) {
+	for _, response := range []string{
 		"SSH-2.0-OpenSSH_9.6\r\n", "hello\n", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
 		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
@@ -199,24 +198,24 @@ func TestNonsense(t *testing.T) {
 				if head, _ := c.ReadRequest(); head == "" {
 					return
 				}
-				c.Send(answer)
+				c.Send(response)
 			}
 		})
 		lb := start(t, proxyTo("  eject {\n    failures = 0\n  }\n", b.Addr))
 		for range 2 {
 			if r := lb.get("/"); r.Status() != 502 || r.Err != nil {
-				t.Errorf("%.60q: %d, %v, want 502", answer, r.Status(), r.Err)
+				t.Errorf("%.60q: %d, %v, want 502", response, r.Status(), r.Err)
 			}
 		}
 		if n := b.Conns.Load(); n != 2 {
-			t.Errorf("%.60q: the connection was used again (%d connections for 2 requests)", answer, n)
+			t.Errorf("%.60q: the connection was used again (%d connections for 2 requests)", response, n)
 		}
 		lb.stop()
 	}
 }
 
-// TestLeftovers: bytes behind an answer are never the start of another client's.
-func TestLeftovers(t *testing.T) {
+// TestBytesAfterResponse: bytes after a response never become the start of another client's response.
+func TestBytesAfterResponse(t *testing.T) {
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		for {
 			if head, _ := c.ReadRequest(); head == "" {
@@ -239,7 +238,7 @@ func TestTimeouts(t *testing.T) {
 	silent := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.ReadHead() })
 	lb := start(t, proxyTo("  timeouts {\n    response = \"50ms\"\n  }\n", silent.Addr))
 	if r := lb.get("/"); r.Status() != 504 {
-		t.Errorf("no answer in time: %d, want 504", r.Status())
+		t.Errorf("no response in time: %d, want 504", r.Status())
 	}
 	lb.wantMetric(`lb_backend_errors_total{pool="app",backend="`+silent.Addr+`",reason="timeout"}`, "1")
 	if n := silent.Conns.Load(); n != 1 {
@@ -247,11 +246,11 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// TestRetryBudget: when every backend fails, the attempts stay near the number of requests.
+// TestRetryBudget: when every backend fails, the number of tries stays close to the number of requests.
 func TestRetryBudget(t *testing.T) {
 	var asked atomic.Int64
 	script := func(c *lbtest.Conn) {
-		if request, _ := c.ReadRequest(); request != "" { // else lb looks whether it refuses connections
+		if request, _ := c.ReadRequest(); request != "" { // otherwise lb checks whether it accepts connections
 			asked.Add(1)
 		}
 		c.Reset()
@@ -266,7 +265,7 @@ func TestRetryBudget(t *testing.T) {
 			t.Fatalf("status %d", r.Status())
 		}
 	}
-	// A tenth, and a floor of three a second for the seconds that this may take.
+	// A tenth, and at least three a second for as long as this may take.
 	if n := asked.Load(); n > requests*3/2 {
 		t.Errorf("%d attempts for %d requests", n, requests)
 	}
@@ -275,7 +274,7 @@ func TestRetryBudget(t *testing.T) {
 	}
 }
 
-// TestRetryBudgetAfterGoodTimes: nor does it help those backends to have answered thousands of requests before.
+// TestRetryBudgetAfterGoodTimes: thousands of successful requests before the failure do not increase the budget.
 func TestRetryBudgetAfterGoodTimes(t *testing.T) {
 	var failing atomic.Bool
 	var asked atomic.Int64
@@ -353,6 +352,6 @@ func TestMaxConnsIsHeld(t *testing.T) {
 	close(release)
 	group.Wait()
 	if ok.Load() != 5 || most.Load() != 2 {
-		t.Errorf("%d answered, want 5; %d at a time, want 2", ok.Load(), most.Load())
+		t.Errorf("%d responses, want 5; %d in flight, want 2", ok.Load(), most.Load())
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// What a client writes as its target is what the backend reads, byte for byte.
+// TestTargetIsPassedOnAsWritten: the backend reads the client's request target byte for byte.
 func TestTargetIsPassedOnAsWritten(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, proxyTo("", b.Addr))
@@ -54,7 +54,7 @@ func TestRequestHead(t *testing.T) {
 	}
 }
 
-func TestTrustedPeerIsBelieved(t *testing.T) {
+func TestTrustedProxy(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, "trusted_proxies = [\"127.0.0.0/8\"]\n"+proxyTo("", b.Addr))
 	r := lb.get("/", "X-Forwarded-For: 203.0.113.9, 198.51.100.7", "X-Forwarded-For: 127.0.0.9", "X-Forwarded-Proto: https",
@@ -65,7 +65,7 @@ func TestTrustedPeerIsBelieved(t *testing.T) {
 		"X-Forwarded-For": "203.0.113.9, 198.51.100.7, 127.0.0.9, 127.0.0.1", "X-Real-IP": "198.51.100.7",
 		"X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example", "X-Request-Id": "abc-1",
 		"X-Forwarded-Port": "8443", "X-Forwarded-User": "ann", "Forwarded": "for=203.0.113.9",
-		// A proxy writes no underscores, but may pass them on from whoever does.
+		// A proxy writes no underscores, but may forward those of a client.
 		"X_Forwarded_User": "", "X_Request_Id": "",
 	} {
 		if got := strings.Join(lbtest.Fields(head, name), "|"); got != want {
@@ -73,9 +73,9 @@ func TestTrustedPeerIsBelieved(t *testing.T) {
 		}
 	}
 	if r.Field("X-Request-Id") != "abc-1" {
-		t.Errorf("the answer's id is %q", r.Field("X-Request-Id"))
+		t.Errorf("the ID of the response is %q", r.Field("X-Request-Id"))
 	}
-	// The log names the address that everything else goes by.
+	// The log has the address that limits and access rules use.
 	lbtest.Eventually(t, "the client's address in the log", func() bool {
 		return strings.Contains(lb.read("access.log"), `"client":"198.51.100.7"`)
 	})
@@ -95,17 +95,17 @@ func TestResponseHead(t *testing.T) {
 	}
 }
 
-// TestAnswers sends one request and compares what comes for each kind of answer a backend gives.
-func TestAnswers(t *testing.T) {
+// TestResponses sends one request and compares what the client gets for each kind of response from a backend.
+func TestResponses(t *testing.T) {
 	for _, tc := range []struct {
-		name, method, version, answer string
-		head                          string // without X-Request-Id and Date
-		body                          string
-		ends                          bool
+		name, method, version, response string
+		head                            string // without X-Request-Id and Date
+		body                            string
+		ends                            bool
 	}{
 		{"HEAD keeps the length", "HEAD", "1.1", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "", false},
-		{"HEAD of a chunked answer", "HEAD", "1.1", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+		{"HEAD of a chunked response", "HEAD", "1.1", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "", false},
 		{"HEAD without any length", "HEAD", "1.1", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "", false},
 		{"204", "GET", "1.1", "HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n", "", false},
@@ -125,7 +125,7 @@ func TestAnswers(t *testing.T) {
 			"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n", "abc", true},
 		{"the backend's close is its own", "GET", "1.1", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc",
 			"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", "abc", false},
-		{"a 100 nobody asked for", "GET", "1.1", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
+		{"a 100 that was not requested", "GET", "1.1", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
 			"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", "a", false},
 		{"unusual method and status", "BREW", "1.1", "HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n",
 			"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n", "", false},
@@ -133,13 +133,13 @@ func TestAnswers(t *testing.T) {
 			"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n", "", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			answer, closes := strings.CutSuffix(tc.answer, "[close]")
+			response, closes := strings.CutSuffix(tc.response, "[close]")
 			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 				for {
 					if head, _ := c.ReadRequest(); head == "" {
 						return
 					}
-					c.Send(answer)
+					c.Send(response)
 					if closes {
 						return
 					}
@@ -151,11 +151,11 @@ func TestAnswers(t *testing.T) {
 				c.Send(tc.method + " / HTTP/" + tc.version + "\r\nHost: a\r\n\r\n")
 				r := c.ReadResponse(tc.method)
 				if got := without(r.Head, "X-Request-Id", "Date"); got != tc.head || r.Body != tc.body || r.Err != nil {
-					t.Fatalf("answer %d:\n%q %q %v, want\n%q %q", i+1, got, r.Body, r.Err, tc.head, tc.body)
+					t.Fatalf("response %d:\n%q %q %v, want\n%q %q", i+1, got, r.Body, r.Err, tc.head, tc.body)
 				}
 				if tc.ends {
 					if rest, orderly := c.Ended(); rest != "" || !orderly {
-						t.Fatalf("the connection goes on with %q, orderly %v", rest, orderly)
+						t.Fatalf("the connection continues with %q, orderly %v", rest, orderly)
 					}
 					return
 				}
@@ -164,31 +164,30 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestDate: an answer without Date gets one (RFC 9110 section 6.6.1), unless the route takes it out, and
-// only the final answer does.
+// TestDate: a response without Date gets one (RFC 9110 section 6.6.1), unless the route removes it. Interim responses get none.
 func TestDate(t *testing.T) {
 	const rules = "response_headers {\n      remove = [\"date\"]\n    }\n    proxy {"
 	for _, tc := range []struct {
-		name, answer, rules string
-		theirs              bool
+		name, response, rules string
+		theirs                bool
 	}{
-		{name: "none", answer: "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 500 No\r\nX: 1\r\nContent-Length: 0\r\n\r\n"},
-		{name: "named by Connection", answer: "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nConnection: date\r\nDate: today\r\nX: 1\r\nContent-Length: 0\r\n\r\n"},
-		{name: "the backend's", answer: "HTTP/1.1 103 Early Hints\r\nDate: now\r\n\r\nHTTP/1.1 200 OK\r\nDate: today\r\nX: 1\r\nContent-Length: 0\r\n\r\n", theirs: true},
-		{name: "taken out", answer: "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 0\r\n\r\n", rules: rules},
+		{name: "none", response: "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 500 No\r\nX: 1\r\nContent-Length: 0\r\n\r\n"},
+		{name: "named by Connection", response: "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nConnection: date\r\nDate: today\r\nX: 1\r\nContent-Length: 0\r\n\r\n"},
+		{name: "the backend's", response: "HTTP/1.1 103 Early Hints\r\nDate: now\r\n\r\nHTTP/1.1 200 OK\r\nDate: today\r\nX: 1\r\nContent-Length: 0\r\n\r\n", theirs: true},
+		{name: "taken out", response: "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 0\r\n\r\n", rules: rules},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			b := record(t, tc.answer)
+			b := record(t, tc.response)
 			text := proxyTo("", b.Addr)
 			if tc.rules != "" {
 				text = strings.Replace(text, "proxy {", tc.rules, 1)
 			}
 			lb := start(t, text)
 			c := lb.dial()
-			before := time.Now().Add(-time.Second) // the field has whole seconds
+			before := time.Now().Add(-time.Second) // the field has a resolution of a second
 			c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 			if r, want := c.ReadResponse("GET"), map[bool]string{true: "now"}[tc.theirs]; r.Status() != 103 || r.Field("Date") != want {
-				t.Errorf("interim answer %q", r.Head)
+				t.Errorf("interim response %q", r.Head)
 			}
 			r := c.ReadResponse("GET")
 			switch date, err := http.ParseTime(r.Field("Date")); {
@@ -201,21 +200,21 @@ func TestDate(t *testing.T) {
 	}
 }
 
-func TestInterimAnswersAreRelayed(t *testing.T) {
+func TestInterimResponsesAreRelayed(t *testing.T) {
 	b := record(t, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na")
 	lb := start(t, proxyTo("", b.Addr))
 	c := lb.dial()
 	c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	if r := c.ReadResponse("GET"); r.Head != "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n" {
-		t.Errorf("interim answer %q", r.Head)
+		t.Errorf("interim response %q", r.Head)
 	}
 	if r := c.ReadResponse("GET"); r.Status() != 200 || r.Body != "a" {
-		t.Errorf("final answer %q %q", r.Head, r.Body)
+		t.Errorf("final response %q %q", r.Head, r.Body)
 	}
 }
 
-// TestManyInterimAnswers: all of them reach the client, in their order, also where several have come at once.
-func TestManyInterimAnswers(t *testing.T) {
+// TestManyInterimResponses: all of them reach the client in order, also if several arrive at once.
+func TestManyInterimResponses(t *testing.T) {
 	const n = 2000
 	var text strings.Builder
 	for i := range n {
@@ -235,14 +234,14 @@ func TestManyInterimAnswers(t *testing.T) {
 		for i := range n {
 			r := c.ReadResponse("POST")
 			for r.Head == "HTTP/1.1 100 Continue\r\n\r\n" && strings.HasPrefix(body, "Expect") {
-				r = c.ReadResponse("POST") // of lb's own
+				r = c.ReadResponse("POST") // lb's own 100
 			}
 			if want := fmt.Sprintf("HTTP/1.1 103 Early Hints\r\nLink: </%d.css>\r\n\r\n", i); r.Head != want {
-				t.Fatalf("%q: interim answer %q, want %q", body, r.Head, want)
+				t.Fatalf("%q: interim response %q, want %q", body, r.Head, want)
 			}
 		}
 		if r := c.ReadResponse("POST"); r.Status() != 200 || r.Body != "a" {
-			t.Errorf("%q: final answer %q %q", body, r.Head, r.Body)
+			t.Errorf("%q: final response %q %q", body, r.Head, r.Body)
 		}
 	}
 }
@@ -272,13 +271,13 @@ func TestTrailers(t *testing.T) {
 	}
 }
 
-// TestRequestTrailers: what a client sends behind a chunked body reaches the backend, but for fields that
-// would change how the request is read.
+// TestRequestTrailers: the trailer section of a chunked request reaches the backend, without fields that would change how the
+// request is read.
 func TestRequestTrailers(t *testing.T) {
 	got := make(chan string, 2)
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		got <- c.ReadHead()
-		got <- c.ReadHead() // the body ends in a blank line as a head does
+		got <- c.ReadHead() // the body ends with a blank line, as a head does
 		c.Send(lbtest.OK("x"))
 	})
 	lb := start(t, proxyTo("", b.Addr))
@@ -286,7 +285,7 @@ func TestRequestTrailers(t *testing.T) {
 	c.Send("POST / HTTP/1.1\r\nHost: a\r\nConnection: X-Hop\r\nTransfer-Encoding: chunked\r\nTrailer: X-Hop, X-Sum\r\ntrailer: X-Two, Expires\r\n\r\n1\r\na\r\n0\r\n" +
 		"X-Sum: 1\r\nX-Hop: 1\r\nHost: b\r\nContent-Length: 3\r\nX-Forwarded-For: 1.2.3.4\r\nAuthorization: x\r\nX-Two: 2\r\n\r\n")
 	if r := c.ReadResponse("POST"); r.Status() != 200 {
-		t.Errorf("answer %q", r.Head)
+		t.Errorf("response %q", r.Head)
 	}
 	if head, _ := lbtest.Wait(t, "the head", got); !strings.Contains(head, "\r\nTrailer: X-Sum\r\ntrailer: X-Two\r\n") {
 		t.Errorf("the trailer is not announced: %q", head)
@@ -315,7 +314,7 @@ site "s" {
     request_headers {
       set    = { "X-Set" = "s" }
       add    = { "X-Add" = "a" }
-      remove = ["X-Gone"]
+      remove = ["X-Removed"]
     }
     response_headers {
       set    = { "X-Out" = "o" }
@@ -347,9 +346,9 @@ pool "app" {
 			t.Errorf("%s became %q, want %q", target, strings.SplitN(head, "\r\n", 2)[0], want)
 		}
 	}
-	r := lb.get("/v1/", "X-Set: old", "X-Add: old", "X-Gone: 1")
+	r := lb.get("/v1/", "X-Set: old", "X-Add: old", "X-Removed: 1")
 	head, _ := b.last()
-	for name, want := range map[string]string{"X-Set": "s", "X-Add": "old|a", "X-Gone": "", "Host": "inner.example", "X-Forwarded-Host": "test"} {
+	for name, want := range map[string]string{"X-Set": "s", "X-Add": "old|a", "X-Removed": "", "Host": "inner.example", "X-Forwarded-Host": "test"} {
 		if got := strings.Join(lbtest.Fields(head, name), "|"); got != want {
 			t.Errorf("%s at the backend: %q, want %q", name, got, want)
 		}

@@ -12,8 +12,8 @@ import (
 // lines returns n short header lines.
 func lines(n int) string { return strings.Repeat("a:\r\n", n) }
 
-// TestHeaderFieldsLimit: a request has at most limits.header_fields fields, and so has its trailer section; the
-// size of both alone does not bound the work for them.
+// TestHeaderFieldsLimit: a request has at most limits.header_fields fields, and so has its trailer section. Their size alone does
+// not bound the work for them.
 func TestHeaderFieldsLimit(t *testing.T) {
 	const chunkedPost = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
 	for _, limit := range []int{100, 7} {
@@ -66,7 +66,7 @@ func TestBackendFieldsLimit(t *testing.T) {
 		{"trailer", chunked + "\r\n1\r\nx\r\n0\r\n" + lines(1000) + "\r\n", true, 200},
 		{"trailer over it", chunked + "\r\n1\r\nx\r\n0\r\n" + lines(1001) + "\r\n", false, 200},
 	} {
-		b := lbtest.NewBackend(t, lbtest.Answer(tc.response))
+		b := lbtest.NewBackend(t, lbtest.Respond(tc.response))
 		lb := start(t, proxyTo("", b.Addr))
 		c := lb.dial()
 		c.Send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -82,8 +82,8 @@ func TestBackendFieldsLimit(t *testing.T) {
 	}
 }
 
-// TestConnectionOptions: what Connection names is taken out of heads and trailer sections, both ways, as long as it
-// names at most 16; empty items count for nothing, however many there are.
+// TestConnectionOptions: the fields that Connection names are removed from heads and trailer sections, in both directions. It may
+// name at most 16; empty items do not count.
 func TestConnectionOptions(t *testing.T) {
 	names := func(n int) (list, fields string) {
 		for i := range n {
@@ -99,7 +99,7 @@ func TestConnectionOptions(t *testing.T) {
 	sent := make(chan string, 20)
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		sent <- c.ReadHead()
-		sent <- c.ReadHead() // the body ends in a blank line as a head does
+		sent <- c.ReadHead() // the body ends with a blank line, as a head does
 		c.Send("HTTP/1.1 200 OK\r\nConnection: x-last" + empty + list + "\r\n" + fields + "Stays: yes\r\nTransfer-Encoding: chunked\r\n\r\n" +
 			"1\r\nx\r\n0\r\nX-Last: no\r\nX-Stays: 1\r\n\r\n")
 	})
@@ -126,7 +126,7 @@ func TestConnectionOptions(t *testing.T) {
 	if r := c.ReadResponse("GET"); r.Status() != 400 || r.Field("Connection") != "close" {
 		t.Errorf("17 names in Connection: %q %q", r.Head, r.Body)
 	}
-	b = lbtest.NewBackend(t, lbtest.Answer("HTTP/1.1 200 OK\r\nConnection: close"+long+"\r\nContent-Length: 1\r\n\r\nx"))
+	b = lbtest.NewBackend(t, lbtest.Respond("HTTP/1.1 200 OK\r\nConnection: close"+long+"\r\nContent-Length: 1\r\n\r\nx"))
 	lb = start(t, proxyTo("", b.Addr))
 	if r := lb.get("/"); r.Status() != 502 {
 		t.Errorf("17 names in a backend's Connection: %q %q", r.Head, r.Body)

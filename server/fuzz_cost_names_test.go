@@ -12,15 +12,15 @@ import (
 	"lb/internal/lbtest"
 )
 
-// FuzzCostOfServerNames: no server name makes a TLS handshake and the requests behind it cost much more CPU time than a name
-// without dots of its size.
+// FuzzCostOfServerNames: no server name makes a TLS handshake and its requests cost much more CPU time than a name of the same
+// size without dots.
 func FuzzCostOfServerNames(f *testing.F) {
 	dir := f.TempDir()
 	writeCertificate(f, filepath.Join(dir, "a"), 1, "a.example", "*.b.example")
-	answer := []byte(lbtest.OK("abc"))
+	response := []byte(lbtest.OK("abc"))
 	lb := startCostly(f, func(c *lbtest.Conn) {
 		for c.ReadHead() != "" {
-			_, _ = c.Write(answer)
+			_, _ = c.Write(response)
 		}
 	}, `
 listen "unix:$DIR/tls.sock" {

@@ -14,8 +14,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// costly is a balancer with everything that looks at what clients and backends send. Its limits are above the usual ones, so
-// that what is not linear shows.
+// costly is a balancer with all features that examine what clients and backends send. Its limits are higher than usual, so that
+// non-linear costs become visible.
 const costly = `
 listen "unix:$DIR/lb.sock" {
   proxy_protocol = true
@@ -124,12 +124,12 @@ access_log {
 }
 `
 
-// startCostly runs the balancer before a backend that runs the script, with more of a configuration.
+// startCostly starts the balancer before a backend that runs the script, with more configuration.
 func startCostly(f *testing.F, script func(c *lbtest.Conn), more ...string) *running {
 	dir := f.TempDir()
 	backend := lbtest.NewBackendOn(f, "unix:"+filepath.Join(dir, "app.sock"), script)
 	var names []string
-	for i := range 20 { // each has another number of labels and another length
+	for i := range 20 { // each has a different number of labels and length
 		names = append(names, fmt.Sprintf("%q", "*"+strings.Repeat(".a", i+1)+".example"))
 	}
 	text := strings.NewReplacer("BACKEND", backend.Addr, "WILDCARDS", strings.Join(names, ", "), "$DIR", dir).Replace(costly + strings.Join(more, ""))
@@ -143,7 +143,7 @@ func startCostly(f *testing.F, script func(c *lbtest.Conn), more ...string) *run
 	return lb
 }
 
-// stream sends bytes on a new connection while it reads all that comes back, and returns that.
+// stream sends bytes on a new connection, reads concurrently, and returns all that comes back.
 func (r *running) stream(text []byte) []byte {
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: filepath.Join(r.dir, "lb.sock"), Net: "unix"})
 	if err != nil {
@@ -157,12 +157,12 @@ func (r *running) stream(text []byte) []byte {
 		_, _ = c.Write(text)
 		_ = c.CloseWrite()
 	}()
-	answers, _ := io.ReadAll(c) // a reset is as good an end as any
+	responses, _ := io.ReadAll(c) // a reset is as good an end as any
 	<-sent
-	return answers
+	return responses
 }
 
-// harmless makes a stream of that size with that many requests.
+// harmless returns a stream of that size with that many requests.
 func harmless(size, requests int) []byte {
 	var stream []byte
 	requests = max(1, requests)
@@ -173,7 +173,7 @@ func harmless(size, requests int) []byte {
 	return stream
 }
 
-// proxyLine is the start of a connection of a client that is trusted, or not.
+// proxyLine is the PROXY header of a trusted client, or of another.
 func proxyLine(trusted bool) string {
 	if trusted {
 		return "PROXY TCP4 10.0.0.1 192.0.2.200 1 2\r\n"
@@ -181,20 +181,20 @@ func proxyLine(trusted bool) string {
 	return "PROXY TCP4 192.0.2.1 192.0.2.200 1 2\r\n"
 }
 
-// FuzzCostOfRequests: no stream of bytes costs the balancer, and its backend, much more CPU time than as many harmless requests
-// of the same size together: heads, paths, bodies, trailers, cookies, ranges, conditions, PROXY headers.
+// FuzzCostOfRequests: no byte stream costs the balancer and its backend much more CPU time than as many harmless requests of the
+// same total size: heads, paths, bodies, trailers, cookies, ranges, conditions, PROXY headers.
 func FuzzCostOfRequests(f *testing.F) {
-	answer := []byte(lbtest.OK("abc"))
+	response := []byte(lbtest.OK("abc"))
 	lb := startCostly(f, func(c *lbtest.Conn) {
 		for {
 			head := c.ReadHead()
 			if strings.Contains(head, "\r\nExpect: ") {
-				c.Send("HTTP/1.1 100 Continue\r\n\r\n") // else the balancer waits for a while
+				c.Send("HTTP/1.1 100 Continue\r\n\r\n") // otherwise the balancer waits for it
 			}
 			if _, err := c.ReadBody(head); head == "" || err != nil {
 				return
 			}
-			_, _ = c.Write(answer)
+			_, _ = c.Write(response)
 		}
 	})
 	for _, seed := range costlyRequests {
@@ -209,26 +209,26 @@ func FuzzCostOfRequests(f *testing.F) {
 		if len(stream) > 128<<10 {
 			return
 		}
-		if client%3 < 2 { // else the PROXY header is part of the pattern
+		if client%3 < 2 { // otherwise the PROXY header is part of the pattern
 			stream = append([]byte(proxyLine(client%3 == 1)), stream...)
 		}
 		var usual []byte
 		lbtest.CheckCost(t, lbtest.OfProcess, func() {
-			answers := lb.stream(stream)
+			responses := lb.stream(stream)
 			if usual == nil {
-				usual = append([]byte(proxyLine(false)), harmless(len(stream), bytes.Count(answers, []byte("\r\nX-Request-Id: ")))...)
+				usual = append([]byte(proxyLine(false)), harmless(len(stream), bytes.Count(responses, []byte("\r\nX-Request-Id: ")))...)
 			}
 		}, func() { lb.stream(usual) })
 	})
 }
 
-// costlySeed is a pattern and the size to which it is stretched.
+// costlySeed is a pattern and the size to which it is repeated.
 type costlySeed struct {
 	pattern string
 	size    uint16
 }
 
-// costlyRequests are streams that have cost too much once, somewhere, or might.
+// costlyRequests are streams that were once too expensive in some program, or might be.
 var costlyRequests = []costlySeed{
 	{"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 100},
 	{"«GET / HTTP/1.1\r\nHost: a\r\n\r\n»", 3000},
@@ -309,7 +309,7 @@ var costlyRequests = []costlySeed{
 	{"GET /file HTTP/1.1\r\nHost: files.example\r\nAccept-Encoding: «gzip;q=0.1,»\r\n«500*Accept-Encoding: br\r\n»\r\n", 60_000},
 }
 
-// costlyStarts stand for the PROXY header, and what follows.
+// costlyStarts replace the PROXY header, with what follows.
 var costlyStarts = []string{
 	"PROXY TCP4 «1» 192.0.2.200 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
 	"PROXY TCP4 «1 »\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",

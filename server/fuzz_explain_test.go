@@ -10,8 +10,7 @@ import (
 	"lb/server"
 )
 
-// FuzzExplain: no question, however odd, does more than be refused or explained, and what is printed
-// of it cannot move a terminal's cursor.
+// FuzzExplain: every question is refused or explained, and the printed text cannot move a terminal's cursor.
 func FuzzExplain(f *testing.F) {
 	f.Add("GET", "http://clock.test/a/b?c", "X-User: ann", "192.0.2.1")
 	f.Add("PUT", "https://[::1]:8443/%2e%2e/x#y", "Host: b.wild.test", "::1")
@@ -33,7 +32,7 @@ func FuzzExplain(f *testing.F) {
 			return
 		}
 		if (e.Response == nil) != (len(e.Pools) > 0) {
-			t.Errorf("answered by both or by nobody: %+v", e)
+			t.Errorf("both or neither respond: %+v", e)
 		}
 		var out strings.Builder
 		if err := cli.WriteExplanation(&out, e); err != nil {

@@ -15,8 +15,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// The balancer of the fuzz targets hears and speaks on unix sockets, which cost least and leave nothing
-// behind. A PROXY header gives each client an address.
+// The balancer of the fuzz targets uses Unix sockets, which are cheap and have no TIME_WAIT. A PROXY header gives each
+// client an address.
 const fuzzed = `
 listen "unix:$DIR/lb.sock" {
   proxy_protocol = true
@@ -41,8 +41,8 @@ const fuzzedPool = `
   }
 `
 
-// exchangeAll sends bytes as a client with that address, and returns all that comes back. Its
-// error says that the end did not come in time or not in order.
+// exchangeAll sends bytes as a client with that address and returns all that comes back. It returns an error if the connection
+// does not end in time or in order.
 func exchangeAll(r *running, source, stream string) (string, error) {
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: filepath.Join(r.dir, "lb.sock"), Net: "unix"})
 	if err != nil {
@@ -56,7 +56,7 @@ func exchangeAll(r *running, source, stream string) (string, error) {
 	return string(b), err
 }
 
-// tape is a backend that keeps the exact bytes of each request, and answers with their number.
+// tape is a backend that records the exact bytes of each request and responds with the request's number.
 type tape struct {
 	mu       sync.Mutex
 	requests []string
@@ -71,13 +71,13 @@ func (p *tape) take() (requests, faults []string) {
 	return requests, faults
 }
 
-// serve reads by the grammar alone. Nothing may stand behind a request that has not been answered.
+// serve parses by the grammar alone. Nothing may follow a request before its response was sent.
 func (p *tape) serve(c *lbtest.Conn) {
 	all, piece := "", make([]byte, 32<<10)
 	for {
 		n, err := c.Read(piece)
 		if err != nil {
-			return // an unfinished request may be left: its client had gone
+			return // an incomplete request may remain: its client had disconnected
 		}
 		all += string(piece[:n])
 		m, rest, err := lbtest.ParseRequest(all)
@@ -102,9 +102,9 @@ func (p *tape) serve(c *lbtest.Conn) {
 	}
 }
 
-// FuzzRequests sends whatever bytes through the real balancer, and reads what the backend gets with parsers
-// that have nothing in common: each request that arrives is the same to all of them, is
-// one that the client sent, and says of the client what is true. So are the answers.
+// FuzzRequests sends arbitrary bytes through the real balancer and parses what the backend gets with independent parsers. Each
+// request that arrives is the same for all of them, is one that the client sent, and has correct fields about the client. The
+// responses are checked likewise.
 func FuzzRequests(f *testing.F) {
 	p := &tape{}
 	dir := f.TempDir()
@@ -123,9 +123,9 @@ func FuzzRequests(f *testing.F) {
 			source = "10.0.0.1"
 		}
 		p.take()
-		answers, err := exchangeAll(lb, source, string(stream))
+		responses, err := exchangeAll(lb, source, string(stream))
 		if err != nil {
-			t.Fatalf("%q: %v after %q", stream, err, answers)
+			t.Fatalf("%q: %v after %q", stream, err, responses)
 		}
 		requests, faults := p.take()
 		if len(faults) > 0 {
@@ -141,14 +141,14 @@ func FuzzRequests(f *testing.F) {
 			sent = sent[i+1:]
 			checkForwarded(t, raw, source, trusted)
 		}
-		checkAnswers(t, answers, methods, len(requests))
+		checkResponses(t, responses, methods, len(requests))
 	})
 }
 
-// readStream reads a client's requests by the grammar, and the method of one that is refused or cut.
+// readStream parses a client's requests by the grammar, and the method of one that is refused or truncated.
 func readStream(s string) (sent []lbtest.Message, methods []string) {
 	for {
-		for range 4 { // empty lines before a request mean nothing
+		for range 4 { // empty lines before a request are ignored
 			s = strings.TrimPrefix(s, "\r\n")
 		}
 		m, rest, err := lbtest.ParseRequest(s)
@@ -163,7 +163,7 @@ func readStream(s string) (sent []lbtest.Message, methods []string) {
 	}
 }
 
-// readAlike reads one request with all readers, and fails if they differ.
+// readAlike parses one request with all parsers and fails if they differ.
 func readAlike(t *testing.T, raw string) lbtest.Request {
 	t.Helper()
 	var first lbtest.Request
@@ -194,18 +194,18 @@ func sameRequest(sent lbtest.Message, arrived lbtest.Request) bool {
 		(len(hosts) == 0 || hosts[0] == arrived.Host)
 }
 
-// checkForwarded looks at the fields that belong to the balancer, and at those meant for it alone.
+// checkForwarded checks the fields that the balancer sets and those that only it may read.
 func checkForwarded(t *testing.T, raw, source string, trusted bool) {
 	t.Helper()
 	m, _, _ := lbtest.ParseRequest(raw)
 	count := map[string]int{}
 	upgrade := len(m.Values("Upgrade")) > 0
 	for _, field := range m.Fields {
-		name := strings.ReplaceAll(strings.ToLower(field[0]), "_", "-") // as many applications do
+		name := strings.ReplaceAll(strings.ToLower(field[0]), "_", "-") // many applications do the same
 		count[name]++
 		if !trusted && strings.HasPrefix(name, "x-forwarded") && !slices.Contains([]string{"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}, name) &&
 			(name == "x-forwarded" || name[11] == '-') {
-			t.Fatalf("%s of a client that nobody trusts in %q", field[0], raw)
+			t.Fatalf("%s of an untrusted client in %q", field[0], raw)
 		}
 	}
 	for _, name := range []string{"host", "x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-request-id"} {
@@ -229,13 +229,13 @@ func checkForwarded(t *testing.T, raw, source string, trusted bool) {
 		t.Fatalf("addresses in %q", raw)
 	}
 	if !trusted && (chain != source || real != source || count["forwarded"] > 0 || m.Values("X-Forwarded-Proto")[0] != "http") {
-		t.Fatalf("a client that nobody trusts is believed: %q", raw)
+		t.Fatalf("an untrusted client is trusted: %q", raw)
 	}
 }
 
-// checkAnswers reads what the client got: never more answers than requests, the same to all readers, and
-// the backend's in the order of the requests.
-func checkAnswers(t *testing.T, stream string, methods []string, forwarded int) {
+// checkResponses parses what the client got: never more responses than requests, the same for all parsers, and the backend's in
+// the order of the requests.
+func checkResponses(t *testing.T, stream string, methods []string, forwarded int) {
 	t.Helper()
 	var first []lbtest.Reply
 	for i, reader := range lbtest.ReplyReaders() {

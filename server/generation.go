@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -11,7 +12,8 @@ import (
 
 	"lb/config"
 	"lb/filter"
-	"lb/front"
+	"lb/listener"
+	"lb/message"
 	"lb/pool"
 	"lb/proxy"
 	"lb/route"
@@ -23,17 +25,25 @@ import (
 // generation is all that was made from one configuration. Making it changes nothing that
 // is in force; commit does, and cannot fail.
 type generation struct {
-	config    *config.Config
-	since     time.Time // in force
-	state     *proxy.State
-	front     front.Options
-	pools     map[string]*poolRun
-	poolPlans map[string]*poolPlan
-	sites     map[string]*siteRun
-	routes    map[*proxy.Route]*config.Route // what each was made from
-	dirs      []*staticcache.Dir
-	accessLog *accessLogRun
-	admin     *adminRun
+	config       *config.Config
+	since        time.Time // in force
+	state        *proxy.State
+	front        listener.Options
+	pools        map[string]*poolRun
+	poolPlans    map[string]*poolPlan
+	sites        map[string]*siteRun
+	routes       map[*proxy.Route]*config.Route // what each was made from
+	dirs         []*staticcache.Dir
+	warm         []*staticcache.Dir // those of dirs whose files are read in advance
+	accessLog    *accessLogRun
+	certificates *certificates
+	acme         []*acmeRun
+	tickets      []ticketUser
+	ech          []*echFile
+	admin        *adminRun
+	limits       *limitStates
+	access       accessFiles
+	scope        *telemetry.Scope // of series that routes share; nil: none yet
 
 	undo []func() // ends what would be left over if the generation is not used
 }
@@ -47,6 +57,7 @@ func (g *generation) discard() {
 
 // build makes a generation.
 func (s *Server) build(cfg *config.Config) (*generation, error) {
+	s.endRetiring() // a new pool of the same name needs the series
 	g := newGeneration(cfg)
 	err := s.buildParts(cfg, g)
 	if err != nil {
@@ -59,9 +70,20 @@ func (s *Server) build(cfg *config.Config) (*generation, error) {
 func newGeneration(cfg *config.Config) *generation {
 	return &generation{
 		config: cfg, pools: map[string]*poolRun{}, poolPlans: map[string]*poolPlan{}, sites: map[string]*siteRun{},
-		routes: map[*proxy.Route]*config.Route{},
-		state:  &proxy.State{TrustedProxies: cfg.TrustedProxies},
+		routes:       map[*proxy.Route]*config.Route{},
+		certificates: newCertificates(),
+		limits:       newLimitStates(),
+		state:        &proxy.State{TrustedProxies: cfg.TrustedProxies},
 	}
+}
+
+// series returns the scope of the series that routes share. Those that the next generation has too go on counting.
+func (g *generation) series(s *Server) *telemetry.Scope {
+	if g.scope == nil {
+		g.scope = s.registry.NewScope()
+		g.undo = append(g.undo, g.scope.Close)
+	}
+	return g.scope
 }
 
 func (s *Server) buildParts(cfg *config.Config, g *generation) error {
@@ -154,24 +176,52 @@ func (s *Server) buildSite(c *config.Site, g *generation) error {
 }
 
 func (s *Server) buildRoute(c *config.Route, class int, site *proxy.Site, g *generation) error {
-	action, err := s.buildAction(c, g)
+	action, err := s.buildAction(c, site.Name, g)
 	if err != nil {
 		return err
 	}
+	access, err := g.accessOf(c)
+	if err != nil {
+		return err
+	}
+	requests, byClaim, responses, err := s.limits(c, site.Name, g)
+	if err != nil {
+		return err
+	}
+	if c.CORS != nil {
+		requests = append(requests, corsOf(c))
+	}
+	logins, err := s.logins(c, g)
+	if err != nil {
+		return err
+	}
+	requests = slices.Concat(requests, logins, byClaim)
+	for _, e := range c.Extensions {
+		if f := e.Filters.Request; f != nil {
+			requests = append(requests, f)
+		}
+		if f := e.Filters.Response; f != nil {
+			responses = append(responses, f)
+		}
+	}
 	target := &proxy.Route{
-		Prefix: c.Path, Action: action, Filters: requestFilters(c),
-		Request: headerRules(&c.RequestHeaders), Response: responseFilters(c),
+		Prefix: c.Path, Action: action, Filters: requestFilters(c, access, requests),
+		Request: requestRules(c), Response: append(responseFilters(c), responses...),
+	}
+	target.Compress = s.compressor(c.Compress)
+	for _, link := range c.HintLinks() {
+		target.Hints = append(target.Hints, message.NewField("Link", link))
 	}
 	g.routes[target] = c
 	rule := &route.Rule[*proxy.Route]{
-		Pattern: c.Pattern, Path: c.Path, Exact: c.Exact, Methods: c.Methods, Headers: headers(c.Headers),
+		Pattern: c.Pattern, Path: c.Path, Exact: c.Exact, Methods: methods(c), Headers: headers(c.Headers), Query: headers(c.Query), Regexp: regexpOf(c),
 		Action: target,
 		CutOff: c.CutsPrefix(),
 		Class:  class, Lenient: c.AmbiguousPaths == "allow",
 		Rewrites: c.Proxy != nil && (c.Proxy.StripPrefix || c.Proxy.Rewrite != ""),
 	}
 	if !c.Exact && len(c.Path) > 1 && strings.HasSuffix(c.Path, "/") {
-		slash := &proxy.Route{Prefix: c.Path, Action: proxy.ToSlash{}, Filters: clientFilters(c), Response: target.Response}
+		slash := &proxy.Route{Prefix: c.Path, Action: proxy.ToSlash{}, Filters: clientFilters(access), Response: responseFilters(c)}
 		g.routes[slash] = c
 		rule.Slash = &route.Rule[*proxy.Route]{
 			Pattern: c.Pattern, Path: c.Path, Action: slash, Class: class, Lenient: rule.Lenient,
@@ -182,24 +232,37 @@ func (s *Server) buildRoute(c *config.Route, class int, site *proxy.Site, g *gen
 }
 
 // clientFilters returns the filters of a route that look at the client alone.
-func clientFilters(c *config.Route) (list []filter.Request) {
-	if len(c.Allow)+len(c.Deny) > 0 {
-		list = append(list, &filter.Access{Allow: c.Allow, Deny: c.Deny})
+func clientFilters(access *filter.Access) (list []filter.Request) {
+	if !access.IsZero() {
+		list = append(list, access)
 	}
 	return append(list, filter.BodySize{})
 }
 
-// requestFilters returns what is asked before the action of a route, in that order.
-func requestFilters(c *config.Route) []filter.Request {
-	list := clientFilters(c)
+// requestFilters returns what is asked before the action of a route, in that order. own are filters with a state.
+func requestFilters(c *config.Route, access *filter.Access, own []filter.Request) []filter.Request {
+	list := clientFilters(access)
+	if c.MaxBody > 0 {
+		list = append(list, proxy.MaxBody(c.MaxBody))
+	}
+	list = append(list, own...)
 	if c.Proxy != nil {
 		list = append(list, proxy.UnambiguousPath, proxy.NoLoop)
+		if t := template(c.Proxy.Rewrite, c); t.Captures() {
+			list = append(list, proxy.RewriteWithin(t))
+		}
 	}
 	return list
 }
 
 // responseFilters returns what changes the responses of a route, in that order.
 func responseFilters(c *config.Route) (list []filter.Response) {
+	if c.CORS != nil {
+		list = append(list, corsOf(c))
+	}
+	if c.SecureHeaders {
+		list = append(list, filter.SecureHeaders{})
+	}
 	if h := &c.ResponseHeaders; len(h.Set)+len(h.Add)+len(h.Remove) > 0 {
 		list = append(list, &filter.Headers{
 			Usual:  headerRules(h),
@@ -210,14 +273,14 @@ func responseFilters(c *config.Route) (list []filter.Response) {
 	return list
 }
 
-func (s *Server) buildAction(c *config.Route, g *generation) (proxy.Action, error) {
+func (s *Server) buildAction(c *config.Route, site string, g *generation) (proxy.Action, error) {
 	switch {
 	case c.Static != nil:
 		return s.buildFiles(c, g)
 	case c.Proxy != nil:
-		return s.buildForward(c.Proxy, g), nil
+		return s.cached(c, site, s.mirrored(c, s.buildForward(c, g), g)), nil
 	case c.Redirect != nil:
-		return &proxy.Redirect{To: route.NewTemplate(c.Redirect.To), Status: c.Redirect.Status}, nil
+		return &proxy.Redirect{To: template(c.Redirect.To, c), Status: c.Redirect.Status}, nil
 	case c.Respond != nil:
 		return proxy.NewFixed(c.Respond.Status, c.Respond.ContentType, c.Respond.Body), nil
 	}
@@ -227,14 +290,18 @@ func (s *Server) buildAction(c *config.Route, g *generation) (proxy.Action, erro
 func (s *Server) buildFiles(c *config.Route, g *generation) (proxy.Action, error) {
 	dir, err := s.cache.Open(staticcache.DirOptions{
 		Root: c.Static.Root, Index: c.Static.Index, TryFiles: c.Static.TryFiles,
-		CacheControl: c.Static.CacheControl, Dotfiles: c.Static.DotFiles,
+		CacheControl: c.Static.CacheControl, Dotfiles: c.Static.DotFiles, Compress: c.Static.Compress,
+		Browse: c.Static.Browse, CacheControls: cacheControls(c.Static.CacheControls),
 	})
 	if err != nil {
 		return nil, at(c.Static.Pos, "cannot serve files", err)
 	}
 	g.dirs = append(g.dirs, dir)
+	if c.Static.WarmUp {
+		g.warm = append(g.warm, dir)
+	}
 	g.undo = append(g.undo, func() { _ = dir.Close() })
-	f := &files{dir: dir}
+	f := &files{dir: dir, compress: c.Static.Compress, browse: c.Static.Browse}
 	for _, h := range c.ResponseHeaders.Set {
 		if strings.EqualFold(h.Name, "Content-Type") {
 			f.contentType = h.Value
@@ -246,7 +313,8 @@ func (s *Server) buildFiles(c *config.Route, g *generation) (proxy.Action, error
 	return f, nil
 }
 
-func (s *Server) buildForward(c *config.Proxy, g *generation) proxy.Action {
+func (s *Server) buildForward(r *config.Route, g *generation) proxy.Action {
+	c, rewrite := r.Proxy, template(r.Proxy.Rewrite, r)
 	buffer := proxy.Buffering{Request: c.BufferRequest, Response: c.BufferResponse, Dir: c.BufferDir}
 	if c.BufferDir != "" {
 		buffer.Failed = s.bufferFailed()
@@ -254,11 +322,11 @@ func (s *Server) buildForward(c *config.Proxy, g *generation) proxy.Action {
 	if len(c.Split) > 0 {
 		split := &proxy.Split{}
 		for _, share := range c.Split {
-			split.Add(share.Weight, forwardTo(c, share.Pool, buffer, g))
+			split.Add(share.Weight, forwardTo(c, share.Pool, rewrite, buffer, g))
 		}
 		return split
 	}
-	return forwardTo(c, c.Pool, buffer, g)
+	return forwardTo(c, c.Pool, rewrite, buffer, g)
 }
 
 // bufferFailed returns what logs, once a minute at most, that bodies cannot be buffered.
@@ -273,6 +341,20 @@ func (s *Server) bufferFailed() func(error) {
 	}
 }
 
+// regexpOf returns the regular expression of a route, nil if it has none. The configuration has been checked. The dot matches the ends of
+// lines too: otherwise "/admin.*" would not be the regular expression of "/admin%0A".
+func regexpOf(c *config.Route) *regexp.Regexp {
+	if c.Regexp == "" {
+		return nil
+	}
+	return regexp.MustCompile("(?s)" + c.Regexp)
+}
+
+// template returns a template of a route.
+func template(text string, c *config.Route) route.Template {
+	return route.NewMatchTemplate(text, regexpOf(c))
+}
+
 // routeTimeouts returns the timeouts of a route where they are not those of its pool.
 func routeTimeouts(c *config.RouteTimeouts, pool *config.Timeouts) *transport.Timeouts {
 	if c == nil {
@@ -281,20 +363,21 @@ func routeTimeouts(c *config.RouteTimeouts, pool *config.Timeouts) *transport.Ti
 	return &transport.Timeouts{Response: cmp.Or(c.Response, pool.Response), Idle: cmp.Or(c.Idle, pool.Idle)}
 }
 
-func forwardTo(c *config.Proxy, name string, buffer proxy.Buffering, g *generation) *proxy.Forward {
+func forwardTo(c *config.Proxy, name string, rewrite route.Template, buffer proxy.Buffering, g *generation) *proxy.Forward {
 	plan := g.poolPlans[name]
 	retry := &plan.config.Retry
-	on := func(word string) bool { return slices.Contains(retry.On, word) }
+	on := func(word string) bool { return slices.Contains(c.RetriesOn(plan.config), word) }
 	return &proxy.Forward{
 		TunnelIdle: plan.config.Timeouts.Tunnel,
-		Pool:       g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: route.NewTemplate(c.Rewrite), Host: c.Host,
+		Pool:       g.pools[name].pool, StripPrefix: c.StripPrefix, Rewrite: rewrite, Host: c.Host,
 		HashKey: plan.hashKey(), Sticky: plan.sticky, Timed: plan.algorithm.NeedsLatency,
 		Buffer: buffer, Timeouts: routeTimeouts(c.Timeouts, &plan.config.Timeouts),
 		Retry: proxy.Retry{
 			Attempts: retry.Attempts, Body: retry.Body,
 			Connect: on("connect"), Reset: on("reset"), Timeout: on("timeout"),
-			On502: on("502"), On503: on("503"), On504: on("504"),
+			On502: on("502"), On503: on("503"), On504: on("504"), Unavailable: on("unavailable"),
 		},
+		HTTP2: plan.config.Protocol != "http1",
 	}
 }
 
@@ -341,36 +424,44 @@ func (s *Server) commit(g *generation) {
 	s.startAccessLog(g)
 	s.watchMaintenance(g)
 	s.findHTTPSPort()
+	s.startACME(g)
+	s.startKeys(old, g)
+	s.startStores(g)
+	s.showCertificates(g.certificates)
 	s.handler.Swap(g.state)
 	g.since = time.Now()
 	s.current.Store(g)
+	s.useTickets(g)
 	s.startAdmin(g)
-	s.pools, s.sites = g.pools, g.sites
+	s.pools, s.sites, s.limitStates = g.pools, g.sites, g.limits
 	if old != nil {
+		retireStores(old, g)
 		s.retire(old, g)
 	}
+	s.warmUp(g, old)
 }
 
 // retire ends what the new generation does not use. Requests in flight keep what they hold.
 func (s *Server) retire(old, g *generation) {
-	for name, run := range old.pools {
-		if g.pools[name] != run {
-			run.close()
-			s.goRun(run.wait)
-		}
-	}
 	for name, run := range old.sites {
 		if g.sites[name] != run {
 			run.sw.stop()
 			run.scope.Close()
 		}
 	}
-	for _, dir := range old.dirs {
-		_ = dir.Close()
+	if old.scope != nil {
+		old.scope.Close()
+	}
+	old.certificates.retire()
+	for _, run := range old.acme {
+		if !slices.Contains(g.acme, run) {
+			s.goRun(run.Stop)
+		}
 	}
 	if old.accessLog != nil && old.accessLog != g.accessLog {
 		s.retireAccessLog(old.accessLog)
 	}
+	s.retireBackends(old, g)
 }
 
 // poolsInForce returns the pools in the configuration's order.

@@ -12,9 +12,9 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestHalfClosedCrowd: clients that end their sending half behind the request get the whole response whenever it comes.
-// Most come while the balancer is about to look whether the client is still there. No request is in flight
-// afterwards, and each has its line in the log.
+// TestHalfClosedCrowd: clients that half-close their connection after the request get the complete response whenever it comes.
+// Most responses come while the balancer is about to check whether the client is still connected. Afterwards no request is in
+// flight, and each has its log line.
 func TestHalfClosedCrowd(t *testing.T) {
 	const clients, each = 100, 30
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -23,7 +23,7 @@ func TestHalfClosedCrowd(t *testing.T) {
 			if head, _ := c.ReadRequest(); head == "" {
 				return
 			}
-			time.Sleep(70*time.Millisecond + time.Duration(random.IntN(60_000))*time.Microsecond) // from the first look at a client to the last
+			time.Sleep(70*time.Millisecond + time.Duration(random.IntN(60_000))*time.Microsecond) // from the first check of a client to the last
 			c.Send(lbtest.OK("whole"))
 		}
 	})

@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"lb/front"
+	"lb/listener"
 	"lb/pool"
 	"lb/server/upgrade"
 )
@@ -38,8 +38,8 @@ func (s *Server) settled() error {
 	return nil
 }
 
-// HandOver starts the program anew, hands it the listening sockets, and returns when it serves; what
-// is left to do here is Stop. On an error the new process is gone and nothing has changed. Stop ends it early.
+// HandOver starts the program again, hands it the listening sockets, and returns when it serves; what
+// is left to do here is Stop. On an error the new process has ended and nothing has changed. Stop ends it early.
 func (s *Server) HandOver(ctx context.Context) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
@@ -63,7 +63,7 @@ func (s *Server) HandOver(ctx context.Context) error {
 	s.handedOver.Store(true)
 	s.front.LeaveFiles()
 	if s.admin != nil {
-		front.LeaveFile(s.admin.listener)
+		listener.LeaveFile(s.admin.listener)
 	}
 	s.notify(fmt.Sprintf("MAINPID=%d\nREADY=1", pid))
 	s.log.Info("a new process serves", "pid", pid)
@@ -76,10 +76,18 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	offer := upgrade.Offer{Command: s.opt.Command, Listeners: files, Secret: s.stickySecret, Overrides: s.sendOverrides}
+	packets, tookOver, err := s.front.Packets()
+	if err != nil {
+		return 0, errors.Join(err, closeFiles(files))
+	}
+	defer func() { tookOver(err == nil) }()
+	offer := upgrade.Offer{Command: s.opt.Command, Listeners: files, Packets: map[string]upgrade.Packets{}, Secret: append(s.stickySecret[:secretSize:secretSize], s.tickets.encode()...), Overrides: s.sendOverrides}
 	defer offer.Close()
+	for address, p := range packets {
+		offer.Packets[address] = upgrade.Packets(p)
+	}
 	if a := s.admin; a != nil {
-		file, err := front.Duplicate(a.listener)
+		file, err := listener.Duplicate(a.listener)
 		if err != nil {
 			return 0, fmt.Errorf("cannot hand over the admin listener: %w", err)
 		}
@@ -90,13 +98,13 @@ func (s *Server) startSuccessor(ctx context.Context) (pid int, err error) {
 
 // inherit returns the sockets that are open already, by the configured address of the listener that each is for: those of
 // the service manager and those of the process before.
-func (s *Server) inherit(listeners []front.ListenerOptions) (map[string]net.Listener, error) {
+func (s *Server) inherit(listeners []listener.ListenerOptions) (map[string]net.Listener, error) {
 	var wanted []upgrade.Wanted
 	for _, l := range listeners {
 		wanted = append(wanted, upgrade.Wanted{Address: l.Address, IPv6Only: l.IPv6Only})
 	}
 	inherited, err := upgrade.Activated(wanted, func(ln net.Listener, w upgrade.Wanted) error {
-		return front.CheckFamilies(ln, w.Address, w.IPv6Only)
+		return listener.CheckFamilies(ln, w.Address, w.IPv6Only)
 	})
 	if err == nil {
 		err = s.taken.Listeners(wanted, inherited)
@@ -104,14 +112,46 @@ func (s *Server) inherit(listeners []front.ListenerOptions) (map[string]net.List
 	return inherited, err
 }
 
-// secretOf is what signs cookies: that of the process before, so that they stay good, or a new one.
-func secretOf(taken *upgrade.Taken) []byte {
-	if secret := taken.Secret(); len(secret) > 0 {
-		return secret
+func closeFiles(files map[string]*os.File) (err error) {
+	for _, f := range files {
+		err = errors.Join(err, f.Close())
 	}
-	secret := make([]byte, 32)
-	_, _ = rand.Read(secret) // never fails
-	return secret
+	return err
+}
+
+// inheritPackets returns the UDP sockets of the process before, in the same way.
+func (s *Server) inheritPackets(listeners []listener.ListenerOptions) (map[string]*listener.PacketSocket, error) {
+	inherited := map[string]*listener.PacketSocket{}
+	for i := range listeners {
+		address := listeners[i].Address
+		if !listeners[i].HTTP3 {
+			continue
+		}
+		p, ok := s.taken.Packets(address)
+		if !ok {
+			continue
+		}
+		files := listener.PacketFiles(p)
+		from, err := files.Open()
+		if err != nil {
+			return nil, fmt.Errorf("cannot take over the UDP port of the listener %q: %w", address, err)
+		}
+		inherited[address] = from
+	}
+	return inherited, nil
+}
+
+// secretSize is the size in bytes of what signs cookies. The keys of session tickets follow it when secrets are handed over.
+const secretSize = 32
+
+// secretsOf returns what signs cookies and encrypts session tickets: those of the process before, so that both stay valid, or new ones.
+func secretsOf(taken *upgrade.Taken) (sticky []byte, keys []ticketKey) {
+	if secret := taken.Secret(); len(secret) >= secretSize {
+		return secret[:secretSize], decodeTicketKeys(secret[secretSize:])
+	}
+	sticky = make([]byte, secretSize)
+	_, _ = rand.Read(sticky) // never fails
+	return sticky, nil
 }
 
 // awaitFirstProbes waits until the health checks have looked at every backend, or for long enough.

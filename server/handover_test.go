@@ -15,8 +15,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// handed is a listening socket as a process before hands it over: its address, and a descriptor with
-// a number that nobody else gets.
+// handed is a listening socket as the previous process passes it on: its address and a descriptor with an unused number.
 func handed(t *testing.T) (address string, fd int) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -55,8 +54,8 @@ func takeOver(t *testing.T, admin map[string]int) {
 	t.Setenv("LB_HANDOVER", string(text))
 }
 
-// TestTakeAdminOnce: what was handed over is used once. Its number means something else later, when a
-// reload goes back to the first admin address.
+// TestTakeAdminOnce: an inherited socket is used once. Its number means something else later, when a reload returns to the first
+// admin address.
 func TestTakeAdminOnce(t *testing.T) {
 	address, fd := handed(t)
 	takeOver(t, map[string]int{address: fd})
@@ -91,7 +90,8 @@ func TestTakeAdminOnce(t *testing.T) {
 	}
 }
 
-// TestUnwantedAdminCloses: nobody is left to hang on an admin listener that the new configuration has no more.
+// TestUnwantedAdminCloses: an inherited admin listener is closed if the new configuration has none, so that no client waits for
+// it.
 func TestUnwantedAdminCloses(t *testing.T) {
 	address, fd := handed(t)
 	takeOver(t, map[string]int{address: fd})
@@ -105,8 +105,8 @@ func TestUnwantedAdminCloses(t *testing.T) {
 	}
 }
 
-// successor is a program that takes over as far as the process before can tell. It notes each of its starts in
-// the file DIR/started, and then waits until DIR/serve is there.
+// successor is a program that, as far as the previous process can see, takes over. It records each of its starts in the file
+// DIR/started, and then waits until DIR/serve exists.
 func successor(dir string) []string {
 	script := `echo "$$" >> "$0/started"
 while [ ! -e "$0/serve" ]; do sleep 0.01; done
@@ -125,7 +125,7 @@ func started(t *testing.T, dir string) []string {
 	return strings.Fields(string(text))
 }
 
-// TestHandOverOnce: who asks twice gets one new process, and after it nothing changes here.
+// TestHandOverOnce: two requests for a takeover start one new process. After the takeover nothing changes in this one.
 func TestHandOverOnce(t *testing.T) {
 	dir := t.TempDir()
 	lb := startCommand(t, "listen \"unix:$DIR/lb.sock\" {}\n"+proxyTo("", "127.0.0.1:1"), successor(dir)...)
@@ -152,8 +152,8 @@ func TestHandOverOnce(t *testing.T) {
 	}
 }
 
-// TestHandOverKeepsTheSecret: the secret of sticky cookies reaches the new process, and is not in its environment, which
-// other programs can read: there are numbers of descriptors alone.
+// TestHandOverKeepsTheSecret: the new process gets the secret of sticky cookies and a key of session tickets. They are not in its
+// environment, which other programs can read; only numbers of descriptors are.
 func TestHandOverKeepsTheSecret(t *testing.T) {
 	dir := t.TempDir()
 	command := []string{"/bin/sh", "-c", `tr '\0' '\n' < /proc/$$/environ > "$0/environ"
@@ -167,7 +167,7 @@ eval "echo >&${ready%?}"
 		t.Fatal(err)
 	}
 	secret, err := os.ReadFile(filepath.Join(dir, "secret"))
-	if err != nil || len(secret) != 32 {
+	if err != nil || len(secret) != 32+8+32 {
 		t.Errorf("a secret of %d bytes, %v", len(secret), err)
 	}
 	environ, err := os.ReadFile(filepath.Join(dir, "environ"))
@@ -200,10 +200,10 @@ eval "echo >&${ready%?}"
 	numbers("LB_HANDOVER", given)
 }
 
-// TestTakenSecretSigns: cookies that were signed by the process before stay good.
+// TestTakenSecretSigns: cookies that the previous process signed remain valid.
 func TestTakenSecretSigns(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
-	text := proxyTo("  sticky {\n  }\n", b.Addr) // without a secret of its own
+	text := proxyTo("  sticky {\n  }\n", b.Addr) // without a configured secret
 	cookies := map[string]bool{}
 	for range 2 {
 		ready, writer, err := os.Pipe()
@@ -232,39 +232,39 @@ func TestTakenSecretSigns(t *testing.T) {
 	}
 }
 
-// TestStopDuringHandOver: whoever stops the balancer while a new process starts wants no balancer.
+// TestStopDuringHandOver: if the balancer is stopped while a new process starts, both end.
 func TestStopDuringHandOver(t *testing.T) {
 	dir := t.TempDir()
 	lb := startCommand(t, proxyTo("", "127.0.0.1:1"), successor(dir)...)
-	result := make(chan error, 1)
-	go func() { result <- lb.HandOver(t.Context()) }()
+	var result error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		result = lb.HandOver(t.Context())
+	}()
 	lbtest.Eventually(t, "a new process", func() bool { return len(started(t, dir)) > 0 })
 	lb.stop()
-	select {
-	case err := <-result:
-		if err == nil {
-			t.Error("handed over all the same")
-		}
-	default:
+	if _, err := os.Stat("/proc/" + started(t, dir)[0]); err == nil {
 		t.Error("stopped while a new process is on its way")
 	}
-	if _, err := os.Stat("/proc/" + started(t, dir)[0]); err == nil {
-		t.Error("the new process lives on")
+	lbtest.Wait(t, "the result of the hand-over", done)
+	if result == nil {
+		t.Error("handed over all the same")
 	}
-	// So that what lives on all the same does not do so for long.
+	// If the new process survives nevertheless, it ends soon.
 	_ = os.WriteFile(filepath.Join(dir, "serve"), nil, 0o600)
 	if err := lb.HandOver(t.Context()); err == nil {
 		t.Error("handed over after the end")
 	}
 }
 
-// TestFailedHandOverChangesNothing: after a new process that ended at once this one stops as if there had been none.
+// TestFailedHandOverChangesNothing: after a new process has ended at once, this one stops as usual.
 func TestFailedHandOverChangesNothing(t *testing.T) {
 	lb := startCommand(t, "listen \"unix:$DIR/lb.sock\" {}\nadmin {\n  listen = \"unix:$DIR/admin.sock\"\n}\n"+proxyTo("", "127.0.0.1:1"), "/bin/false")
 	open := 0
 	for i := range 4 {
 		if i == 1 {
-			open = descriptors(t) // with what the runtime keeps after the first process
+			open = descriptors(t) // includes what the runtime keeps after the first process
 		}
 		if err := lb.HandOver(t.Context()); err == nil {
 			t.Fatal("/bin/false took over")
@@ -274,7 +274,7 @@ func TestFailedHandOverChangesNothing(t *testing.T) {
 	lb.stop()
 	for _, name := range []string{"lb.sock", "admin.sock"} {
 		if _, err := os.Stat(filepath.Join(lb.dir, name)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is left behind: %v", name, err)
+			t.Errorf("%s remains: %v", name, err)
 		}
 	}
 }

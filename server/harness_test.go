@@ -13,13 +13,14 @@ import (
 	"go.uber.org/goleak"
 
 	"lb/config"
+	"lb/internal/acmetest"
 	"lb/internal/lbtest"
 	"lb/server"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, acmetest.Lasting()...) }
 
-// running is a balancer under test with the text of its configuration.
+// running is a balancer under test with its configuration.
 type running struct {
 	*server.Server
 	t    testing.TB
@@ -30,29 +31,37 @@ type running struct {
 	text string
 }
 
-// start runs a balancer. The text gets a listener, an admin listener and a log to a file if it has none;
-// $DIR in it is a folder of the test's own.
+// start runs a balancer. It adds a listener, an admin listener and a log file to a configuration that has none. $DIR stands for
+// the test's own directory.
 func start(t testing.TB, text string) *running {
 	t.Helper()
 	return startCommand(t, text)
 }
 
-// startCommand is start for a balancer that hands over to a program.
+// startCommand is start for a balancer with the program of the new process in a takeover.
 func startCommand(t testing.TB, text string, command ...string) *running {
 	t.Helper()
-	r := &running{t: t, dir: t.TempDir()}
+	return startWith(t, t.TempDir(), text, server.Options{Command: command})
+}
+
+// startWith is start with a directory and options.
+func startWith(t testing.TB, dir, text string, o server.Options, options ...config.Option) *running {
+	t.Helper()
+	r := &running{t: t, dir: dir}
 	r.set(text)
-	r.Server = server.New(server.Options{Version: "test", Command: command, Load: func() (*config.Config, config.Diagnostics) {
+	o.Version = "test"
+	o.Load = func() (*config.Config, config.Diagnostics) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return config.Parse([]config.Source{{Name: filepath.Join(r.dir, "lb.hcl"), Text: []byte(r.text)}})
-	}})
+		return config.Parse([]config.Source{{Name: filepath.Join(r.dir, "lb.hcl"), Text: []byte(r.text)}}, options...)
+	}
+	r.Server = server.New(o)
 	if err := r.Start(); err != nil {
 		t.Fatalf("cannot start: %v", err)
 	}
 	r.stop = sync.OnceFunc(func() {
 		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // no patience
+		cancel() // no grace
 		_ = r.Stop(ctx)
 	})
 	t.Cleanup(r.stop)
@@ -91,7 +100,7 @@ func (r *running) set(text string) {
 	r.text = strings.ReplaceAll(text, "$DIR", r.dir)
 }
 
-// reload goes over to another text.
+// reload switches to another configuration.
 func (r *running) reload(text string) error {
 	r.set(text)
 	_, err := r.Reload(context.Background())
@@ -102,7 +111,7 @@ func (r *running) addr() string { return r.Addrs()[0].String() }
 
 func (r *running) dial() *lbtest.Conn { return lbtest.Dial(r.t, r.addr()) }
 
-// dialUnix connects by a socket in the test's folder.
+// dialUnix connects to a socket in the test's directory.
 func (r *running) dialUnix(name string) *lbtest.Conn {
 	return lbtest.Dial(r.t, "unix:"+filepath.Join(r.dir, name))
 }
@@ -112,7 +121,7 @@ func (r *running) get(path string, lines ...string) lbtest.Response {
 	return lbtest.Get(r.t, r.addr(), path, lines...)
 }
 
-// write puts a file into the test's folder.
+// write writes a file in the test's directory.
 func (r *running) write(name, text string) {
 	r.t.Helper()
 	if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o644); err != nil {
@@ -120,13 +129,13 @@ func (r *running) write(name, text string) {
 	}
 }
 
-// read returns a file of the test's folder, "" if it is not there.
+// read returns a file of the test's directory, "" if it does not exist.
 func (r *running) read(name string) string {
 	b, _ := os.ReadFile(filepath.Join(r.dir, name))
 	return string(b)
 }
 
-// metric returns the value of a series as it stands in /metrics, "" if there is none.
+// metric returns the value of a series in /metrics, "" if there is none.
 func (r *running) metric(series string) string {
 	r.t.Helper()
 	for line := range strings.SplitSeq(r.admin("GET", "/metrics"), "\n") {
@@ -155,7 +164,7 @@ func (r *running) adminStatus(path string) int {
 	return status
 }
 
-// put changes something by the admin API.
+// put changes something through the admin API.
 func (r *running) put(path, body string) (status int) {
 	r.t.Helper()
 	status, _ = r.sendAdmin("PUT", path, strings.NewReader(body))
@@ -183,7 +192,7 @@ func (r *running) sendAdmin(method, path string, text io.Reader) (status int, bo
 	return response.StatusCode, string(b)
 }
 
-// proxyTo is the text of a site that forwards everything to the backends.
+// proxyTo is the configuration of a site that forwards everything to the backends.
 func proxyTo(more string, backends ...string) string {
 	text := "site \"s\" {\n  route \"/\" {\n    proxy {\n      pool = \"app\"\n    }\n  }\n}\npool \"app\" {\n"
 	for _, b := range backends {
@@ -192,14 +201,14 @@ func proxyTo(more string, backends ...string) string {
 	return text + more + "\n}\n"
 }
 
-// recorder is a backend that keeps the last request and answers with a fixed text.
+// recorder is a backend that records the last request and sends a fixed response.
 type recorder struct {
 	*lbtest.Backend
 	mu         sync.Mutex
 	head, body string
 }
 
-func record(t testing.TB, answer string) *recorder {
+func record(t testing.TB, response string) *recorder {
 	r := &recorder{}
 	r.Backend = lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		for {
@@ -210,7 +219,7 @@ func record(t testing.TB, answer string) *recorder {
 			r.mu.Lock()
 			r.head, r.body = head, body
 			r.mu.Unlock()
-			c.Send(answer)
+			c.Send(response)
 		}
 	})
 	return r
@@ -222,7 +231,7 @@ func (r *recorder) last() (head, body string) {
 	return r.head, r.body
 }
 
-// without returns a head without the lines that differ from run to run.
+// without returns a head without the lines that differ between runs.
 func without(head string, names ...string) string {
 	var kept []string
 	for line := range strings.SplitSeq(head, "\r\n") {

@@ -7,8 +7,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// hashUsers asks for each of a few users twice and returns who answered them. It complains
-// if the two answers are not from the same backend.
+// hashUsers sends two requests for each of a few users and returns the backends that served them. It fails the test if two
+// backends served the same user.
 func hashUsers(t *testing.T, lb *running) map[string]string {
 	t.Helper()
 	owners := map[string]string{}
@@ -20,7 +20,7 @@ func hashUsers(t *testing.T, lb *running) map[string]string {
 				t.Fatalf("%s got %d", user, r.Status())
 			}
 			if before, ok := owners[user]; ok && before != r.Body {
-				t.Errorf("%s was answered by %s and then by %s", user, before, r.Body)
+				t.Errorf("%s was served by %s and then by %s", user, before, r.Body)
 			}
 			owners[user] = r.Body
 		}
@@ -28,13 +28,13 @@ func hashUsers(t *testing.T, lb *running) map[string]string {
 	return owners
 }
 
-// TestHashKeepsUsers: with hash on a header a user stays on one backend, which has its share of the users, and moves
-// when it dies: hardly anybody else does.
+// TestHashKeepsUsers: with hash on a header field, a user stays on one backend, which has its share of the users. When a backend
+// fails, hardly any other users move.
 func TestHashKeepsUsers(t *testing.T) {
 	backends := map[string]*lbtest.Backend{}
 	var addrs []string
 	for _, name := range []string{"a", "b", "c"} {
-		b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK(name)))
+		b := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK(name)))
 		backends[name] = b
 		addrs = append(addrs, b.Addr)
 	}
@@ -51,7 +51,7 @@ func TestHashKeepsUsers(t *testing.T) {
 		}
 	}
 
-	// The order of the file is nothing to go by.
+	// The order in the file does not matter.
 	if err := lb.reload(proxyTo(hash, addrs[2], addrs[0], addrs[1])); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestHashKeepsUsers(t *testing.T) {
 	moved := 0
 	for user, owner := range hashUsers(t, lb) {
 		if owner == dead {
-			t.Errorf("%s was answered by %s, which is dead", user, dead)
+			t.Errorf("%s was served by %s, which is down", user, dead)
 		}
 		if before[user] != dead && owner != before[user] {
 			moved++
@@ -78,21 +78,21 @@ func TestHashKeepsUsers(t *testing.T) {
 	}
 	// About two in a hundred of the others move with a Maglev table, and half of them with a simple remainder.
 	if moved > 6 {
-		t.Errorf("%d users moved whose backend is alive", moved)
+		t.Errorf("%d users moved whose backend is up", moved)
 	}
 }
 
-// TestHashWithoutTheHeader goes by the client, which here is always the same.
+// TestHashWithoutTheHeader: without the header field, the client's address is hashed, which is always the same here.
 func TestHashWithoutTheHeader(t *testing.T) {
 	var addrs []string
 	for _, name := range []string{"a", "b", "c"} {
-		addrs = append(addrs, lbtest.NewBackend(t, lbtest.Answer(lbtest.OK(name))).Addr)
+		addrs = append(addrs, lbtest.NewBackend(t, lbtest.Respond(lbtest.OK(name))).Addr)
 	}
 	lb := start(t, proxyTo("  balance = \"hash\"\n  hash_key = \"cookie:sid\"\n", addrs...))
 	owner := lb.get("/").Body
 	for i := range 20 {
 		if r := lb.get(fmt.Sprint("/", i), "Cookie: other=1"); r.Body != owner {
-			t.Errorf("request %d was answered by %q, the first by %q", i, r.Body, owner)
+			t.Errorf("request %d was served by %q, the first by %q", i, r.Body, owner)
 		}
 	}
 }

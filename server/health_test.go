@@ -9,14 +9,14 @@ import (
 	"lb/internal/lbtest"
 )
 
-// application is a backend whose checks, at /healthz, and other answers are set by the test.
+// application is a backend whose responses, to checks at /healthz and to others, are set by the test.
 type application struct {
 	*lbtest.Backend
 	healthy atomic.Bool
 	served  atomic.Int64 // requests that were no checks
 }
 
-func apply(t testing.TB, answer func(head string) string) *application {
+func apply(t testing.TB, response func(head string) string) *application {
 	a := &application{}
 	a.healthy.Store(true)
 	a.Backend = lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -27,7 +27,7 @@ func apply(t testing.TB, answer func(head string) string) *application {
 				return
 			case !strings.HasPrefix(head, "GET /healthz "):
 				a.served.Add(1)
-				c.Send(answer(head))
+				c.Send(response(head))
 			case a.healthy.Load():
 				c.Send(lbtest.OK("healthy"))
 			default:
@@ -46,12 +46,12 @@ const (
 	atDemand = "  health {\n    path = \"/healthz\"\n    interval = \"1h\"\n    timeout = \"5s\"\n  }\n"
 )
 
-// TestTrialIsOneRequestAtATime: while sixteen clients ask without a pause, a backend whose ejection is over gets a
-// single request, and nothing more until that has been answered.
+// TestTrialIsOneRequestAtATime: while sixteen clients send requests without a pause, a backend whose ejection has ended gets one
+// request, and no other until it has responded.
 func TestTrialIsOneRequestAtATime(t *testing.T) {
 	var holding atomic.Bool
 	var now, most atomic.Int64
-	answers := make(chan string)
+	responses := make(chan string)
 	bad := apply(t, func(string) string {
 		if !holding.Load() {
 			return busy
@@ -60,13 +60,13 @@ func TestTrialIsOneRequestAtATime(t *testing.T) {
 		defer now.Add(-1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
-		return <-answers
+		return <-responses
 	})
 	good := apply(t, fine)
 	lb := start(t, proxyTo("  eject {\n    failures = 3\n    duration = \"100ms\"\n  }\n  balance = \"least_conn\"\n", bad.Addr, good.Addr))
 	ejections := `lb_backend_ejections_total{pool="app",backend="` + bad.Addr + `"}`
 
-	ask := func() { // one request for each of sixteen clients, so that the balance tips to bad if it is let
+	ask := func() { // one request for each of sixteen clients: more than one would go to bad if that were allowed
 		var group sync.WaitGroup
 		for range 16 {
 			group.Go(func() { lb.get("/") })
@@ -90,26 +90,26 @@ func TestTrialIsOneRequestAtATime(t *testing.T) {
 			}
 		})
 	}
-	for i, answer := range []string{busy, lbtest.OK("well again")} {
+	for i, response := range []string{busy, lbtest.OK("well again")} {
 		lbtest.Eventually(t, "a trial", func() bool { return now.Load() == 1 })
 		before := good.served.Load()
 		lbtest.Eventually(t, "300 requests by the other", func() bool { return good.served.Load() > before+300 })
 		if n := most.Load(); n != 1 {
 			t.Errorf("trial %d: %d requests at a time", i, n)
 		}
-		answers <- answer
+		responses <- response
 	}
 	lbtest.Eventually(t, "more than one request at a time", func() bool { return now.Load() > 1 })
 	if got := lb.metric(ejections); got != "2" {
 		t.Errorf("%s ejections, want one more for the trial that failed", got)
 	}
 	close(done)
-	close(answers) // those who wait are sent nothing, and lb asks the other
+	close(responses) // waiting requests get nothing, and lb retries on the other backend
 	bad.Kill()
 	clients.Wait()
 }
 
-// TestPassedCheckEndsEjection: long before its time is up.
+// TestPassedCheckEndsEjection: a passed check ends an ejection before its time.
 func TestPassedCheckEndsEjection(t *testing.T) {
 	bad, good := apply(t, func(string) string { return busy }), apply(t, fine)
 	lb := start(t, proxyTo(quickly+"  eject {\n    failures = 3\n    duration = \"1h\"\n  }\n", bad.Addr, good.Addr))
@@ -121,7 +121,7 @@ func TestPassedCheckEndsEjection(t *testing.T) {
 	}
 }
 
-// TestPanic: with too few usable all are used, and with none the answer is 503 at once.
+// TestPanic: with too few usable backends all are used. With none, the response is 503 at once.
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	var all []*application
@@ -161,8 +161,8 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestSlowStart: after maintenance a backend gets an eleventh of the requests, a tenth of what the other gets; at the
-// start both had half.
+// TestSlowStart: after maintenance a backend gets an eleventh of the requests, a tenth of what the other one gets. At the start
+// both had half.
 func TestSlowStart(t *testing.T) {
 	a, b := apply(t, fine), apply(t, fine)
 	lb := start(t, proxyTo(atDemand+"  slow_start = \"1h\"\n", a.Addr, b.Addr))
@@ -194,8 +194,8 @@ func TestSlowStart(t *testing.T) {
 	}
 }
 
-// TestFlapping: a backend whose checks pass every other time is told of once, and then stays down, since it
-// needs two passes in a row.
+// TestFlapping: a backend whose checks pass every other time is reported once as flapping, and then stays down, since it needs two
+// passes in a row.
 func TestFlapping(t *testing.T) {
 	var checks atomic.Int64
 	odd := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -213,7 +213,7 @@ func TestFlapping(t *testing.T) {
 	lbtest.Eventually(t, "20 more checks", func() bool { return checks.Load() > seen+20 })
 	log := lb.read("lb.log")
 	if n := strings.Count(log, "to=flapping"); n != 1 {
-		t.Errorf("told %d times:\n%s", n, log)
+		t.Errorf("reported %d times:\n%s", n, log)
 	}
 	if n := strings.Count(log, "from=down to=up") + strings.Count(log, "from=up to=down"); n != 5 {
 		t.Errorf("%d changes logged, want the five that came before:\n%s", n, log)

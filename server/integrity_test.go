@@ -12,7 +12,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// volume is how many requests a test of integrity makes; LB_LONG=1 makes more.
+// volume is the number of requests of an integrity test; LB_LONG=1 increases it.
 func volume() int {
 	switch {
 	case testing.Short():
@@ -23,19 +23,19 @@ func volume() int {
 	return 100_000
 }
 
-// sane answers every request with what was asked for.
+// sane responds to every request correctly.
 func sane(c *lbtest.Conn) {
 	for {
 		head, _ := c.ReadRequest()
 		if head == "" {
 			return
 		}
-		c.Send(answerTo(head))
+		c.Send(responseTo(head))
 	}
 }
 
-// answerTo is the answer to a request with that head. Its length varies, and its body says for whom it is.
-func answerTo(head string) string {
+// responseTo is the response to a request with that head. Its length varies, and its body names the request.
+func responseTo(head string) string {
 	_, rest, _ := strings.Cut(head, " ")
 	target, _, _ := strings.Cut(rest, " ")
 	return lbtest.OK(bodyFor(target))
@@ -43,15 +43,15 @@ func answerTo(head string) string {
 
 func bodyFor(target string) string { return strings.Repeat(target+"|", 1+len(target)*7%5) }
 
-// tally counts the answers of a run of requests.
+// tally counts the responses of a run of requests.
 type tally struct {
 	whole, wrong atomic.Int64
 	failed       atomic.Int64 // of those that may be repeated
 	posts        atomic.Int64 // POSTs that failed
 }
 
-// askAll makes n requests, a third of them each GET, PUT and POST, by clients that keep their connections. An
-// answer is whole if it is the one to its request, failed if it is a 502 that says so.
+// askAll makes n requests, a third of them each GET, PUT and POST, by clients that keep their connections. A response counts as
+// whole if it belongs to its request, and as failed if it is lb's own 502.
 func askAll(lb *running, n int) *tally {
 	const clients = 16
 	var counts tally
@@ -69,7 +69,7 @@ func askAll(lb *running, n int) *tally {
 				} else {
 					request += "Content-Length: " + strconv.Itoa(len(target)) + "\r\n\r\n" + target
 				}
-				_ = c.SetDeadline(time.Now().Add(20 * time.Second)) // for each, not for all
+				_ = c.SetDeadline(time.Now().Add(20 * time.Second)) // for each request
 				c.Send(request)
 				switch r := c.ReadResponse(method); {
 				case r.Err == nil && r.Status() == 200 && r.Body == bodyFor(target):
@@ -91,13 +91,13 @@ func askAll(lb *running, n int) *tally {
 	return &counts
 }
 
-// TestConnectionsEndUnannounced: backends that end kept connections when they like cost no client an answer: right
-// after an answer, when the next request may be under way, a little later, or in the middle of every third head. What
-// cannot be repeated fails in the last case at most, and never comes to the backend twice.
+// TestConnectionsEndUnannounced: backends that close kept-alive connections at any time cost no client a response: right after a
+// response, when the next request may be on its way, a little later, or in the middle of every third head. In the last case,
+// requests that cannot be retried may fail, but are never sent twice.
 func TestConnectionsEndUnannounced(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		wait  time.Duration // from the first answer; 0: at once
+		wait  time.Duration // from the first response; 0: at once
 		heads bool
 	}{
 		{name: "at once"}, {name: "after 20 ms", wait: 20 * time.Millisecond}, {name: "in the third head", heads: true},
@@ -117,19 +117,19 @@ func TestConnectionsEndUnannounced(t *testing.T) {
 							t.Errorf("POST %s came twice", target)
 						}
 					}
-					answer := answerTo(head)
+					response := responseTo(head)
 					if body != "" && body != target {
-						answer = lbtest.OK("wrong body " + body)
+						response = lbtest.OK("wrong body " + body)
 					}
 					if tc.heads {
 						if i == 3 {
-							c.Send(answer[:c.N%strings.Index(answer, "\r\n\r\n")])
+							c.Send(response[:c.N%strings.Index(response, "\r\n\r\n")])
 							return
 						}
-						c.Send(answer)
+						c.Send(response)
 						continue
 					}
-					c.Send(answer)
+					c.Send(response)
 					if tc.wait == 0 {
 						return
 					}
@@ -139,9 +139,9 @@ func TestConnectionsEndUnannounced(t *testing.T) {
 				}
 			})
 			lb := start(t, proxyTo("  eject {\n    failures = 0\n  }\n", b.Addr))
-			if !tc.heads { // lb has to have met the backend's habit once before it can spare POSTs
+			if !tc.heads { // lb protects POSTs after the backend has closed a connection once
 				lb.get("/0")
-				b.Rest(t)
+				b.WaitIdle(t)
 				lb.get("/0")
 			}
 			begun := time.Now()
@@ -159,8 +159,8 @@ func TestConnectionsEndUnannounced(t *testing.T) {
 	}
 }
 
-// TestHeadsCutShort: a backend that ends its connection in the middle of a head leaves each request with a
-// whole answer from elsewhere, or a 502, never with half of one.
+// TestHeadsCutShort: when a backend closes its connections in the middle of a head, each request gets a complete response of
+// another backend or a 502, never half a response.
 func TestHeadsCutShort(t *testing.T) {
 	n := volume() / 2
 	var cuts atomic.Int64
@@ -170,19 +170,19 @@ func TestHeadsCutShort(t *testing.T) {
 			if head == "" {
 				return
 			}
-			answer := answerTo(head)
+			response := responseTo(head)
 			if kept == 3 {
 				cuts.Add(1)
-				c.Send(answer[:c.N%strings.Index(answer, "\r\n\r\n")])
+				c.Send(response[:c.N%strings.Index(response, "\r\n\r\n")])
 				return
 			}
-			c.Send(answer)
+			c.Send(response)
 		}
 	})
 	good := lbtest.NewBackend(t, sane)
 	lb := start(t, proxyTo("  eject {\n    failures = 0\n  }\n", mad.Addr, good.Addr))
 	counts := askAll(lb, n)
-	t.Logf("%d requests, %d heads cut: %d answered, %d by 502", n, cuts.Load(), counts.whole.Load(), counts.posts.Load())
+	t.Logf("%d requests, %d heads cut: %d served, %d by 502", n, cuts.Load(), counts.whole.Load(), counts.posts.Load())
 	if posts := counts.posts.Load(); posts > cuts.Load() || counts.failed.Load() > 0 {
 		t.Errorf("%d POSTs failed by %d heads, and %d others", posts, cuts.Load(), counts.failed.Load())
 	}

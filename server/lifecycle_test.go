@@ -19,13 +19,13 @@ import (
 	"lb/internal/lbtest"
 )
 
-// writeCertificate writes a self-signed pair for names as PATH.pem and PATH.key.
+// writeCertificate writes a self-signed certificate for names to PATH.pem and PATH.key.
 func writeCertificate(t testing.TB, path string, serial int64, names ...string) {
 	t.Helper()
 	writeCertificateUntil(t, path, serial, time.Now().Add(time.Hour), names...)
 }
 
-// writeCertificateUntil is writeCertificate for one that was valid an hour ago, and is until then.
+// writeCertificateUntil is writeCertificate with an end; the certificate became valid an hour ago.
 func writeCertificateUntil(t testing.TB, path string, serial int64, until time.Time, names ...string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -51,7 +51,7 @@ func writeCertificateUntil(t testing.TB, path string, serial int64, until time.T
 	}
 }
 
-// dialTLS returns a connection made for a server name, and the serial number of its certificate.
+// dialTLS connects with a server name, and returns the serial number of the certificate.
 func (r *running) dialTLS(name string) (*tls.Conn, int64) {
 	r.t.Helper()
 	c, err := tls.Dial("tcp", r.addr(), &tls.Config{ServerName: name, InsecureSkipVerify: true})
@@ -73,14 +73,14 @@ func ask(t testing.TB, c *tls.Conn, host string) (status string, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := string(buf[:n])
-	_, body, _ = strings.Cut(answer, "\r\n\r\n")
-	status, _, _ = strings.Cut(strings.TrimPrefix(answer, "HTTP/1.1 "), " ")
+	response := string(buf[:n])
+	_, body, _ = strings.Cut(response, "\r\n\r\n")
+	status, _, _ = strings.Cut(strings.TrimPrefix(response, "HTTP/1.1 "), " ")
 	return status, body
 }
 
-// TestTLS: names pick certificates, a reload swaps them under open connections, the backend is told of
-// https, and a connection made for no site's name serves no other's (421).
+// TestTLS: names select certificates, a reload replaces them under open connections, the backend is informed of https, and a
+// connection for an unknown name does not serve a site (421).
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	writeCertificate(t, filepath.Join(dir, "a"), 1, "a.example")
@@ -151,7 +151,7 @@ pool "app" {
 	lb.wantMetric(`lb_requests_total{site="a",code="200"}`, "2")
 }
 
-// TestHealthSurvivesReload: a reload does not make a backend that is down anything else, not for one request.
+// TestHealthSurvivesReload: a backend that is down stays down throughout a reload.
 func TestHealthSurvivesReload(t *testing.T) {
 	dead := deadAddress(t)
 	good := record(t, lbtest.OK("x"))
@@ -180,7 +180,7 @@ func TestHealthSurvivesReload(t *testing.T) {
 	}
 }
 
-// TestLogsAreReopened: after a rename the next lines go to a new file of the old name.
+// TestLogsAreReopened: after a log file was renamed, the next lines go to a new file with the old name.
 func TestLogsAreReopened(t *testing.T) {
 	lb := start(t, sitesOK)
 	lb.get("/before")
@@ -201,7 +201,7 @@ func TestLogsAreReopened(t *testing.T) {
 	}
 }
 
-// TestAccessLogChanges: a reload may move the log, turn it off and on again; no request is logged twice or lost.
+// TestAccessLogChanges: a reload may move the log, turn it off and on again. No request is logged twice or lost.
 func TestAccessLogChanges(t *testing.T) {
 	lb := start(t, sitesOK)
 	lb.get("/one")
@@ -214,7 +214,7 @@ func TestAccessLogChanges(t *testing.T) {
 	}
 	lb.get("/three")
 	c := lb.dial()
-	c.Send("nonsense\r\n\r\n") // what the front refuses is not logged either, and harms nothing
+	c.Send("nonsense\r\n\r\n") // an invalid request is not logged either, and has no effect
 	if r := c.ReadResponse("GET"); r.Status() != 400 {
 		t.Errorf("%q", r.Head)
 	}
@@ -231,7 +231,7 @@ func TestAccessLogChanges(t *testing.T) {
 	}
 }
 
-// TestDelayBeforeStop: while shutdown.delay runs the balancer serves, but tells that it is not ready.
+// TestDelayBeforeStop: during shutdown.delay the balancer serves requests, but reports that it is not ready.
 func TestDelayBeforeStop(t *testing.T) {
 	lb := start(t, "shutdown {\n  delay = \"1h\"\n}\n"+sitesOK)
 	if got := lb.adminStatus("/readyz"); got != 200 {
@@ -251,7 +251,7 @@ func TestDelayBeforeStop(t *testing.T) {
 	<-stopped
 }
 
-// TestStopEndsUpgrades: an upgraded connection, which has no end of its own, is cut after the grace time.
+// TestStopEndsUpgrades: an upgraded connection is closed after the grace time.
 func TestStopEndsUpgrades(t *testing.T) {
 	t.Parallel()
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -273,8 +273,7 @@ func TestStopEndsUpgrades(t *testing.T) {
 	}
 }
 
-// TestCertificateTimesAreLogged: at the start and at each reload a certificate that has expired is one line of the log, and
-// a good one is none.
+// TestCertificateTimesAreLogged: at the start and at each reload, an expired certificate causes one log line and a valid one none.
 func TestCertificateTimesAreLogged(t *testing.T) {
 	dir := t.TempDir()
 	expired := func() {

@@ -9,8 +9,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestLoops: a request that comes back to lb again and again is answered 508 after a few rounds, whoever is trusted and
-// whatever the client sends along.
+// TestLoops: a request that returns to lb repeatedly gets 508 after a few rounds, whatever the trusted proxies and whatever the
+// client sends.
 func TestLoops(t *testing.T) {
 	for name, trusted := range map[string]string{"nobody is trusted": "", "trusted": "trusted_proxies = [\"127.0.0.0/8\"]\n"} {
 		for _, request := range []struct{ method, text string }{
@@ -48,7 +48,7 @@ func TestLoops(t *testing.T) {
 	}
 }
 
-// loop starts balancers of which each forwards to the next, and the last to the first.
+// loop starts balancers in a ring: each forwards to the next, and the last to the first.
 func loop(t *testing.T, more string, count int) []*running {
 	var ring []*running
 	for range count {
@@ -62,8 +62,8 @@ func loop(t *testing.T, more string, count int) []*running {
 	return ring
 }
 
-// TestLoopMark: what a client sends as CDN-Loop reaches the backend with lb's own mark behind it. A client that has
-// learnt the mark gets nothing but its own requests refused.
+// TestLoopMark: the backend gets the client's CDN-Loop followed by lb's own mark. A client that knows the mark can only have its
+// own requests refused.
 func TestLoopMark(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, proxyTo("", b.Addr))

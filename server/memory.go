@@ -8,11 +8,11 @@ import (
 const (
 	// manyConns is the number of connections from which memory is managed here.
 	manyConns = 1000
-	// releaseTicks is for how many ticks in a row most of them must be gone before their memory is released.
+	// releaseTicks is for how many ticks in a row most of them must be closed before their memory is released.
 	releaseTicks = 5
 )
 
-// memoryRelease decides when to release the memory that many connections needed: when they have gone there is little to
+// memoryRelease decides when to release the memory that many connections needed: when they have closed there is little to
 // do, and the collector may not run for minutes. The zero value is ready.
 type memoryRelease struct {
 	peak int // connections at a time since the last release
@@ -37,37 +37,24 @@ func (r *memoryRelease) tick(open int) bool {
 	return true
 }
 
-// gcTuner makes the collector run more often while there are many slow clients: what they need stays in use, and the heap
-// would grow to twice that. It stops some time after they have gone. The zero value is ready.
-type gcTuner struct {
-	on     bool
-	before int // GOGC without it
-	low    int // ticks since most of the slow clients have gone
+// memoryGrowth decides when to release what many new connections needed to be opened, most of it for TLS handshakes: while they are idle
+// the collector may not run, and half of the memory would be garbage. The zero value is ready.
+type memoryGrowth struct {
+	released int // connections at the last release, or fewer since
+	last     int // connections at the last tick
 }
 
-const (
-	// tunedPercent is GOGC while there are many slow clients.
-	tunedPercent = 20
-	// tunedTicks is for how many ticks in a row most of them must be gone.
-	tunedTicks = 120
-)
-
-// tick takes the number of slow clients, about once a second.
-func (t *gcTuner) tick(slow int) {
-	switch {
-	case !t.on && slow >= manyConns:
-		t.on, t.before = true, debug.SetGCPercent(tunedPercent)
-		if t.before < tunedPercent { // lower already, or off with GOMEMLIMIT alone
-			debug.SetGCPercent(t.before)
-		}
-	case slow >= manyConns/2:
-		t.low = 0
-	case t.on:
-		if t.low++; t.low >= tunedTicks {
-			t.on, t.low = false, 0
-			debug.SetGCPercent(t.before)
-		}
+// tick takes the number of connections, about once a second, and reports whether to release memory now: when a quarter of them, and
+// many, have come since the last time, and hardly any since the last tick.
+func (g *memoryGrowth) tick(open int) bool {
+	came := open - g.last
+	g.last = open
+	g.released = min(g.released, open)
+	if grown := open - g.released; grown < max(manyConns, open/4) || came > open/50 {
+		return false
 	}
+	g.released = open
+	return true
 }
 
 // releaseMemory returns unused memory to the system.

@@ -1,41 +1,9 @@
 package server
 
-import (
-	"runtime/debug"
-	"testing"
-)
+import "testing"
 
-// TestGCTuner: the collector runs more often while there are many slow clients and for some time after, and no less often
-// than without.
-func TestGCTuner(t *testing.T) {
-	percent := func() int {
-		now := debug.SetGCPercent(-1)
-		debug.SetGCPercent(now)
-		return now
-	}
-	defer debug.SetGCPercent(percent())
-	for _, before := range []int{100, tunedPercent - 5, -1} {
-		debug.SetGCPercent(before)
-		tuned := min(before, tunedPercent)
-		var gc gcTuner
-		for i, step := range []struct{ slow, ticks, want int }{
-			{manyConns - 1, 2, before}, {0, tunedTicks, before}, // too few
-			{manyConns, 1, tuned}, {manyConns / 2, 2 * tunedTicks, tuned}, {manyConns/2 - 1, tunedTicks - 1, tuned}, {manyConns / 2, 1, tuned},
-			{0, tunedTicks - 1, tuned}, {0, 1, before}, {0, 2 * tunedTicks, before},
-			{manyConns, 1, tuned}, {0, tunedTicks - 1, tuned}, {0, 1, before},
-		} {
-			for range step.ticks {
-				gc.tick(step.slow)
-			}
-			if got := percent(); got != step.want {
-				t.Errorf("GOGC %d, step %d: %d", before, i, got)
-			}
-		}
-	}
-}
-
-// TestMemoryRelease: memory is released when most of many connections have been gone for some time, once more when the
-// remaining ones have, and not again while nothing happens.
+// TestMemoryRelease: memory is released some time after most of many connections have closed, once more after the remaining ones
+// have, and not again without activity.
 func TestMemoryRelease(t *testing.T) {
 	for name, steps := range map[string][]struct {
 		open, ticks, due int // for so many ticks so many are open; releases
@@ -52,6 +20,32 @@ func TestMemoryRelease(t *testing.T) {
 			due := 0
 			for range s.ticks {
 				if r.tick(s.open) {
+					due++
+				}
+			}
+			if due != s.due {
+				t.Errorf("%s: step %d: %d releases, want %d", name, i, due, s.due)
+			}
+		}
+	}
+}
+
+// TestMemoryGrowth: memory is released once when many connections have come and no more do, and again only after many more.
+func TestMemoryGrowth(t *testing.T) {
+	for name, steps := range map[string][]struct {
+		open, ticks, due int // for so many ticks so many are open; releases
+	}{
+		"a few":         {{manyConns - 1, 10, 0}},
+		"many":          {{2000, 1, 0}, {4000, 1, 0}, {5000, 1, 0}, {5000, 60, 1}},
+		"some more":     {{5000, 2, 1}, {5900, 60, 0}, {7000, 2, 1}},
+		"a large share": {{100_000, 2, 1}, {110_000, 60, 0}, {140_000, 2, 1}},
+		"replaced":      {{5000, 2, 1}, {1000, 60, 0}, {5000, 2, 1}},
+	} {
+		var g memoryGrowth
+		for i, s := range steps {
+			due := 0
+			for range s.ticks {
+				if g.tick(s.open) {
 					due++
 				}
 			}

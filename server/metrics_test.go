@@ -9,7 +9,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestMetricsAreTrue: after each scenario the gauges show what there is, and the counters what there was.
+// TestMetricsAreTrue: after each scenario the gauges match the actual state and the counters what has happened.
 func TestMetricsAreTrue(t *testing.T) {
 	endless := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -47,6 +47,7 @@ func TestMetricsAreTrue(t *testing.T) {
 	backend := func(family, more string) string {
 		return family + `{pool="app",backend="` + b.Addr + `"` + more + `}`
 	}
+	var c *lbtest.Conn
 	opened, requests := 0, map[string]int{}
 	for _, step := range []struct {
 		target       string
@@ -58,7 +59,7 @@ func TestMetricsAreTrue(t *testing.T) {
 		{"/", "200", 0, 1, ""},
 		{"/last", "200", 0, 0, ""},
 		{"/", "200", 1, 1, ""},
-		{"/reset", "502", 2, 0, "reset"}, // on the kept connection; two retries on new ones
+		{"/reset", "502", 2, 0, "reset"}, // on the kept-alive connection; two retries on new ones
 		{"/", "200", 1, 1, ""},
 		{"/cut", "200", 0, 0, "reset"},
 		{"/", "200", 1, 1, ""},
@@ -69,7 +70,9 @@ func TestMetricsAreTrue(t *testing.T) {
 		if step.errors != "" {
 			before = lb.metric(backend("lb_backend_errors_total", `,reason="`+step.errors+`"`))
 		}
-		c := lb.dial()
+		if c == nil { // one connection as long as it lives: each loop keeps its own connections to backends
+			c = lb.dial()
+		}
 		c.Send("GET " + step.target + " HTTP/1.1\r\nHost: a\r\n\r\n")
 		if step.target == "/endless" {
 			c.ReadHead()
@@ -77,9 +80,10 @@ func TestMetricsAreTrue(t *testing.T) {
 			lb.wantMetric(backend("lb_backend_connections", `,state="active"`), "1")
 			lb.wantMetric(`lb_requests_in_flight{site="s"}`, "1")
 			c.Reset()
-		} else {
-			c.ReadResponse("GET")
+			c = nil
+		} else if r := c.ReadResponse("GET"); r.Err != nil {
 			c.Close()
+			c = nil
 		}
 		opened += step.opens
 		requests[step.code]++
@@ -103,4 +107,13 @@ func TestMetricsAreTrue(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLoopDelay: the delays of the event loops are also measured without requests.
+func TestLoopDelay(t *testing.T) {
+	lb := start(t, proxyTo("", apply(t, fine).Addr))
+	const count = "lb_loop_delay_seconds_count"
+	lb.get("/")
+	before := lb.metric(count)
+	lbtest.Eventually(t, "a sample of an idle loop", func() bool { now := lb.metric(count); return now != before && now != "0" })
 }

@@ -7,10 +7,10 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestOutageShowsThePage: whatever a backend does instead of a response, visitors of a site with a maintenance page see that page
-// and 503, from the first request on, and pictures of the page stay served. Without a page, and where the backend itself
-// responds with such a status, nothing is replaced.
-func TestOutageShowsThePage(t *testing.T) {
+// TestMaintenancePageDuringOutage: whatever a backend does instead of responding, visitors of a site with a maintenance page get
+// that page with 503, from the first request on, and the page's images remain available. Without a page, and where the backend
+// itself responds with such a status, nothing is replaced.
+func TestMaintenancePageDuringOutage(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"page.html": "back soon", "error.html": "an error", "images/a.svg": "picture"})
 	site := func(more string, text string) string {
@@ -28,12 +28,12 @@ func TestOutageShowsThePage(t *testing.T) {
 	const unasked = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
 	for name, f := range map[string]fault{
 		"refuses":           {nil, 503, "connection refused"},
-		"resets":            {func(c *lbtest.Conn) { c.ReadRequest(); c.Reset() }, 502, "ended the connection without an answer"},
-		"closes":            {func(c *lbtest.Conn) { c.ReadRequest() }, 502, "ended the connection without an answer"},
-		"is silent":         {func(c *lbtest.Conn) { c.ReadRequest(); c.ReadHead() }, 504, "did not answer in time"},
-		"sends no HTTP":     {lbtest.Answer("HELLO\r\n\r\n"), 502, "no valid HTTP"},
-		"sends a huge head": {lbtest.Answer("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 64<<10) + "\r\nContent-Length: 0\r\n\r\n"), 502, "too large"},
-		"switches unasked":  {lbtest.Answer(unasked), 502, ""},
+		"resets":            {func(c *lbtest.Conn) { c.ReadRequest(); c.Reset() }, 502, "closed the connection without a response"},
+		"closes":            {func(c *lbtest.Conn) { c.ReadRequest() }, 502, "closed the connection without a response"},
+		"is silent":         {func(c *lbtest.Conn) { c.ReadRequest(); c.ReadHead() }, 504, "did not respond in time"},
+		"sends no HTTP":     {lbtest.Respond("HELLO\r\n\r\n"), 502, "sent an invalid HTTP response"},
+		"sends a huge head": {lbtest.Respond("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 64<<10) + "\r\nContent-Length: 0\r\n\r\n"), 502, "too large"},
+		"switches unasked":  {lbtest.Respond(unasked), 502, ""},
 	} {
 		address := deadAddress(t)
 		if f.script != nil {
@@ -66,7 +66,7 @@ func TestOutageShowsThePage(t *testing.T) {
 	}
 
 	for _, status := range []string{"502", "503", "504"} {
-		b := lbtest.NewBackend(t, lbtest.Answer("HTTP/1.1 "+status+" No\r\nContent-Length: 3\r\n\r\nown"))
+		b := lbtest.NewBackend(t, lbtest.Respond("HTTP/1.1 "+status+" No\r\nContent-Length: 3\r\n\r\nown"))
 		lb := start(t, site(page, proxyTo("", b.Addr)))
 		if r := lb.get("/"); r.Body != "own" {
 			t.Errorf("a %s of the backend's own: %d %q", status, r.Status(), r.Body)

@@ -10,11 +10,13 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"lb/balancer"
 	"lb/config"
 	"lb/health"
 	"lb/internal/ciphers"
+	"lb/internal/proxyprotocol"
 	"lb/pool"
 	"lb/proxy"
 	"lb/transport"
@@ -23,11 +25,12 @@ import (
 // poolRun is a pool with its health checks and discovery. It outlives reloads as long as the pool's name stays in the
 // configuration.
 type poolRun struct {
-	pool *pool.Pool
+	pool   *pool.Pool
+	prober atomic.Pointer[prober]
 
 	mu        sync.Mutex
 	checker   *health.Checker // nil: no active checks
-	tls       string          // fingerprint of the backends' TLS settings in force
+	dials     string          // see poolPlan.dials; of the plan in force
 	discovery map[string]*discoveryRun
 }
 
@@ -38,7 +41,8 @@ type poolPlan struct {
 	options   pool.Options
 	sources   []source
 	sticky    *proxy.Sticky
-	tls       string // see poolRun.tls
+	prober    *prober
+	dials     string // identifies the settings by which health checks connect
 	fresh     bool   // the pool is new
 }
 
@@ -51,7 +55,11 @@ func (plan *poolPlan) hashKey() proxy.HashKey {
 }
 
 func (s *Server) buildPool(c *config.Pool, g *generation) error {
-	tlsConfig, fingerprint, err := backendTLS(c.TLS)
+	tlsConfig, fingerprint, err := backendSecurity(c)
+	if err != nil {
+		return err
+	}
+	prober, dials, err := newProber(c, tlsConfig)
 	if err != nil {
 		return err
 	}
@@ -64,9 +72,9 @@ func (s *Server) buildPool(c *config.Pool, g *generation) error {
 	if fresh {
 		run = &poolRun{discovery: map[string]*discoveryRun{}}
 	}
-	plan := &poolPlan{config: c, algorithm: algorithm, fresh: fresh, tls: fingerprint, options: pool.Options{
+	plan := &poolPlan{config: c, algorithm: algorithm, fresh: fresh, prober: prober, dials: fingerprint + dials, options: pool.Options{
 		Name: c.Name, Balance: c.Balance, NewPicker: algorithm.NewPicker,
-		Connect:      connector(c, tlsConfig),
+		Connect:      connector(c, tlsConfig, s.backendWorkers),
 		Dial:         accepts,
 		TransportKey: transportKey(c, fingerprint),
 		HealthChecks: c.Health != nil, PanicThreshold: c.PanicThreshold, SlowStart: c.SlowStart,
@@ -120,27 +128,37 @@ func transportKey(c *config.Pool, tlsFingerprint string) string {
 	timeouts, keepAlive := c.Timeouts, c.KeepAlive
 	timeouts.Pos, keepAlive.Pos = config.Pos{}, config.Pos{}
 	timeouts.Tunnel = 0 // the proxy's
-	return fmt.Sprint(timeouts, keepAlive, c.ResponseHeaderSize, tlsFingerprint)
+	return fmt.Sprint(timeouts, keepAlive, c.ResponseHeaderSize, tlsFingerprint, c.ProxyProtocol)
 }
 
+// proxyProtocols are the versions of the PROXY header by their names in the configuration.
+var proxyProtocols = map[string]proxyprotocol.Version{"v1": proxyprotocol.V1, "v2": proxyprotocol.V2}
+
 // connector returns the function that makes a backend's connections.
-func connector(c *config.Pool, tlsConfig *tls.Config) func(*pool.Backend) pool.Connections {
+func connector(c *config.Pool, tlsConfig *tls.Config, workers []*transport.Worker) func(*pool.Backend) pool.Connections {
 	return func(b *pool.Backend) pool.Connections {
 		opt := transport.Options{
 			Address: b.Address(), Connect: c.Timeouts.Connect, Timeouts: transport.Timeouts{Response: c.Timeouts.Response, Idle: c.Timeouts.Idle},
 			MaxIdle: c.KeepAlive.MaxIdle, IdleTimeout: c.KeepAlive.IdleTimeout, MaxRequests: c.KeepAlive.MaxRequests,
-			MaxConns: b.MaxConns, HeadSize: int(c.ResponseHeaderSize),
+			MaxConns: b.MaxConns, HeadSize: int(c.ResponseHeaderSize), HTTP2: c.Protocol != "http1",
 			Opened: b.Metrics.Opened, Reused: b.Metrics.Reused, Failed: b.Metrics.Failed,
-			ConnectTime: b.Pool().Metrics().Connect,
+			ConnectTime: b.Pool().Metrics().Connect, ProxyProtocol: proxyProtocols[c.ProxyProtocol],
 		}
-		if tlsConfig != nil {
-			opt.TLS = tlsConfig.Clone()
-			if opt.TLS.ServerName == "" {
-				opt.TLS.ServerName = hostOf(b.Address())
-			}
-		}
-		return transport.New(opt)
+		opt.TLS = namedTLS(tlsConfig, b.Address())
+		return transport.New(opt, workers)
 	}
+}
+
+// namedTLS returns the settings for one backend, whose certificate must have the name of its address if c has none. c may be nil.
+func namedTLS(c *tls.Config, address string) *tls.Config {
+	if c == nil {
+		return nil
+	}
+	c = c.Clone()
+	if c.ServerName == "" {
+		c.ServerName = hostOf(address)
+	}
+	return c
 }
 
 // hostOf returns the name that a backend's certificate must match.
@@ -197,16 +215,16 @@ func (run *poolRun) apply(s *Server, plan *poolPlan) {
 		run.pool.Apply(plan.options)
 		run.recheck(plan)
 	}
-	run.tls = plan.tls
+	run.dials = plan.dials
 	run.startDiscovery(s, plan.sources)
 }
 
-// recheck has the backends probed at once if their TLS settings have changed, since their states may not be right any
+// recheck has the backends probed at once if the settings of the probes' connections have changed, since their states may not be right any
 // more.
 func (run *poolRun) recheck(plan *poolPlan) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
-	if run.checker != nil && run.tls != plan.tls {
+	if run.checker != nil && run.dials != plan.dials {
 		run.checker.Restart()
 	}
 }
@@ -216,6 +234,7 @@ func (run *poolRun) recheck(plan *poolPlan) {
 func (run *poolRun) applyHealth(s *Server, plan *poolPlan) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
+	run.prober.Store(plan.prober)
 	switch c := plan.config.Health; {
 	case c == nil && run.checker != nil:
 		run.checker.Stop()
@@ -224,7 +243,7 @@ func (run *poolRun) applyHealth(s *Server, plan *poolPlan) {
 		run.checker.Reconfigure(healthConfig(c))
 	case c != nil:
 		run.checker = health.New(health.Options{
-			Config: healthConfig(c), Pool: run.pool, Dial: dial, Version: s.opt.Version, Log: s.log.Named("health"),
+			Config: healthConfig(c), Pool: run.pool, Dial: run.probe, Version: s.opt.Version, Log: s.log.Named("health"),
 		})
 		run.checker.Start(s.background)
 		if !plan.fresh {
@@ -250,9 +269,9 @@ func accepts(ctx context.Context, b *pool.Backend) error {
 
 func healthConfig(c *config.Health) health.Config {
 	h := health.Config{
-		Type: c.Type, Path: c.Path, Method: c.Method, Host: c.Host, Body: c.Body,
+		Type: c.Type, Port: c.Port, Path: c.Path, Method: c.Method, Host: c.Host, Body: c.Body, Service: c.Service,
 		Interval: c.Interval, FastInterval: c.FastInterval, Timeout: c.Timeout, Jitter: c.Jitter,
-		Rise: c.Rise, Fall: c.Fall,
+		Rise: c.Rise, Fall: c.Fall, HTTP2: c.HTTP2,
 	}
 	for _, r := range c.Status {
 		h.Status = append(h.Status, health.StatusRange{From: r.From, To: r.To})
@@ -289,13 +308,6 @@ func (run *poolRun) checkNow(b *pool.Backend) {
 	defer run.mu.Unlock()
 	if run.checker != nil {
 		run.checker.CheckNow(b)
-	}
-}
-
-// sweep closes connections that have been idle too long.
-func (run *poolRun) sweep() {
-	for _, b := range run.pool.Backends() {
-		pool.Conns[*transport.Client](b).Sweep()
 	}
 }
 

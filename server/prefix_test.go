@@ -7,7 +7,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestForwardedPrefix: a backend learns which prefix was cut, and no client can say so in its place.
+// TestForwardedPrefix: the backend gets the prefix that was removed, and a client cannot forge it.
 func TestForwardedPrefix(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	site := func(route, more string) string {

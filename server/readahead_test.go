@@ -11,7 +11,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// framed is a response with a body in one of the ways in which a backend can frame it.
+// framed is a response with a body in one of the framings that a backend can use.
 func framed(framing, body string) string {
 	switch framing {
 	case "length":
@@ -29,15 +29,15 @@ func framed(framing, body string) string {
 	return "HTTP/1.1 200 OK\r\n\r\n" + body
 }
 
-// dialSlow connects a client whose system takes little before it reads.
+// dialSlow connects a client with a small receive buffer.
 func (r *running) dialSlow() *lbtest.Conn {
 	c := r.dial()
 	_ = c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 	return c
 }
 
-// TestReadAhead: a backend is free as soon as its response is in the buffer, which the client reads as slowly as it likes, with
-// nothing lost and no goroutine; what it has asked for behind it is answered.
+// TestReadAhead: a backend is free as soon as its response is buffered, however slowly the client reads it. Nothing is lost, no
+// goroutine is needed, and a pipelined request gets its response afterwards.
 func TestReadAhead(t *testing.T) {
 	const size = 24 << 20
 	body := pattern(size)
@@ -68,14 +68,14 @@ func TestReadAhead(t *testing.T) {
 				if kept := lb.metric(`lb_backend_connections{pool="app",backend="` + b.Addr + `",state="idle"}`); framing != "close" && kept != "1" {
 					t.Errorf("%s connections are kept", kept)
 				}
-				lb.resting("s")
+				lb.paused("s")
 				bustle(lb)
 				r := c.ReadResponse("GET")
 				if r.Status() != 200 || r.Body != body {
 					t.Errorf("%q, %d bytes, %v", r.Head, len(r.Body), r.Err)
 				}
 				if r := c.ReadResponse("GET"); r.Body != "o" {
-					t.Errorf("behind it came %q %q", r.Head, r.Body)
+					t.Errorf("followed by %q %q", r.Head, r.Body)
 				}
 				lb.wantMetric(`lb_requests_in_flight{site="s"}`, "0")
 				wantNoFiles(t)
@@ -84,7 +84,7 @@ func TestReadAhead(t *testing.T) {
 	}
 }
 
-// TestReadAheadIsBounded: a response larger than the buffer comes whole, and its backend waits meanwhile.
+// TestReadAheadIsBounded: a response larger than the buffer arrives complete, and its backend waits meanwhile.
 func TestReadAheadIsBounded(t *testing.T) {
 	const size = 24 << 20
 	body := pattern(size)
@@ -102,7 +102,7 @@ func TestReadAheadIsBounded(t *testing.T) {
 				lb := start(t, buffered(text, "", b.Addr))
 				c := lb.dialSlow()
 				c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-				lb.resting("s")
+				lb.paused("s")
 				if n := lb.metric(`lb_backend_in_flight{pool="app",backend="` + b.Addr + `"}`); n != "1" {
 					t.Errorf("%s requests are with the backend", n)
 				}
@@ -112,7 +112,7 @@ func TestReadAheadIsBounded(t *testing.T) {
 					if _, err := io.ReadFull(c, part); err != nil || string(part) != body[:len(part)] {
 						t.Fatalf("the first part is not as it should be (%v)", err)
 					}
-					lb.resting("s")
+					lb.paused("s")
 					rest := make([]byte, size-len(part))
 					if _, err := io.ReadFull(c, rest); err != nil || string(rest) != body[len(part):] {
 						t.Fatalf("the rest is not as it should be (%v)", err)
@@ -127,7 +127,7 @@ func TestReadAheadIsBounded(t *testing.T) {
 	}
 }
 
-// TestReadAheadDelaysNothing: what has come of a response goes to the client at once, whatever is buffered.
+// TestReadAheadDelaysNothing: the received part of a response goes to the client at once, whatever is buffered.
 func TestReadAheadDelaysNothing(t *testing.T) {
 	for _, tc := range []struct{ name, head, frame string }{
 		{"length", "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n", "%[2]s"},
@@ -157,7 +157,7 @@ func TestReadAheadDelaysNothing(t *testing.T) {
 				}
 				for _, piece := range []string{"first", "other", "third"} {
 					goOn <- struct{}{}
-					if tc.frame[:3] == "%[1" || tc.name == "close" { // to the client both are chunks
+					if tc.frame[:3] == "%[1" || tc.name == "close" { // the client gets chunks for both
 						piece = fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece)
 					}
 					if !c.Expect(t, piece) {
@@ -174,8 +174,8 @@ func TestReadAheadDelaysNothing(t *testing.T) {
 	}
 }
 
-// TestReadAheadEnds: a client is not left to believe that a response is whole whose backend fails, nor counted as
-// the backend's failure if it leaves itself.
+// TestReadAheadEnds: if the backend fails, the client can tell that the response is incomplete. If the client disconnects, this
+// does not count as a failure of the backend.
 func TestReadAheadEnds(t *testing.T) {
 	for kind, text := range bufferings {
 		t.Run(kind+"/backend", func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestReadAheadEnds(t *testing.T) {
 				c := lb.dialSlow()
 				c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 				if rests {
-					lb.resting("s")
+					lb.paused("s")
 				} else {
 					c.ReadHead()
 				}
@@ -239,13 +239,13 @@ func TestEventsAreNotReadAhead(t *testing.T) {
 	lb := start(t, buffered(strings.ReplaceAll(bufferings["memory"], "1MiB", "64MiB"), "", b.Addr))
 	c := lb.dialSlow()
 	c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	lb.resting("s")
+	lb.paused("s")
 	if n := lb.metric(`lb_backend_in_flight{pool="app",backend="` + b.Addr + `"}`); n != "1" {
 		t.Errorf("%s requests are with the backend", n)
 	}
 }
 
-// TestReadAheadOverTLS: a slow reader over TLS holds no backend either.
+// TestReadAheadOverTLS: a slow reader over TLS does not occupy a backend either.
 func TestReadAheadOverTLS(t *testing.T) {
 	const size = 24 << 20
 	body := pattern(size)
@@ -267,7 +267,7 @@ func TestReadAheadOverTLS(t *testing.T) {
 	wantNoFiles(t)
 }
 
-// TestReadAheadOfOtherResponses: responses without a body, and those of HTTP/1.0, are as they are without a buffer.
+// TestReadAheadOfOtherResponses: responses without a body, and those of HTTP/1.0, are the same with and without a buffer.
 func TestReadAheadOfOtherResponses(t *testing.T) {
 	for _, text := range bufferings {
 		b := lbtest.NewBackend(t, func(c *lbtest.Conn) {

@@ -11,7 +11,7 @@ import (
 	"lb/pool"
 )
 
-// table is what lb status shows.
+// table is the output of lb status.
 func (r *running) table() string {
 	r.t.Helper()
 	var pools []pool.PoolStatus
@@ -25,7 +25,7 @@ func (r *running) table() string {
 	return out.String()
 }
 
-// lineOf returns the lines of a text that name an address.
+// lineOf returns the lines of a text that contain an address.
 func lineOf(text, address string) (lines string) {
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, address) {
@@ -35,10 +35,10 @@ func lineOf(text, address string) (lines string) {
 	return lines
 }
 
-// TestReasonsNameTheFailure: status and explanation of a backend that is not used, or on trial, say what happened to requests or
-// checks there: with and without checks, beside another backend or alone.
+// TestReasonsNameTheFailure: status and explanation of a backend that is unused or on trial say what happened to its requests or
+// checks: with and without checks, beside another backend or alone.
 func TestReasonsNameTheFailure(t *testing.T) {
-	alive := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x"))).Addr
+	alive := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("x"))).Addr
 	resets := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.Reset() }).Addr
 	dead := deadAddress(t)
 	const eject = "  eject {\n    failures = 1\n    duration = \"1ms\"\n  }\n  queue {\n    while_down = \"10ms\"\n  }\n"

@@ -10,13 +10,13 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestRefusals: every refusal counts under its reason, in the form and with the id that a trusted client wants, and ends the
-// connection; that a head cannot be understood does not keep its Accept fields from being.
+// TestRefusals: every refusal counts under its reason, has the format and the ID that a trusted client wants, and ends the
+// connection. The Accept fields of an invalid head are still respected.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, "trusted_proxies = [\"127.0.0.0/8\"]\nlimits {\n  header_timeout = \"300ms\"\n  body_idle_timeout = \"300ms\"\n  body_size = \"1KiB\"\n}\n"+proxyTo("", b.Addr))
-	const wishes, host = "Accept: application/json\r\nX-Request-Id: my-id-1\r\n", "Host: a\r\n"
+	const preferences, host = "Accept: application/json\r\nX-Request-Id: my-id-1\r\n", "Host: a\r\n"
 	const chunked = host + "Transfer-Encoding: chunked\r\n"
 	for _, tc := range []struct {
 		name, sent string
@@ -24,24 +24,24 @@ func TestRefusals(t *testing.T) {
 		reason     string
 		fresh      bool // the id is a new one
 	}{
-		{"TRACE", "TRACE / HTTP/1.1\r\n" + host + wishes + "\r\n", 405, "bad_request", false},
-		{"CONNECT", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n" + wishes + "\r\n", 405, "bad_request", false},
-		{"expectation", "POST / HTTP/1.1\r\n" + host + "Expect: x\r\nContent-Length: 1\r\n" + wishes + "\r\na", 417, "bad_request", false},
-		{"version", "GET / HTTP/2.0\r\n" + host + wishes + "\r\n", 400, "bad_request", false},
-		{"fragment", "GET /# HTTP/1.1\r\n" + host + wishes + "\r\n", 400, "bad_request", false},
-		{"two Hosts", "GET / HTTP/1.1\r\n" + host + host + wishes + "\r\n", 400, "bad_request", false},
-		{"LF alone, before", "GET / HTTP/1.1\r\n" + wishes + "Host: a\n\r\n", 400, "bad_request", false},
-		{"two Accept fields", "GET / HTTP/1.1\r\n" + host + host + "Accept: */*;q=0.1\r\n" + wishes + "\r\n", 400, "bad_request", false},
-		{"id that is not sane", "TRACE / HTTP/1.1\r\n" + host + "X-Request-Id: a b\r\n" + wishes + "\r\n", 405, "bad_request", true},
-		{"large head", "GET / HTTP/1.1\r\n" + wishes + "X: " + strings.Repeat("x", 20_000) + "\r\n\r\n", 431, "header_size", false},
-		{"stalled head", "GET / HTTP/1.1\r\n" + wishes, 408, "header_timeout", false},
-		{"stalled body", "POST / HTTP/1.1\r\n" + host + wishes + "Content-Length: 10\r\n\r\nabc", 408, "body_timeout", false},
-		{"stalled body in chunks", "POST / HTTP/1.1\r\n" + chunked + wishes + "\r\n5\r\nabc", 408, "body_timeout", false},
-		{"large body", "POST / HTTP/1.1\r\n" + host + wishes + "Content-Length: 2000\r\n\r\nabc", 413, "body_size", false},
-		{"large body in chunks", "POST / HTTP/1.1\r\n" + chunked + wishes + "\r\n7d0\r\n" + strings.Repeat("x", 2000) + "\r\n0\r\n\r\n", 413, "body_size", false},
-		{"malformed chunk", "POST / HTTP/1.1\r\n" + chunked + wishes + "\r\n0x5\r\nhello", 400, "bad_request", false},
-		{"path that cannot be decoded", "GET /%zz HTTP/1.1\r\n" + host + wishes + "\r\n", 400, "bad_request", false},
-		{"path out of the root", "GET /../x HTTP/1.1\r\n" + host + wishes + "\r\n", 400, "bad_request", false},
+		{"TRACE", "TRACE / HTTP/1.1\r\n" + host + preferences + "\r\n", 405, "bad_request", false},
+		{"CONNECT", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n" + preferences + "\r\n", 405, "bad_request", false},
+		{"expectation", "POST / HTTP/1.1\r\n" + host + "Expect: x\r\nContent-Length: 1\r\n" + preferences + "\r\na", 417, "bad_request", false},
+		{"version", "GET / HTTP/2.0\r\n" + host + preferences + "\r\n", 400, "bad_request", false},
+		{"fragment", "GET /# HTTP/1.1\r\n" + host + preferences + "\r\n", 400, "bad_request", false},
+		{"two Hosts", "GET / HTTP/1.1\r\n" + host + host + preferences + "\r\n", 400, "bad_request", false},
+		{"LF alone, before", "GET / HTTP/1.1\r\n" + preferences + "Host: a\n\r\n", 400, "bad_request", false},
+		{"two Accept fields", "GET / HTTP/1.1\r\n" + host + host + "Accept: */*;q=0.1\r\n" + preferences + "\r\n", 400, "bad_request", false},
+		{"id that is not sane", "TRACE / HTTP/1.1\r\n" + host + "X-Request-Id: a b\r\n" + preferences + "\r\n", 405, "bad_request", true},
+		{"large head", "GET / HTTP/1.1\r\n" + preferences + "X: " + strings.Repeat("x", 20_000) + "\r\n\r\n", 431, "header_size", false},
+		{"stalled head", "GET / HTTP/1.1\r\n" + preferences, 408, "header_timeout", false},
+		{"stalled body", "POST / HTTP/1.1\r\n" + host + preferences + "Content-Length: 10\r\n\r\nabc", 408, "body_timeout", false},
+		{"stalled body in chunks", "POST / HTTP/1.1\r\n" + chunked + preferences + "\r\n5\r\nabc", 408, "body_timeout", false},
+		{"large body", "POST / HTTP/1.1\r\n" + host + preferences + "Content-Length: 2000\r\n\r\nabc", 413, "body_size", false},
+		{"large body in chunks", "POST / HTTP/1.1\r\n" + chunked + preferences + "\r\n7d0\r\n" + strings.Repeat("x", 2000) + "\r\n0\r\n\r\n", 413, "body_size", false},
+		{"malformed chunk", "POST / HTTP/1.1\r\n" + chunked + preferences + "\r\n0x5\r\nhello", 400, "bad_request", false},
+		{"path that cannot be decoded", "GET /%zz HTTP/1.1\r\n" + host + preferences + "\r\n", 400, "bad_request", false},
+		{"path out of the root", "GET /../x HTTP/1.1\r\n" + host + preferences + "\r\n", 400, "bad_request", false},
 	} {
 		series := `lb_rejected_requests_total{reason="` + tc.reason + `"}`
 		before, _ := strconv.Atoi(lb.metric(series))
@@ -63,14 +63,14 @@ func TestRefusals(t *testing.T) {
 
 	lb = start(t, proxyTo("", b.Addr))
 	c := lb.dial()
-	c.Send("TRACE / HTTP/1.1\r\n" + host + wishes + "\r\n")
+	c.Send("TRACE / HTTP/1.1\r\n" + host + preferences + "\r\n")
 	if r := c.ReadResponse("TRACE"); len(r.Field("X-Request-Id")) != 32 {
 		t.Errorf("a client that is not trusted gave the id: %q", r.Head)
 	}
 }
 
-// TestLargeBodyIsRoutedFirst: a body over the limit is refused where the request belongs, by all kinds of routes, and no backend
-// hears of it.
+// TestLargeBodyIsRoutedFirst: a body over the limit is refused by the route of the request, of every kind, and no backend gets the
+// request.
 func TestLargeBodyIsRoutedFirst(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	dir := t.TempDir()
@@ -136,12 +136,12 @@ pool "app" {
 	}
 }
 
-// TestHigherMinorVersion: HTTP/1.2 and up are read as HTTP/1.1, the highest that lb speaks (RFC 9110 section 2.5).
+// TestHigherMinorVersion: HTTP/1.2 and higher are read as HTTP/1.1, the highest version that lb supports (RFC 9110 section 2.5).
 func TestHigherMinorVersion(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, proxyTo("", b.Addr))
 	c := lb.dial()
-	for range 2 { // it is kept, as in HTTP/1.1
+	for range 2 { // the connection is kept, as in HTTP/1.1
 		c.Send("POST / HTTP/1.9\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n")
 		if r := c.ReadResponse("POST"); !strings.HasPrefix(r.Head, "HTTP/1.1 200 ") || r.Field("Connection") != "" {
 			t.Fatalf("%q", r.Head)
@@ -152,7 +152,8 @@ func TestHigherMinorVersion(t *testing.T) {
 	}
 }
 
-// TestShortBodyOfHalfClosedClient: a client that ends its stream before its body is whole, and still reads, is told.
+// TestShortBodyOfHalfClosedClient: a client that half-closes its connection before its body is complete, and still reads, gets a
+// 400.
 func TestShortBodyOfHalfClosedClient(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	for _, retry := range []string{"", "  retry {\n    body = 0\n  }\n"} {

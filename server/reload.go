@@ -69,7 +69,7 @@ func (s *Server) logWarnings(diags config.Diagnostics) {
 	}
 }
 
-// fixed tells what a reload cannot change.
+// fixed returns what a reload cannot change.
 func (s *Server) fixed(cfg *config.Config) config.Diagnostics {
 	if cfg.Log.Format == s.logConfig.Format && cfg.Log.File == s.logConfig.File {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestReloadKeepsWhatStays: connections, counters and state of an unchanged backend, a request in flight
-// and an upgraded connection all outlive a reload.
+// TestReloadKeepsWhatStays: connections, counters and state of an unchanged backend, a request in flight and an upgraded
+// connection survive a reload.
 func TestReloadKeepsWhatStays(t *testing.T) {
 	release := make(chan struct{})
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -50,7 +50,7 @@ func TestReloadKeepsWhatStays(t *testing.T) {
 
 	opened := `lb_backend_connections_total{pool="app",backend="` + b.Addr + `",result="opened"}`
 	before := lb.metric(opened)
-	other := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("other")))
+	other := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("other")))
 	for i := range 5 {
 		more := ""
 		if i%2 == 0 {
@@ -83,9 +83,9 @@ func TestReloadKeepsWhatStays(t *testing.T) {
 	}
 }
 
-// TestReloadWithErrorsChangesNothing: each of these texts is refused, says why, and leaves all as it was.
+// TestReloadWithErrorsChangesNothing: each of these configurations is rejected with a reason and changes nothing.
 func TestReloadWithErrorsChangesNothing(t *testing.T) {
-	b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("old")))
+	b := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("old")))
 	occupied := lbtest.NewBackend(t, func(*lbtest.Conn) {})
 	text := proxyTo("", b.Addr)
 	lb := start(t, text)
@@ -110,7 +110,7 @@ func TestReloadWithErrorsChangesNothing(t *testing.T) {
 			t.Errorf("%s: afterwards %d %q", what, r.Status(), r.Body)
 		}
 		if !strings.Contains(lb.admin("GET", "/healthz"), "ok") {
-			t.Errorf("%s: the admin listener has gone", what)
+			t.Errorf("%s: the admin listener has closed", what)
 		}
 	}
 	if got := lb.metric(`lb_config_reloads_total{result="failure"}`); got != "6" {
@@ -118,9 +118,9 @@ func TestReloadWithErrorsChangesNothing(t *testing.T) {
 	}
 }
 
-// TestReloadMovesListenersAndPools: what is new is served, what went is gone, its series too.
+// TestReloadMovesListenersAndPools: new ones are in use, removed ones are closed, and their series are removed.
 func TestReloadMovesListenersAndPools(t *testing.T) {
-	a, b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("a"))), lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("b")))
+	a, b := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("a"))), lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("b")))
 	lb := start(t, proxyTo("", a.Addr))
 	old := lb.addr()
 	if r := lb.get("/"); r.Body != "a" {
@@ -143,9 +143,9 @@ func TestReloadMovesListenersAndPools(t *testing.T) {
 	_ = old
 }
 
-// TestReloadUnderLoad: clients notice nothing of reloads.
+// TestReloadUnderLoad: clients are not affected by reloads.
 func TestReloadUnderLoad(t *testing.T) {
-	b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x")))
+	b := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("x")))
 	text := proxyTo("", b.Addr)
 	lb := start(t, text)
 	var stop atomic.Bool
@@ -155,7 +155,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		group.Go(func() {
 			c := lb.dial()
 			for !stop.Load() {
-				if i%2 == 0 { // half of the clients come anew each time
+				if i%2 == 0 { // half of the clients reconnect each time
 					c.Close()
 					c = lb.dial()
 				}
@@ -179,7 +179,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		if err := lb.reload(change + text); err != nil {
 			t.Error(err)
 		}
-		lbtest.Eventually(t, "answers between reloads", func() bool { return served.Load() > 20 || failed.Load() > 0 })
+		lbtest.Eventually(t, "responses between reloads", func() bool { return served.Load() > 20 || failed.Load() > 0 })
 	}
 	stop.Store(true)
 	group.Wait()
@@ -188,7 +188,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// TestStop: requests in flight finish, and are told that the connection ends; new ones are not taken.
+// TestStop: requests in flight complete, with Connection: close; new ones are not accepted.
 func TestStop(t *testing.T) {
 	release := make(chan struct{})
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {

@@ -7,9 +7,9 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestSmallBodyStreams: a body that does not come promptly is passed on as it comes, however small, and so the answer
-// may come before its end.
-func TestSmallBodyStreams(t *testing.T) {
+// TestSlowSmallBodyIsStreamed: a body that does not arrive promptly is streamed, however small, so the response may precede its
+// end.
+func TestSlowSmallBodyIsStreamed(t *testing.T) {
 	for _, tc := range []struct{ framing, first, second, seen string }{
 		{"Content-Length: 10", "hello", "world", "hello"},
 		{"Transfer-Encoding: chunked", "5\r\nhello\r\n", "5\r\nworld\r\n0\r\n\r\n", "5\r\nhello\r\n"},
@@ -49,8 +49,8 @@ func TestSmallBodyStreams(t *testing.T) {
 	}
 }
 
-// TestReplay: a body that is kept whole goes to another backend in the framing that the client chose, whether it came
-// with the head, was streamed, or was asked for by a 100.
+// TestReplay: a completely kept body is sent to another backend in the client's framing, whether it came with the head, was
+// streamed, or was requested by a 100.
 func TestReplay(t *testing.T) {
 	const chunks = "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n"
 	for _, tc := range []struct {

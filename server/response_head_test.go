@@ -8,14 +8,14 @@ import (
 	"lb/internal/lbtest"
 )
 
-// sized makes a response whose head has exactly n bytes.
+// sized returns a response whose head has exactly n bytes.
 func sized(n int) string {
 	const rest = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: \r\n\r\n"
 	return strings.Replace(rest, "X: ", "X: "+strings.Repeat("a", n-len(rest)), 1) + "ok"
 }
 
-// TestResponseHeaderSize: a response head up to response_header_size is passed on whole, a larger one is a 502 with a
-// reason of its own.
+// TestResponseHeaderSize: a response head up to response_header_size is relayed completely. A larger one is a 502 with a separate
+// reason.
 func TestResponseHeaderSize(t *testing.T) {
 	for setting, limit := range map[string]int{
 		"": 32 << 10, "response_header_size = \"1KiB\"": 1 << 10, "response_header_size = \"9KiB\"": 9 << 10,
@@ -23,16 +23,16 @@ func TestResponseHeaderSize(t *testing.T) {
 	} {
 		for _, size := range []int{limit - 1, limit, limit + 1, limit + 40<<10} {
 			for _, pieces := range []bool{false, true} {
-				answer := sized(size)
+				response := sized(size)
 				b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 					for {
 						if head, _ := c.ReadRequest(); head == "" {
 							return
 						}
 						if pieces {
-							c.SendPieces(answer, 5000)
+							c.SendPieces(response, 5000)
 						} else {
-							c.Send(answer)
+							c.Send(response)
 						}
 					}
 				})
@@ -57,9 +57,9 @@ func TestResponseHeaderSize(t *testing.T) {
 	}
 }
 
-// TestUnfitHeadsDoNotEject: what an application, or the request, puts into a head ejects no backend, however often.
-func TestUnfitHeadsDoNotEject(t *testing.T) {
-	for name, answer := range map[string]string{
+// TestInvalidHeadsDoNotEject: an invalid head, caused by the application or the request, ejects no backend, however often.
+func TestInvalidHeadsDoNotEject(t *testing.T) {
+	for name, response := range map[string]string{
 		"too large":       sized(33 << 10),
 		"too many fields": "HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", 1200) + "Content-Length: 0\r\n\r\n",
 		"control byte":    "HTTP/1.1 302 Found\r\nLocation: /a\x01b\r\nContent-Length: 0\r\n\r\n",
@@ -73,7 +73,7 @@ func TestUnfitHeadsDoNotEject(t *testing.T) {
 				case strings.HasPrefix(head, "GET /good "):
 					c.Send(lbtest.OK("good"))
 				default:
-					c.Send(answer)
+					c.Send(response)
 				}
 			}
 		}
@@ -95,22 +95,22 @@ func TestUnfitHeadsDoNotEject(t *testing.T) {
 	}
 }
 
-// TestControlBytesFromBackends: a response with a control byte in its head is not passed on: what one parser
-// ignores ends a line, or the text, for another.
+// TestControlBytesFromBackends: a response with a control byte in its head is rejected: one parser may ignore the byte, while
+// another takes it for the end of a line or of the text.
 func TestControlBytesFromBackends(t *testing.T) {
-	var answer string
+	var response string
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		for {
 			if head, _ := c.ReadRequest(); head == "" {
 				return
 			}
-			c.Send(answer)
+			c.Send(response)
 		}
 	})
 	lb := start(t, proxyTo("  eject {\n    failures = 0\n  }\n", b.Addr))
 	for c := range 256 {
 		for _, place := range []string{"HTTP/1.1 200 O%cK\r\nA: b\r\n", "HTTP/1.1 200 OK\r\nA: x%cy\r\n", "HTTP/1.1 103 Early Hints\r\nLink: a%cb\r\n\r\nHTTP/1.1 200 OK\r\n"} {
-			answer = strings.Replace(place, "%c", string([]byte{byte(c)}), 1) + "Content-Length: 0\r\n\r\n"
+			response = strings.Replace(place, "%c", string([]byte{byte(c)}), 1) + "Content-Length: 0\r\n\r\n"
 			want := 200
 			if c < 0x20 && c != '\t' || c == 0x7f {
 				want = 502
@@ -122,14 +122,14 @@ func TestControlBytesFromBackends(t *testing.T) {
 				r = conn.ReadResponse("GET")
 			}
 			if r.Status() != want {
-				t.Errorf("%q: %d, want %d", answer, r.Status(), want)
+				t.Errorf("%q: %d, want %d", response, r.Status(), want)
 			}
 			conn.Close()
 		}
 	}
 }
 
-// TestEmptyLineBeforeStatusLine: it is no HTTP, whether at the beginning or behind an interim response.
+// TestEmptyLineBeforeStatusLine: invalid at the beginning and after an interim response.
 func TestEmptyLineBeforeStatusLine(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{"\r\n", "\n", "\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n\r\n"} {
@@ -153,7 +153,7 @@ func TestEmptyLineBeforeStatusLine(t *testing.T) {
 				c.Close()
 			}
 			lbtest.Eventually(t, "the reason in the log", func() bool {
-				return strings.Count(lb.read("access.log"), "an empty line stands before the status line") == 2
+				return strings.Count(lb.read("access.log"), "an empty line precedes the status line") == 2
 			})
 			lb.stop()
 		}

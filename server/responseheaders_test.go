@@ -95,8 +95,8 @@ pool "dead" {
 }
 `
 
-// TestResponseHeaders: set replaces and remove takes out fields of lb's own responses as of those of backends. The heads
-// are compared whole, but for Date and X-Request-Id.
+// TestResponseHeaders: set replaces and remove removes fields of lb's own responses as well as of backends'. The heads are
+// compared completely, except for Date and X-Request-Id.
 func TestResponseHeaders(t *testing.T) {
 	const rules = `response_headers {
       set = {
@@ -106,14 +106,14 @@ func TestResponseHeaders(t *testing.T) {
         "ETag"          = "\"own\""
       }
       add    = { "X-Add" = "a" }
-      remove = ["last-modified", "Accept-Ranges", "X-Content-Type-Options", "retry-after", "X-Gone"]
+      remove = ["last-modified", "Accept-Ranges", "X-Content-Type-Options", "retry-after", "X-Removed"]
     }`
 	const (
 		noType = "Cache-Control: private\r\nServer: own\r\nETag: \"own\"\r\nX-Add: a\r\n"
 		own    = "content-type: text/x-own\r\n" + noType
 		multi  = "multipart/byteranges; boundary="
 	)
-	app := record(t, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nServer: app\r\nServer: twice\r\nX-Gone: 1\r\nX-Add: b\r\nContent-Length: 2\r\n\r\nhi")
+	app := record(t, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nServer: app\r\nServer: twice\r\nX-Removed: 1\r\nX-Add: b\r\nContent-Length: 2\r\n\r\nhi")
 	ranges := record(t, "HTTP/1.1 206 Partial Content\r\nContent-Type: Multipart/byteranges; boundary=x\r\nServer: app\r\nContent-Length: 2\r\n\r\nhi")
 	garbage := record(t, "garbage\r\n\r\n")
 	text := strings.ReplaceAll(ruled, "RULES", rules)
@@ -187,7 +187,7 @@ func TestResponseHeaders(t *testing.T) {
 	}
 }
 
-// TestResponseHeadersRemove: what is removed is not there, Date included, and nothing else goes.
+// TestResponseHeadersRemove: removed fields are absent, Date included, and all others remain.
 func TestResponseHeadersRemove(t *testing.T) {
 	text := `
 site "s" {

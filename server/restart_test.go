@@ -18,8 +18,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// restarting is an application that can be stopped, when it refuses connections, and started again on the same port, which stays
-// its own meanwhile.
+// restarting is an application that can be stopped, so that it refuses connections, and restarted on the same port, which stays
+// reserved meanwhile.
 type restarting struct {
 	t       testing.TB
 	addr    string
@@ -43,7 +43,7 @@ func restartable(t testing.TB, app http.HandlerFunc) *restarting {
 	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
 		t.Fatal(err)
 	}
-	// A port that was asked for by number stays bound when the socket no longer listens.
+	// A port that was bound by number stays bound when the socket no longer listens.
 	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func (r *restarting) start() {
 	r.serving.Go(func() { _ = server.Serve(ln) })
 }
 
-// stop has it refuse connections, finish what it has, and end.
+// stop makes it refuse connections, complete its requests, and end.
 func (r *restarting) stop() {
 	if r.server == nil {
 		return
@@ -83,14 +83,14 @@ func (r *restarting) stop() {
 	r.server = nil
 }
 
-// failure is a request that did not end with a 200.
+// failure is a request without a 200.
 type failure struct {
 	method, what string
 	begin, end   time.Time
 }
 
-// load has so many clients send requests, each a while after its last response, so that a busy machine gets fewer of them, until stop
-// is called, which returns those that failed; every third is a POST.
+// load has so many clients send requests until stop is called, which returns those that failed. Every third is a POST. Each client
+// pauses after a response, so that a busy machine gets fewer requests.
 func load(t testing.TB, address string, clients int) (stop func() (sent int, failed []failure)) {
 	transport := &http.Transport{MaxIdleConns: clients, MaxIdleConnsPerHost: clients}
 	client := &http.Client{Transport: transport}
@@ -143,8 +143,8 @@ func load(t testing.TB, address string, clients int) (stop func() (sent int, fai
 	}
 }
 
-// TestRestartOfTheOnlyBackend: the only backend is stopped and started again under load. The requests of that time wait for it,
-// and none fails, but for POSTs whose connection it closed while they were on their way; with checks that found it down meanwhile too.
+// TestRestartOfTheOnlyBackend: the only backend is restarted under load. Requests wait for it and none fails, except POSTs whose
+// connection it closed after they were sent. The same with checks that find it down meanwhile.
 func TestRestartOfTheOnlyBackend(t *testing.T) {
 	const clients = 50
 	for what, more := range map[string]string{
@@ -186,8 +186,8 @@ func TestRestartOfTheOnlyBackend(t *testing.T) {
 	}
 }
 
-// TestRestartOfABusyBackend: the only backend is restarted with more connections that it has not accepted than the retry budget
-// has retries. The system resets them all, and each request waits for the next process.
+// TestRestartOfABusyBackend: the only backend is restarted while it has more unaccepted connections than the retry budget has
+// retries. The system resets them all, and each request waits for the new process.
 func TestRestartOfABusyBackend(t *testing.T) {
 	const requests = 40 // the budget has 10 at the start
 	app := restartable(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "x") })
@@ -214,15 +214,15 @@ func TestRestartOfABusyBackend(t *testing.T) {
 	}
 }
 
-// TestDeathOfABusyBackend: one of two backends ends with more connections that it has not accepted than the retry budget has
-// retries. The other answers their requests.
-func TestDeathOfABusyBackend(t *testing.T) {
+// TestBusyBackendEnds: one of two backends ends while it has more unaccepted connections than the retry budget has retries. The
+// other one serves their requests.
+func TestBusyBackendEnds(t *testing.T) {
 	const requests = 40 // the budget has 10 at the start
 	app := restartable(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "x") })
 	if err := syscall.Listen(app.fd, 512); err != nil {
 		t.Fatal(err)
 	}
-	other := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("x")))
+	other := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("x")))
 	lb := start(t, proxyTo("", app.addr, other.Addr))
 	statuses := make(chan int, 2*requests)
 	for range 2 * requests {
@@ -239,9 +239,9 @@ func TestDeathOfABusyBackend(t *testing.T) {
 	}
 }
 
-// TestDeadPoolIsNotWaitedFor: when the pool has been down for while_down, requests get 503 at once, and again 200 when a
-// backend accepts.
-func TestDeadPoolIsNotWaitedFor(t *testing.T) {
+// TestNoWaitAfterWhileDown: when the pool has been down for while_down, requests get 503 at once, and 200 again when a backend
+// accepts.
+func TestNoWaitAfterWhileDown(t *testing.T) {
 	for what, more := range map[string]string{
 		"defaults": "", "checks": "  health {\n    interval = \"20ms\"\n  }\n", "sticky": "  sticky {}\n",
 	} {
@@ -271,7 +271,7 @@ func TestDeadPoolIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// TestNoWaitForTheAdministrator: what the administrator has taken out is not waited for.
+// TestNoWaitForTheAdministrator: requests do not wait for backends that an administrator has taken out.
 func TestNoWaitForTheAdministrator(t *testing.T) {
 	addresses, _ := named(t, 2)
 	for _, state := range []string{"drain", "maint"} {
@@ -288,8 +288,8 @@ func TestNoWaitForTheAdministrator(t *testing.T) {
 	}
 }
 
-// TestWaitersOfADownPool: they are bounded by queue.limit, leave with their client, and the rest are let in when a backend
-// accepts, by its max_conns at most.
+// TestWaitersOfADownPool: queue.limit bounds the waiting requests. A disconnected client's request leaves the queue. The others
+// proceed when a backend accepts, at most max_conns at a time.
 func TestWaitersOfADownPool(t *testing.T) {
 	var now, most, served atomic.Int64
 	app := restartable(t, func(w http.ResponseWriter, r *http.Request) {

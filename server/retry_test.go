@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -11,13 +12,12 @@ import (
 	"lb/internal/lbtest"
 )
 
-// bounded is the text of a site whose backends take one request at a time, and whose queue waits
-// longer than any test.
+// bounded is the configuration of a site whose backends take one request at a time, and whose queue waits longer than any test.
 func bounded(more string, backends ...string) string {
 	return strings.ReplaceAll(proxyTo("  queue {\n    timeout = \"1h\"\n  }\n"+more, backends...), "\" {}", "\" {\n    max_conns = 1\n  }")
 }
 
-// TestRetryOfTheOnlyBackend: a request that failed gives its place back before it waits for another.
+// TestRetryOfTheOnlyBackend: a failed request releases its slot before it waits for another.
 func TestRetryOfTheOnlyBackend(t *testing.T) {
 	var asked atomic.Int64
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -35,11 +35,11 @@ func TestRetryOfTheOnlyBackend(t *testing.T) {
 	lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+b.Addr+`"}`, "0")
 }
 
-// TestAnswerIsNotHeldBack: a 503 whose retry would have to wait for room is passed on instead.
-func TestAnswerIsNotHeldBack(t *testing.T) {
+// TestResponseIsNotHeldBack: a 503 whose retry would have to queue is relayed instead.
+func TestResponseIsNotHeldBack(t *testing.T) {
 	release := make(chan struct{})
 	slow := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); <-release; c.Send(lbtest.OK("late")) })
-	busy := lbtest.NewBackend(t, lbtest.Answer("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"))
+	busy := lbtest.NewBackend(t, lbtest.Respond("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"))
 	lb := start(t, bounded("  balance = \"first\"\n", slow.Addr, busy.Addr))
 	c := lb.dial()
 	c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -53,14 +53,14 @@ func TestAnswerIsNotHeldBack(t *testing.T) {
 	}
 }
 
-// TestNeverTwiceToTheSame: a retry goes to a backend that has not been asked, whatever the algorithm says.
-func TestNeverTwiceToTheSame(t *testing.T) {
+// TestRetryUsesAnotherBackend: a retry goes to a backend that the request has not been sent to, whatever the algorithm chooses.
+func TestRetryUsesAnotherBackend(t *testing.T) {
 	for _, balance := range []string{"round_robin", "least_conn", "p2c", "peak_ewma", "random", "hash", "first"} {
 		var asked [3]atomic.Int64
 		var addrs []string
 		for i := range asked {
 			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
-				if request, _ := c.ReadRequest(); request != "" { // else lb looks whether it refuses connections
+				if request, _ := c.ReadRequest(); request != "" { // otherwise lb checks whether it accepts connections
 					asked[i].Add(1)
 				}
 				c.Reset()
@@ -82,15 +82,15 @@ func TestNeverTwiceToTheSame(t *testing.T) {
 				total += n
 			}
 		}
-		if total < 24 { // the first two are retried in any case
+		if total < 24 { // the first two are always retried
 			t.Errorf("%s: %d attempts for 20 requests, so there were hardly any retries", balance, total)
 		}
 		lb.stop()
 	}
 }
 
-// TestConnectTimeout: a backend that does not even accept is given up after the connect timeout, for any
-// method, since nothing was sent; with no other one the answer is 504.
+// TestConnectTimeout: after the connect timeout a request of any method is retried on another backend, since nothing was sent.
+// Without another backend, the response is 504.
 func TestConnectTimeout(t *testing.T) {
 	full := fullBacklog(t)
 	good := record(t, lbtest.OK("x"))
@@ -113,8 +113,7 @@ func TestConnectTimeout(t *testing.T) {
 	}
 }
 
-// fullBacklog returns the address of a listener whose queue is full, so that the system lets the
-// handshakes of others wait.
+// fullBacklog returns the address of a listener with a full accept queue, so that further handshakes wait.
 func fullBacklog(t *testing.T) string {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
@@ -136,8 +135,8 @@ func fullBacklog(t *testing.T) string {
 	return address
 }
 
-// TestTimeoutElsewhere: with "timeout" in retry.on an idempotent request that got no answer goes on.
-func TestTimeoutElsewhere(t *testing.T) {
+// TestTimeoutIsRetried: with "timeout" in retry.on, an idempotent request without a response is retried on another backend.
+func TestTimeoutIsRetried(t *testing.T) {
 	silent := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.ReadHead() })
 	good := record(t, lbtest.OK("x"))
 	lb := start(t, proxyTo("  balance = \"first\"\n  timeouts {\n    response = \"50ms\"\n  }\n  retry {\n    on = [\"timeout\"]\n  }\n", silent.Addr, good.Addr))
@@ -154,7 +153,7 @@ func TestTimeoutElsewhere(t *testing.T) {
 	lb.wantMetric(`lb_retries_total{pool="app",reason="timeout"}`, "1")
 }
 
-// TestStalePost: what cannot be repeated is not sent on a connection that the backend has ended.
+// TestStalePost: a request that cannot be repeated is not sent on a connection that the backend has closed.
 func TestStalePost(t *testing.T) {
 	ended := make(chan struct{})
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -183,14 +182,14 @@ func backups(text string, addresses ...string) string {
 	return text
 }
 
-// TestRetryOnABackup: when the only primary fails, by whatever kind of failure, the backup answers.
+// TestRetryOnABackup: when the only primary fails, in whatever way, the backup responds.
 func TestRetryOnABackup(t *testing.T) {
 	const get, post = "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
 	backup, _ := named(t, 1)
 	for what, primary := range map[string]string{
 		"refuses": deadAddress(t),
 		"resets":  lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); c.Reset() }).Addr,
-		"is busy": lbtest.NewBackend(t, lbtest.Answer("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")).Addr,
+		"is busy": lbtest.NewBackend(t, lbtest.Respond("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")).Addr,
 	} {
 		lb := start(t, backups(proxyTo("  eject {\n    failures = 0\n  }\n", primary, backup[0]), backup[0]))
 		requests := []string{get}
@@ -209,13 +208,49 @@ func TestRetryOnABackup(t *testing.T) {
 	}
 }
 
-// TestTwoDeadPrimaries: with nothing but the defaults a backup saves every request from two primaries that died.
-func TestTwoDeadPrimaries(t *testing.T) {
+// TestTwoPrimariesRefuse: with the defaults, a backup serves every request while two primaries refuse connections.
+func TestTwoPrimariesRefuse(t *testing.T) {
 	backup, _ := named(t, 1)
 	lb := start(t, backups(proxyTo("", deadAddress(t), deadAddress(t), backup[0]), backup[0]))
 	for i := range 60 {
 		if r := lb.get("/"); r.Status() != 200 {
 			t.Fatalf("request %d: %d %q", i, r.Status(), r.Body)
+		}
+	}
+}
+
+// TestLargeBodyAfterRefusal: a body of which more was received than is kept for retries can still go to another backend as long as
+// none of it has been sent.
+func TestLargeBodyAfterRefusal(t *testing.T) {
+	var got atomic.Int64
+	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
+		for {
+			head, body := c.ReadRequest()
+			if head == "" {
+				return
+			}
+			got.Store(int64(len(body)))
+			c.Send(lbtest.OK("x"))
+		}
+	})
+	for name, route := range map[string]string{"streamed": "", "buffered": "      buffer_request = \"100KiB\"\n"} {
+		for _, chunked := range []bool{true, false} {
+			for _, method := range []string{"POST", "PUT"} {
+				text := proxyTo("  balance = \"first\"\n", deadAddress(t), b.Addr)
+				lb := start(t, strings.Replace(text, "pool = \"app\"\n", "pool = \"app\"\n"+route, 1))
+				for _, size := range []int{70_000, 110_000, 300_000} {
+					request := fmt.Sprintf("%s / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", method, size, strings.Repeat("x", size))
+					if chunked {
+						request = fmt.Sprintf("%s / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", method, size, strings.Repeat("x", size))
+					}
+					c := lb.dial()
+					c.Send(request)
+					if r := c.ReadResponse(method); r.Status() != 200 || got.Load() != int64(size) {
+						t.Errorf("%s, chunked %v, %s of %d: %d %q, the backend got %d", name, chunked, method, size, r.Status(), r.Body, got.Load())
+					}
+				}
+				lb.stop()
+			}
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestRouteTimeouts: the timeouts of a route hold in the place of the pool's, for each request on a connection by itself.
+// TestRouteTimeouts: the timeouts of a route replace the pool's, for each request of a connection separately.
 func TestRouteTimeouts(t *testing.T) {
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		for {
@@ -41,12 +41,12 @@ func TestRouteTimeouts(t *testing.T) {
 			t.Errorf("%q, as if whole", r.Head)
 		}
 	}
-	// The pool's own hold for the other route, on the connection that the first has used.
+	// The pool's timeouts apply to the other route, on the connection that the first one has used.
 	lb.get("/response/ok")
 	c := lb.dial()
 	c.Send("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n")
 	lb.wantMetric(`lb_requests_in_flight{site="s"}`, "1")
-	time.Sleep(400 * time.Millisecond) // more than the other routes wait
+	time.Sleep(400 * time.Millisecond) // longer than the timeouts of the other routes
 	if got := lb.metric(`lb_requests_in_flight{site="s"}`); got != "1" {
 		t.Errorf("%s requests are in flight: the timeout of another route ended it", got)
 	}

@@ -19,13 +19,21 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"lb/admin"
+	"lb/cache"
+	"lb/certificate"
 	"lb/config"
 	"lb/filter"
-	"lb/front"
+	"lb/filter/auth"
+	"lb/http1"
+	"lb/http2"
+	"lb/internal/coding"
+	"lb/listener"
+	"lb/netloop"
 	"lb/proxy"
 	"lb/server/upgrade"
 	"lb/staticcache"
 	"lb/telemetry"
+	"lb/transport"
 )
 
 // Options are what a Server needs to know.
@@ -41,6 +49,8 @@ type Options struct {
 	// StandardLog is the logger that libraries print through by themselves, log.Default(): Start makes what
 	// they print warnings in the operations log. Nil leaves it alone.
 	StandardLog *log.Logger
+	// ACME has intervals that tests shorten. Zero: the usual ones.
+	ACME certificate.Intervals
 }
 
 // Server is one running balancer.
@@ -54,11 +64,18 @@ type Server struct {
 	events    admin.Events
 	started   time.Time
 
-	handler    *proxy.Handler
-	httpsPort  atomic.Pointer[string] // see httpsPort
-	cache      *staticcache.Cache
-	front      *front.Front
-	rejections proxy.Rejections
+	handler        *proxy.Handler
+	httpsPort      atomic.Pointer[string] // see httpsPort
+	cache          *staticcache.Cache
+	encoders       coding.Encoders // of all routes with compress
+	responses      *cache.Cache    // stored responses of backends
+	front          *listener.Set
+	loops          *netloop.Loops
+	stopLoops      context.CancelFunc
+	workers        []*proxy.Worker     // by the index of their loop
+	backendWorkers []*transport.Worker // likewise; nil where nothing is served
+	rejections     proxy.Rejections
+	protocols      [protocols]*telemetry.Counter // of lb_http_requests_total
 
 	background context.Context // of every goroutine; ends when all traffic has
 	stopAll    context.CancelFunc
@@ -69,6 +86,7 @@ type Server struct {
 	taken      *upgrade.Taken // from the process before; nil: there was none
 	// stickySecret signs the cookies of pools that were given none.
 	stickySecret []byte
+	tickets      tickets
 	handedOver   atomic.Bool // to the next
 
 	changing    sync.RWMutex // locked by sendOverrides, read-locked while a backend is changed at run time
@@ -77,6 +95,10 @@ type Server struct {
 	current     atomic.Pointer[generation]
 	pools       map[string]*poolRun
 	sites       map[string]*siteRun
+	limitStates *limitStates
+	authClient  *proxy.AuthClient
+	checks      *auth.Checks // nil: no route has needed it yet; under reloading
+	retiring    []func()     // end what replaced generations have left; see retireBackends
 	admin       *adminRun
 	lastReload  atomic.Pointer[admin.Reload]
 	reloads     struct{ succeeded, failed *telemetry.Counter } // the start is none
@@ -84,7 +106,7 @@ type Server struct {
 
 // New returns a server; nothing is read, bound or started before Start.
 func New(opt Options) *Server {
-	return &Server{opt: opt, pools: map[string]*poolRun{}, sites: map[string]*siteRun{}, started: time.Now()}
+	return &Server{opt: opt, pools: map[string]*poolRun{}, sites: map[string]*siteRun{}, limitStates: newLimitStates(), authClient: proxy.NewAuthClient(), started: time.Now()}
 }
 
 // Diagnosed is an error in the configuration, with all its diagnostics.
@@ -121,9 +143,17 @@ func (s *Server) Start() error {
 	s.reloads.failed = s.scope.Counter("lb_config_reloads_total", "result", "failure")
 	s.rejections = proxy.NewRejections(s.scope)
 	s.handler = proxy.NewHandler(s.rejections, bodyStatus)
+	for i, protocol := range [...]string{onHTTP10: "http/1.0", onHTTP11: "http/1.1", onHTTP2: "h2", onHTTP3: "h3"} {
+		s.protocols[i] = s.scope.Counter("lb_http_requests_total", "protocol", protocol)
+	}
+	s.handler.Panicked = func(v any, stack []byte) { s.front.Panicked(v, stack) }
 	s.cache = staticcache.New(staticcache.Options{
 		Memory: cfg.StaticCache.Memory, MaxFile: cfg.StaticCache.MaxFile, Scope: s.scope, Log: s.log.Named("static"),
 	})
+	s.responses = cache.New(s.cache, s.scope)
+	if err := s.startLoops(); err != nil {
+		return err
+	}
 	if err := s.startParts(cfg, diags); err != nil {
 		s.stopAll()
 		s.wait()
@@ -145,7 +175,7 @@ func (s *Server) startParts(cfg *config.Config, diags config.Diagnostics) error 
 	if s.taken, err = upgrade.TakeOver(); err != nil {
 		return err
 	}
-	s.stickySecret = secretOf(s.taken)
+	s.stickySecret, s.tickets.keys = secretsOf(s.taken)
 	gen, err := s.build(cfg)
 	if err != nil {
 		return err
@@ -156,7 +186,11 @@ func (s *Server) startParts(cfg *config.Config, diags config.Diagnostics) error 
 		return err
 	}
 	gen.front.Inherited = inherited
-	s.front = front.New(gen.front)
+	if gen.front.InheritedPackets, err = s.inheritPackets(gen.front.Listeners); err != nil {
+		gen.discard()
+		return err
+	}
+	s.front = listener.New(gen.front)
 	if err := s.front.Listen(); err != nil {
 		gen.discard()
 		return s.bindErrors(cfg, err)
@@ -169,6 +203,9 @@ func (s *Server) startParts(cfg *config.Config, diags config.Diagnostics) error 
 	s.cache.Start(s.background)
 	s.goRun(s.housekeeping)
 	s.commit(gen)
+	s.countCertificates()
+	s.goRun(s.watchCertificates)
+	s.goRun(s.watchAccess)
 	if s.taken != nil {
 		s.awaitFirstProbes()
 		s.restoreOverrides()
@@ -192,15 +229,49 @@ func (s *Server) closeFront() error {
 	return err
 }
 
-// serve is the front's handler.
-func (s *Server) serve(c *front.Conn) {
-	l := c.Listener()
-	in := proxy.Inbound{Secure: l.TLS, ServerName: serverName(c)}
+// The protocols of lb_http_requests_total, which are named as in ALPN.
+const (
+	onHTTP10 = iota
+	onHTTP11
+	onHTTP2
+	onHTTP3
+	protocols
+)
+
+// serve begins the exchange of a request.
+func (s *Server) serve(stream *http1.Stream) {
+	c := stream.Conn()
+	if stream.Request().Interim {
+		s.protocols[onHTTP11].Inc()
+	} else {
+		s.protocols[onHTTP10].Inc()
+	}
+	s.handler.Serve(s.workers[c.Worker().Loop.Index()], stream, s.inbound(&c.Info), func(x *proxy.Exchange) { stream.Exchange = x })
+}
+
+// serveHTTP2 is serve for HTTP/2.
+func (s *Server) serveHTTP2(stream *http2.Stream) {
+	c := stream.Conn()
+	s.protocols[onHTTP2].Inc()
+	s.handler.Serve(s.workers[c.Worker().Loop.Index()], stream, s.inbound(c.Info.(*http1.Info)), func(x *proxy.Exchange) { stream.Exchange = x })
+}
+
+// inbound describes the connection on which a request was received.
+func (s *Server) inbound(info *http1.Info) proxy.Inbound {
+	l := info.Listener.(*listener.Listener)
+	in := proxy.Inbound{Peer: info.Peer, Secure: l.TLS, AltSvc: l.AltSvc()}
+	if info.TLS != nil {
+		in.TLSVersion, in.ALPN = info.TLS.Version, info.TLS.ALPN
+		in.ServerName, in.ClientCert = serverName(info.TLS), info.TLS.ClientCert
+	}
 	in.Filters = inboundFilters(in.ServerName, l.RedirectHTTPS)
 	if l.RedirectHTTPS {
 		in.HTTPSPort, in.OnPort80 = *s.httpsPort.Load(), portOf(l.Addr().String()) == "80"
 	}
-	s.handler.Serve(client{c}, in)
+	if len(s.current.Load().acme) > 0 {
+		in.Challenge = certificate.HTTPChallenge
+	}
+	return in
 }
 
 // inboundFilters returns the filters of all requests that come by a listener.
@@ -220,33 +291,28 @@ var (
 )
 
 // serverName returns what the requests of a connection share about the name in its TLS handshake; nil without one.
-func serverName(c *front.Conn) *proxy.ServerName {
-	if c.ServerName() == "" {
+func serverName(c *http1.TLS) *proxy.ServerName {
+	if c.ServerName == "" {
 		return nil
 	}
-	name, ok := c.Attached().(*proxy.ServerName)
+	name, ok := c.Attached.(*proxy.ServerName)
 	if !ok {
-		name = proxy.NewServerName(c.ServerName())
-		c.Attach(name)
+		name = proxy.NewServerName(c.ServerName)
+		c.Attached = name
 	}
 	return name
 }
 
-// client is a front.Conn as the proxy wants it.
-type client struct{ *front.Conn }
-
-func (c client) Upgrade(ending func()) proxy.Stream { return c.Conn.Upgrade(ending) }
-
-// bodyStatus sorts the front's errors for the proxy.
+// bodyStatus sorts the errors of reading a body for the proxy. Those of HTTP/3 are those of HTTP/2.
 func bodyStatus(err error) int {
 	switch {
-	case errors.Is(err, front.ErrBodyTooLarge):
+	case errors.Is(err, http1.ErrBodyTooLarge), errors.Is(err, http2.ErrBodyTooLarge):
 		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, front.ErrBodyTimeout):
+	case errors.Is(err, http1.ErrBodyTimeout), errors.Is(err, http2.ErrBodyTimeout):
 		return http.StatusRequestTimeout
-	case errors.Is(err, front.ErrTrailerFields):
+	case errors.Is(err, http1.ErrTrailerFields), errors.Is(err, http2.ErrTrailerFields):
 		return http.StatusRequestHeaderFieldsTooLarge
-	case errors.Is(err, front.ErrBodyMalformed), errors.Is(err, front.ErrBodyShort):
+	case errors.Is(err, http1.ErrBodyMalformed), errors.Is(err, http1.ErrBodyShort):
 		return http.StatusBadRequest
 	}
 	return 0
@@ -255,32 +321,33 @@ func bodyStatus(err error) int {
 // goRun runs f until the process's work has ended; Stop waits for it.
 func (s *Server) goRun(f func()) { s.running.Go(f) }
 
-// housekeeping does what is due about every second.
-func (s *Server) housekeeping() {
-	tick := time.NewTicker(time.Second)
+// every calls f again and again at the interval, until the process's work ends.
+func (s *Server) every(interval time.Duration, f func()) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	var open, active memoryRelease
-	var gc gcTuner
 	for {
 		select {
 		case <-s.background.Done():
 			return
 		case <-tick.C:
-			gen := s.current.Load()
-			for _, run := range gen.pools {
-				run.sweep()
-			}
-			load := s.front.Load()
-			gc.tick(load.Slow)
-			fewerOpen, fewerActive := open.tick(load.Open), active.tick(load.Active)
-			if fewerOpen || fewerActive {
-				releaseMemory()
-			}
+			f()
 		}
 	}
 }
 
-// Reopen opens the log files anew, for rotation by rename.
+// housekeeping does what is due about every second.
+func (s *Server) housekeeping() {
+	var open memoryRelease
+	var growth memoryGrowth
+	s.every(time.Second, func() {
+		n := s.front.Open()
+		if closed, grown := open.tick(n), growth.tick(n); closed || grown {
+			releaseMemory()
+		}
+	})
+}
+
+// Reopen reopens the log files, for rotation by rename.
 func (s *Server) Reopen() {
 	err := s.log.Reopen()
 	if l := s.current.Load().accessLog; l != nil {
@@ -299,13 +366,13 @@ func (s *Server) Reopen() {
 // does not serve yet is ended.
 func (s *Server) Stop(hurry context.Context) error {
 	s.beginStop()
-	s.reloading.Lock() // from here on nobody takes it for long: see settled
+	s.reloading.Lock() // from here on it is not held for long: see settled
 	run := s.admin
 	s.reloading.Unlock()
 	cfg := s.current.Load().config.Shutdown
 	if s.handedOver.Load() {
 		cfg.Delay = 0
-		run.stop() // whoever asks the admin listener means the new process, which is ready
+		run.stop() // requests to the admin listener are for the new process, which is ready
 	} else {
 		s.notify(daemon.SdNotifyStopping)
 		s.ready.Store(false)
@@ -326,6 +393,8 @@ func (s *Server) Stop(hurry context.Context) error {
 		err = nil
 		s.log.Warn("some requests did not end within the grace period and were cut")
 	}
+	s.stopLoops()
+	s.loops.Wait() // first: a request that was cut while a goroutine worked for it is logged when that has returned
 	s.stopAll()
 	s.wait()
 	if err != nil {
@@ -340,7 +409,15 @@ func (s *Server) wait() {
 	for _, run := range s.pools {
 		run.wait()
 	}
+	if gen := s.current.Load(); gen != nil {
+		for _, run := range gen.acme {
+			run.Stop()
+		}
+	}
 	s.running.Wait()
+	s.stopLoops()
+	s.loops.Wait()
+	s.authClient.Close()
 	s.cache.Wait()
 	if gen := s.current.Load(); gen != nil && gen.accessLog != nil {
 		_ = gen.accessLog.log.Wait()

@@ -9,7 +9,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestLongNames: a host name of more than 255 bytes is refused in Host and in a TLS handshake, where almost 64 KiB would fit.
+// TestLongNames: a host name of more than 255 bytes is rejected in Host and in a TLS handshake, which could carry almost 64 KiB.
 func TestLongNames(t *testing.T) {
 	dir := t.TempDir()
 	writeCertificate(t, filepath.Join(dir, "a"), 1, "a.example")
@@ -49,8 +49,8 @@ listen "127.0.0.1:0" {
 	}
 }
 
-// TestServerNameAfterReload: whether a site takes the server name is decided once for a connection, but anew for another
-// configuration.
+// TestServerNameAfterReload: whether a site accepts the server name is decided once for a connection and a configuration, and
+// again after a reload.
 func TestServerNameAfterReload(t *testing.T) {
 	dir := t.TempDir()
 	writeCertificate(t, filepath.Join(dir, "a"), 1, "a.example")
@@ -78,7 +78,7 @@ pool "app" {
 }`)
 	}
 	lb := start(t, text(`"a.example"`))
-	c, _ := lb.dialTLS("X.B.example") // names have no case
+	c, _ := lb.dialTLS("X.B.example") // names are case-insensitive
 	for _, tc := range []struct{ hosts, status string }{
 		{`"a.example"`, "421"}, {`"a.example", "*.b.example"`, "200"}, {`"a.example"`, "421"},
 	} {

@@ -81,7 +81,7 @@ func startSites(t *testing.T) *running {
 	return lb
 }
 
-func TestOwnAnswers(t *testing.T) {
+func TestOwnResponses(t *testing.T) {
 	t.Parallel()
 	lb := startSites(t)
 	for _, tc := range []struct {
@@ -150,16 +150,16 @@ func TestBackendComesBack(t *testing.T) {
 	if r := lb.get("/"); r.Status() != 503 {
 		t.Errorf("down: %d", r.Status())
 	}
-	b := lbtest.NewBackendOn(t, address, lbtest.Answer(lbtest.OK("x")))
-	lbtest.Eventually(t, "an answer from the backend", func() bool { return lb.get("/").Status() == 200 })
+	b := lbtest.NewBackendOn(t, address, lbtest.Respond(lbtest.OK("x")))
+	lbtest.Eventually(t, "a response from the backend", func() bool { return lb.get("/").Status() == 200 })
 	b.Kill()
 	lb.wantMetric(`lb_backend_up{pool="app",backend="`+address+`"}`, "0")
-	// What is told follows what is counted.
+	// The log follows the metrics.
 	lbtest.Eventually(t, "the last change in the log", func() bool { return strings.Contains(lb.read("lb.log"), "from=up to=down") })
 	log := lb.read("lb.log")
 	for _, line := range []string{"from=absent to=down", "from=down to=up", "from=up to=down"} {
 		if strings.Count(log, line) != 1 {
-			t.Errorf("%q is told %d times, want once:\n%s", line, strings.Count(log, line), log)
+			t.Errorf("%q is logged %d times, want once:\n%s", line, strings.Count(log, line), log)
 		}
 	}
 }
@@ -172,8 +172,8 @@ func TestRedirectHTTPS(t *testing.T) {
 	}
 }
 
-// TestRedirectHTTPSPort: the redirect leads to the port of the listener with TLS, also after a reload that changes it; if
-// something in front maps ports, it names none.
+// TestRedirectHTTPSPort: the redirect leads to the port of the TLS listener, also after a reload that changes it. If a device in
+// front of lb maps ports, it names none.
 func TestRedirectHTTPSPort(t *testing.T) {
 	dir := t.TempDir()
 	writeCertificate(t, dir+"/c", 1, "shop.example")
@@ -210,7 +210,7 @@ func TestRedirectHTTPSPort(t *testing.T) {
 const sitesOK = "site \"s\" {\n  route \"/\" {\n    respond {\n      status = 200\n      body = \"ok\"\n    }\n  }\n}\n"
 
 func TestSplit(t *testing.T) {
-	a, b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("a"))), lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("b")))
+	a, b := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("a"))), lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("b")))
 	lb := start(t, strings.NewReplacer("AAA", a.Addr, "BBB", b.Addr).Replace(`
 site "s" {
   route "/" {
@@ -239,7 +239,7 @@ pool "none" {
 	}
 }
 
-// TestRefusedHeads: what the front refuses is counted and logged like any other request.
+// TestRefusedHeads: an invalid head is counted and logged like any other request.
 func TestRefusedHeads(t *testing.T) {
 	lb := start(t, sitesOK)
 	for i, request := range []string{
@@ -252,7 +252,7 @@ func TestRefusedHeads(t *testing.T) {
 			t.Errorf("%q: %q", request, r.Head)
 		}
 		if rest, _ := c.Ended(); rest != "" {
-			t.Errorf("%q: the connection goes on with %q", request, rest)
+			t.Errorf("%q: the connection continues with %q", request, rest)
 		}
 		lb.wantMetric(`lb_requests_total{site="",code="400"}`, fmt.Sprint(i+1))
 	}

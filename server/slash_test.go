@@ -8,8 +8,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestSlashIsAdded: a request for "/app" where a route "/app/" stands, and nothing but a shorter prefix takes it, is sent
-// there; the Location names no host, whatever the client wrote. lb explain says the same.
+// TestSlashIsAdded: a request for "/app" is redirected to the route "/app/" if only a shorter prefix matches it. The Location
+// names no host, whatever the client sent. lb explain says the same.
 func TestSlashIsAdded(t *testing.T) {
 	app, rest := record(t, lbtest.OK("app")), record(t, lbtest.OK("rest"))
 	const site = `
@@ -112,7 +112,7 @@ pool "rest" {
 			{method: "GET", target: "/v2", status: 200, want: "rest"},
 			{method: "POST", target: "/reads", lines: "Content-Length: 0\r\n", status: 200, want: "rest"},
 			{method: "GET", target: "/app", lines: "Host: other\r\n", status: 200, want: "rest"},
-			{method: "GET", target: "/app;v=1", status: 400}, // for whom cuts that off it is "/app", which "/" does not get
+			{method: "GET", target: "/app;v=1", status: 400}, // without parameters it is "/app", which "/" does not serve
 			{method: "GET", target: "/denied;v=1", status: 400},
 		},
 		"": {
@@ -170,7 +170,7 @@ pool "rest" {
 			if strings.HasPrefix(c.target, "/") && c.lines == "" {
 				e := lb.explain(admin.Question{Method: c.method, URL: "http://a:PORT" + c.target, Client: "127.0.0.1"})
 				switch {
-				case c.status == 200 && e.Response == nil: // a backend answers
+				case c.status == 200 && e.Response == nil: // a backend responds
 				case e.Response == nil || e.Response.Status != c.status || c.status == 301 && e.Response.Location != c.want:
 					t.Errorf("%s %s: explained as %+v", c.method, c.target, e.Response)
 				}
@@ -181,7 +181,7 @@ pool "rest" {
 	}
 }
 
-// TestSlashKeepsTheConnection: the redirect of a request whose body has come leaves the connection to the next one.
+// TestSlashKeepsTheConnection: after the redirect of a request with a complete body the connection serves the next request.
 func TestSlashKeepsTheConnection(t *testing.T) {
 	app := record(t, lbtest.OK("app"))
 	lb := start(t, strings.Replace(proxyTo("", app.Addr), `route "/"`, `route "/app/"`, 1))
@@ -199,8 +199,8 @@ func TestSlashKeepsTheConnection(t *testing.T) {
 	}
 }
 
-// TestLocations: the Location of a backend passes as it is, whatever the route cuts off or rewrites, and a directory without an
-// index is none that could be listed.
+// TestLocations: the Location of a backend passes unchanged, whatever the route removes or rewrites. A directory without an index
+// file gets 404.
 func TestLocations(t *testing.T) {
 	const location = "../x y?a=b#\xc3\xa9"
 	b := record(t, "HTTP/1.1 302 Found\r\nlocation:  "+location+" \r\nContent-Length: 0\r\n\r\n")

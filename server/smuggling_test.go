@@ -2,8 +2,10 @@ package server_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,8 +14,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestSmuggling sends each known mutation of the framing fields. A backend that forgives nothing must
-// read no request but those that lb took for one, and each of them in a form that leaves no choice.
+// TestSmuggling sends each known mutation of the framing fields. A strict backend must get only the requests that lb has
+// recognized, each in an unambiguous form.
 func TestSmuggling(t *testing.T) {
 	backend := &strictBackend{read: map[string]strictRequest{}}
 	b := lbtest.NewBackend(t, backend.serve)
@@ -24,18 +26,18 @@ func TestSmuggling(t *testing.T) {
 `+proxyTo("eject {\n  failures = 1000000\n}", b.Addr))
 	attacks := lbtest.Attacks()
 	const clients = 16
-	answers := make([]lbtest.Response, len(attacks))
+	responses := make([]lbtest.Response, len(attacks))
 	var sending sync.WaitGroup
 	for client := range clients {
 		sending.Go(func() {
 			for i := client; i < len(attacks); i += clients {
-				answers[i] = attack(t, lb.addr(), attacks[i], attackPath(i))
+				responses[i] = attack(t, lb.addr(), attacks[i], attackPath(i))
 			}
 		})
 	}
 	sending.Wait()
-	lb.stop() // so that the backend reads to the end of each connection
-	b.Rest(t)
+	lb.stop() // the backend then reads to the end of each connection
+	b.WaitIdle(t)
 
 	for _, fault := range backend.faults {
 		t.Error(fault)
@@ -43,7 +45,7 @@ func TestSmuggling(t *testing.T) {
 	refused := 0
 	for i, a := range attacks {
 		request, relayed := backend.read[attackPath(i)]
-		status := answers[i].Status()
+		status := responses[i].Status()
 		switch {
 		case status == 200 && relayed:
 			if err := request.is(a); err != nil {
@@ -58,7 +60,7 @@ func TestSmuggling(t *testing.T) {
 			}
 			refused++
 		default:
-			t.Errorf("%s: answer %d, relayed: %v", a.Name, status, relayed)
+			t.Errorf("%s: response %d, relayed: %v", a.Name, status, relayed)
 		}
 		delete(backend.read, attackPath(i))
 	}
@@ -67,8 +69,8 @@ func TestSmuggling(t *testing.T) {
 	}
 	t.Logf("%d attacks, %d refused, %d relayed as one request", len(attacks), refused, len(attacks)-refused)
 	for path, r := range backend.read {
-		// What followed in the client's stream on a connection that goes on is a request of its own; lb has
-		// read and marked it as such.
+		// If the connection continues, the rest of the client's stream is a separate request, which lb has read
+		// and marked as such.
 		if path != lbtest.SmuggledPath {
 			t.Errorf("the backend read %q", r.head)
 		}
@@ -77,24 +79,24 @@ func TestSmuggling(t *testing.T) {
 
 func attackPath(i int) string { return "/p/" + strconv.Itoa(i) }
 
-// attack sends one and returns the answer; after a refusal the connection must end.
+// attack sends one and returns the response. After a refusal the connection must end.
 func attack(t *testing.T, address string, a lbtest.Attack, path string) lbtest.Response {
 	c := lbtest.Dial(t, address)
 	defer c.Close()
 	c.Send(a.Raw(path))
 	r := c.ReadResponse("POST")
 	if r.Err != nil {
-		t.Errorf("%s: no whole answer: %v", a.Name, r.Err)
+		t.Errorf("%s: no complete response: %v", a.Name, r.Err)
 	}
 	if r.Status() >= 400 || a.Closes {
 		if rest, orderly := c.Ended(); rest != "" || !orderly {
-			t.Errorf("%s: after a %d the connection goes on with %q, orderly: %v", a.Name, r.Status(), rest, orderly)
+			t.Errorf("%s: after a %d the connection continues with %q, orderly: %v", a.Name, r.Status(), rest, orderly)
 		}
 	}
 	return r
 }
 
-// unambiguous says why the attack can be read in more than one way, nil if it cannot.
+// unambiguous returns an error that says why the attack is ambiguous, nil if it is not.
 func unambiguous(a lbtest.Attack) error {
 	r := strictRequest{byClient: true}
 	return r.read(bufio.NewReader(strings.NewReader(a.Raw("/"))))
@@ -109,19 +111,19 @@ type strictRequest struct {
 	byClient   bool // not yet through lb, which drops twins and spells the coding its own way
 }
 
-// is says how the request differs from what the attack may at most have meant.
+// is returns how the request differs from the only valid interpretation of the attack.
 func (r strictRequest) is(a lbtest.Attack) error {
 	want := a.ByLength
 	if r.chunked {
 		want = a.ByChunks
 	}
 	if r.body != want {
-		return fmt.Errorf("the backend read the body %q, want %q, behind %q", r.body, want, r.head)
+		return fmt.Errorf("the backend read the body %q, want %q, after %q", r.body, want, r.head)
 	}
 	return nil
 }
 
-// strictBackend keeps the requests by their path, and what else it was sent.
+// strictBackend records the requests by path, and everything else that it got.
 type strictBackend struct {
 	mu     sync.Mutex
 	read   map[string]strictRequest
@@ -139,7 +141,8 @@ func (s *strictBackend) serve(c *lbtest.Conn) {
 		if err == nil {
 			err = s.keep(path, r)
 		}
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		idle := r.head == "" && errors.Is(err, os.ErrDeadlineExceeded)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF && !idle {
 			s.faults = append(s.faults, fmt.Sprintf("the backend was sent %q: %v", r.head, err))
 		}
 		s.mu.Unlock()
@@ -150,7 +153,7 @@ func (s *strictBackend) serve(c *lbtest.Conn) {
 	}
 }
 
-// keep refuses what lb has not marked, and what it sent twice.
+// keep rejects what lb has not marked, and what arrived twice.
 func (s *strictBackend) keep(path string, r strictRequest) error {
 	if _, twice := s.read[path]; twice && path != lbtest.SmuggledPath {
 		return fmt.Errorf("%s came twice", path)
@@ -162,7 +165,7 @@ func (s *strictBackend) keep(path string, r strictRequest) error {
 	return nil
 }
 
-// read reads one request. io.EOF says that there is none, io.ErrUnexpectedEOF that it was broken off.
+// read reads one request. io.EOF means that there is none, io.ErrUnexpectedEOF that it was truncated.
 func (r *strictRequest) read(in *bufio.Reader) (err error) {
 	for {
 		line, err := in.ReadString('\n')
@@ -190,7 +193,7 @@ func (r *strictRequest) read(in *bufio.Reader) (err error) {
 	return err
 }
 
-// line judges one line of the head: RFC 9112 with nothing of what it allows a recipient to forgive.
+// line checks one line of the head by RFC 9112, without anything that a recipient may tolerate.
 func (r *strictRequest) line(line string, first bool) error {
 	text, crlf := strings.CutSuffix(line, "\r\n")
 	if !crlf || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
@@ -212,7 +215,7 @@ func (r *strictRequest) line(line string, first bool) error {
 	if twin && r.byClient {
 		return nil
 	}
-	// An underscore is a dash to whoever makes environment variables of fields.
+	// An underscore equals a dash for applications that get fields as environment variables.
 	switch strings.ReplaceAll(strings.ToLower(name), "_", "-") {
 	case "transfer-encoding":
 		if r.byClient {

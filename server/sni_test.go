@@ -9,8 +9,8 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestServerNameToBackends: which server name the TLS of a backend is asked for: server_name, or the host of its address,
-// verified or not. An address that is a number has no name to send (RFC 6066 section 3).
+// TestServerNameToBackends: the server name of TLS to a backend is server_name, or the host of its address, whether it is verified
+// or not. For an IP address no name is sent (RFC 6066 section 3).
 func TestServerNameToBackends(t *testing.T) {
 	t.Parallel()
 	_, pair := backendPair(t)
@@ -22,7 +22,7 @@ func TestServerNameToBackends(t *testing.T) {
 		{"number", "verify = false", ""},
 		{"socket", "verify = false", "localhost"},
 	} {
-		// Each case has a backend of its own: lb may still look after the one before when it is stopped.
+		// Each case has a separate backend: lb may still check the previous one when it is stopped.
 		names := make(chan string, 100)
 		conf := &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			names <- hello.ServerName
@@ -30,9 +30,9 @@ func TestServerNameToBackends(t *testing.T) {
 		}}
 		address := "unix:" + filepath.Join(t.TempDir(), "app.sock")
 		if tc.address == "socket" {
-			lbtest.NewTLSBackendOn(t, address, conf, lbtest.Answer(lbtest.OK("x")))
+			lbtest.NewTLSBackendOn(t, address, conf, lbtest.Respond(lbtest.OK("x")))
 		} else {
-			address = lbtest.NewTLSBackend(t, conf, lbtest.Answer(lbtest.OK("x"))).Addr
+			address = lbtest.NewTLSBackend(t, conf, lbtest.Respond(lbtest.OK("x"))).Addr
 		}
 		if tc.address == "name" {
 			_, number, _ := net.SplitHostPort(address)

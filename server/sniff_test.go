@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestStaticTypesAreNotActive: a file without a known extension, such as one that a visitor has uploaded, never gets a type
-// that browsers run scripts of, and each file says that its type is not to be guessed.
+// TestStaticTypesAreNotActive: a file without a known extension, such as an upload by a visitor, never gets a type for which
+// browsers run scripts, and every file has X-Content-Type-Options: nosniff.
 func TestStaticTypesAreNotActive(t *testing.T) {
 	const text, bytes = "text/plain; charset=utf-8", "application/octet-stream"
 	cases := []struct{ name, content, contentType string }{
@@ -32,7 +32,7 @@ func TestStaticTypesAreNotActive(t *testing.T) {
 		{"song", "ID3<html>", "audio/mpeg"},
 		{"film", "\x1aE\xdf\xa3<html>", "video/webm"},
 		{"font", "wOF2<html>", "font/woff2"},
-		// What has a known extension keeps its type, whatever it holds.
+		// A file with a known extension keeps its type, whatever its content.
 		{"a.html", "<p>a", "text/html; charset=utf-8"},
 		{"a.txt", "<!DOCTYPE html><script>alert(1)</script>", text},
 		{"a.svg", "<svg/>", "image/svg+xml; charset=utf-8"},

@@ -14,7 +14,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// steadily asks without a pause until the end of what it returns, which tells how many answers were not 200.
+// steadily sends requests without a pause until the returned function is called, which returns how many responses were not 200.
 func (r *running) steadily() (failed func() int64) {
 	var bad atomic.Int64
 	var group sync.WaitGroup
@@ -38,7 +38,7 @@ func (r *running) steadily() (failed func() int64) {
 	return func() int64 { stop(); return bad.Load() }
 }
 
-// agent is a catalogue that holds its answer back until it is told the backend.
+// agent is a catalog that delays its response until the test sets the backend.
 type agent struct {
 	*httptest.Server
 	asked   chan struct{} // closed at the first question
@@ -66,8 +66,8 @@ func (a *agent) discover(service string) string {
 	return fmt.Sprintf("  discover \"consul\" {\n    service = %q\n    address = %q\n  }\n", service, strings.TrimPrefix(a.URL, "http://"))
 }
 
-// TestChangeOfSourceKeepsThePool: wherever a pool's members come from afterwards, until that is known they are
-// those of before, with their state and counters; and then those that it does not have leave.
+// TestChangeOfSourceKeepsThePool: whatever the new source of a pool, the old members stay with their state and counters until its
+// first result, which removes those that it does not contain.
 func TestChangeOfSourceKeepsThePool(t *testing.T) {
 	fileAt := func(name string) string { return "  discover \"file\" {\n    path = \"$DIR/" + name + "\"\n  }\n" }
 	for _, before := range []string{"static", "file", "consul"} {
@@ -107,7 +107,7 @@ func TestChangeOfSourceKeepsThePool(t *testing.T) {
 			a.backend <- stays.Addr
 			lb.wantMetric(up(goes), "")
 			if got := lb.metric(checks); got != checked {
-				t.Errorf("what stays was checked anew: %s checks passed, then %s", checked, got)
+				t.Errorf("unchanged backends were checked again: %s checks passed, then %s", checked, got)
 			}
 			if body := lb.admin("GET", "/api/v1/pools/app"); !strings.Contains(body, `"weight":7`) {
 				t.Errorf("the weight of run time is lost: %s", body)
@@ -119,8 +119,8 @@ func TestChangeOfSourceKeepsThePool(t *testing.T) {
 	}
 }
 
-// TestSourceThatFailsKeepsThePool: a file that is not there leaves the backends of before in force, says so once,
-// and they go when it comes. Another reload changes nothing of that.
+// TestSourceThatFailsKeepsThePool: a missing file leaves the old backends in use and is reported once. They are removed when the
+// file appears. Another reload does not change that.
 func TestSourceThatFailsKeepsThePool(t *testing.T) {
 	old, fresh := apply(t, fine), apply(t, func(string) string { return lbtest.OK("fresh") })
 	lb := start(t, proxyTo("", old.Addr))
@@ -148,11 +148,11 @@ func TestSourceThatFailsKeepsThePool(t *testing.T) {
 	if err := os.Remove(filepath.Join(lb.dir, "backends")); err != nil {
 		t.Fatal(err)
 	}
-	// What is removed while no source is awaited goes at once.
+	// Without a pending source, backends are removed at once.
 	if err := lb.reload(proxyTo("", old.Addr)); err != nil {
 		t.Fatal(err)
 	}
 	if got := lb.metric(`lb_backend_up{pool="app",backend="` + fresh.Addr + `"}`); got != "" {
-		t.Errorf("what was removed is still there: %q", got)
+		t.Errorf("the backend was not removed: %q", got)
 	}
 }

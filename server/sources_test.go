@@ -12,8 +12,7 @@ func dnsSource(port int) config.Discover {
 	return config.Discover{DNS: &config.DiscoverDNS{Name: "app", Port: port}}
 }
 
-// TestEndDiscoveryWaits: a source that is changed or removed has ended, and publishes no more, before
-// anything else is done.
+// TestEndDiscoveryWaits: a changed or removed source has ended, and publishes nothing more, before anything else is done.
 func TestEndDiscoveryWaits(t *testing.T) {
 	for name, wanted := range map[string][]source{
 		"removed": nil,
@@ -40,17 +39,17 @@ func TestEndDiscoveryWaits(t *testing.T) {
 	}
 }
 
-// TestEndDiscoveryLeavesTheSame: a source that did not change runs on.
+// TestEndDiscoveryLeavesTheSame: an unchanged source continues to run.
 func TestEndDiscoveryLeavesTheSame(t *testing.T) {
 	same := &discoveryRun{config: dnsSource(80), cancel: func() { t.Error("cancelled") }, done: make(chan struct{})}
 	run := &poolRun{discovery: map[string]*discoveryRun{"dns:app": same}}
 	run.endDiscovery(sources([]config.Discover{dnsSource(80), dnsSource(81)}))
 	if run.discovery["dns:app"] != same {
-		t.Error("the source has gone")
+		t.Error("the source has ended")
 	}
 }
 
-// TestSourceNames: a name says where to look, so that a change of how keeps the members.
+// TestSourceNames: a name identifies where a source looks, so that other changes keep the members.
 func TestSourceNames(t *testing.T) {
 	list := sources([]config.Discover{
 		dnsSource(80), dnsSource(81), {File: &config.DiscoverFile{Path: "/f"}},

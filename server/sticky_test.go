@@ -8,30 +8,30 @@ import (
 	"lb/internal/lbtest"
 )
 
-// named are backends that answer with their own number.
+// named returns backends that respond with their number.
 func named(t testing.TB, n int) (addresses []string, backends []*lbtest.Backend) {
 	for i := range n {
-		b := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK(string(rune('a'+i)))))
+		b := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK(string(rune('a'+i)))))
 		addresses, backends = append(addresses, b.Addr), append(backends, b)
 	}
 	return addresses, backends
 }
 
-// cookie returns the name=value that an answer sets, and its attributes.
+// cookie returns the name=value that a response sets, and its attributes.
 func cookie(r lbtest.Response) (pair, attributes string) {
 	pair, attributes, _ = strings.Cut(r.Field("Set-Cookie"), "; ")
 	return pair, attributes
 }
 
-// TestSticky: a client with a cookie returns to its backend, even while that drains; when it dies the client goes to
-// another once, without an error, and stays there.
+// TestSticky: a client with a cookie returns to its backend, even while that drains. When the backend fails, the client moves to
+// another one once, without an error, and stays there.
 func TestSticky(t *testing.T) {
 	addresses, backends := named(t, 3)
 	lb := start(t, proxyTo("  sticky {\n    cookie = \"lb\"\n    secret = \"0123456789abcdef0123456789abcdef\"\n    ttl = \"90s\"\n  }\n", addresses...))
 	first := lb.get("/")
 	pair, attributes := cookie(first)
 	if attributes != "Path=/; HttpOnly; SameSite=Lax; Max-Age=90" || !strings.HasPrefix(pair, "lb=") {
-		t.Fatalf("the first answer sets %q; %q", pair, attributes)
+		t.Fatalf("the first response sets %q; %q", pair, attributes)
 	}
 	for _, address := range addresses {
 		if strings.Contains(pair, address) || strings.Contains(pair, strings.TrimPrefix(address, "127.0.0.1:")) {
@@ -62,7 +62,7 @@ func TestSticky(t *testing.T) {
 
 	for what, forged := range map[string]string{"another value": "lb=AAAAAAAAAAAAAAAAAAAAAA", "cut": pair[:len(pair)-1], "an address": "lb=" + addresses[own]} {
 		if got, _ := cookie(lb.get("/", "Cookie: "+forged)); !strings.HasPrefix(got, "lb=") {
-			t.Errorf("%s: not assigned anew", what)
+			t.Errorf("%s: not assigned again", what)
 		}
 	}
 
@@ -70,13 +70,13 @@ func TestSticky(t *testing.T) {
 	moved := lb.get("/", "Cookie: "+pair)
 	newPair, _ := cookie(moved)
 	if moved.Status() != 200 || moved.Body == first.Body || !strings.HasPrefix(newPair, "lb=") || newPair == pair {
-		t.Fatalf("after the death of its backend: %d %q sets %q", moved.Status(), moved.Body, newPair)
+		t.Fatalf("after its backend failed: %d %q sets %q", moved.Status(), moved.Body, newPair)
 	}
 	pair, first = newPair, moved
 	returns("at the new one")
 }
 
-// TestStickySplit: a client stays in the pool of a split that it came to first.
+// TestStickySplit: a client stays in the pool of a split that served it first.
 func TestStickySplit(t *testing.T) {
 	addresses, _ := named(t, 2)
 	pools := ""
@@ -100,7 +100,7 @@ func TestStickySplit(t *testing.T) {
 	}
 }
 
-// TestStickyBackendFull: a client whose backend stays full is served by another after it has waited.
+// TestStickyBackendFull: a client whose backend stays full is served by another one after a wait.
 func TestStickyBackendFull(t *testing.T) {
 	release := make(chan struct{})
 	var addresses []string
@@ -138,8 +138,8 @@ func TestStickyBackendFull(t *testing.T) {
 	}
 }
 
-// TestNoQueueIsCounted: a request that is refused because all are full and none may wait is counted as one that the
-// queue has rejected.
+// TestNoQueueIsCounted: a request that is refused because all backends are full and the queue is disabled counts as rejected by
+// the queue.
 func TestNoQueueIsCounted(t *testing.T) {
 	release := make(chan struct{})
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) { c.ReadRequest(); <-release; c.Send(lbtest.OK("x")) })
@@ -153,9 +153,9 @@ func TestNoQueueIsCounted(t *testing.T) {
 	lb.wantMetric(`lb_queue_rejected_total{pool="app"}`, "1")
 }
 
-// TestOneCookieDoesNotShutThePool: clients of one backend, however many wait for it, keep no others from the backends that are
-// free.
-func TestOneCookieDoesNotShutThePool(t *testing.T) {
+// TestStickyWaitersDoNotBlockOthers: requests that wait for one sticky backend, however many, do not keep others from free
+// backends.
+func TestStickyWaitersDoNotBlockOthers(t *testing.T) {
 	release := make(chan struct{})
 	var addresses []string
 	for i := range 3 {
@@ -181,7 +181,7 @@ func TestOneCookieDoesNotShutThePool(t *testing.T) {
 	holder.Send(slow)
 	lb.wantMetric(`lb_backend_in_flight{pool="app",backend="`+addresses[first.Body[0]-'a']+`"}`, "1")
 	var crowd []*lbtest.Conn
-	for range 3 { // their part of the queue
+	for range 3 { // their share of the queue
 		c := lb.dial()
 		c.Send(slow)
 		crowd = append(crowd, c)

@@ -10,14 +10,14 @@ import (
 	"lb/internal/lbtest"
 )
 
-// tlsListen is the text of a TLS listener whose certificate is put into dir.
+// tlsListen is the configuration of a TLS listener whose certificate is written to dir.
 func tlsListen(t *testing.T, dir string) string {
 	writeCertificate(t, dir+"/c", 1, "a")
 	return "listen \"127.0.0.1:0\" {\n  tls {\n    certificate {\n      cert = \"" + dir + "/c.pem\"\n      key = \"" + dir + "/c.key\"\n    }\n  }\n}\n"
 }
 
-// TestEventsComeOneByOne: each event of a stream reaches the client before the backend sends the next, however
-// the stream is framed; and in the end the client knows that it has all.
+// TestEventsComeOneByOne: each event of a stream reaches the client before the backend sends the next one, in each framing, and
+// the client can tell the end of the stream.
 func TestEventsComeOneByOne(t *testing.T) {
 	const events = 20
 	event := func(i int) string { return fmt.Sprintf("id: %02d\ndata: %s\n\n", i, strings.Repeat("x", i*i*10)) }
@@ -72,9 +72,9 @@ func TestEventsComeOneByOne(t *testing.T) {
 				if len(lbtest.Fields(head, "Transfer-Encoding")) > 0 {
 					c.Expect(t, "0\r\n\r\n")
 				}
-				c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n") // so the client knew where the answer ends
+				c.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n") // the client knows where the response ends
 				if head := c.ReadHead(); !strings.HasPrefix(head, "HTTP/1.1 200 ") {
-					t.Errorf("the next answer begins with %q", head)
+					t.Errorf("the next response begins with %q", head)
 				}
 				close(next)
 			})

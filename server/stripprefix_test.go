@@ -7,7 +7,7 @@ import (
 	"lb/admin"
 )
 
-// TestStaticStripPrefix: a prefix is cut alike with and without a slash at its end, and lb explain says the same.
+// TestStaticStripPrefix: a prefix with and without a final slash is removed alike, and lb explain says the same.
 func TestStaticStripPrefix(t *testing.T) {
 	root := writeFiles(t, map[string]string{"a.txt": "file", "index.html": "index", "sub/index.html": "sub"})
 	site := func(route string) string {

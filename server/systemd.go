@@ -2,13 +2,12 @@ package server
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 )
 
-// notify tells the service manager, if one asked for it (sd_notify(3)).
+// notify notifies the service manager, if it asked for that (sd_notify(3)).
 func (s *Server) notify(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		s.log.Warn("cannot notify the service manager", "error", err)
@@ -30,14 +29,5 @@ func (s *Server) watchdog() {
 	if err != nil || interval == 0 {
 		return
 	}
-	tick := time.NewTicker(interval / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.background.Done():
-			return
-		case <-tick.C:
-			s.notify(daemon.SdNotifyWatchdog)
-		}
-	}
+	s.every(interval/3, func() { s.notify(daemon.SdNotifyWatchdog) })
 }

@@ -19,8 +19,8 @@ const (
 	goingAwayMasked = "\x88\x82\x00\x00\x00\x00\x03\xe9"
 )
 
-// TestStopClosesWebSockets: at the end of the grace time both ends of a WebSocket are told that the balancer
-// goes away, in a frame of its own, even if one is under way at that time.
+// TestStopClosesWebSockets: at the end of the grace time both ends of a WebSocket get a close frame with "going away", even while
+// another frame is being sent.
 func TestStopClosesWebSockets(t *testing.T) {
 	for _, underWay := range []bool{false, true} {
 		got := make(chan string, 1)
@@ -28,7 +28,7 @@ func TestStopClosesWebSockets(t *testing.T) {
 			c.ReadHead()
 			if underWay {
 				c.Send(goWebSocket + "\x82\x04ab")
-				c.Expect(t, goingAwayMasked) // so the time is up
+				c.Expect(t, goingAwayMasked) // the grace time is over
 				c.Send("cd\x82\x02ef")
 			} else {
 				c.Send(goWebSocket + "\x82\x04abcd")
@@ -60,8 +60,8 @@ func TestStopClosesWebSockets(t *testing.T) {
 	}
 }
 
-// TestIdleTunnel: an upgraded connection in which nothing moves for the tunnel's timeout ends, one in
-// which bytes move one way only goes on.
+// TestIdleTunnel: an upgraded connection without traffic for the tunnel timeout is closed. One with traffic in one direction stays
+// open.
 func TestIdleTunnel(t *testing.T) {
 	quiet := make(chan struct{})
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
@@ -69,7 +69,7 @@ func TestIdleTunnel(t *testing.T) {
 		c.Send(goWebSocket)
 		for range 8 {
 			c.Send("\x82\x01x")
-			time.Sleep(100 * time.Millisecond) // its own pace
+			time.Sleep(100 * time.Millisecond) // the pace of the sender
 		}
 		close(quiet)
 		_, _ = c.Ended()
@@ -89,11 +89,12 @@ func TestIdleTunnel(t *testing.T) {
 	}
 	c.Close()
 	lb.wantMetric(`lb_upgraded_connections{site="s"}`, "0")
-	lbtest.Eventually(t, "the reason in the log", func() bool { return strings.Contains(lb.read("access.log"), "nothing was sent either way for 400ms") })
+	lbtest.Eventually(t, "the reason in the log", func() bool {
+		return strings.Contains(lb.read("access.log"), "the upgraded connection was idle for 400ms")
+	})
 }
 
-// TestTunnelReset: when one side of an upgraded connection fails the other learns it at once, even if it is
-// silent and may be so for long, and by an end that is no orderly one either.
+// TestTunnelReset: when one side of an upgraded connection is reset, the other side is reset at once, even if it is silent.
 func TestTunnelReset(t *testing.T) {
 	for _, protocol := range []string{"websocket", "x"} {
 		for _, side := range []string{"client", "backend"} {
@@ -109,7 +110,7 @@ func TestTunnelReset(t *testing.T) {
 func testTunnelReset(t *testing.T, protocol, side string, secure bool) {
 	reset, orderlyEnd := make(chan struct{}), make(chan bool, 1)
 	script := func(c *lbtest.Conn) {
-		_ = c.SetDeadline(time.Time{}) // so that its end is the balancer's doing
+		_ = c.SetDeadline(time.Time{}) // only the balancer can end it
 		c.ReadHead()
 		c.Send(strings.ReplaceAll(goWebSocket, "websocket", protocol))
 		if side == "backend" {
@@ -154,13 +155,13 @@ func testTunnelReset(t *testing.T, protocol, side string, secure bool) {
 	lb.wantMetric(`lb_upgraded_connections{site="s"}`, "0")
 }
 
-// TestHalfOfWebSocket: a side that has ended its stream can say nothing more, not even close, so a WebSocket
-// ends then, although the other side keeps its connection; what that had under way still arrives.
-func TestHalfOfWebSocket(t *testing.T) {
+// TestHalfClosedWebSocket: a side that has half-closed its connection cannot send a close frame, so the WebSocket ends, although
+// the other side keeps its connection open. What was on its way still arrives.
+func TestHalfClosedWebSocket(t *testing.T) {
 	t.Parallel()
 	for _, side := range []string{"client", "backend"} {
 		t.Run(side, func(t *testing.T) {
-			t.Parallel() // both wait for the end of the time that the other side has
+			t.Parallel() // both wait for the other side's timeout
 			done := make(chan struct{})
 			defer close(done)
 			b := lbtest.NewBackend(t, func(c *lbtest.Conn) {

@@ -7,10 +7,10 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestRefusedUpgrade: a 426 tells the client what to upgrade to (RFC 9110 section 15.5.22). In other answers the field
-// is about the backend's connection and none of the client's business.
+// TestRefusedUpgrade: a 426 carries the protocols to upgrade to (RFC 9110 section 15.5.22). In other responses Upgrade is about
+// the backend's connection and is removed.
 func TestRefusedUpgrade(t *testing.T) {
-	for _, tc := range []struct{ name, version, fields, answer, want string }{
+	for _, tc := range []struct{ name, version, fields, response, want string }{
 		{"426", "1.1", "", "HTTP/1.1 426 No\r\nUpgrade: websocket, x/2\r\nA: b\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nno",
 			"HTTP/1.1 426 No\r\nA: b\r\nContent-Length: 2\r\nUpgrade: websocket, x/2\r\nConnection: upgrade\r\n\r\n"},
 		{"several fields, and the backend closes", "1.1", "", "HTTP/1.1 426 No\r\nUpgrade: a\r\nupgrade:b\r\nConnection: close, upgrade\r\nContent-Length: 2\r\n\r\nno",
@@ -26,7 +26,7 @@ func TestRefusedUpgrade(t *testing.T) {
 		{"cut before its body", "1.1", "", "HTTP/1.1 426 No\r\nUpgrade: a\r\nConnection: upgrade\r\nTransfer-Encoding: chunked\r\n\r\nnonsense", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			b := record(t, tc.answer)
+			b := record(t, tc.response)
 			lb := start(t, proxyTo("", b.Addr))
 			c := lb.dial()
 			c.Send("GET / HTTP/" + tc.version + "\r\nHost: a\r\n" + tc.fields + "\r\n")
@@ -44,9 +44,9 @@ func TestRefusedUpgrade(t *testing.T) {
 	}
 }
 
-// TestAskedUpgrades: what the client asks for reaches the backend as one list, but for protocols that would
-// carry requests past the routes and their rules.
-func TestAskedUpgrades(t *testing.T) {
+// TestRequestedUpgrades: the protocols that the client requests reach the backend as one list, except those that would carry
+// requests past the routes and their rules.
+func TestRequestedUpgrades(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, proxyTo("", b.Addr))
 	for _, tc := range []struct{ fields, want string }{
@@ -79,13 +79,13 @@ func TestAskedUpgrades(t *testing.T) {
 	}
 }
 
-// TestSwitchedProtocols: a 101 goes on if it names a protocol that the client asked for, and nothing else
-// (RFC 9110 section 7.8); else it is no valid answer, and its connection serves no other request.
+// TestSwitchedProtocols: a 101 is relayed only if it names a protocol that the client requested (RFC 9110 section 7.8). Otherwise
+// it is invalid, and its connection is not reused.
 func TestSwitchedProtocols(t *testing.T) {
 	const ask = "Connection: Upgrade\r\nUpgrade: a/1, WebSocket\r\nUpgrade: b\r\n"
 	for _, tc := range []struct {
-		name, version, fields, status, answer string
-		want                                  string // the head that the client gets; "": 502
+		name, version, fields, status, response string
+		want                                    string // the head that the client gets; "": 502
 	}{
 		{"one", "1.1", ask, "HTTP/1.1 101 S", "Upgrade: A/1\r\nX: y\r\nConnection: upgrade\r\n", "HTTP/1.1 101 S\r\nX: y\r\nConnection: Upgrade\r\nUpgrade: A/1\r\n\r\n"},
 		{"several layers", "1.1", ask, "HTTP/1.1 101 S", "Upgrade: b\r\nupgrade:a/1\r\nConnection: upgrade\r\n",
@@ -110,12 +110,12 @@ func TestSwitchedProtocols(t *testing.T) {
 					case head == "":
 						return
 					case !first:
-						t.Errorf("behind a 101 came %q", head)
+						t.Errorf("a 101 was followed by %q", head)
 					case strings.HasPrefix(head, "GET /next "):
 						c.Send(lbtest.OK("next"))
 						return
 					}
-					c.Send(tc.status + "\r\n" + tc.answer + "\r\nzz")
+					c.Send(tc.status + "\r\n" + tc.response + "\r\nzz")
 				}
 			})
 			lb := start(t, proxyTo("", b.Addr))
@@ -137,14 +137,14 @@ func TestSwitchedProtocols(t *testing.T) {
 			}
 			lb.wantMetric(`lb_backend_errors_total{pool="app",backend="`+b.Addr+`",reason="protocol"}`, "1")
 			if r := lb.get("/next"); r.Body != "next" {
-				t.Errorf("the next answer is %q %q", r.Head, r.Body)
+				t.Errorf("the next response is %q %q", r.Head, r.Body)
 			}
 		})
 	}
 }
 
-// TestWebSocketInAList: a WebSocket is known by what the backend went over to, so that it gets its
-// close frame when lb stops.
+// TestWebSocketInAList: lb recognizes a WebSocket by the protocol that the backend chose, so that it gets a close frame when lb
+// stops.
 func TestWebSocketInAList(t *testing.T) {
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		c.ReadHead()

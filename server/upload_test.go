@@ -11,16 +11,16 @@ import (
 	"lb/internal/lbtest"
 )
 
-// streaming is a pool's text with which every request body is streamed.
+// streaming is the attribute of a pool with which every request body is streamed.
 const streaming = "  retry {\n    body = \"0B\"\n  }\n"
 
-// TestEcho: a backend that answers while the request is still coming is relayed both ways at once.
+// TestEcho: a response that starts while the request is still being sent is relayed concurrently.
 func TestEcho(t *testing.T) {
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		c.ReadHead()
 		c.Send("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n")
 		_, _ = io.CopyN(c.Conn, c, 40)
-		c.ReadHead() // whoever ends, it is not this side
+		c.ReadHead() // this side does not close
 	})
 	lb := start(t, proxyTo(streaming, b.Addr))
 	c := lb.dial()
@@ -39,8 +39,8 @@ func TestEcho(t *testing.T) {
 	lb.wantMetric(`lb_requests_in_flight{site="s"}`, "0")
 }
 
-// TestSlowUpload: timeouts run on progress, so a body may take longer than each of them in total, and
-// the wait for the answer begins when the body has been sent.
+// TestSlowUpload: body timeouts restart with progress, so a body may take longer than each of them in total. The response timeout
+// starts when the body has been sent.
 func TestSlowUpload(t *testing.T) {
 	const limit = 400 * time.Millisecond
 	for _, framing := range []string{"Content-Length: 12", "Transfer-Encoding: chunked"} {
@@ -76,8 +76,8 @@ func TestSlowUpload(t *testing.T) {
 	}
 }
 
-// TestClientStalls: a body that does not come is the client's fault (408), however short the wait for the
-// backend's answer is; the backend's request is never completed.
+// TestClientStalls: a stalled body is the client's fault (408), however short the response timeout is. The backend's request is
+// never completed.
 func TestClientStalls(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "  retry {\n    body = \"64KiB\"\n  }\n"} {
@@ -101,7 +101,7 @@ func TestClientStalls(t *testing.T) {
 	}
 }
 
-// TestBackendFailsDuringUpload: the client, which has not sent all yet, reads whose fault it is.
+// TestBackendFailsDuringUpload: a client that has not sent everything yet gets the right status.
 func TestBackendFailsDuringUpload(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -115,7 +115,7 @@ func TestBackendFailsDuringUpload(t *testing.T) {
 	} {
 		b := lbtest.NewBackend(t, tc.script)
 		lb := start(t, proxyTo(streaming+"  eject {\n    failures = 0\n  }\n", b.Addr))
-		for range 10 { // it is a race between the two sides' ends
+		for range 10 { // both sides end in a race
 			c := lb.dial()
 			c.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc")
 			if r := c.ReadResponse("POST"); r.Status() != tc.status {
@@ -132,9 +132,9 @@ func TestBackendFailsDuringUpload(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswerToChunks: a refusal gets through to a client that goes on sending chunks, and
-// what it still sends is never taken for another request.
-func TestEarlyAnswerToChunks(t *testing.T) {
+// TestEarlyResponseToChunkedRequest: a refusal reaches a client that continues to send chunks, and the rest of the body is never
+// taken for another request.
+func TestEarlyResponseToChunkedRequest(t *testing.T) {
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		for {
 			head := c.ReadHead()
@@ -156,16 +156,16 @@ func TestEarlyAnswerToChunks(t *testing.T) {
 	}
 	c.Send("28\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
 	if rest, orderly := c.Ended(); rest != "" || !orderly {
-		t.Errorf("behind the answer: %q, orderly %v", rest, orderly)
+		t.Errorf("after the response: %q, orderly %v", rest, orderly)
 	}
 	if lb.get("/").Status() != 401 || b.Conns.Load() != 2 {
 		t.Errorf("the connection with half a request was used again: %d connections", b.Conns.Load())
 	}
 }
 
-// TestUnaskedUpgradeDuringUpload: a 101 that nobody asked for ends the upload before the exchange, which
-// serves other requests afterwards. The race detector would see what is left of it.
-func TestUnaskedUpgradeDuringUpload(t *testing.T) {
+// TestUnrequestedUpgradeDuringUpload: a 101 that was not requested ends the upload before the exchange, which then serves other
+// requests. The race detector would find anything that continues.
+func TestUnrequestedUpgradeDuringUpload(t *testing.T) {
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		if c.ReadHead() != "" {
 			c.Send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
@@ -186,17 +186,17 @@ func TestUnaskedUpgradeDuringUpload(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswerToStuckUpload: a refusal gets through to a client whose body is stuck, since the backend does not
-// read it: the connection is not reset while the client still sends.
-func TestEarlyAnswerToStuckUpload(t *testing.T) {
-	answer := make(chan struct{})
+// TestEarlyResponseToStalledUpload: a refusal reaches a client whose body stalls because the backend does not read it. The
+// connection is not reset while the client sends.
+func TestEarlyResponseToStalledUpload(t *testing.T) {
+	response := make(chan struct{})
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		c.ReadHead()
-		<-answer
+		<-response
 		c.Send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
-		<-answer
+		<-response
 	})
-	defer close(answer)
+	defer close(response)
 	lb := start(t, proxyTo(streaming, b.Addr))
 	c := lb.dial()
 	var sent atomic.Int64
@@ -215,11 +215,11 @@ func TestEarlyAnswerToStuckUpload(t *testing.T) {
 		}
 		ended <- nil
 	}()
-	for last := int64(-1); last != sent.Load() || last == 0; { // until nothing moves any more
+	for last := int64(-1); last != sent.Load() || last == 0; { // until there is no more progress
 		last = sent.Load()
 		time.Sleep(200 * time.Millisecond)
 	}
-	answer <- struct{}{}
+	response <- struct{}{}
 	if r := c.ReadResponse("POST"); r.Status() != 413 || r.Body != "big" {
 		t.Errorf("%q %q %v", r.Head, r.Body, r.Err)
 	}

@@ -7,30 +7,30 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestHTTP10Clients: what an HTTP/1.0 client reads, and what the backend does.
+// TestHTTP10Clients: what an HTTP/1.0 client gets, and what the backend gets from it.
 func TestHTTP10Clients(t *testing.T) {
 	for _, tc := range []struct {
-		name, request, answer string
-		head, body            string // of the answer, without X-Request-Id
-		host                  string // at the backend; "": the listener's address
-		stays                 bool
+		name, request, response string
+		head, body              string // of the response, without X-Request-Id
+		host                    string // at the backend; "": the listener's address
+		stays                   bool
 	}{
 		{"keep-alive", "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", lbtest.OK("abc"),
 			"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\n", "abc", "a", true},
 		{"keep-alive, chunked", "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "abc", "a", false},
-		{"HEAD of a chunked answer", "HEAD / HTTP/1.0\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+		{"HEAD of a chunked response", "HEAD / HTTP/1.0\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "", "a", false},
 		{"no Host", "GET / HTTP/1.0\r\n\r\n", lbtest.OK("abc"),
 			"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n", "abc", "", false},
 		{"absolute-form", "GET http://b.example:81/ HTTP/1.0\r\n\r\n", lbtest.OK("abc"),
 			"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n", "abc", "b.example:81", false},
-		{"no interim answers", "GET / HTTP/1.0\r\nHost: a\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + lbtest.OK("abc"),
+		{"no interim responses", "GET / HTTP/1.0\r\nHost: a\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + lbtest.OK("abc"),
 			"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n", "abc", "a", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			b := record(t, tc.answer)
+			b := record(t, tc.response)
 			lb := start(t, proxyTo("", b.Addr))
 			c := lb.dial()
 			for range 2 {
@@ -53,7 +53,7 @@ func TestHTTP10Clients(t *testing.T) {
 				}
 				if !tc.stays {
 					if rest, orderly := c.Ended(); rest != "" || !orderly {
-						t.Errorf("the connection goes on with %q, orderly %v", rest, orderly)
+						t.Errorf("the connection continues with %q, orderly %v", rest, orderly)
 					}
 					return
 				}
@@ -62,7 +62,7 @@ func TestHTTP10Clients(t *testing.T) {
 	}
 }
 
-// TestOtherTargets: targets that are not a path are matched by the path in them and passed on as they are.
+// TestOtherTargets: targets that are not a path are matched by their path and forwarded unchanged.
 func TestOtherTargets(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, proxyTo("", b.Addr))
@@ -84,17 +84,17 @@ func TestOtherTargets(t *testing.T) {
 	}
 }
 
-// TestOldBackends: what an HTTP/1.0 backend says of its connection is believed.
-func TestOldBackends(t *testing.T) {
+// TestHTTP10Backends: what an HTTP/1.0 backend says about its connection is respected.
+func TestHTTP10Backends(t *testing.T) {
 	for _, tc := range []struct {
-		answer string
-		conns  int64 // for three requests
+		response string
+		conns    int64 // for three requests
 	}{
 		{"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na", 3},
 		{"HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\na", 1},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: Keep-Alive, Close\r\n\r\na", 3},
 	} {
-		b := record(t, tc.answer)
+		b := record(t, tc.response)
 		lb := start(t, proxyTo("", b.Addr))
 		c := lb.dial()
 		for range 3 {
@@ -104,13 +104,13 @@ func TestOldBackends(t *testing.T) {
 			}
 		}
 		if n := b.Conns.Load(); n != tc.conns {
-			t.Errorf("%q: %d connections, want %d", tc.answer, n, tc.conns)
+			t.Errorf("%q: %d connections, want %d", tc.response, n, tc.conns)
 		}
 		lb.stop()
 	}
 }
 
-// TestUnixSockets: the client and the backend may both be on this machine's file system.
+// TestUnixSockets: both the client and the backend may use Unix sockets.
 func TestUnixSockets(t *testing.T) {
 	b := record(t, lbtest.OK("x"))
 	lb := start(t, "listen \"unix:$DIR/in.sock\" {}\n"+proxyTo("", b.Addr))
@@ -121,15 +121,15 @@ func TestUnixSockets(t *testing.T) {
 	}
 	head, _ := b.last()
 	if got := strings.Join(lbtest.Fields(head, "X-Forwarded-For"), "|"); got != "" {
-		t.Errorf("X-Forwarded-For %q, but nobody knows the address", got)
+		t.Errorf("X-Forwarded-For %q, but the address is unknown", got)
 	}
 	if got := lbtest.Fields(head, "Host"); len(got) != 1 || got[0] != "localhost" {
 		t.Errorf("Host %q", got)
 	}
 }
 
-// TestRedirectStaysHere: a path that begins with two slashes, behind the prefix that is cut off,
-// must not become another host's name (RFC 3986 section 4.2).
+// TestRedirectStaysHere: a path that begins with two slashes after the removed prefix must not become another host's name (RFC
+// 3986 section 4.2).
 func TestRedirectStaysHere(t *testing.T) {
 	lb := start(t, `
 site "s" {

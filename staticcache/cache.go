@@ -1,17 +1,17 @@
-// Package staticcache answers requests for static files, from memory where they fit.
+// Package staticcache serves static files, from memory where they fit.
 //
 // A Cache holds file bodies within one byte budget; a Dir is one directory tree served out of it.
 // A request for a cached file takes no shared lock, allocates nothing and makes no system call:
-// the header lines were written when the file was read. What is larger than the limit is streamed
-// from its descriptor.
+// its header lines were made when the file was read. Larger files than the limit are streamed
+// from a descriptor.
 //
 //	cache := staticcache.New(staticcache.Options{Memory: 256 << 20, MaxFile: 8 << 20})
 //	cache.Start(ctx)
 //	dir, err := cache.Open(staticcache.DirOptions{Root: "/var/www"})
 //	result, err := dir.Serve(w, &staticcache.Request{Method: method, Path: path})
 //
-// Files are found through an [os.Root] alone, so no path and no symbolic link leads out of the tree.
-// One consequence: a symbolic link inside the tree must be relative; an absolute one counts as leading out.
+// Files are opened only through an [os.Root], so no path and no symbolic link leads out of the tree. Symbolic links
+// must be relative: an absolute one is treated as leading out.
 package staticcache
 
 import (
@@ -30,12 +30,12 @@ const (
 	// tick is the resolution of the cache's clock.
 	tick = 100 * time.Millisecond
 
-	// recheck is the age at which what is known of a file is compared with the disk again. With a
-	// tick on top it stays below the second that is promised.
+	// recheck is the age at which a cached file is compared with the disk again. Together with a tick it is less than
+	// the second that the documentation promises.
 	recheck = 800 * time.Millisecond
 
-	// overhead is what an entry weighs beside its body, header lines and name: the entry itself, the
-	// cache's node and table slot. It keeps a million empty files from counting as nothing.
+	// overhead is the memory, in bytes, of an entry without its body, header lines and name: the entry itself, the
+	// cache's node and table slot. Without it, a million empty files would count as nothing.
 	overhead = 512
 )
 
@@ -43,8 +43,8 @@ const (
 type Options struct {
 	Memory  int64            // bytes of all cached bodies; 0 or less: nothing is cached, all is streamed
 	MaxFile int64            // bytes; a larger file is streamed; 0 or less: nothing is cached
-	Scope   *telemetry.Scope // where the lb_static_* series go; nil: nowhere
-	Log     hclog.Logger     // nil: silent
+	Scope   *telemetry.Scope // where the lb_static_* series go; nil: no metrics
+	Log     hclog.Logger     // nil: no log
 }
 
 // Cache holds bodies in memory within one byte budget, shared by all its Dirs.
@@ -53,12 +53,13 @@ type Cache struct {
 	clock   atomic.Int64 // ns since start, advanced every tick: reading the real clock costs more than the lookup
 	memory  atomic.Int64
 	maxFile atomic.Int64
-	loading atomic.Int64 // bytes that are being read in at the moment
+	loading atomic.Int64 // bytes being read
 	bytes   atomic.Int64 // of all cached bodies
 	files   atomic.Int64 // cached bodies
 	counts  counters
 	log     hclog.Logger
 	watch   watch
+	jobs    chan compression
 	running sync.WaitGroup
 
 	scratches sync.Pool // of *scratch
@@ -80,14 +81,15 @@ func New(o Options) *Cache {
 	if c.log == nil {
 		c.log = hclog.NewNullLogger()
 	}
-	c.watch.wanted = make(chan wish, 1024)
+	c.watch.requests = make(chan watchRequest, 1024)
+	c.jobs = make(chan compression, 256)
 	c.memory.Store(max(o.Memory, 0))
 	c.maxFile.Store(o.MaxFile)
 	c.store = otter.Must(&otter.Options[key, *entry]{
 		MaximumWeight:    uint64(max(o.Memory, 1)),
 		Weigher:          func(k key, e *entry) uint32 { return uint32(e.weight(k)) },
 		OnAtomicDeletion: c.deleted,
-		// Maintenance runs where it becomes due: handing it to a new goroutine costs more than it does.
+		// Maintenance runs in the calling goroutine: starting another one would cost more.
 		Executor: func(fn func()) { fn() },
 	})
 	if o.Scope != nil {
@@ -97,9 +99,9 @@ func New(o Options) *Cache {
 	return c
 }
 
-// Start begins to follow the time and the changes on disk, until ctx ends. Call it once.
+// Start starts the clock, watches for changes on disk, and compresses files in the background, until ctx ends. Call it once.
 func (c *Cache) Start(ctx context.Context) {
-	c.running.Add(2)
+	c.running.Add(3)
 	go func() {
 		defer c.running.Done()
 		c.runClock(ctx)
@@ -108,13 +110,17 @@ func (c *Cache) Start(ctx context.Context) {
 		defer c.running.Done()
 		c.runWatch(ctx)
 	}()
+	go func() {
+		defer c.running.Done()
+		c.runJobs(ctx)
+	}()
 }
 
-// Wait returns when what Start began has ended.
+// Wait waits for the goroutines that Start has started.
 func (c *Cache) Wait() { c.running.Wait() }
 
 // SetLimits changes the budget and the largest cached file, in bytes, as on a reload.
-// What no longer fits is evicted.
+// Entries beyond the budget are evicted.
 func (c *Cache) SetLimits(memory, maxFile int64) {
 	c.memory.Store(max(memory, 0))
 	c.maxFile.Store(maxFile)
@@ -148,25 +154,48 @@ func (c *Cache) fits(size int64) bool {
 	return limit > 0 && size <= limit && size+overhead <= min(c.memory.Load(), 1<<32-1<<16)
 }
 
-// put makes e visible and evicts at once what exceeds the budget, so that memory is within it when put returns.
+// holds reports whether an entry of that weight may be kept. The weights of entries have 32 bits.
+func (c *Cache) holds(weight int64) bool { return weight <= min(c.memory.Load(), 1<<32-1<<16) }
+
+// put adds e and evicts entries at once, so that memory is within the budget when put returns.
 func (c *Cache) put(k key, e *entry) {
-	if e.weight(k) > c.memory.Load() {
+	if !c.holds(e.weight(k)) {
 		return
 	}
 	if !e.alias() {
-		c.bytes.Add(int64(len(e.body)))
+		c.bytes.Add(e.bodies())
 		c.files.Add(1)
 	}
 	c.store.Set(k, e)
 	c.store.CleanUp()
 }
 
-// deleted accounts for an entry that left: evicted, replaced or invalidated.
+// replace puts an entry in the place of another one, unless that is there no longer.
+func (c *Cache) replace(k key, old, e *entry) {
+	replaced := false
+	c.store.ComputeIfPresent(k, func(now *entry) (*entry, otter.ComputeOp) {
+		if replaced = now == old; !replaced {
+			return nil, otter.CancelOp
+		}
+		c.bytes.Add(e.bodies())
+		c.files.Add(1)
+		return e, otter.WriteOp
+	})
+	if replaced {
+		c.store.CleanUp()
+	}
+}
+
+// deleted updates the gauges for an entry that was evicted, replaced or invalidated.
 func (c *Cache) deleted(d otter.DeletionEvent[key, *entry]) {
+	if other := d.Value.other; other != nil {
+		other.section.deleted(d)
+		return
+	}
 	if d.Value.alias() {
 		return
 	}
-	c.bytes.Add(-int64(len(d.Value.body)))
+	c.bytes.Add(-d.Value.bodies())
 	c.files.Add(-1)
 	if d.Cause == otter.CauseOverflow {
 		c.counts.evictions.Inc()

@@ -23,7 +23,7 @@ func audit(t testing.TB, c *Cache) {
 	for k, e := range c.store.All() {
 		weight += e.weight(k)
 		if !e.alias() {
-			bytes += int64(len(e.body))
+			bytes += e.bodies()
 			files++
 		}
 	}
@@ -67,11 +67,11 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// What is being read in counts too: many first requests for large files must not exceed the budget together.
+// Files being read count too: many first requests for large files must not exceed the budget together.
 func TestLoadsInFlightAreBounded(t *testing.T) {
 	c := newCache(10<<10, 1<<20)
 	d := open(t, c, DirOptions{Root: tree(t, map[string]string{"f": strings.Repeat("x", 4<<10)})})
-	c.loading.Add(8 << 10) // as two others would
+	c.loading.Add(8 << 10) // as two other requests would
 	if a := want(t, d, "/f", strings.Repeat("x", 4<<10)); !a.streamed {
 		t.Error("read in beyond the budget")
 	}
@@ -137,7 +137,7 @@ func TestConcurrentFirstRequestsReadOnce(t *testing.T) {
 	writers := make([]bodies, 32)
 	for i := range writers {
 		wg.Go(func() {
-			if result, err := d.Serve(&writers[i], &Request{Method: []byte("GET"), Path: []byte("/f")}); result != Answered || err != nil {
+			if result, err := d.Serve(&writers[i], &Request{Method: []byte("GET"), Path: []byte("/f")}); result != Served || err != nil {
 				t.Error(result, err)
 			}
 		})
@@ -151,7 +151,7 @@ func TestConcurrentFirstRequestsReadOnce(t *testing.T) {
 	audit(t, c)
 }
 
-// Many files replaced at random under load, in too little memory: every answer is whole, and the books balance.
+// Many files replaced at random under load, in too little memory: every response is whole, and the gauges are right.
 func TestReplaceUnderLoad(t *testing.T) {
 	c := newCache(256<<10, 1<<20)
 	root := tree(t, map[string]string{})
@@ -191,7 +191,7 @@ func TestReplaceUnderLoad(t *testing.T) {
 				}
 				w := &bodies{}
 				r := &Request{Method: []byte("GET"), Path: fmt.Append(nil, "/", n%files)}
-				if result, err := d.Serve(w, r); result != Answered || err != nil {
+				if result, err := d.Serve(w, r); result != Served || err != nil {
 					t.Error(result, err)
 					return
 				}

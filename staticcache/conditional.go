@@ -3,9 +3,11 @@ package staticcache
 import (
 	"bytes"
 	"net/http"
+
+	"lb/message"
 )
 
-// verdict is what the conditions of a request make of it.
+// verdict is the result of a request's preconditions.
 type verdict int
 
 const (
@@ -58,31 +60,17 @@ func (r *Request) rangeHolds(rep *representation) bool {
 
 // matches reports whether a list of entity tags, or "*", has the one of an existing file. Our tags are
 // all strong, so a strong comparison differs from a weak one only in refusing the client's W/.
-// What follows a syntax error in the list does not count.
+// The list is ignored from a syntax error on.
 func matches(list []byte, etag string, strong bool) bool {
 	for {
-		list = bytes.TrimLeft(list, " \t,")
-		if len(list) == 0 {
+		var tag []byte
+		var weak bool
+		switch tag, weak, list = message.NextETag(list); {
+		case tag == nil:
 			return false
-		}
-		if list[0] == '*' {
+		case tag[0] == '*', !(weak && strong) && etag != "" && string(tag) == etag:
 			return true
 		}
-		weak := bytes.HasPrefix(list, []byte("W/"))
-		if weak {
-			list = list[2:]
-		}
-		if len(list) == 0 || list[0] != '"' {
-			return false
-		}
-		end := bytes.IndexByte(list[1:], '"')
-		if end < 0 {
-			return false
-		}
-		if tag := list[:end+2]; !(weak && strong) && etag != "" && string(tag) == etag {
-			return true
-		}
-		list = list[end+2:]
 	}
 }
 

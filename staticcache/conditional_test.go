@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"lb/internal/byterange"
 )
 
 const (
@@ -90,7 +92,7 @@ func TestConditions(t *testing.T) {
 	})
 }
 
-// While its times may not yet tell two contents apart, a file gets no strong validator made of them.
+// A file has no strong validator while it may still change without a change of its times.
 func TestStrongValidatorsWait(t *testing.T) {
 	root := tree(t, map[string]string{"f": "x"})
 	info, err := openRootAt(root)
@@ -120,7 +122,7 @@ func TestStrongValidatorsWait(t *testing.T) {
 	}
 }
 
-// Where they should agree, ranges come out as net/http's do.
+// Ranges are served as by net/http, with the exceptions below.
 func TestRangesAgainstServeContent(t *testing.T) {
 	both(t, ten, func(t *testing.T, d *Dir) {
 		for field, ours := range map[string]string{
@@ -129,7 +131,7 @@ func TestRangesAgainstServeContent(t *testing.T) {
 			"bytes=-": "", "bytes=1-2-3": "", "bytes= 1-2": "", "bytes=1 - 2": "",
 			"bytes=0-1,3-4": "", "bytes=0-1, 3-4 ,-1": "", "bytes=0-1,99-": "", "bytes=99-,98-": "", "bytes=0-9,0-9": "", "bytes=0-5,4-9": "",
 			"bytes=8-9,0-1": "", "bytes=0-1,x": "", "": "", "bytes=0-8,9-9": "",
-			// The others answer otherwise, and why.
+			// The differences from net/http, with their reasons.
 			"bytes=+1-2":                   "416", // a sign is no digit
 			"bytes=-0":                     "416", // an empty suffix is unsatisfiable (RFC 9110 section 14.1.2); net/http sends "bytes 10-9/10"
 			"bytes=0-99999999999999999999": "206", // any number of digits is a number
@@ -177,11 +179,11 @@ func TestRangesAgainstServeContent(t *testing.T) {
 func TestManyRangesGetTheWholeFile(t *testing.T) {
 	body := strings.Repeat(ten, 10)
 	both(t, body, func(t *testing.T, d *Dir) {
-		if a, _ := get(t, d, "/f.txt", "Range", "bytes=0-0"+strings.Repeat(",2-2", maxRanges-1)); a.status != 206 {
-			t.Errorf("%d ranges: %d", maxRanges, a.status)
+		if a, _ := get(t, d, "/f.txt", "Range", "bytes=0-0"+strings.Repeat(",2-2", byterange.Most-1)); a.status != 206 {
+			t.Errorf("%d ranges: %d", byterange.Most, a.status)
 		}
 		for _, field := range []string{
-			"bytes=0-0" + strings.Repeat(",2-2", maxRanges), "bytes=0-0" + strings.Repeat(",200-", maxRanges), "bytes=0-,1-,2-"} {
+			"bytes=0-0" + strings.Repeat(",2-2", byterange.Most), "bytes=0-0" + strings.Repeat(",200-", byterange.Most), "bytes=0-,1-,2-"} {
 			if a, _ := get(t, d, "/f.txt", "Range", field); a.status != 200 || string(a.body) != body {
 				t.Errorf("%q: %d", field, a.status)
 			}

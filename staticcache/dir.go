@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,9 +15,9 @@ import (
 
 // DirOptions say which tree is served and how a path finds its file.
 type DirOptions struct {
-	Root string // a directory; it must exist when it is opened, but may go and come back later
+	Root string // a directory; it must exist when it is opened, but may disappear and reappear later
 
-	// Index names the files that stand for their directory, the first that exists wins; none: no directory has an answer.
+	// Index names the files that are served for their directory: the first that exists. None: directories are not served.
 	Index []string
 
 	// TryFiles are tried in order. "{path}" stands for the request's path; a name that ends in a slash
@@ -24,8 +25,15 @@ type DirOptions struct {
 	TryFiles []string
 
 	CacheControl string // value of that header line; "": no line
-	Dotfiles     bool   // also serve names that begin with a dot; .well-known is always served
+	// CacheControls take precedence over CacheControl for the files that match them; the first that matches applies.
+	CacheControls []CacheControl
+	Dotfiles      bool // also serve names that begin with a dot; .well-known is always served
+	Compress      bool // serve compressed variants to clients that accept them
+	Browse        bool // list directories without an index
 }
+
+// CacheControl is the value of Cache-Control for files that match a pattern, see matchesFile.
+type CacheControl struct{ Pattern, Value string }
 
 // Dir is one directory tree, served through its Cache. Its methods are safe for concurrent use.
 type Dir struct {
@@ -33,31 +41,34 @@ type Dir struct {
 	path         string // of the root, absolute
 	index        []string
 	try          []candidate
-	cacheControl string
+	cacheControl []CacheControl // the last one is for all files
 	dotfiles     bool
+	compress     bool
+	browse       bool
 
 	bodies  uint64 // namespace of the bodies' keys
 	aliases uint64 // namespace of the aliases' keys
 	direct  bool   // a path that names a file is that file, whatever else there is
 
-	root     atomic.Pointer[openRoot] // nil while the directory is gone
-	reopen   sync.Mutex               // so that one request opens a root that came back
+	root     atomic.Pointer[openRoot] // nil while the directory does not exist
+	reopen   sync.Mutex               // so that only one request reopens the root
 	epoch    atomic.Uint64            // goes up when something below the root may have changed
 	loads    singleflight.Group
-	identity string // of its options, in Cache.dirs
-	users    int    // guarded by Cache.mu
+	listings singleflight.Group
+	outdated atomic.Pointer[outdated] // the last one, in case its file cannot be read yet; nil: none
+	identity string                   // of its options, in Cache.dirs
+	users    int                      // guarded by Cache.mu
 	closed   atomic.Bool
 }
 
-// openRoot is the root's descriptor and what it was opened on.
+// openRoot is the root's descriptor, and the directory that it was opened on.
 type openRoot struct {
 	*os.Root
 	info os.FileInfo
 }
 
-// Open opens a directory tree. Opened again with the same options while it is still open, it is the
-// same Dir with all that is cached, so that a reload that opens before it closes loses nothing.
-// Each Open wants one Close.
+// Open opens a directory tree. While a Dir with the same options is open, Open returns that one with its cached files,
+// so that a reload which opens before it closes keeps them. Each Open needs one Close.
 func (c *Cache) Open(o DirOptions) (*Dir, error) {
 	d, err := newDir(c, o)
 	if err != nil {
@@ -93,11 +104,13 @@ func newDir(c *Cache, o DirOptions) (*Dir, error) {
 	if err != nil {
 		return fail("%w", err)
 	}
-	d := &Dir{cache: c, path: path, cacheControl: strings.TrimSpace(o.CacheControl), dotfiles: o.Dotfiles}
-	for i := range len(d.cacheControl) {
-		if b := d.cacheControl[i]; b < ' ' || b == 0x7f {
-			return fail("cache_control %q contains a control character", o.CacheControl)
+	d := &Dir{cache: c, path: path, dotfiles: o.Dotfiles, compress: o.Compress, browse: o.Browse}
+	for _, control := range append(slices.Clone(o.CacheControls), CacheControl{"*", o.CacheControl}) {
+		value := strings.TrimSpace(control.Value)
+		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return fail("cache_control %q contains a control character", control.Value)
 		}
+		d.cacheControl = append(d.cacheControl, CacheControl{control.Pattern, value})
 	}
 	for _, name := range o.Index {
 		clean, ok := appendClean(nil, []byte(name))
@@ -121,7 +134,7 @@ func newDir(c *Cache, o DirOptions) (*Dir, error) {
 		d.try = append(d.try, t)
 	}
 	d.direct = d.try[0] == candidate{hasPath: true}
-	d.identity = fmt.Sprintf("%q %q %q %q %t", path, d.index, try, d.cacheControl, d.dotfiles)
+	d.identity = fmt.Sprintf("%q %q %q %q %t %t %t", path, d.index, try, d.cacheControl, d.dotfiles, d.compress, d.browse)
 	return d, nil
 }
 
@@ -130,8 +143,8 @@ func (d *Dir) Root() string { return d.path }
 
 func (d *Dir) visible(path string) bool { return d.dotfiles || !hidden(path) }
 
-// Close gives the Dir back. With the last user's Close its files leave the memory; what is
-// being answered from them is not disturbed. A later Serve fails with [os.ErrClosed].
+// Close releases the Dir. The last user's Close removes its files from memory; responses that are being
+// sent from them are not affected. A later Serve fails with [os.ErrClosed].
 func (d *Dir) Close() error {
 	c := d.cache
 	c.mu.Lock()
@@ -148,7 +161,7 @@ func (d *Dir) Close() error {
 			c.store.Invalidate(k)
 		}
 	}
-	c.watch.want(d, "")
+	c.watch.request(d, "")
 	d.reopen.Lock()
 	defer d.reopen.Unlock()
 	if root := d.root.Swap(nil); root != nil {
@@ -169,8 +182,8 @@ func openRootAt(path string) (*openRoot, error) {
 	return &openRoot{root, info}, nil
 }
 
-// current returns the root after a look whether its path still leads there: a deployment may replace
-// the directory, or the link to it. Only requests that go to the disk anyway come here.
+// current returns the root after checking that its path still leads to it: a deployment may replace the directory, or
+// the link to it. It is called only by requests that access the disk anyway.
 func (d *Dir) current() (*os.Root, error) {
 	info, err := os.Stat(d.path)
 	if err != nil && transient(err) {
@@ -195,15 +208,15 @@ func (d *Dir) replaceRoot() (*os.Root, error) {
 	}
 	old := d.root.Load()
 	if fresh != nil && old != nil && os.SameFile(fresh.info, old.info) {
-		_ = fresh.Close() // another request was here first
+		_ = fresh.Close() // another request has reopened it
 		return old.Root, nil
 	}
 	d.root.Store(fresh)
 	if old != nil {
-		_ = old.Close() // waits for nobody: the descriptor lives until its last use ends
+		_ = old.Close() // does not wait: the descriptor is closed after its last use
 	}
 	d.epoch.Add(1)
-	d.cache.watch.want(d, "") // the watches are on the old directories
+	d.cache.watch.request(d, "") // the watches are on the old directories
 	if err != nil {
 		return nil, err
 	}

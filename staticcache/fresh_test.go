@@ -13,8 +13,8 @@ import (
 	"lb/message"
 )
 
-// Each kind of change is seen as soon as an entry is due, without any notification.
-func TestChangesAreSeenByAge(t *testing.T) {
+// Each kind of change is found once an entry is due, without any notification.
+func TestChangesAreFoundByAge(t *testing.T) {
 	c := newCache(1<<20, 1<<20)
 	root := tree(t, map[string]string{"a": "one", "d/x": "x", "s": "same", "link1": "l1", "link2": "l2", "app": "app"})
 	at := func(name string) string { return filepath.Join(root, name) }
@@ -34,7 +34,7 @@ func TestChangesAreSeenByAge(t *testing.T) {
 		{"removed, so the fallback", func() { os.Remove(at("a")) }, "/a", "app"},
 		{"back", func() { write(t, at("a"), "back", false) }, "/a", "back"},
 		{"another index", func() { write(t, at("d/index.html"), "index", false) }, "/d/", "index"},
-		{"first index gone", func() { os.Remove(at("d/index.html")) }, "/d/", "x"},
+		{"first index removed", func() { os.Remove(at("d/index.html")) }, "/d/", "x"},
 		{"link turned", func() { os.Remove(at("link")); os.Symlink("link2", at("link")) }, "/link", "l2"},
 		{"became a directory", func() { os.Remove(at("s")); write(t, at("s/x"), "below", false) }, "/s/", "below"},
 	}
@@ -45,7 +45,7 @@ func TestChangesAreSeenByAge(t *testing.T) {
 		before, _ := get(t, d, s.path)
 		s.change()
 		if now, _ := get(t, d, s.path); s.path != "/s/" && string(now.body) != string(before.body) {
-			t.Errorf("%s: the disk was asked at every request", s.name)
+			t.Errorf("%s: every request accessed the disk", s.name)
 		}
 		age(c)
 		want(t, d, s.path, s.body)
@@ -78,7 +78,7 @@ func TestNotificationsMakeDue(t *testing.T) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	wg.Go(func() { c.runWatch(ctx) }) // and no clock: nothing ever ages
+	wg.Go(func() { c.runWatch(ctx) }) // no clock, so no entry becomes due by age
 	want(t, d, "/d/a", "one")
 	poll(t, func() bool { return d.epoch.Load() == 1 }) // the watch is in place
 	want(t, d, "/d/a", "one")
@@ -89,7 +89,7 @@ func TestNotificationsMakeDue(t *testing.T) {
 	os.RemoveAll(filepath.Join(root, "d"))
 	poll(t, func() bool { _, result := get(t, d, "/d/a"); return result == NotFound })
 	if c.clock.Load() != 0 {
-		t.Error("the clock went")
+		t.Error("the clock advanced")
 	}
 }
 
@@ -111,7 +111,7 @@ func TestClockMakesDue(t *testing.T) {
 }
 
 // While one request compares an entry with the disk, the others are served from memory.
-func TestOnlyOneRequestLooks(t *testing.T) {
+func TestOnlyOneRequestChecks(t *testing.T) {
 	c := newCache(1<<20, 1<<20)
 	root := tree(t, map[string]string{"a": "one"})
 	d := open(t, c, DirOptions{Root: root})
@@ -125,7 +125,7 @@ func TestOnlyOneRequestLooks(t *testing.T) {
 	want(t, d, "/a", "two")
 }
 
-func TestRootGoesAndComesBack(t *testing.T) {
+func TestRootDisappearsAndReappears(t *testing.T) {
 	base := t.TempDir()
 	root := filepath.Join(base, "www")
 	write(t, filepath.Join(root, "a"), "one", false)
@@ -141,7 +141,7 @@ func TestRootGoesAndComesBack(t *testing.T) {
 		for range 2 {
 			for _, d := range []*Dir{d, streamed} {
 				if _, result := get(t, d, "/a"); result != NotFound {
-					t.Errorf("root is gone: %v", result)
+					t.Errorf("without a root: %v", result)
 				}
 			}
 		}
@@ -151,8 +151,8 @@ func TestRootGoesAndComesBack(t *testing.T) {
 	}
 }
 
-// A link to the release in force is turned to another: the usual deployment.
-func TestRootLinkIsTurned(t *testing.T) {
+// The link to the current release is changed, as deployments do.
+func TestRootLinkChanges(t *testing.T) {
 	base := tree(t, map[string]string{"r1/a": "one", "r2/a": "two", "r1/b": "b1", "r2/b": "b2"})
 	link := filepath.Join(base, "current")
 	if err := os.Symlink("r1", link); err != nil {
@@ -199,14 +199,14 @@ func TestFileShrinksWhileStreamed(t *testing.T) {
 		d := open(t, newCache(0, 0), DirOptions{Root: root})
 		w := &cutter{path: filepath.Join(root, "f")}
 		result, err := d.Serve(w, &Request{Method: []byte("GET"), Path: []byte("/f"), Range: []byte(field)})
-		if result != Answered || !errors.Is(err, ErrShrunk) {
+		if result != Served || !errors.Is(err, ErrShrunk) {
 			t.Errorf("range %q: %v %v", field, result, err)
 		}
 	}
 }
 
-// A file that is written in place, without a rename, may be read torn; it does not stay so.
-func TestWriterInPlaceIsFollowed(t *testing.T) {
+// A file that is written in place, without a rename, may be read half-written, but not for long.
+func TestWriteInPlace(t *testing.T) {
 	c := newCache(8<<20, 4<<20)
 	root := tree(t, map[string]string{"f": strings.Repeat("-", 1<<20)})
 	d := open(t, c, DirOptions{Root: root})

@@ -21,11 +21,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// old is a modification time that is long settled.
+// old is a modification time long before settled.
 var old = time.Date(2024, 2, 29, 12, 30, 45, 123456789, time.UTC)
 
-// answer is a ResponseWriter that records.
-type answer struct {
+// response is a ResponseWriter that records.
+type response struct {
 	status   int
 	header   textproto.MIMEHeader
 	raw      string
@@ -34,10 +34,10 @@ type answer struct {
 	t        testing.TB
 }
 
-func (a *answer) begin(status int, fields []message.Field) {
+func (a *response) begin(status int, fields []message.Field) {
 	header := lines(fields)
 	if a.status != 0 {
-		a.t.Error("answered twice")
+		a.t.Error("responded twice")
 	}
 	a.status, a.raw, a.header = status, string(header), textproto.MIMEHeader{}
 	for _, line := range strings.SplitAfter(string(header), "\r\n") {
@@ -52,26 +52,26 @@ func (a *answer) begin(status int, fields []message.Field) {
 	}
 }
 
-func (a *answer) Respond(status int, header []message.Field, body []byte) error {
+func (a *response) Respond(status int, header []message.Field, body []byte) error {
 	a.begin(status, header)
 	a.body = bytes.Clone(body)
 	return nil
 }
 
-func (a *answer) RespondFile(status int, header []message.Field, f *os.File, offset, length int64) error {
+func (a *response) RespondFile(status int, header []message.Field, f *os.File, offset, length int64) error {
 	a.begin(status, header)
 	a.streamed = true
 	var b bytes.Buffer
-	_, err := CopyFile(&b, f, offset, length)
+	_, err := copyFile(&b, f, offset, length)
 	a.body = b.Bytes()
 	return err
 }
 
-func (a *answer) RespondParts(status int, header []message.Field, length int64, f *os.File, parts []Part) error {
+func (a *response) RespondParts(status int, header []message.Field, length int64, f *os.File, parts []Part) error {
 	a.begin(status, header)
 	a.streamed = f != nil
 	var b bytes.Buffer
-	n, err := CopyParts(&b, f, parts)
+	n, err := copyParts(&b, f, parts)
 	if a.body = b.Bytes(); err == nil && n != length {
 		a.t.Errorf("%d bytes announced, %d sent", length, n)
 	}
@@ -99,13 +99,13 @@ func (d *discard) Respond(status int, header []message.Field, body []byte) error
 
 func (d *discard) RespondFile(status int, _ []message.Field, f *os.File, offset, length int64) error {
 	d.status = status
-	_, err := CopyFile(io.Discard, f, offset, length)
+	_, err := copyFile(io.Discard, f, offset, length)
 	return err
 }
 
 func (d *discard) RespondParts(status int, _ []message.Field, _ int64, f *os.File, parts []Part) error {
 	d.status = status
-	_, err := CopyParts(io.Discard, f, parts)
+	_, err := copyParts(io.Discard, f, parts)
 	return err
 }
 
@@ -159,14 +159,14 @@ func open(t testing.TB, c *Cache, o DirOptions) *Dir {
 }
 
 // get asks for a path; fields are name, value, name, value.
-func get(t testing.TB, d *Dir, path string, fields ...string) (*answer, Result) {
+func get(t testing.TB, d *Dir, path string, fields ...string) (*response, Result) {
 	t.Helper()
 	return do(t, d, "GET", path, fields...)
 }
 
-func do(t testing.TB, d *Dir, method, path string, fields ...string) (*answer, Result) {
+func do(t testing.TB, d *Dir, method, path string, fields ...string) (*response, Result) {
 	t.Helper()
-	a := &answer{t: t}
+	a := &response{t: t}
 	r := &Request{Method: []byte(method), Path: []byte(path), Target: []byte(path)}
 	for i := 0; i < len(fields); i += 2 {
 		v := []byte(fields[i+1])
@@ -183,6 +183,10 @@ func do(t testing.TB, d *Dir, method, path string, fields ...string) (*answer, R
 			r.Range = v
 		case "If-Range":
 			r.IfRange = v
+		case "Accept":
+			r.Accept = v
+		case "Accept-Encoding":
+			r.AcceptEncoding = v
 		case "Target":
 			r.Target = v
 		default:
@@ -193,23 +197,23 @@ func do(t testing.TB, d *Dir, method, path string, fields ...string) (*answer, R
 	if err != nil {
 		t.Errorf("Serve(%s %q): %v", method, path, err)
 	}
-	if (result == Answered) != (a.status != 0) {
+	if (result == Served) != (a.status != 0) {
 		t.Errorf("%s %q: result %v, but status %d was sent", method, path, result, a.status)
 	}
 	return a, result
 }
 
-// want asserts that a path is answered with 200 and that body.
-func want(t testing.TB, d *Dir, path, body string) *answer {
+// want asserts that the response for a path is 200 with that body.
+func want(t testing.TB, d *Dir, path, body string) *response {
 	t.Helper()
 	a, result := get(t, d, path)
-	if result != Answered || a.status != 200 || string(a.body) != body {
+	if result != Served || a.status != 200 || string(a.body) != body {
 		t.Fatalf("GET %q: result %v, status %d, body %.60q; want 200 %.60q", path, result, a.status, a.body, body)
 	}
 	return a
 }
 
-// age makes everything that is cached due for a look at the disk, as the clock does in time.
+// age makes all cached files due for comparison with the disk, as the clock does in time.
 func age(c *Cache) { c.clock.Add(int64(recheck)) }
 
 func decimal(n int) string { return strconv.Itoa(n) }
@@ -249,4 +253,39 @@ func poll(t testing.TB, f func() bool) {
 			t.Fatal("it did not become true")
 		}
 	}
+}
+
+// copyFile writes length bytes of f from offset to dst and returns how many it wrote: by sendfile if dst
+// is a *net.TCPConn or *net.UnixConn. If the file ends early the error is ErrShrunk. A caller with
+// a deadline for progress copies in pieces. It moves f's offset.
+func copyFile(dst io.Writer, f *os.File, offset, length int64) (int64, error) {
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return 0, fmt.Errorf("cannot read %q: %w", f.Name(), err)
+	}
+	n, err := io.Copy(dst, &io.LimitedReader{R: f, N: length})
+	if err == nil && n < length {
+		err = ErrShrunk
+	}
+	return n, err
+}
+
+// copyParts writes parts of f to dst and returns how many bytes it wrote; f is nil if no part has a Length.
+func copyParts(dst io.Writer, f *os.File, parts []Part) (int64, error) {
+	var written int64
+	for _, p := range parts {
+		n, err := dst.Write(p.Bytes)
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
+		if p.Length == 0 {
+			continue
+		}
+		m, err := copyFile(dst, f, p.Offset, p.Length)
+		written += m
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
 }

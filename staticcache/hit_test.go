@@ -28,7 +28,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 		var i any = w // the conversion to the interface is the caller's
 		rw := i.(ResponseWriter)
 		allocs := testing.AllocsPerRun(1000, func() {
-			if result, err := d.Serve(rw, &r.Request); result != Answered || err != nil || w.status != r.status {
+			if result, err := d.Serve(rw, &r.Request); result != Served || err != nil || w.status != r.status {
 				t.Fatalf("%s: %v %v %d", name, result, err, w.status)
 			}
 		})
@@ -48,7 +48,7 @@ func BenchmarkHit(b *testing.B) {
 				w := &discard{}
 				r := &Request{Method: []byte("GET"), Path: []byte(path)}
 				for pb.Next() {
-					if result, _ := d.Serve(w, r); result != Answered {
+					if result, _ := d.Serve(w, r); result != Served {
 						b.Fatal(result)
 					}
 				}

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// identity tells two states of a name on disk apart: another file, or the same one written since.
+// identity changes when a name on disk becomes another file or the file is written.
 type identity struct {
 	device, inode uint64
 	size          int64
 	modified      int64     // ns
-	changed       time.Time // of the inode; unlike the modification time nobody can set it back
+	changed       time.Time // of the inode; unlike the modification time it cannot be set back
 }
 
 func identify(info os.FileInfo) identity {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// identity tells two states of a name on disk apart as well as size and modification time can.
+// identity changes when a name on disk becomes another file or the file is written, as far as size and modification time show it.
 type identity struct {
 	size     int64
 	modified int64 // ns

@@ -2,8 +2,9 @@ package staticcache
 
 import "path/filepath"
 
-// Lookup tells what Serve would answer with, and reads no file: the path of the file on the disk if the result is
-// Answered. An empty file means then a redirect to the same path with a slash at its end.
+// Lookup returns what Serve would send, without reading a file: the path of the file on the disk if the result is
+// Served. An empty path then means a redirect to the same path with a slash at its end, and one that ends in a slash is that of a
+// directory that is listed.
 func (d *Dir) Lookup(method, path []byte) (file string, result Result, err error) {
 	if string(method) != "GET" && string(method) != "HEAD" {
 		return "", MethodNotAllowed, nil
@@ -18,9 +19,11 @@ func (d *Dir) Lookup(method, path []byte) (file string, result Result, err error
 		result, err = refusal(err)
 		return "", result, err
 	case kind == outcomeFile:
-		return filepath.Join(d.path, filepath.FromSlash(name)), Answered, nil
+		return filepath.Join(d.path, filepath.FromSlash(name)), Served, nil
+	case kind == outcomeListing:
+		return filepath.Join(d.path, filepath.FromSlash(name)) + string(filepath.Separator), Served, nil
 	case kind == outcomeRedirect:
-		return "", Answered, nil
+		return "", Served, nil
 	case kind == outcomeForbidden:
 		return "", Forbidden, nil
 	}

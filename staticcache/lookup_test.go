@@ -29,9 +29,9 @@ func TestLookup(t *testing.T) {
 		method, path, file string
 		result             Result
 	}{
-		{"GET", "/a.txt", "a.txt", Answered},
-		{"HEAD", "/d/", "d/index.html", Answered},
-		{"GET", "/d", "", Answered}, // redirect
+		{"GET", "/a.txt", "a.txt", Served},
+		{"HEAD", "/d/", "d/index.html", Served},
+		{"GET", "/d", "", Served}, // redirect
 		{"GET", "/e/", "", NotFound},
 		{"GET", "/none", "", NotFound},
 		{"GET", "/.hidden", "", NotFound},
@@ -47,6 +47,6 @@ func TestLookup(t *testing.T) {
 		}
 	}
 	if d.cache.Files() != 0 {
-		t.Error("a look brought a file into memory")
+		t.Error("Lookup loaded a file into memory")
 	}
 }

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// maxPath is the longest path, in bytes, that is looked for: the kernel knows no longer ones.
+// maxPath is the longest path, in bytes, that the kernel accepts.
 const maxPath = 4096
 
 // appendClean appends p to dst as the name of a file below the root: without a leading slash, with
 // "//" merged and "." and ".." applied, as nginx does it. A name that ends in a slash, or the empty one,
-// is a directory's. It reports false for what names nothing here: a path that climbs above the
-// root at any point, holds a NUL or a backslash, or is too long.
+// is a directory's. It reports false for a path that leads above the root at any point, has a NUL or a backslash, or is
+// too long.
 func appendClean(dst, p []byte) ([]byte, bool) {
 	if len(p) > maxPath {
 		return dst, false
@@ -45,8 +45,7 @@ func appendClean(dst, p []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// hidden reports whether a clean path has a segment that begins with a dot. RFC 8615's
-// .well-known is made to be seen.
+// hidden reports whether a clean path has a segment that begins with a dot, other than .well-known (RFC 8615).
 func hidden(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		if strings.HasPrefix(segment, ".") && segment != ".well-known" {

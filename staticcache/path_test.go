@@ -53,15 +53,15 @@ func FuzzPath(f *testing.F) {
 			}
 		}
 		for _, d := range []*Dir{memory, streamed} {
-			a := &answer{t: t}
+			a := &response{t: t}
 			result, err := d.Serve(a, &Request{Method: []byte("GET"), Path: []byte(path), Target: []byte(target)})
 			switch {
 			case err != nil || result == Failed || result == MethodNotAllowed:
 				t.Fatalf("%q: %v %v", path, result, err)
-			case result == Answered && a.status == 200 && string(a.body) != "public":
+			case result == Served && a.status == 200 && string(a.body) != "public":
 				t.Fatalf("%q: %q", path, a.body)
-			case result == Answered && !ok:
-				t.Fatalf("%q: answered", path)
+			case result == Served && !ok:
+				t.Fatalf("%q: got a response", path)
 			}
 			if location := a.header.Get("Location"); a.status == 301 {
 				if !strings.HasPrefix(location, "/") || strings.HasPrefix(location, "//") || strings.ContainsAny(location, "\\\r\n\t #") {

@@ -51,17 +51,18 @@ func (t candidate) expand(path string) string {
 	return t.before + path + t.after
 }
 
-// outcome is what a path turned out to be.
+// outcome is the kind of file that a path leads to.
 type outcome int
 
 const (
 	outcomeMissing outcome = iota
 	outcomeForbidden
-	outcomeRedirect // a directory that was asked for without its slash
+	outcomeRedirect // a directory that was requested without its slash
 	outcomeFile
+	outcomeListing // a directory without an index
 )
 
-// resolve finds the file for a clean path. An error means that the disk gave no answer.
+// resolve finds the file for a clean path. An error means that the disk could not be read.
 func (d *Dir) resolve(root *os.Root, path string) (outcome, string, os.FileInfo, error) {
 	missing := outcomeMissing
 	for _, t := range d.try {
@@ -86,6 +87,9 @@ func (d *Dir) resolve(root *os.Root, path string) (outcome, string, os.FileInfo,
 			}
 			if info != nil {
 				return outcomeFile, file, info, nil
+			}
+			if d.browse {
+				return outcomeListing, name, nil, nil
 			}
 		case err == nil: // another kind of file
 		case errors.Is(err, fs.ErrPermission):
@@ -119,8 +123,8 @@ func statName(path string) string {
 	return path
 }
 
-// transient reports whether an error says nothing about the file: the process or the system has run
-// out of something, the disk failed, or the root was replaced meanwhile.
+// transient reports whether an error is not due to the file: a resource of the process or the system is exhausted, the
+// disk failed, or the root was replaced meanwhile.
 func transient(err error) bool {
 	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.EINTR, os.ErrClosed} {
 		if errors.Is(err, e) {

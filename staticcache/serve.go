@@ -11,11 +11,10 @@ import (
 	"lb/message"
 )
 
-// Serve answers a request for a file, or says why it does not. If the error is not nil and the
-// result is Answered, the connection may hold half an answer and must be closed.
+// Serve responds to a request for a file, or says why it does not. If the error is not nil and the
+// result is Served, a part of the response may have been sent, and the connection must be closed.
 //
-// The usual request, a GET or HEAD of a cached file without a range, ends here: one or two lookups
-// and one call of w.
+// The usual request, a GET or HEAD of a cached file without a range, takes one or two lookups and one call of w.
 func (d *Dir) Serve(w ResponseWriter, r *Request) (Result, error) {
 	if string(r.Method) != "GET" && string(r.Method) != "HEAD" {
 		return MethodNotAllowed, nil
@@ -24,14 +23,31 @@ func (d *Dir) Serve(w ResponseWriter, r *Request) (Result, error) {
 	if len(path) > 0 && path[0] == '/' {
 		path = path[1:]
 	}
-	// The string is a view for the lookups alone, which keep nothing of it.
+	// The string is a view for the lookups, which do not keep it.
 	if e := d.cached(unsafe.String(unsafe.SliceData(path), len(path))); e != nil {
-		return Answered, d.answerCached(w, r, e, true)
+		return Served, d.respondCached(w, r, e, true)
 	}
 	return d.serveFromDisk(w, r)
 }
 
-// scratch is room for header lines that are made for one answer.
+// ServeCached is Serve for files in memory. It reports whether the request was for such a file; if not, it does nothing.
+func (d *Dir) ServeCached(w ResponseWriter, r *Request) bool {
+	if string(r.Method) != "GET" && string(r.Method) != "HEAD" {
+		return false
+	}
+	path := r.Path
+	if len(path) > 0 && path[0] == '/' {
+		path = path[1:]
+	}
+	e := d.cached(unsafe.String(unsafe.SliceData(path), len(path)))
+	if e == nil {
+		return false
+	}
+	_ = d.respondCached(w, r, e, true)
+	return true
+}
+
+// scratch is a buffer for the header lines of one response.
 type scratch struct {
 	b      []byte
 	header []message.Field
@@ -43,8 +59,8 @@ func (s *scratch) fields() []message.Field {
 	return s.header
 }
 
-// lend returns empty room; give it back with c.scratches.Put.
-func (c *Cache) lend() *scratch {
+// scratch returns an empty buffer; return it with c.scratches.Put.
+func (c *Cache) scratch() *scratch {
 	if s, ok := c.scratches.Get().(*scratch); ok {
 		s.b = s.b[:0]
 		return s
@@ -52,7 +68,7 @@ func (c *Cache) lend() *scratch {
 	return &scratch{b: make([]byte, 0, 1024)}
 }
 
-// serveFromDisk answers what is not in memory, and brings it there if it may be.
+// serveFromDisk serves a file that is not in memory, and loads it into memory if it fits.
 func (d *Dir) serveFromDisk(w ResponseWriter, r *Request) (Result, error) {
 	clean, ok := appendClean(make([]byte, 0, len(r.Path)), r.Path)
 	if !ok {
@@ -63,7 +79,7 @@ func (d *Dir) serveFromDisk(w ResponseWriter, r *Request) (Result, error) {
 		return NotFound, nil
 	}
 	if e := d.cached(path); e != nil { // another spelling of a cached path
-		return Answered, d.answerCached(w, r, e, true)
+		return Served, d.respondCached(w, r, e, true)
 	}
 	result, err := d.find(w, r, path)
 	if errors.Is(err, os.ErrClosed) && result == Failed && !d.closed.Load() {
@@ -79,9 +95,11 @@ func (d *Dir) find(w ResponseWriter, r *Request, path string) (Result, error) {
 	case err != nil:
 		return refusal(err)
 	case kind == outcomeRedirect:
-		return Answered, d.redirect(w, r)
+		return Served, d.redirect(w, r)
 	case kind == outcomeForbidden:
 		return Forbidden, nil
+	case kind == outcomeListing:
+		return d.list(w, r, root, name)
 	case kind != outcomeFile:
 		return NotFound, nil
 	}
@@ -103,10 +121,10 @@ func (d *Dir) find(w ResponseWriter, r *Request, path string) (Result, error) {
 		alias.confirm(now, epoch)
 		d.keep(alias)
 	}
-	return Answered, d.answerCached(w, r, e, hit)
+	return Served, d.respondCached(w, r, e, hit)
 }
 
-// locate finds out on the disk what a clean path leads to.
+// locate finds on disk what a clean path leads to.
 func (d *Dir) locate(path string) (root *os.Root, kind outcome, name string, info fs.FileInfo, err error) {
 	if root, err = d.current(); err == nil {
 		kind, name, info, err = d.resolve(root, path)
@@ -123,8 +141,8 @@ func (d *Dir) body(name string) (*entry, bool) {
 	return e, true
 }
 
-// stream answers from an open descriptor. The header is made of what that descriptor says, so a file
-// put in its place meanwhile changes nothing.
+// stream responds from an open descriptor. The header describes that descriptor, so a file that replaces it meanwhile
+// has no effect.
 func (d *Dir) stream(w ResponseWriter, r *Request, root *os.Root, name string) (Result, error) {
 	f, info, err := openRegular(root, name)
 	if err != nil {
@@ -136,11 +154,17 @@ func (d *Dir) stream(w ResponseWriter, r *Request, root *os.Root, name string) (
 	if typeByExtension(extension(name)) == "" {
 		n, _ = f.ReadAt(start[:], 0)
 	}
-	rep := describe(name, start[:n], info, d.cacheControl, time.Now())
-	return Answered, d.answerFile(w, r, &rep, f)
+	rep := describe(name, start[:n], info, d.cacheControlOf(name), time.Now())
+	if d.negotiates(name) {
+		if sibling := d.chooseSibling(root, name, r, &rep); sibling != nil {
+			defer sibling.Close()
+			f = sibling
+		}
+	}
+	return Served, d.respondFile(w, r, &rep, f)
 }
 
-// refusal turns an error of the file system into what the client is told.
+// refusal returns the result for an error of the file system.
 func refusal(err error) (Result, error) {
 	switch {
 	case transient(err):
@@ -148,12 +172,12 @@ func refusal(err error) (Result, error) {
 	case errors.Is(err, fs.ErrPermission):
 		return Forbidden, nil
 	}
-	// Gone, no directory, a loop of links, a link out of the root, a socket: nothing to see.
+	// It does not exist, or there is no directory, a loop of links, a link out of the root, or a socket.
 	return NotFound, nil
 }
 
 func (d *Dir) redirect(w ResponseWriter, r *Request) error {
-	s := d.cache.lend()
+	s := d.cache.scratch()
 	defer d.cache.scratches.Put(s)
 	s.b = append(s.b, "Location: "...)
 	s.b = appendLocation(s.b, r.Target)

@@ -90,7 +90,7 @@ func TestRedirectOfDirectories(t *testing.T) {
 		{"/docs", "", "/"},
 	} {
 		a, result := get(t, d, c.path, "Target", c.target)
-		if result != Answered || a.status != 301 || a.header.Get("Location") != c.location || a.header.Get("Content-Length") != "0" {
+		if result != Served || a.status != 301 || a.header.Get("Location") != c.location || a.header.Get("Content-Length") != "0" {
 			t.Errorf("%q: %v %d %q, want Location %q", c.target, result, a.status, a.raw, c.location)
 		}
 	}
@@ -146,7 +146,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// What is no regular file does not exist, and a fifo without a writer keeps nobody waiting.
+// Only regular files exist, and a fifo without a writer does not block.
 func TestOnlyRegularFiles(t *testing.T) {
 	root := tree(t, map[string]string{"real.txt": "real", "dir/real.txt": "below"})
 	outside := tree(t, map[string]string{"secret": "secret"})
@@ -210,7 +210,7 @@ func TestRefusal(t *testing.T) {
 			t.Errorf("%v: %v %v", err, result, reason)
 		}
 	}
-	for result, status := range map[Result]int{Answered: 0, NotFound: 404, Forbidden: 403, MethodNotAllowed: 405, Failed: 500} {
+	for result, status := range map[Result]int{Served: 0, NotFound: 404, Forbidden: 403, MethodNotAllowed: 405, Failed: 500} {
 		if result.Status() != status {
 			t.Errorf("%d: %d", result, result.Status())
 		}

@@ -37,7 +37,7 @@ func (w wire) RespondFile(status int, header []message.Field, f *os.File, offset
 	if err := w.head(status, header); err != nil {
 		return err
 	}
-	_, err := CopyFile(w.Conn, f, offset, length)
+	_, err := copyFile(w.Conn, f, offset, length)
 	return err
 }
 
@@ -45,11 +45,11 @@ func (w wire) RespondParts(status int, header []message.Field, _ int64, f *os.Fi
 	if err := w.head(status, header); err != nil {
 		return err
 	}
-	_, err := CopyParts(w.Conn, f, parts)
+	_, err := copyParts(w.Conn, f, parts)
 	return err
 }
 
-// serve answers requests on one connection until it ends or an answer fails.
+// serve responds to requests on one connection until it ends or a response fails.
 func serve(d *Dir, conn net.Conn) {
 	defer conn.Close()
 	for r := bufio.NewReader(conn); ; {
@@ -63,7 +63,7 @@ func serve(d *Dir, conn net.Conn) {
 		if err != nil {
 			return
 		}
-		if result != Answered {
+		if result != Served {
 			fmt.Fprintf(conn, "HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n", result.Status())
 		}
 	}
@@ -90,7 +90,7 @@ func start(t *testing.T, d *Dir) string {
 	return "http://" + l.Addr().String()
 }
 
-// Answers of every kind one after the other on one connection: each ends where its header says.
+// Responses of every kind one after the other on one connection: each ends where its header says.
 func TestKeptConnection(t *testing.T) {
 	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	root := tree(t, map[string]string{"large": string(large), "small.txt": "small", "d/": ""})
@@ -150,11 +150,11 @@ func TestKeptConnection(t *testing.T) {
 		}
 	}
 	if connections != 1 {
-		t.Errorf("%d connections: some answer could not be told from the next", connections)
+		t.Errorf("%d connections: a response did not end where its header says", connections)
 	}
 }
 
-// A file that is cut while it is sent ends the connection, so that the client knows.
+// The connection ends if a file is truncated while it is sent, so that the client notices.
 func TestShrinkingFileEndsTheConnection(t *testing.T) {
 	root := tree(t, map[string]string{"f": ""})
 	path := filepath.Join(root, "f")

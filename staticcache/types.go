@@ -7,7 +7,7 @@ import (
 )
 
 // contentType names the media type by the file's extension, or failing that by its first bytes.
-// The table is built in, so that the answer is the same on every machine.
+// The table is built in, so that the result is the same on every machine.
 func contentType(name string, start []byte) string {
 	if t := typeByExtension(extension(name)); t != "" {
 		return t

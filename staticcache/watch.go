@@ -10,29 +10,29 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// maxWatches bounds the directories that are watched; those beyond it are looked at by age alone.
+// maxWatches bounds the number of watched directories. In others, changes are found by rechecking files of a certain age.
 const maxWatches = 8192
 
-// calm is how soon one change after another makes a Dir's entries due again: a directory that
-// is written to all the time must not cost a look at the disk for every request.
-const calm = 50 * time.Millisecond
+// minNotifyInterval is the least time between two notifications of a Dir, so that a directory that changes all the time
+// does not cost disk access at every request.
+const minNotifyInterval = 50 * time.Millisecond
 
-// watch carries the wishes of requests to the one goroutine that owns the notifications. A wish
-// that finds the channel full is dropped: watching only makes sooner what recheck does anyway.
+// watch passes requests to watch directories to the goroutine of runWatch. They are dropped if the channel is full:
+// changes are then found after recheck.
 type watch struct {
-	wanted  chan wish
-	dropped atomic.Bool // a wish to forget did not get through
+	requests chan watchRequest
+	dropped  atomic.Bool // a request to forget a Dir was dropped
 }
 
-// wish asks to watch a directory for d, or with no directory to forget all of d's.
-type wish struct {
+// watchRequest asks to watch the directory path for dir or, if path is empty, to watch none for dir any longer.
+type watchRequest struct {
 	dir  *Dir
 	path string
 }
 
-func (w *watch) want(d *Dir, path string) {
+func (w *watch) request(d *Dir, path string) {
 	select {
-	case w.wanted <- wish{d, path}:
+	case w.requests <- watchRequest{d, path}:
 	default:
 		if path == "" {
 			w.dropped.Store(true)
@@ -42,55 +42,55 @@ func (w *watch) want(d *Dir, path string) {
 
 // watched is the state of runWatch's goroutine.
 type watched struct {
-	events  *fsnotify.Watcher
-	byPath  map[string]map[*Dir]struct{}
-	told    map[*Dir]time.Time // when a Dir was last told of a change
-	pending map[*Dir]struct{}  // to be told at the next tick
+	events   *fsnotify.Watcher
+	byPath   map[string]map[*Dir]struct{}
+	notified map[*Dir]time.Time // when a Dir was last notified of a change
+	pending  map[*Dir]struct{}  // to be notified at the next tick
 }
 
 func newWatched(events *fsnotify.Watcher) *watched {
 	return &watched{
-		events:  events,
-		byPath:  map[string]map[*Dir]struct{}{},
-		told:    map[*Dir]time.Time{},
-		pending: map[*Dir]struct{}{},
+		events:   events,
+		byPath:   map[string]map[*Dir]struct{}{},
+		notified: map[*Dir]time.Time{},
+		pending:  map[*Dir]struct{}{},
 	}
 }
 
-// runWatch tells Dirs that something in one of their directories changed. Where the system has no
-// notifications to give, it only logs that: changes are then seen by age.
+// runWatch notifies Dirs of changes in their directories. Where the system cannot watch directories, it only logs that:
+// changes are then found after recheck.
 func (c *Cache) runWatch(ctx context.Context) {
 	events, err := fsnotify.NewWatcher()
 	if err != nil {
 		c.log.Warn("cannot watch static files; changes are noticed within a second instead of at once", "error", err)
-		c.discardWishes(ctx)
+		c.discardRequests(ctx)
 		return
 	}
 	defer events.Close()
 	w := newWatched(events)
-	complained := false
+	warned := false
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case wish := <-c.watch.wanted:
-			if err := w.grant(wish); err != nil && !complained {
-				complained = true
+		case r := <-c.watch.requests:
+			if err := w.handle(r); err != nil && !warned {
+				warned = true
 				c.log.Warn("cannot watch all directories of static files; changes in the others are noticed within a second",
-					"directory", wish.path, "error", err)
+					"directory", r.path, "error", err)
 			}
 		case e, ok := <-events.Events:
 			if !ok {
 				return
 			}
-			w.tell(e)
+			w.notify(e)
 		case _, ok := <-events.Errors: // an overflow: anything may have changed
 			if !ok {
 				return
 			}
-			w.tellAll()
+			w.notifyAll()
 		case <-ticker.C:
 			w.flush()
 			if c.watch.dropped.Swap(false) {
@@ -100,17 +100,17 @@ func (c *Cache) runWatch(ctx context.Context) {
 	}
 }
 
-func (c *Cache) discardWishes(ctx context.Context) {
+func (c *Cache) discardRequests(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.watch.wanted:
+		case <-c.watch.requests:
 		}
 	}
 }
 
-func (w *watched) grant(x wish) error {
+func (w *watched) handle(x watchRequest) error {
 	if x.path == "" || x.dir.closed.Load() {
 		w.forget(x.dir)
 		return nil
@@ -124,18 +124,18 @@ func (w *watched) grant(x wish) error {
 	}
 	err := w.events.Add(x.path)
 	if os.IsNotExist(err) {
-		return nil // it went while the wish waited
+		return nil // removed before it could be watched
 	}
 	if err != nil {
 		return err
 	}
 	w.byPath[x.path] = map[*Dir]struct{}{x.dir: {}}
-	x.dir.epoch.Add(1) // what changed between the load and now was not told
+	x.dir.epoch.Add(1) // the directory may have changed before it was watched
 	return nil
 }
 
 func (w *watched) forget(d *Dir) {
-	delete(w.told, d)
+	delete(w.notified, d)
 	delete(w.pending, d)
 	for path, dirs := range w.byPath {
 		delete(dirs, d)
@@ -161,10 +161,10 @@ func (w *watched) forgetClosed() {
 
 func (w *watched) drop(path string) {
 	delete(w.byPath, path)
-	_ = w.events.Remove(path) // it is gone already if the directory is
+	_ = w.events.Remove(path) // fails if the directory has been removed
 }
 
-func (w *watched) tell(e fsnotify.Event) {
+func (w *watched) notify(e fsnotify.Event) {
 	dirs := w.byPath[filepath.Dir(e.Name)]
 	self := w.byPath[e.Name]
 	for d := range dirs {
@@ -173,13 +173,13 @@ func (w *watched) tell(e fsnotify.Event) {
 	for d := range self {
 		w.mark(d)
 	}
-	// A directory that went or was renamed may come back as another one under the same name.
+	// Another directory may later have the name of one that was removed or renamed.
 	if self != nil && e.Op&(fsnotify.Remove|fsnotify.Rename) != 0 {
 		w.drop(e.Name)
 	}
 }
 
-func (w *watched) tellAll() {
+func (w *watched) notifyAll() {
 	for _, dirs := range w.byPath {
 		for d := range dirs {
 			w.mark(d)
@@ -189,17 +189,17 @@ func (w *watched) tellAll() {
 
 func (w *watched) mark(d *Dir) {
 	now := time.Now()
-	if now.Sub(w.told[d]) < calm {
+	if now.Sub(w.notified[d]) < minNotifyInterval {
 		w.pending[d] = struct{}{}
 		return
 	}
-	w.told[d] = now
+	w.notified[d] = now
 	d.epoch.Add(1)
 }
 
 func (w *watched) flush() {
 	for d := range w.pending {
-		w.told[d] = time.Now()
+		w.notified[d] = time.Now()
 		d.epoch.Add(1)
 	}
 	clear(w.pending)

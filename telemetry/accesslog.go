@@ -27,12 +27,14 @@ type Entry struct {
 	Target    []byte // the request target as the client wrote it
 	Protocol  string
 	Status    int
-	BytesIn   int64 // of the request's body
-	BytesOut  int64 // head and body, as sent
+	GRPC      string // status of a call by gRPC, a number; "": it is none, or got no status
+	BytesIn   int64  // of the request's body
+	BytesOut  int64  // head and body, as sent
 	Duration  time.Duration
 	Upstream  time.Duration // to the backend's response head; 0: no backend was tried
 	Tries     int
 	RequestID []byte
+	User      string // authenticated by lb; "": none
 	Referer   []byte
 	UserAgent []byte
 	TLS       string // "" for plain, else "TLSv1.3"
@@ -46,7 +48,7 @@ const queueBytes = 32 << 20
 type AccessLogOptions struct {
 	Format  string       // json or combined; "" is json
 	File    string       // "-" or "" is stdout
-	Sample  float64      // share of the lines kept, 0 to 1; those with a status of 500 or more, or with an error, always are
+	Sample  float64      // share of the lines kept, 0 to 1; those of failures always are: a status of 500 or more, or of gRPC that means the same, or an error
 	Dropped *Counter     // counts lost lines, lb_access_log_dropped_total; may be nil
 	Log     hclog.Logger // gets errors of writing; may be nil
 }
@@ -70,8 +72,8 @@ type AccessLog struct {
 	ended    <-chan struct{}         // Done of Start's context
 	done     chan struct{}           // closed when the writer has ended
 
-	torn          bool      // the last line in the file is incomplete; used by the writer alone
-	lastComplaint time.Time // when a failed write was last logged; used by the writer alone
+	torn        bool      // the last line in the file is incomplete; used by the writer alone
+	lastWarning time.Time // when a failed write was last logged; used by the writer alone
 }
 
 // NewAccessLog opens the log. Nothing is written before Start.
@@ -121,7 +123,7 @@ func (l *AccessLog) Write(e *Entry) {
 	if l == nil {
 		return
 	}
-	if e.Status < 500 && e.Error == "" && l.share != math.MaxUint64 && (l.share == 0 || rand.Uint64() > l.share) {
+	if e.Status < 500 && e.Error == "" && !e.failedCall() && l.share != math.MaxUint64 && (l.share == 0 || rand.Uint64() > l.share) {
 		return
 	}
 	if l.queued.Load() > queueBytes {
@@ -143,6 +145,16 @@ func (l *AccessLog) Write(e *Entry) {
 		default: // it is awake
 		}
 	}
+}
+
+// failedCall reports whether the status of a call by gRPC is one that is the server's fault, as a 5xx of HTTP is: UNKNOWN,
+// DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE or DATA_LOSS.
+func (e *Entry) failedCall() bool {
+	switch e.GRPC {
+	case "2", "4", "12", "13", "14", "15":
+		return true
+	}
+	return false
 }
 
 // Start starts the goroutine that writes. When ctx ends it writes what is queued and closes the file; later entries

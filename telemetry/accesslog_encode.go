@@ -17,6 +17,7 @@ func appendJSON(b []byte, e *Entry) []byte {
 	b = appendClient(b, e.Client)
 	b = append(b, '"')
 	b = jsonField(b, `,"request_id":"`, e.RequestID)
+	b = jsonField(b, `,"user":"`, e.User)
 	b = jsonField(b, `,"site":"`, e.Site)
 	b = jsonField(b, `,"route":"`, e.Route)
 	b = jsonField(b, `,"pool":"`, e.Pool)
@@ -27,6 +28,10 @@ func appendJSON(b []byte, e *Entry) []byte {
 	b = jsonField(b, `,"protocol":"`, e.Protocol)
 	b = append(b, `,"status":`...)
 	b = strconv.AppendInt(b, int64(e.Status), 10)
+	if e.GRPC != "" {
+		b = append(b, `,"grpc_status":`...)
+		b = append(b, e.GRPC...)
+	}
 	b = append(b, `,"bytes_in":`...)
 	b = strconv.AppendInt(b, e.BytesIn, 10)
 	b = append(b, `,"bytes_out":`...)
@@ -109,7 +114,9 @@ func appendClient(b []byte, a netip.Addr) []byte {
 // appendCombined appends a line of NCSA's combined format, which log analysers know.
 func appendCombined(b []byte, e *Entry) []byte {
 	b = appendClient(b, e.Client)
-	b = append(b, " - - ["...)
+	b = append(b, " - "...)
+	b = appendUser(b, e.User)
+	b = append(b, " ["...)
 	b = e.Time.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, `] "`...)
 	if len(e.Method) == 0 {
@@ -130,6 +137,21 @@ func appendCombined(b []byte, e *Entry) []byte {
 	b = append(b, `" "`...)
 	b = appendOrDash(b, e.UserAgent)
 	return append(b, "\"\n"...)
+}
+
+// appendUser appends the user, whose spaces become plus signs, since they would separate fields.
+func appendUser(b []byte, user string) []byte {
+	if user == "" {
+		return append(b, '-')
+	}
+	start := len(b)
+	b = appendHexEscaped(b, user)
+	for i := start; i < len(b); i++ {
+		if b[i] == ' ' {
+			b[i] = '+'
+		}
+	}
+	return b
 }
 
 func appendOrDash(b, s []byte) []byte {

@@ -57,7 +57,7 @@ func FuzzEncode(f *testing.F) {
 		if err := json.Unmarshal(line, &got); err != nil {
 			t.Fatalf("%v: %q", err, line)
 		}
-		// encoding/json writes invalid bytes as U+FFFD too: what it reads back is the measure.
+		// encoding/json also writes invalid bytes as U+FFFD: compare with what it reads back.
 		for _, c := range []struct {
 			in  []byte
 			out string

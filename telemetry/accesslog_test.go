@@ -23,8 +23,8 @@ func exampleEntry() *Entry {
 		Time: time.Date(2026, 2, 3, 4, 5, 6, 7_890_000, time.FixedZone("", 3600)), Client: netip.MustParseAddr("192.0.2.7"),
 		Site: "clock", Route: "/", Pool: "app", Backend: "127.0.0.1:5000",
 		Method: []byte("GET"), Host: []byte("clock.example.com"), Target: []byte("/a?b=c"), Protocol: "HTTP/1.1",
-		Status: 200, BytesIn: 3, BytesOut: 1234, Duration: 12345678 * time.Nanosecond, Upstream: 11 * time.Millisecond,
-		Tries: 2, RequestID: []byte("0123456789abcdef"), Referer: []byte("https://example.org/"),
+		Status: 200, GRPC: "5", BytesIn: 3, BytesOut: 1234, Duration: 12345678 * time.Nanosecond, Upstream: 11 * time.Millisecond,
+		Tries: 2, RequestID: []byte("0123456789abcdef"), User: "jo ann", Referer: []byte("https://example.org/"),
 		UserAgent: []byte(`curl/8 "x"`), TLS: "TLSv1.3", Error: "",
 	}
 }
@@ -81,10 +81,10 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 func TestAccessLogLines(t *testing.T) {
 	jsonLine := `{"time":"2026-02-03T04:05:06.007+01:00","client":"192.0.2.7","request_id":"0123456789abcdef",` +
-		`"site":"clock","route":"/","pool":"app","backend":"127.0.0.1:5000","method":"GET","host":"clock.example.com",` +
-		`"target":"/a?b=c","protocol":"HTTP/1.1","status":200,"bytes_in":3,"bytes_out":1234,"duration_ms":12.345,` +
+		`"user":"jo ann","site":"clock","route":"/","pool":"app","backend":"127.0.0.1:5000","method":"GET","host":"clock.example.com",` +
+		`"target":"/a?b=c","protocol":"HTTP/1.1","status":200,"grpc_status":5,"bytes_in":3,"bytes_out":1234,"duration_ms":12.345,` +
 		`"upstream_ms":11.000,"tries":2,"referer":"https://example.org/","user_agent":"curl/8 \"x\"","tls":"TLSv1.3"}`
-	combined := `192.0.2.7 - - [03/Feb/2026:04:05:06 +0100] "GET /a?b=c HTTP/1.1" 200 1234 "https://example.org/" "curl/8 \x22x\x22"`
+	combined := `192.0.2.7 - jo+ann [03/Feb/2026:04:05:06 +0100] "GET /a?b=c HTTP/1.1" 200 1234 "https://example.org/" "curl/8 \x22x\x22"`
 	for format, want := range map[string]string{"": jsonLine, "json": jsonLine, "combined": combined} {
 		l, stop := started(t, AccessLogOptions{Format: format, Sample: 1})
 		l.Write(exampleEntry())
@@ -206,7 +206,7 @@ func TestAccessLogReopen(t *testing.T) {
 		t.Errorf("%d lines in the old file", n)
 	}
 
-	// A directory that is gone: the old file stays in use.
+	// The directory does not exist: the old file stays in use.
 	if err := os.Rename(filepath.Dir(path), filepath.Dir(path)+".moved"); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestAccessLogReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop()
-	if err := l.Reopen(); err != nil { // after the end: nothing stays open
+	if err := l.Reopen(); err != nil { // after Close: no file stays open
 		t.Error(err)
 	}
 	if l.reopened.Load() != nil {
@@ -228,7 +228,7 @@ func TestAccessLogReopen(t *testing.T) {
 	}
 }
 
-// pipe returns a path that takes nothing once its 64 KiB are full, and its reading end.
+// pipe returns a path that blocks writers after 64 KiB, and its reading end.
 func pipe(t *testing.T) (string, *os.File) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pipe")
@@ -266,7 +266,7 @@ func TestAccessLogStuckPipe(t *testing.T) {
 	if dropped.Get() < 100 {
 		t.Errorf("%d dropped", dropped.Get())
 	}
-	// What the pipe took is whole lines once it is read again.
+	// The pipe contains only whole lines.
 	line := make(chan string, 1)
 	go func() {
 		text, _ := bufio.NewReader(r).ReadString('\n')
@@ -293,10 +293,10 @@ func TestAccessLogFullDisk(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("no /dev/full")
 	}
-	var told bytes.Buffer
+	var logged bytes.Buffer
 	dropped := new(Counter)
 	l, err := NewAccessLog(AccessLogOptions{Sample: 1, File: "/dev/full", Dropped: dropped,
-		Log: hclog.New(&hclog.LoggerOptions{Output: &told})})
+		Log: hclog.New(&hclog.LoggerOptions{Output: &logged})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,12 +310,12 @@ func TestAccessLogFullDisk(t *testing.T) {
 	if err := l.Wait(); err != nil {
 		t.Error(err)
 	}
-	if strings.Count(told.String(), "cannot write the access log") != 1 || !strings.Contains(told.String(), "/dev/full") {
-		t.Errorf("told: %s", told.String())
+	if strings.Count(logged.String(), "cannot write the access log") != 1 || !strings.Contains(logged.String(), "/dev/full") {
+		t.Errorf("logged: %s", logged.String())
 	}
 }
 
-// After a write that failed within a line, the next line is on its own.
+// After a write that failed within a line, the next line starts a new line.
 func TestAccessLogTornLine(t *testing.T) {
 	path, r := pipe(t)
 	l, err := NewAccessLog(AccessLogOptions{Sample: 1, File: path})

@@ -15,8 +15,8 @@ const (
 	batchBytes = 256 << 10
 	// flushTime bounds how long stopping waits for a disk or a pipe that accepts nothing.
 	flushTime = 2 * time.Second
-	// complaintInterval keeps a full disk from filling the operations log, too.
-	complaintInterval = 10 * time.Second
+	// warningInterval keeps a full disk from filling the operations log, too.
+	warningInterval = 10 * time.Second
 )
 
 // run is the writer. It alone reads the queue and writes the file.
@@ -116,8 +116,8 @@ func (l *AccessLog) writeBatch(batch []byte) {
 
 func (l *AccessLog) lost(lines []byte, err error) {
 	l.dropped.Add(bytes.Count(lines, []byte{'\n'}))
-	if now := time.Now(); now.Sub(l.lastComplaint) >= complaintInterval && !errors.Is(err, os.ErrDeadlineExceeded) {
-		l.lastComplaint = now
+	if now := time.Now(); now.Sub(l.lastWarning) >= warningInterval && !errors.Is(err, os.ErrDeadlineExceeded) {
+		l.lastWarning = now
 		l.log.Error("cannot write the access log; lines are dropped", "file", l.file.Load().Name(), "error", err)
 	}
 }

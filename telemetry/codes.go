@@ -5,21 +5,21 @@ import (
 	"sync/atomic"
 )
 
-// CodeCounters counts by exact HTTP status, without a lock, and without allocating once a status has been counted.
+// CodeCounters counts by exact status, of HTTP or of gRPC, without a lock, and without allocating once a status has been counted.
 type CodeCounters struct {
 	scope  *Scope
 	name   string
 	labels []string
 
-	// A page has a hundred statuses, since most classes never come up; page 0 holds "0".
+	// A page has a hundred statuses, since most classes never occur; page 0 holds those of gRPC.
 	pages [10]atomic.Pointer[codePage]
 }
 
 type codePage [100]atomic.Pointer[Counter]
 
-// Inc counts one response with that status. A status outside 100–999 counts as 0.
+// Inc counts one response with that status. A status outside 0–999 counts as 0.
 func (c *CodeCounters) Inc(status int) {
-	if status < 100 || status > 999 {
+	if status < 0 || status > 999 {
 		status = 0
 	}
 	if page := c.pages[status/100].Load(); page != nil {
@@ -33,7 +33,7 @@ func (c *CodeCounters) Inc(status int) {
 
 // Count returns how often that status was seen.
 func (c *CodeCounters) Count(status int) uint64 {
-	if status < 100 || status > 999 {
+	if status < 0 || status > 999 {
 		status = 0
 	}
 	if page := c.pages[status/100].Load(); page != nil {
@@ -61,7 +61,7 @@ func (c *CodeCounters) Total() uint64 {
 	return n
 }
 
-// add makes the series of a status on its first use. If two requests come here at once, the scope gives both the same
+// add makes the series of a status on its first use. If two requests call it at once, the scope gives both the same
 // counter, and the first page stays.
 func (c *CodeCounters) add(status int) *Counter {
 	labels := make([]string, 0, len(c.labels)+2)

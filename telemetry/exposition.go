@@ -24,7 +24,7 @@ func (r *Registry) WritePrometheus(w io.Writer) error {
 	all := r.gather()
 	all = gatherProcess(all)
 
-	// A stable sort: where two scopes hold the same gauge, the newest comes first and is shown.
+	// A stable sort: where two scopes hold the same gauge, the newest is first and is shown.
 	slices.SortStableFunc(all, func(a, b sample) int {
 		return cmp.Or(strings.Compare(a.family, b.family), strings.Compare(a.labels, b.labels))
 	})

@@ -19,12 +19,19 @@ type family struct {
 // families is read only. docs/metrics.md has the same in more detail.
 var families = map[string]family{
 	"lb_requests_total":           {counter, "Completed requests, by exact status."},
+	"lb_http_requests_total":      {counter, "Requests, by the protocol of the client."},
 	"lb_request_duration_seconds": {histogram, "Time from a request's first byte to the last byte of its response."},
 	"lb_request_bytes_total":      {counter, "Bytes of request bodies received."},
 	"lb_response_bytes_total":     {counter, "Bytes of responses sent, including heads."},
 	"lb_requests_in_flight":       {gauge, "Requests in flight."},
 	"lb_upgraded_connections":     {gauge, "WebSockets and other upgraded connections among the requests in flight."},
 	"lb_rejected_requests_total":  {counter, "Requests that lb rejected, by reason."},
+
+	"lb_limit_decisions_total":    {counter, "Decisions of rate and concurrency limits, by result."},
+	"lb_limit_redis_up":           {gauge, "1 while that Redis can be used for limits of a fleet."},
+	"lb_limit_redis_seconds":      {histogram, "Time of a round trip to Redis."},
+	"lb_limit_redis_errors_total": {counter, "Round trips to Redis that failed or took too long."},
+	"lb_mirrored_requests_total":  {counter, "Copies of requests for mirrors, by result."},
 
 	"lb_handler_panics_total": {counter, "Requests that got 500 because of a bug in lb."},
 
@@ -41,6 +48,7 @@ var families = map[string]family{
 	"lb_health_checks_total":          {counter, "Active health checks of the backend, by result."},
 	"lb_retries_total":                {counter, "Retries, by reason."},
 	"lb_retry_budget_exhausted_total": {counter, "Retries not made because the pool's budget was used up."},
+	"lb_grpc_responses_total":         {counter, "Responses to calls by gRPC, by grpc-status."},
 	"lb_queue_length":                 {gauge, "Requests in the queue."},
 	"lb_queue_wait_seconds":           {histogram, "Time that requests spent in the queue."},
 	"lb_queue_rejected_total":         {counter, "Requests that got 503 because the queue was full or they waited too long."},
@@ -52,15 +60,22 @@ var families = map[string]family{
 	"lb_static_cache_files":     {gauge, "Files held in memory."},
 	"lb_static_evictions_total": {counter, "Files removed from memory to make room."},
 
+	"lb_cache_requests_total":  {counter, "Requests to routes with a cache, by result."},
+	"lb_cache_bytes":           {gauge, "Bytes of memory that stored responses use."},
+	"lb_cache_responses":       {gauge, "Responses held in memory."},
+	"lb_cache_evictions_total": {counter, "Responses removed from memory to make room."},
+
 	"lb_connections":              {gauge, "Open client connections."},
 	"lb_connections_total":        {counter, "Accepted client connections."},
 	"lb_tls_handshakes_total":     {counter, "TLS handshakes with clients, by result."},
+	"lb_loop_delay_seconds":       {histogram, "Time that something ready had to wait for its event loop."},
 	"lb_access_log_dropped_total": {counter, "Access log lines dropped because the log could not be written fast enough."},
 
 	"lb_tls_certificate_expiry_timestamp_seconds": {gauge, "Unix time at which the certificate expires."},
-	"lb_config_reloads_total":                     {counter, "Reloads of the configuration, by result."},
-	"lb_config_last_reload_timestamp_seconds":     {gauge, "Unix time of the last reload, by result."},
-	"lb_build_info":                               {gauge, "1, with the versions as labels."},
+	"lb_certificates":                         {gauge, "Certificates presented to clients, by state."},
+	"lb_config_reloads_total":                 {counter, "Reloads of the configuration, by result."},
+	"lb_config_last_reload_timestamp_seconds": {gauge, "Unix time of the last reload, by result."},
+	"lb_build_info":                           {gauge, "1, with the versions as labels."},
 
 	"go_gc_cpu_seconds_total":                {counter, "Processor time spent in garbage collection."},
 	"go_gc_duration_seconds":                 {summary, "Pauses of garbage collection cycles."},

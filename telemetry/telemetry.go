@@ -56,7 +56,7 @@ func NewRegistry() *Registry {
 	return &Registry{counters: shared[Counter]{}, histograms: shared[Histogram]{}}
 }
 
-// NewScope returns a group of series that come and go together, such as those of one backend.
+// NewScope returns a group of series with a common lifetime, such as those of one backend.
 func (r *Registry) NewScope() *Scope {
 	s := &Scope{
 		registry:   r,
@@ -133,7 +133,7 @@ func (s *Scope) Gauge(name string, value func() float64, labels ...string) {
 	s.gauges.NewGauge(id, value)
 }
 
-// CodeCounters returns counters by HTTP status in the label "code". It returns the same counters for the same name
+// CodeCounters returns counters by status in the label "code". It returns the same counters for the same name
 // and labels.
 func (s *Scope) CodeCounters(name string, labels ...string) *CodeCounters {
 	id := newSeries(name, labels)

@@ -46,7 +46,7 @@ func TestExposition(t *testing.T) {
 	codes.Inc(200)
 	codes.Inc(200)
 	codes.Inc(503)
-	codes.Inc(99)
+	codes.Inc(-1)
 	codes.Inc(1000)
 	want := `# HELP lb_backend_ejections_total Ejections of the backend.
 # TYPE lb_backend_ejections_total counter
@@ -64,8 +64,8 @@ lb_backend_requests_total{pool="b",backend="2",code="503"} 1
 	if got := ours(scrape(t, r)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if codes.Total() != 5 || codes.Count(200) != 2 || codes.Count(7) != 2 || codes.Count(404) != 0 {
-		t.Errorf("total %d, 200: %d, 7: %d", codes.Total(), codes.Count(200), codes.Count(7))
+	if codes.Total() != 5 || codes.Count(200) != 2 || codes.Count(-7) != 2 || codes.Count(404) != 0 {
+		t.Errorf("total %d, 200: %d, -7: %d", codes.Total(), codes.Count(200), codes.Count(-7))
 	}
 }
 
@@ -73,11 +73,11 @@ lb_backend_requests_total{pool="b",backend="2",code="503"} 1
 func TestSeriesLeaveWithTheirScope(t *testing.T) {
 	r := NewRegistry()
 	s := r.NewScope()
-	s.Counter("lb_requests_total", "site", "gone").Inc()
-	s.Histogram("lb_request_duration_seconds", "site", "gone").Observe(1)
-	s.CodeCounters("lb_backend_requests_total", "pool", "gone").Inc(200)
-	s.Gauge("lb_queue_length", func() float64 { return 1 }, "pool", "gone")
-	if text := scrape(t, r); strings.Count(text, `"gone"`) != 1+len(bounds)+3+1+1 {
+	s.Counter("lb_requests_total", "site", "removed").Inc()
+	s.Histogram("lb_request_duration_seconds", "site", "removed").Observe(1)
+	s.CodeCounters("lb_backend_requests_total", "pool", "removed").Inc(200)
+	s.Gauge("lb_queue_length", func() float64 { return 1 }, "pool", "removed")
+	if text := scrape(t, r); strings.Count(text, `"removed"`) != 1+len(bounds)+3+1+1 {
 		t.Errorf("before: %s", ours(text))
 	}
 	s.Close()
@@ -121,7 +121,7 @@ func TestSeriesOfSeveralScopes(t *testing.T) {
 	}
 }
 
-// Nothing of a scope stays in memory, or the series of backends that come and go would fill it.
+// A closed scope uses no memory, or the series of changing backends would fill it.
 func TestClosedScopesLeaveNothing(t *testing.T) {
 	r := NewRegistry()
 	for i := range 10 {
@@ -131,7 +131,7 @@ func TestClosedScopesLeaveNothing(t *testing.T) {
 		s.Histogram("lb_queue_wait_seconds", "pool", fmt.Sprint(i))
 		s.Close()
 		c.Inc(200)
-		c.Inc(404) // a status met after the end
+		c.Inc(404) // a status counted after the end
 		if c.Total() != 3 {
 			t.Errorf("total %d", c.Total())
 		}
@@ -193,7 +193,7 @@ func TestLabelValues(t *testing.T) {
 	}
 }
 
-// promtool checks what Prometheus itself would say.
+// promtool checks the exposition with Prometheus's own tool.
 func promtool(t *testing.T, text string) {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
@@ -239,7 +239,7 @@ func TestPromtool(t *testing.T) {
 	}
 }
 
-// Scrapes while scopes come and go: each is whole, and a scope that stays is in all of them.
+// Scrapes while scopes are opened and closed: each is whole, and has the scopes that stay open.
 func TestScrapeWhileScopesChange(t *testing.T) {
 	r := NewRegistry()
 	stays := r.NewScope().CodeCounters("lb_backend_requests_total", "pool", "stays")
@@ -252,7 +252,7 @@ func TestScrapeWhileScopesChange(t *testing.T) {
 				s := r.NewScope()
 				s.Counter("lb_backend_ejections_total", "pool", fmt.Sprint(i)).Inc()
 				s.Histogram("lb_backend_duration_seconds", "pool", fmt.Sprint(i)).Observe(time.Millisecond)
-				stays.Inc(100 + int(s.Counter("lb_x_total").Get())) // register while others scrape
+				stays.Inc(100 + int(s.Counter("lb_x_total").Get())) // register during a scrape
 				s.Close()
 			}
 		})

@@ -1,229 +1,264 @@
-// Package transport is the backend's side of an exchange: it dials, keeps, reuses and retires
-// connections, writes requests and reads responses. It knows nothing of pools or retries.
 package transport
 
 import (
-	"context"
-	"crypto/tls"
-	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"lb/http1"
+	"lb/internal/fieldsection"
 	"lb/internal/limits"
+	"lb/netloop"
 	"lb/telemetry"
 )
 
-// Options say how to reach one backend.
-type Options struct {
-	Address string // "host:port" or "unix:/path"
-
-	Connect time.Duration // to connect, TLS handshake included; 0: no limit
-	Timeouts
-
-	HeadSize int // bytes of a response head, each interim one too; 0: 32 KiB
-
-	MaxIdle     int           // connections kept; 0: none
-	IdleTimeout time.Duration // how long a connection is kept unused; 0: without limit
-	MaxRequests int           // on one connection; 0: any number
-	// MaxConns says how many requests at a time the backend takes; 0, and a nil func: any number.
-	MaxConns func() int
-
-	TLS *tls.Config // nil: plain
-
-	// Counters of connections by how they came; nil ones are not counted.
-	Opened, Reused, Failed *telemetry.Counter
-	// ConnectTime takes the time that a successful dial needed. May be nil.
-	ConnectTime *telemetry.Histogram
-}
-
-// Timeouts bound the waits of an exchange.
-type Timeouts struct {
-	Response time.Duration // from the end of the request to the response head; 0: no limit
-	Idle     time.Duration // between two reads or writes of a body; 0: no limit
-}
-
-// Client holds the connections to one backend. It is safe for concurrent use.
+// Client holds the connections to one backend. Each loop has its own connections in use and its own idle ones.
 type Client struct {
 	opt     Options
-	network string
-	address string
-	dialer  net.Dialer
+	address netip.AddrPort // not valid where it is a name or a path
+	path    string         // of a unix socket
+	name    string         // host and port, resolved at each dial
 
-	idle   *idleStack
-	aside  atomic.Pointer[idleStack] // see setAside
-	active atomic.Int64
-	closed atomic.Bool
-	start  time.Time
-	died   atomic.Int64 // since start: when the backend was last found to have ended a kept connection; 0: never
+	limits      *fieldsection.Limits // of HTTP/2 responses; nil: the backend speaks HTTP/1
+	workers     []*Worker
+	loops       []loopConns
+	dialer      dialer
+	unreachable atomic.Pointer[unreachable] // the latest one; nil: none
+	active      atomic.Int64                // connections in use
+	idle        atomic.Int64                // idle connections, those on probation included
+	closed      atomic.Bool
+	stale       atomic.Int64 // when the backend was last found to have closed an idle connection, in Unix nanoseconds; 0: never
 }
 
-// New returns a client without connections; nothing is dialled before the first Get.
-func New(opt Options) *Client {
-	c := &Client{
-		opt: opt, network: "tcp", address: opt.Address,
-		// Keep-alive probes would find nothing that the timeouts do not find before.
-		dialer: net.Dialer{Timeout: opt.Connect, KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1},
-		idle:   newIdleStack(opt.MaxIdle),
-		start:  time.Now(),
-	}
+// loopConns are the connections of one loop. Only the loop's goroutine accesses them.
+type loopConns struct {
+	idle      connList         // most recently used first
+	probation connList         // likewise; see Conn.probation
+	announced map[string]*Conn // the idle ones with a PROXY header, by announcement.key; nil: none yet
+
+	shared  []*shared // of HTTP/2
+	waiting []*Stream // exchanges without one of these
+	dialing int       // of shared: those that are not ready
+	most    int       // streams that the backend allows on a connection; 0: not known
+
+	_ [64]byte // keeps the loops from sharing a cache line
+}
+
+// New returns a client without connections, for exchanges on the loops of the given workers. Nothing is dialed before the first Get.
+func New(opt Options, workers []*Worker) *Client {
+	c := &Client{opt: opt, workers: workers, loops: make([]loopConns, len(workers)), dialer: newDialer(&opt)}
 	if c.opt.HeadSize == 0 {
 		c.opt.HeadSize = limits.ResponseHeaderSize
 	}
-	if path, ok := strings.CutPrefix(opt.Address, "unix:"); ok {
-		c.network, c.address = "unix", path
+	if opt.HTTP2 {
+		c.limits = &fieldsection.Limits{HeaderSize: c.opt.HeadSize, HeaderFields: http1.MaxResponseFields}
+	}
+	path, isUnix := strings.CutPrefix(opt.Address, "unix:")
+	address, err := netip.ParseAddrPort(opt.Address)
+	switch {
+	case isUnix:
+		c.path = path
+	case err == nil:
+		c.address = address
+	default:
+		c.name = opt.Address
 	}
 	return c
 }
 
-// Counts returns the connections in use and those kept for requests to come, which may be set aside for now.
-func (c *Client) Counts() (active, idle int) {
-	return int(c.active.Load()), int(c.idle.count.Load() + c.asideCount())
-}
+// Counts returns the number of connections in use and of idle ones.
+func (c *Client) Counts() (active, idle int) { return int(c.active.Load()), int(c.idle.Load()) }
 
-// Get returns a kept connection that is still alive or, if there is none or fresh
-// is set, a new one. Every error is an *Error of phase Dial.
-func (c *Client) Get(ctx context.Context, fresh bool) (*Conn, error) {
+// Get returns an idle connection of the loop. If there is none, or fresh is set, it dials a new one: ready is then false, and
+// User.Dialed is called later.
+func (c *Client) Get(l *netloop.Loop, user User, fresh bool) (conn *Conn, ready bool) {
+	own, header := &c.loops[l.Index()], c.header(l, user)
 	for !fresh {
-		conn, aside := c.idle.pop(), false
-		if conn == nil {
-			conn, aside = c.takeSilent(), true
-		}
+		conn := own.reusable(header)
 		if conn == nil {
 			break
 		}
-		if c.expired(conn) {
-			conn.nc.Close()
-			continue
-		}
-		if !conn.alive() {
-			if !aside { // what came on one that was set aside is most likely a body
-				c.noteDeath()
-			}
-			conn.nc.Close()
+		own.removeIdle(conn)
+		c.idle.Add(-1)
+		if c.expired(conn, l.Now()) {
+			conn.closeUnused()
 			continue
 		}
 		c.active.Add(1)
-		conn.begin(true)
+		conn.begin(user, true)
 		count(c.opt.Reused)
-		return conn, nil
+		return conn, true
 	}
-	c.makeRoom()
-	begin := time.Now()
-	nc, err := c.dial(ctx, func(nc net.Conn) net.Conn { return &socket{Conn: nc} })
-	if err != nil {
-		count(c.opt.Failed)
-		return nil, err
-	}
-	if c.opt.ConnectTime != nil {
-		c.opt.ConnectTime.Observe(time.Since(begin))
-	}
-	count(c.opt.Opened)
 	c.active.Add(1)
-	conn := newConn(c, nc)
-	conn.begin(false)
-	return conn, nil
+	c.makeRoom(l)
+	conn = &Conn{client: c, worker: c.workers[l.Index()], loop: l}
+	conn.begin(user, false)
+	conn.announce(header)
+	conn.dial()
+	return conn, false
 }
 
-// Dial makes a new connection, through TLS where that is configured, that the client
-// does not keep or count: health checks use it. Every error is an *Error of phase Dial.
-func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
-	if c.opt.TLS == nil {
-		if nc, ok, err := c.dialPlain(ctx); ok {
-			if err != nil {
-				return nil, dialError(ctx, err)
-			}
-			return nc, nil
+func (c *Client) expired(conn *Conn, now time.Time) bool {
+	return c.opt.IdleTimeout > 0 && now.Sub(conn.idleSince) > c.opt.IdleTimeout
+}
+
+// Close closes the idle connections, and those in use as soon as they become idle. It may be called from any goroutine.
+func (c *Client) Close() error {
+	if !c.closed.Swap(true) {
+		for _, w := range c.workers {
+			l := w.Loop
+			l.Post(netloop.TaskFunc(func() {
+				for c.closeIdle(l, false) {
+				}
+				c.closeShared(l)
+			}))
 		}
 	}
-	return c.dial(ctx, func(nc net.Conn) net.Conn { return nc })
-}
-
-// dial is Dial with what TLS is to see as its socket.
-func (c *Client) dial(ctx context.Context, under func(net.Conn) net.Conn) (net.Conn, error) {
-	if c.opt.Connect > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.opt.Connect)
-		defer cancel()
-	}
-	nc, err := c.dialer.DialContext(ctx, c.network, c.address)
-	if err != nil {
-		return nil, dialError(ctx, err)
-	}
-	if c.opt.TLS == nil {
-		return nc, nil
-	}
-	secure := tls.Client(under(nc), c.opt.TLS)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		nc.Close()
-		return nil, dialError(ctx, err)
-	}
-	return secure, nil
-}
-
-func dialError(ctx context.Context, err error) *Error {
-	cause := Refused
-	switch {
-	case ctx.Err() == context.DeadlineExceeded || causeOf(err) == TimedOut:
-		cause = TimedOut
-	case exhausted(err):
-		cause = Exhausted
-	}
-	return &Error{Phase: Dial, Cause: cause, Err: err}
-}
-
-// Sweep closes the connections that have been idle for longer than IdleTimeout. Call it
-// about once a second.
-func (c *Client) Sweep() {
-	c.idle.sweep(c.expired, func(conn *Conn) { conn.nc.Close() })
-	c.sweepAside(c.expired)
-}
-
-// Close closes the idle connections; those in use are closed when they are given back.
-func (c *Client) Close() error {
-	c.closed.Store(true)
-	all := func(*Conn) bool { return true }
-	c.idle.sweep(all, func(conn *Conn) { conn.nc.Close() })
-	c.sweepAside(all)
 	return nil
 }
 
-// keep takes back a connection that is fit for another request, at once or, if silence is not 0, when it has been silent
-// for so long.
+// closeIdle closes one of the loop's idle connections, preferably one on probation, and reports whether there was one. With reset
+// it sends a RST, so that a backend that is not reading notices at once.
+func (c *Client) closeIdle(l *netloop.Loop, reset bool) bool {
+	own := &c.loops[l.Index()]
+	conn := own.probation.first
+	if conn != nil {
+		own.probation.remove(conn)
+	} else if conn = own.idle.first; conn != nil {
+		own.removeIdle(conn)
+	} else {
+		return false
+	}
+	c.idle.Add(-1)
+	if reset {
+		conn.Reset()
+	}
+	conn.closeUnused()
+	return true
+}
+
+// RecentlyStale reports whether the backend closed an idle connection within the last minute, before IdleTimeout or MaxRequests
+// applied. A request that cannot be retried should then use a new connection.
+func (c *Client) RecentlyStale() bool {
+	at := c.stale.Load()
+	return at != 0 && time.Since(time.Unix(0, at)) < staleMemory
+}
+
+func (c *Client) noteStale() { c.stale.Store(time.Now().UnixNano()) }
+
+// keep makes a connection idle so that it can be reused: at once or, if silence is not 0, after the backend has sent nothing for that
+// long.
 func (c *Client) keep(conn *Conn, silence time.Duration) {
-	now := time.Since(c.start)
-	conn.idleSince.Store(int64(now))
-	if silence > 0 {
-		c.setAside(conn, now+silence)
-		return
-	}
-	if c.closed.Load() || !c.idle.push(conn) {
-		conn.nc.Close()
-		return
-	}
+	own := &c.loops[conn.loop.Index()]
+	limit := c.opt.IdleTimeout
 	if c.closed.Load() {
-		c.Close() // it began between the look and the push
+		conn.closeUnused()
+		return
+	}
+	c.makeIdleRoom(own)
+	surplus := c.idle.Add(1) > int64(c.opt.MaxIdle)
+	switch {
+	case surplus && (silence > 0 || c.opt.MaxIdle == 0):
+		c.idle.Add(-1)
+		if silence > 0 {
+			conn.Reset() // closing it would block its port for a minute (TIME-WAIT), and soon all ports
+		}
+		conn.closeUnused()
+	case surplus:
+		conn.state = connIdle
+		own.pushIdle(conn)
+		if limit == 0 {
+			limit = surplusTime
+		}
+		conn.timer.Reset(min(limit, surplusTime))
+	case silence > 0:
+		conn.state = connProbation
+		own.probation.push(conn)
+		if limit > 0 {
+			silence = min(silence, limit)
+		}
+		conn.timer.Reset(silence)
+	default:
+		conn.state = connIdle
+		own.pushIdle(conn)
+		if limit > 0 {
+			conn.timer.Reset(limit)
+		}
 	}
 }
 
-func (c *Client) expired(conn *Conn) bool {
-	return c.opt.IdleTimeout > 0 && int64(time.Since(c.start))-conn.idleSince.Load() > int64(c.opt.IdleTimeout)
+// makeRoom closes an idle connection if the connection about to be dialed, which is counted already, exceeds Options.MaxConns: a backend with one worker per connection
+// would not serve the new one. The dialing loop's own idle connections are all on probation, or of other clients. Those of other loops are closed
+// a little later; meanwhile the new connection waits in the backend's accept queue.
+func (c *Client) makeRoom(l *netloop.Loop) {
+	if c.opt.MaxConns == nil {
+		return
+	}
+	limit := int64(c.opt.MaxConns())
+	for limit > 0 && c.idle.Load() > 0 && c.active.Load()+c.idle.Load() > limit {
+		if c.closeIdle(l, true) {
+			continue
+		}
+		for _, w := range c.workers {
+			other := w.Loop
+			if other != l {
+				other.Post(netloop.TaskFunc(func() {
+					if c.active.Load()+c.idle.Load() > limit {
+						c.closeIdle(other, true)
+					}
+				}))
+			}
+		}
+		return
+	}
 }
 
-// wary is how long a backend is remembered for ending a kept connection.
-const wary = time.Minute
+// connList is a doubly linked list of connections.
+type connList struct{ first, last *Conn }
 
-// EndsKept reports whether the backend was lately found to have ended a kept connection unannounced, before
-// IdleTimeout and MaxRequests had us end it. A request that cannot be sent twice had better not use one then.
-func (c *Client) EndsKept() bool {
-	at := c.died.Load()
-	return at != 0 && time.Since(c.start)-time.Duration(at) < wary
+func (l *connList) push(c *Conn) {
+	c.next, c.previous = l.first, nil
+	if l.first != nil {
+		l.first.previous = c
+	} else {
+		l.last = c
+	}
+	l.first = c
 }
 
-func (c *Client) noteDeath() { c.died.Store(int64(time.Since(c.start))) }
+func (l *connList) remove(c *Conn) {
+	if c.previous != nil {
+		c.previous.next = c.next
+	} else {
+		l.first = c.next
+	}
+	if c.next != nil {
+		c.next.previous = c.previous
+	} else {
+		l.last = c.previous
+	}
+	c.next, c.previous = nil, nil
+}
+
+// staleMemory is how long RecentlyStale reports that a backend closed an idle connection.
+const staleMemory = time.Minute
 
 func count(counter *telemetry.Counter) {
 	if counter != nil {
 		counter.Inc()
 	}
 }
+
+// surplusTime is how long connections beyond Options.MaxIdle stay idle. Under load a connection becomes idle and is used again many times
+// a second: to close it and dial another one would cost both sides more than the requests do.
+const surplusTime = time.Second
+
+const (
+	// silenceLength is how long a connection stays on probation after a response without a body whose head gives a body's length, such
+	// as a response to HEAD. A faulty backend that sends the body anyway may take some time to generate it.
+	silenceLength = 500 * time.Millisecond
+	// silenceNoLength is the same after a 204, a 304 without a length, and a response to HEAD with length 0. It is shorter because these
+	// responses are frequent, and each connection on probation may cost another dial.
+	silenceNoLength = 100 * time.Millisecond
+)

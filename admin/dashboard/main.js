@@ -36,6 +36,7 @@ function draw() {
   updatePools(pools, now);
   updateSummary(status, now);
   updateConfiguration(status);
+  updateCertificates(status);
 }
 
 function updateSummary(status, now) {

@@ -17,7 +17,7 @@ function leaf(name, attributes = {}) {
   return element(name, attributes, document.createTextNode(""));
 }
 
-// setText writes a text if it differs. A text in which a selection begins or ends stays until the selection is gone, as
+// setText writes a text if it differs. A text in which a selection begins or ends stays until the selection ends, as
 // writing would change it.
 function setText(e, text) {
   if (!e.firstChild) e.append("");

@@ -1,4 +1,4 @@
-// Requests at a constant rate, whatever the answers do: the load to use for claims about errors and
+// Requests at a constant rate, independent of the responses: the load to use for claims about errors and
 // percentiles. Parameters come from the environment, all optional:
 //
 //   URLS        http://127.0.0.1:8080/   comma-separated, asked in turn

@@ -1,10 +1,10 @@
 // Command sim compares the balancing algorithms on fleets that no test machine holds: the real pickers on the real
-// backends' counts, with time and the backends' answers made up.
+// backends' counts, with simulated time and backends.
 //
 //	go run ./bench/sim                                a table on stdout
 //	go run ./bench/sim -chart docs/balancing.svg      and a chart
 //
-// The same seed comes to the same figures on every machine.
+// The same seed gives the same figures on every machine.
 package main
 
 import (

@@ -19,7 +19,7 @@ func table(rows []row) string {
 	var out strings.Builder
 	for _, r := range rows {
 		fmt.Fprintf(&out, "**%s**: %s\n\n", strings.ToUpper(r.scenario.name[:1])+r.scenario.name[1:], r.scenario.text)
-		fmt.Fprintf(&out, "| algorithm | answered within %v | median, ms | 99 of 100 within, ms |\n|---|--:|--:|--:|\n", r.scenario.deadline)
+		fmt.Fprintf(&out, "| algorithm | responses within %v | median, ms | 99 of 100 within, ms |\n|---|--:|--:|--:|\n", r.scenario.deadline)
 		for i, x := range r.results {
 			fmt.Fprintf(&out, "| `%s` | %.2f %% | %s | %s |\n", names[i], 100*x.success, millis(x.median), millis(x.p99))
 		}

@@ -15,14 +15,14 @@ func algorithms() []string {
 	return slices.DeleteFunc(balancer.Names(), func(name string) bool { return name == "first" })
 }
 
-// scenarios returns all there is, in the order of the report.
+// scenarios returns all scenarios, in the order of the report.
 func scenarios() []scenario {
 	return []scenario{slowHalfOfTheTime(), slowTenth(), coldStart(), mixedSizes(), flapping()}
 }
 
 // slowHalfOfTheTime is the experiment by which Buoyant compared round robin, least loaded and peak EWMA ("Beyond Round
-// Robin", 2016): eleven backends, of which one is slow now and then. None has a limit of requests at a time: a slow
-// answer is slow by itself, as one that waits for a database, and not by a queue.
+// Robin", 2016): eleven backends, of which one is slow occasionally. None limits its concurrent requests: a slow
+// response is slow because of its own work, such as a database query, and not because of a queue.
 func slowHalfOfTheTime() scenario {
 	return scenario{
 		name: "slow now and then",
@@ -79,7 +79,7 @@ func coldStart() scenario {
 	}
 }
 
-// mixedSizes has machines of four sizes that nobody gave weights.
+// mixedSizes has machines of four sizes without weights.
 func mixedSizes() scenario {
 	return scenario{
 		name: "mixed sizes",
@@ -97,8 +97,8 @@ func mixedSizes() scenario {
 func flapping() scenario {
 	return scenario{
 		name: "flapping",
-		text: "10 backends at 50 ms, 1,000 requests a second; one of them answers 503 within 1 ms for 5 s of each ten. Nothing is " +
-			"retried and nobody ejected, to see the algorithms alone.",
+		text: "10 backends at 50 ms, 1,000 requests a second; one of them responds with 503 within 1 ms for 5 s of each ten. Nothing is " +
+			"retried and no backend ejected, to see the algorithms alone.",
 		backends: 10, balancers: 1, rate: 1000, length: 2 * time.Minute, deadline: time.Second,
 		serve: func(i int, at time.Duration, luck float64) (time.Duration, bool) {
 			if i == 0 && at%(10*time.Second) >= 5*time.Second {
@@ -109,7 +109,7 @@ func flapping() scenario {
 	}
 }
 
-// exponential is a time with that mean, as of work of all sizes: most are short, a few long.
+// exponential returns an exponentially distributed time with that mean: most are short, a few long.
 func exponential(mean time.Duration, luck float64) time.Duration {
 	return time.Duration(-math.Log(1-luck) * float64(mean))
 }

@@ -21,15 +21,15 @@ type scenario struct {
 	balancers int
 	rate      float64 // requests a second, at random times (Poisson), each at a random balancer
 	length    time.Duration
-	deadline  time.Duration // a request is a success if it is answered, and by then
+	deadline  time.Duration // a request succeeds if its response arrives within this time
 
 	// workers is how many requests backend i serves at a time; the others wait in its queue, first come first
 	// served. 0, or no func: any number, and none waits.
 	workers func(i int) int
 	// serve is how backend i serves a request that it begins with at a time: how long, and whether it succeeds.
-	// Luck is uniform in 0 to 1, and the same for a request whatever the algorithm.
+	// Luck is uniform in 0 to 1, and the same for a request with each algorithm.
 	serve func(i int, at time.Duration, luck float64) (took time.Duration, ok bool)
-	// joins is when backend i joins; no func: all are there from the beginning.
+	// joins is when backend i joins; no func: all exist from the beginning.
 	joins func(i int) time.Duration
 }
 
@@ -44,25 +44,25 @@ type result struct {
 // users is how many keys there are for the algorithm that hashes.
 const users = 10_000
 
-// simulation runs one scenario with one algorithm. Time is its own, and stands still while a picker picks.
+// simulation runs one scenario with one algorithm. It has its own time, which does not advance while a picker picks.
 type simulation struct {
 	scenario
 	now      time.Duration
 	views    []view
 	free     [][]time.Duration // by backend: when each of its workers is free
-	underWay answers
+	inFlight responses
 	times    []time.Duration
 	good     int
 }
 
-// view is what one balancer knows: it has its own counts and averages of the same backends.
+// view is one balancer's view: its own counts and averages of the same backends.
 type view struct {
 	backends []*pool.Backend
 	picker   pool.Picker
 	index    map[*pool.Backend]int // in the scenario
 }
 
-// run simulates. The same seed comes to the same result.
+// run simulates. The same seed gives the same result.
 func run(s scenario, algorithm string, seed uint64) (result, error) {
 	a, err := balancer.Lookup(algorithm)
 	if err != nil {
@@ -132,7 +132,7 @@ func (sim *simulation) join(i int, factory func([]*pool.Backend, uint64) pool.Pi
 	}
 }
 
-// first returns how many backends are there from the beginning.
+// first returns how many backends exist from the beginning.
 func (sim *simulation) first() int {
 	n := 0
 	for i := range sim.scenario.backends {
@@ -143,7 +143,7 @@ func (sim *simulation) first() int {
 	return n
 }
 
-// ask sends one request by a balancer.
+// ask sends one request through a balancer.
 func (sim *simulation) ask(by int, key uint64, luck float64) {
 	b := sim.views[by].picker.Pick(key)
 	i := sim.views[by].index[b]
@@ -162,13 +162,13 @@ func (sim *simulation) ask(by int, key uint64, luck float64) {
 	if worker >= 0 {
 		sim.free[i][worker] = begin + took
 	}
-	heap.Push(&sim.underWay, answer{begin + took, sim.now, b, b.Await(), ok})
+	heap.Push(&sim.inFlight, response{begin + took, sim.now, b, b.Await(), ok})
 }
 
-// until lets time pass, with all answers that come meanwhile.
+// until advances the time, with all responses that arrive meanwhile.
 func (sim *simulation) until(then time.Duration) {
-	for len(sim.underWay) > 0 && sim.underWay[0].at <= then {
-		a := heap.Pop(&sim.underWay).(answer)
+	for len(sim.inFlight) > 0 && sim.inFlight[0].at <= then {
+		a := heap.Pop(&sim.inFlight).(response)
 		sim.now = a.at
 		took := a.at - a.asked
 		sim.times = append(sim.times, took)
@@ -187,22 +187,22 @@ func (sim *simulation) until(then time.Duration) {
 	sim.now = then
 }
 
-// answer is one that is under way.
-type answer struct {
+// response is the response to a request in flight.
+type response struct {
 	at, asked time.Duration
 	backend   *pool.Backend
 	wait      pool.Waiting
 	ok        bool
 }
 
-// answers is a heap, the next one first.
-type answers []answer
+// responses is a heap, the next one first.
+type responses []response
 
-func (a answers) Len() int           { return len(a) }
-func (a answers) Less(i, j int) bool { return a[i].at < a[j].at }
-func (a answers) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *answers) Push(x any)        { *a = append(*a, x.(answer)) }
-func (a *answers) Pop() any {
+func (a responses) Len() int           { return len(a) }
+func (a responses) Less(i, j int) bool { return a[i].at < a[j].at }
+func (a responses) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *responses) Push(x any)        { *a = append(*a, x.(response)) }
+func (a *responses) Pop() any {
 	last := (*a)[len(*a)-1]
 	*a = (*a)[:len(*a)-1]
 	return last

@@ -17,8 +17,8 @@ func success(t *testing.T, s scenario, algorithm string) float64 {
 	return 100 * r.success
 }
 
-// TestSlowNowAndThen is the experiment that shows what the algorithms are for.
-func TestSlowNowAndThen(t *testing.T) {
+// TestOccasionallySlowBackend is the experiment that shows what the algorithms are for.
+func TestOccasionallySlowBackend(t *testing.T) {
 	s := slowHalfOfTheTime()
 	s.length = time.Minute
 	for _, c := range []struct {
@@ -30,13 +30,13 @@ func TestSlowNowAndThen(t *testing.T) {
 		{"peak_ewma", 99.8, 100},
 	} {
 		if got := success(t, s, c.algorithm); got < c.least || got > c.most {
-			t.Errorf("%s: %.2f %% answered in time, want %v to %v", c.algorithm, got, c.least, c.most)
+			t.Errorf("%s: %.2f %% responded in time, want %v to %v", c.algorithm, got, c.least, c.most)
 		}
 	}
 }
 
-// TestFailingFast: a backend that fails at once has few requests in flight and must not attract more for it. Taking
-// turns is the measure: it would lose a twentieth of the requests.
+// TestFailingFast: a backend that fails at once has few requests in flight and must not get more because of that. Round
+// robin, which would lose a twentieth of the requests, is the reference.
 func TestFailingFast(t *testing.T) {
 	s := flapping()
 	s.length = 20 * time.Second
@@ -65,7 +65,7 @@ func TestColdStart(t *testing.T) {
 	}
 }
 
-// All requests are answered, and a second run comes to the same to the last digit.
+// All requests get a response, and a second run gives exactly the same result.
 func TestSameSeedSameResult(t *testing.T) {
 	s := slowTenth()
 	s.length, s.balancers = 200*time.Millisecond, 5

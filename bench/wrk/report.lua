@@ -3,7 +3,7 @@
 --   wrk -t2 -c64 -d10s -s bench/wrk/report.lua http://127.0.0.1:8080/
 --
 -- Latencies are in microseconds. wrk is a closed loop: a connection sends its next request only when it has
--- the answer to the last, so a stall hides the requests that would have come meanwhile. For honest
+-- the response to the last, so a stall hides the requests that would have been sent meanwhile. For honest
 -- percentiles use a fixed rate: the "rate" scenario, or ../k6/constant-arrival-rate.js.
 
 -- METHOD and BODY_BYTES in the environment: another method than GET, and a body.

@@ -3,12 +3,12 @@
 //	clock -listen 127.0.0.1:5000 -name clock-1
 //	clock -healthcheck http://127.0.0.1:5000/healthz
 //
-// The second form asks a running replica and exits 0 if it answers 200, 1
+// The second form sends a request to a running replica and exits 0 if it responds with 200, 1
 // otherwise: a container image made from scratch has no curl to do so.
 //
-// SIGTERM or SIGINT ends it: /healthz answers 503 at once, everything else is
+// SIGTERM or SIGINT ends it: /healthz responds with 503 at once, everything else is
 // served for the time that -drain gives, then no new connection is accepted and
-// the requests under way are finished.
+// the requests in flight are completed.
 package main
 
 import (
@@ -28,11 +28,11 @@ import (
 	"lb/clock"
 )
 
-// Bounds that nobody has asked to set.
+// Bounds that need no flags.
 const (
 	headerTimeout      = 10 * time.Second // a whole request head
 	idleTimeout        = 75 * time.Second // well above a balancer's 4 s, so that the balancer closes first
-	shutdownTimeout    = 10 * time.Second // for the requests under way at the end
+	shutdownTimeout    = 10 * time.Second // for the requests in flight at the end
 	healthcheckTimeout = 2 * time.Second
 )
 
@@ -79,7 +79,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&opt.listen, "listen", "0.0.0.0:5000", "`address` to serve on")
 	flags.StringVar(&opt.name, "name", "", "what this replica calls itself (default: the host name)")
 	flags.DurationVar(&opt.drain, "drain", 0, "after SIGTERM, serve this long with /healthz failing, so that a balancer leaves first")
-	flags.StringVar(&opt.healthcheck, "healthcheck", "", "ask this `URL` instead of serving; exit 0 if it answers 200")
+	flags.StringVar(&opt.healthcheck, "healthcheck", "", "ask this `URL` instead of serving; exit 0 if it responds with 200")
 	if err := flags.Parse(args); err != nil {
 		return opt, err
 	}
@@ -97,7 +97,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return opt, nil
 }
 
-// serve answers with handler until ctx ends, then drains and returns nil.
+// serve serves handler until ctx ends, then drains and returns nil.
 func serve(ctx context.Context, opt options, handler http.Handler, stderr io.Writer) error {
 	listener, err := net.Listen("tcp", opt.listen)
 	if err != nil {
@@ -131,7 +131,7 @@ func serve(ctx context.Context, opt options, handler http.Handler, stderr io.Wri
 	return nil
 }
 
-// failHealthWhile answers /healthz with 503 while draining holds.
+// failHealthWhile responds to /healthz with 503 while draining holds.
 func failHealthWhile(draining *atomic.Bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if draining.Load() && r.URL.Path == "/healthz" {
@@ -142,7 +142,7 @@ func failHealthWhile(draining *atomic.Bool, next http.Handler) http.Handler {
 	})
 }
 
-// healthcheck returns nil if url answers 200 in time.
+// healthcheck returns nil if url responds with 200 in time.
 func healthcheck(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
@@ -157,7 +157,7 @@ func healthcheck(ctx context.Context, url string) error {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%q answers %s", url, resp.Status)
+		return fmt.Errorf("%q responded with %s", url, resp.Status)
 	}
 	return nil
 }

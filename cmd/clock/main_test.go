@@ -32,8 +32,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // served finds the address in the program's first line.
 var served = regexp.MustCompile(`serves (http://\S+)`)
 
-// start runs the program on a free port and returns its URL, the way to ask it
-// to stop, and its exit status.
+// start runs the program on a free port and returns its URL, a function that stops it, and its exit status.
 func start(t *testing.T, args ...string) (url string, stop func(), status <-chan int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -82,7 +81,7 @@ func TestDrainFailsHealthButServes(t *testing.T) {
 		return code == http.StatusServiceUnavailable
 	})
 	if code, _ := get(t, url+"/api/time"); code != 200 {
-		t.Errorf("/api/time answers %d while draining", code)
+		t.Errorf("/api/time responds with %d while draining", code)
 	}
 	if got := run(t.Context(), []string{"-healthcheck", url + "/healthz"}, io.Discard); got != 1 {
 		t.Errorf("healthcheck of a draining replica exits %d", got)
@@ -92,13 +91,13 @@ func TestDrainFailsHealthButServes(t *testing.T) {
 	}
 }
 
-// A request that is under way when the stop comes gets its whole answer.
+// A request in flight when the program stops gets its complete response.
 func TestStopFinishesRequests(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		stop()
-		// Answer only once the stop has closed the listener.
+		// Respond only after the stop has closed the listener.
 		addr := r.Context().Value(http.LocalAddrContextKey).(net.Addr).String()
 		eventually(t, "new connections are refused", func() bool {
 			conn, err := net.Dial("tcp", addr)
@@ -124,9 +123,9 @@ func TestStopFinishesRequests(t *testing.T) {
 func TestHealthcheckFails(t *testing.T) {
 	sick := httptest.NewServer(http.NotFoundHandler())
 	defer sick.Close()
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	for name, url := range map[string]string{"404": sick.URL, "refused": gone.URL, "no URL": "://"} {
+	refusing := httptest.NewServer(http.NotFoundHandler())
+	refusing.Close()
+	for name, url := range map[string]string{"404": sick.URL, "refused": refusing.URL, "no URL": "://"} {
 		var out lbtest.Output
 		if got := run(t.Context(), []string{"-healthcheck", url}, &out); got != 1 || out.String() == "" {
 			t.Errorf("%s: exit status %d, output %q", name, got, out.String())

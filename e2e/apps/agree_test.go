@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestCheckAndReloadAgree: what lb check accepts a running lb reloads, and what it refuses, that refuses too with
-// the same diagnostics. Every faulty configuration of the tests and every sample is asked about.
+// TestCheckAndReloadAgree: lb check and a running lb accept and refuse the same configurations, with the same
+// diagnostics: every faulty configuration of the tests and every sample.
 func TestCheckAndReloadAgree(t *testing.T) {
 	var texts []string
 	for _, pattern := range []string{"config/testdata/faulty/*.hcl", "configs/*.hcl"} {
@@ -65,12 +65,16 @@ var (
 	admins  = regexp.MustCompile(`(?m)^(\s+listen\s*=) "[^"]*"`)
 )
 
-// agreeOnGood reloads a lb of its own with a text that lb check accepts, at addresses that are free.
+// agreeOnGood starts an lb and reloads it with a text that lb check accepts, at free addresses.
 func agreeOnGood(t *testing.T, name, text, dir string) {
 	t.Helper()
 	write(t, dir, "lb.hcl", okSite)
 	lb := startLB(t, dir, okSite)
 	text = listens.ReplaceAllStringFunc(text, func(string) string { return `listen "` + freePorts(t, 1)[0] + `"` })
+	if !strings.Contains(text, "directory") { // ask no server of others for certificates
+		text = strings.ReplaceAll(text, "acme {\n", "acme {\ndirectory = \"https://127.0.0.1:9/directory\"\n")
+	}
+	text = strings.ReplaceAll(text, "/var/lib/lb/acme", dir+"/acme")
 	text = admins.ReplaceAllString(text, `$1 "`+lb.admin+`"`)
 	write(t, dir, "lb.hcl", text)
 	if status, out := command(t, "reload", "-admin", lb.admin); status != 0 {

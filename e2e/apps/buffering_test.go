@@ -39,7 +39,7 @@ pool "app" {
 }
 `
 
-// slowClient begins what holds a worker: an upload whose last byte does not come, or a download that is not read.
+// slowClient starts a request that occupies a worker: an upload whose last byte is missing, or a download that is not read.
 func slowClient(t *testing.T, lb *balancer, kind string) {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(lb.url, "http://"))
@@ -56,7 +56,7 @@ func slowClient(t *testing.T, lb *balancer, kind string) {
 }
 
 // TestSlowClientsOfFewWorkers: four, and forty, slow clients hold the four workers of an application where bodies are streamed,
-// and nobody else is served; with both buffers everybody else is, as without them.
+// so that no other client is served; with both buffers all others are, as without slow clients.
 func TestSlowClientsOfFewWorkers(t *testing.T) {
 	needModules(t, "gunicorn")
 	for _, kind := range []string{"uploads", "downloads"} {
@@ -66,19 +66,19 @@ func TestSlowClientsOfFewWorkers(t *testing.T) {
 					address := freePorts(t, 1)[0]
 					launch(t, []string{"PYTHONDONTWRITEBYTECODE=1"}, python, "-m", "gunicorn", "-w", "4", "-k", "sync", "-t", "300", "-b", address,
 						"--chdir", filepath.Join(root, "e2e/apps/testdata/wsgi"), "whole:app")
-					eventually(t, "gunicorn answers", func() bool { status, _ := get("http://" + address + "/"); return status == 200 })
-					patience := "1s" // of those that are not served
+					eventually(t, "gunicorn responds", func() bool { status, _ := get("http://" + address + "/"); return status == 200 })
+					timeout := "1s" // of clients that are not served
 					if buffers != "" {
-						patience = "30s"
+						timeout = "30s"
 					}
-					lb := startLB(t, t.TempDir(), fmt.Sprintf(bufferingConfig, buffers, address, patience))
+					lb := startLB(t, t.TempDir(), fmt.Sprintf(bufferingConfig, buffers, address, timeout))
 					alone := goodRequests(t, lb)
 					for range slow {
 						slowClient(t, lb, kind)
 					}
-					eventually(t, "all slow clients are there", func() bool { return lb.metric("lb_requests_in_flight") == float64(slow) || buffers == "" })
+					eventually(t, "all slow clients are connected", func() bool { return lb.metric("lb_requests_in_flight") == float64(slow) || buffers == "" })
 					if buffers == "" {
-						eventually(t, "nobody else is served", func() bool { status, _ := get(lb.url + "/"); return status == 504 })
+						eventually(t, "no other client is served", func() bool { status, _ := get(lb.url + "/"); return status == 504 })
 						return
 					}
 					if kind == "downloads" {
@@ -86,8 +86,8 @@ func TestSlowClientsOfFewWorkers(t *testing.T) {
 					}
 					beside := goodRequests(t, lb)
 					t.Logf("the median and the longest of %d good requests: %v alone, %v beside %d slow %s", goodCount, alone, beside, slow, kind)
-					// The last of the good requests counts until lb has finished with it, which is after its client has read it.
-					eventually(t, "the slow clients alone are left", func() bool { return lb.metric("lb_requests_in_flight") == float64(slow) })
+					// lb counts the last of the good requests for a moment after its client has read the response.
+					eventually(t, "only the slow clients are left", func() bool { return lb.metric("lb_requests_in_flight") == float64(slow) })
 				})
 			}
 		}
@@ -96,7 +96,7 @@ func TestSlowClientsOfFewWorkers(t *testing.T) {
 
 const goodCount = 100
 
-// goodRequests wants every request to succeed, and returns the median and the longest time of one.
+// goodRequests requires every request to succeed, and returns the median and the longest time of one.
 func goodRequests(t *testing.T, lb *balancer) [2]time.Duration {
 	t.Helper()
 	took := make([]time.Duration, goodCount)

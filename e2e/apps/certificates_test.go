@@ -10,7 +10,7 @@ import (
 )
 
 // TestCertificateKinds: OpenSSL gets the certificate of the kind that it can use, with and without a known server name,
-// in TLS 1.2 and 1.3, whichever stands first.
+// in TLS 1.2 and 1.3, whichever is configured first.
 func TestCertificateKinds(t *testing.T) {
 	openssl, dir := need(t, "openssl"), t.TempDir()
 	pair := func(kind string, key ...string) string {
@@ -40,7 +40,7 @@ func TestCertificateKinds(t *testing.T) {
 				{"ecdsa", []string{"-tls1_3", "-sigalgs", "ECDSA+SHA256"}},
 			} {
 				args := append(append([]string{"s_client", "-connect", address}, sni...), c.args...)
-				out, err := exec.Command(openssl, args...).CombinedOutput() // its input is at its end, so that it leaves after the handshake
+				out, err := exec.Command(openssl, args...).CombinedOutput() // its input is empty, so it exits after the handshake
 				if err != nil || !strings.Contains(string(out), "subject=CN = "+c.kind+"\n") {
 					t.Errorf("%s, %q, %s: %v\n%s", order, name, c.args, err, out)
 				}

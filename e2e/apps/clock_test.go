@@ -21,7 +21,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// clockConfig is configs/clock.hcl with the test's ports and folders.
+// clockConfig is configs/clock.hcl with the test's ports and directories.
 func clockConfig(t *testing.T, dir string, backends ...string) string {
 	t.Helper()
 	sample, err := os.ReadFile(filepath.Join(root, "configs/clock.hcl"))
@@ -59,7 +59,7 @@ var apps = map[string]func(t *testing.T, address string) *process{
 daemon off; master_process off; pid DIR/pid; error_log DIR/error.log;
 events {}
 http { access_log off; client_body_temp_path DIR/b; proxy_temp_path DIR/p; fastcgi_temp_path DIR/f; uwsgi_temp_path DIR/u; scgi_temp_path DIR/s;
-  server { listen ADDRESS; default_type text/html; location / { return 200 '<title>clock</title><img src="/images/clock.svg"><p>answered by ADDRESS</p>'; } } }`))
+  server { listen ADDRESS; default_type text/html; location / { return 200 '<title>clock</title><img src="/images/clock.svg"><p>served by ADDRESS</p>'; } } }`))
 		return launch(t, nil, nginx, "-p", dir, "-c", dir+"/nginx.conf")
 	},
 	"clock": func(t *testing.T, address string) *process {
@@ -86,10 +86,10 @@ func TestApplications(t *testing.T) {
 			apps[kind](t, address)
 			dir := t.TempDir()
 			lb := startLB(t, dir, clockConfig(t, dir, address))
-			eventually(t, "the application answers", func() bool { status, _ := get(lb.url + "/"); return status == 200 })
+			eventually(t, "the application responds", func() bool { status, _ := get(lb.url + "/"); return status == 200 })
 			t.Run("curl", func(t *testing.T) {
 				out, err := exec.Command(need(t, "curl"), "-sS", "-w", "%{http_code}", lb.url+"/").CombinedOutput()
-				if err != nil || !strings.Contains(string(out), "answered by") || !strings.HasSuffix(string(out), "200") {
+				if err != nil || !strings.Contains(string(out), "served by") || !strings.HasSuffix(string(out), "200") {
 					t.Errorf("curl: %v %s", err, out)
 				}
 			})
@@ -136,10 +136,10 @@ func browse(t *testing.T, url string) {
 		t.Fatalf("cannot load the page: %v", err)
 	}
 	text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS("body")))
-	if err != nil || !strings.Contains(text, "answered by") {
+	if err != nil || !strings.Contains(text, "served by") {
 		t.Errorf("the page says %q: %v", text, err)
 	}
-	// A picture that is not there, or is none, has no width of its own.
+	// A missing or invalid image has no natural width.
 	width, err := chromedp.Run(ctx, chromedp.Poll[int](`document.images[0].complete && document.images[0].naturalWidth`))
 	if err != nil || width == 0 {
 		t.Errorf("the picture is %d pixels wide: %v", width, err)
@@ -168,7 +168,7 @@ func watchConsole(t *testing.T, ctx context.Context) (lines func() []string) {
 				add("console.error")
 			}
 		case *log.EventEntryAdded:
-			// The applications have no icon, and no browser asks visitors about that.
+			// The applications have no icon, which visitors do not notice.
 			if e.Entry.Level == log.EntryLevelError && !strings.HasSuffix(e.Entry.URL, "/favicon.ico") {
 				add(e.Entry.Text + " " + e.Entry.URL)
 			}
@@ -184,8 +184,8 @@ func watchConsole(t *testing.T, ctx context.Context) (lines func() []string) {
 	}
 }
 
-// TestReplicaDies: with two replicas left nobody notices; with none there is the maintenance page;
-// with one back the site is back.
+// TestReplicaDies: with two of three replicas no client notices; with none there is the maintenance page; with one
+// again the site works.
 func TestReplicaDies(t *testing.T) {
 	for _, kind := range []string{"flask", "node"} {
 		t.Run(kind, func(t *testing.T) {
@@ -197,11 +197,11 @@ func TestReplicaDies(t *testing.T) {
 			}
 			dir := t.TempDir()
 			lb := startLB(t, dir, clockConfig(t, dir, addresses...))
-			answered := regexp.MustCompile(`answered by ([0-9.:]+)`)
+			served := regexp.MustCompile(`served by ([0-9.:]+)`)
 			seen := map[string]bool{}
-			eventually(t, "all three replicas answer", func() bool {
-				if _, body := get(lb.url + "/"); answered.MatchString(body) {
-					seen[answered.FindStringSubmatch(body)[1]] = true
+			eventually(t, "all three replicas respond", func() bool {
+				if _, body := get(lb.url + "/"); served.MatchString(body) {
+					seen[served.FindStringSubmatch(body)[1]] = true
 				}
 				return len(seen) == 3
 			})
@@ -234,29 +234,29 @@ func TestReplicaDies(t *testing.T) {
 }
 
 // cutShort returns how many responses of lb in dir were cut short because a backend had sent a part of them when it died.
-// The only requests that may be lost are those: Flask's server sends head and body one after the other, and lb does not
-// repeat a request of whose response something has come.
+// Only these requests may fail: Flask's server sends head and body one after the other, and lb does not retry a request
+// after the first byte of its response.
 func cutShort(t *testing.T, dir string) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "access.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := strings.Count(string(text), "the backend did not finish its answer")
+	n := strings.Count(string(text), "the backend did not finish its response")
 	if n > 2 {
 		t.Errorf("%d responses were cut short, by one backend that died once", n)
 	}
 	return n
 }
 
-// TestPrometheus: the real thing finds what the documentation promises.
+// TestPrometheus: a real Prometheus scrapes the documented series.
 func TestPrometheus(t *testing.T) {
 	prometheus, promtool := need(t, "prometheus"), need(t, "promtool")
 	address := freePorts(t, 1)[0]
 	apps["clock"](t, address)
 	dir := t.TempDir()
 	lb := startLB(t, dir, clockConfig(t, dir, address))
-	eventually(t, "the application answers", func() bool { status, _ := get(lb.url + "/"); return status == 200 })
+	eventually(t, "the application responds", func() bool { status, _ := get(lb.url + "/"); return status == 200 })
 
 	_, page := get("http://" + lb.admin + "/metrics")
 	check := exec.Command(promtool, "check", "metrics")

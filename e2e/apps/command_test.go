@@ -31,7 +31,7 @@ site "s" {
 }
 `
 
-// TestCommandLine: exit statuses and words of commands that end by themselves.
+// TestCommandLine: exit statuses and output of commands that end by themselves.
 func TestCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "good.hcl", strings.NewReplacer("LISTEN", "127.0.0.1:0", "ADMIN", "127.0.0.1:0", "DIR", dir).Replace(okSite))
@@ -92,7 +92,7 @@ func TestWithoutFile(t *testing.T) {
 	app, listen := freePorts(t, 1)[0], freePorts(t, 1)[0]
 	apps["clock"](t, app)
 	p := launch(t, nil, binary, "-listen", listen, "-to", app, "-balance", "least_conn")
-	eventually(t, "an answer", func() bool {
+	eventually(t, "a response", func() bool {
 		status, body := get("http://" + listen + "/api/time")
 		return status == 200 && strings.Contains(body, app)
 	})
@@ -126,7 +126,7 @@ func TestOperation(t *testing.T) {
 	}
 	for range 10 {
 		if _, body := get(lb.url + "/api/time"); !strings.Contains(body, addresses[1]) {
-			t.Errorf("a drained backend answered: %s", body)
+			t.Errorf("a drained backend responded: %s", body)
 		}
 	}
 	if status, out := command(t, "ready", "-admin", lb.admin, "-token", "secret", "app/"+addresses[0]); status != 0 {
@@ -157,7 +157,7 @@ func TestOperation(t *testing.T) {
 	}
 }
 
-// TestDemo: all replicas answer, one dies and comes back, and the end leaves nothing behind.
+// TestDemo: all replicas respond, one dies and is restarted, and no process or file remains at the end.
 func TestDemo(t *testing.T) {
 	ports, tmp := freePorts(t, 2), t.TempDir()
 	p := launch(t, []string{"TMPDIR=" + tmp}, binary, "demo", "-listen", ports[0], "-admin", ports[1], "-outage", "2s")

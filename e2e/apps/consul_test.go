@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// needConsul returns the path of a Consul agent: that of LB_CONSUL, an installed one, or one that is built now, which
-// takes minutes the first time. Where it cannot be built the test is skipped, and with LB_CONSUL=off.
+// needConsul returns the path of a Consul agent: LB_CONSUL, an installed one, or one built now, which takes minutes the
+// first time. It skips the test if the agent cannot be built or LB_CONSUL is "off".
 func needConsul(t *testing.T) string {
 	t.Helper()
 	switch path := os.Getenv("LB_CONSUL"); path {
@@ -46,12 +46,11 @@ type consulAgent struct {
 	*process
 	program string
 	dir     string
-	ports   []string // addresses: of its HTTP API, its name server, and three that it keeps to itself
+	ports   []string // addresses: of its HTTP API, its name server, and three for internal use
 	token   string   // for do; empty: none
 }
 
-// startConsul starts an agent with an empty catalogue. What no rule allows is allowed or denied, "allow" or "deny",
-// to who has no token; empty: there are no rules and no tokens.
+// startConsul starts an agent with an empty catalogue. The default policy is "allow" or "deny"; empty: no access control.
 func startConsul(t *testing.T, policy string) *consulAgent {
 	t.Helper()
 	c := &consulAgent{program: needConsul(t), dir: t.TempDir(), ports: freePorts(t, 5)}
@@ -60,7 +59,7 @@ func startConsul(t *testing.T, policy string) *consulAgent {
 	return c
 }
 
-// configure writes the agent's settings, which count when it starts.
+// configure writes the agent's settings, which it reads when it starts.
 func (c *consulAgent) configure(t *testing.T, policy string) {
 	t.Helper()
 	settings := map[string]any{
@@ -89,7 +88,7 @@ func (c *consulAgent) configure(t *testing.T, policy string) {
 
 func number(address string) json.Number { return json.Number(port(address)) }
 
-// start starts the agent, or again with what it knew, and waits until it has elected itself.
+// start starts or restarts the agent, which keeps its state, and waits until it has elected itself.
 func (c *consulAgent) start(t *testing.T) {
 	t.Helper()
 	c.process = launch(t, nil, c.program, "agent", "-config-file", c.dir+"/agent.json")
@@ -99,8 +98,8 @@ func (c *consulAgent) start(t *testing.T) {
 	})
 }
 
-// do asks the agent; status 0 says that there was no answer.
-func (c *consulAgent) do(method, path, body string) (status int, answer string) {
+// do sends a request to the agent; status 0 means that there was no response.
+func (c *consulAgent) do(method, path, body string) (status int, reply string) {
 	request, err := http.NewRequest(method, "http://"+c.ports[0]+path, strings.NewReader(body))
 	if err != nil {
 		return 0, err.Error()
@@ -116,14 +115,14 @@ func (c *consulAgent) do(method, path, body string) (status int, answer string) 
 	return response.StatusCode, string(b)
 }
 
-// put changes something; the answer is 200.
-func (c *consulAgent) put(t *testing.T, path, body string) (answer string) {
+// put sends a PUT, to which the response must be 200.
+func (c *consulAgent) put(t *testing.T, path, body string) (reply string) {
 	t.Helper()
-	status, answer := c.do(http.MethodPut, path, body)
+	status, reply := c.do(http.MethodPut, path, body)
 	if status != 200 {
-		t.Fatalf("PUT %s: %d %s", path, status, answer)
+		t.Fatalf("PUT %s: %d %s", path, status, reply)
 	}
-	return answer
+	return reply
 }
 
 // register adds an instance of the service "app", whose ID is its port. Its check is a definition in JSON.
@@ -133,21 +132,21 @@ func (c *consulAgent) register(t *testing.T, address, tag string, weight int, ch
 		"Tags": [%q], "Weights": {"Passing": %d, "Warning": 1}, "Check": %s}`, port(address), tag, weight, check))
 }
 
-// set sets the check of an instance that was registered with told: "pass", "warn" or "fail".
+// set sets the state of an instance that was registered with ttlCheck: "pass", "warn" or "fail".
 func (c *consulAgent) set(t *testing.T, address, state string) {
 	t.Helper()
 	c.put(t, "/v1/agent/check/"+state+"/service:app-"+port(address), "")
 }
 
-// told is a check whose state is what set says.
-const told = `{"TTL": "1h", "Status": "passing"}`
+// ttlCheck is a check whose state is set by set.
+const ttlCheck = `{"TTL": "1h", "Status": "passing"}`
 
 func consulConfig(c *consulAgent, more string) string {
 	return proxyConfig(fmt.Sprintf("  discover \"consul\" {\n    service = \"app\"\n    address = %q\n%s  }\n", c.ports[0], more))
 }
 
-// TestConsul: the pool follows the instances that pass and have the tag, with their weights, outlives the
-// death of the agent, and follows it again when it is back; clients notice nothing.
+// TestConsul: the pool has the instances that pass and have the tag, with their weights. It keeps them while the agent is
+// down, and follows the agent again after its restart; clients notice nothing.
 func TestConsul(t *testing.T) {
 	consul := startConsul(t, "")
 	addresses := freePorts(t, 4)
@@ -160,22 +159,22 @@ func TestConsul(t *testing.T) {
 		t.Errorf("with no instance: %d", status)
 	}
 
-	consul.register(t, addresses[3], "v1", 1, told) // has another tag
-	consul.register(t, addresses[0], "v2", 1, told)
+	consul.register(t, addresses[3], "v1", 1, ttlCheck) // has another tag
+	consul.register(t, addresses[0], "v2", 1, ttlCheck)
 	lb.awaitPool(t, addresses[0])
-	consul.register(t, addresses[1], "v2", 3, told)
+	consul.register(t, addresses[1], "v2", 3, ttlCheck)
 	lb.awaitPool(t, addresses[0], addresses[1])
-	answers := map[string]int{}
+	responses := map[string]int{}
 	for range 40 {
 		_, body := get(lb.url + "/api/time")
 		for _, a := range addresses {
 			if strings.Contains(body, a) {
-				answers[a]++
+				responses[a]++
 			}
 		}
 	}
-	if answers[addresses[0]] != 10 || answers[addresses[1]] != 30 {
-		t.Errorf("answers %v, want weights 1 and 3, and none of the other tag", answers)
+	if responses[addresses[0]] != 10 || responses[addresses[1]] != 30 {
+		t.Errorf("responses %v, want weights 1 and 3, and none of the other tag", responses)
 	}
 
 	load := startLoad(lb.url+"/api/time", 4, 200)
@@ -192,18 +191,18 @@ func TestConsul(t *testing.T) {
 	lb.awaitPool(t, addresses[0], addresses[1])
 	consul.register(t, addresses[2], "v2", 1, fmt.Sprintf(`{"HTTP": "http://%s/api/time", "Interval": "1s", "Timeout": "1s", "Status": "passing"}`, addresses[2]))
 	lb.awaitPool(t, addresses[:3]...)
-	clocks[2].kill() // its requests are tried elsewhere
+	clocks[2].kill() // its requests are retried on another
 	lb.awaitPool(t, addresses[:2]...)
 	consul.put(t, "/v1/agent/service/deregister/app-"+port(addresses[2]), "")
 
 	for _, a := range addresses[:2] {
-		consul.set(t, a, "pass") // what a check was told last outlives the agent, how it began does not
+		consul.set(t, a, "pass") // the agent keeps the last state set, but not the initial one
 	}
 	consul.kill()
 	lb.keeps(t, "cannot follow service", addresses[:2]...)
 	load.until(t, load.served.Load()+50)
 	consul.start(t)
-	eventually(t, "the log says that Consul is back", func() bool {
+	eventually(t, "the log says that Consul works again", func() bool {
 		return strings.Contains(lb.out.String(), "Consul reports the service again")
 	})
 	lb.awaitPool(t, addresses[:2]...)
@@ -227,19 +226,19 @@ func (c *consulAgent) newToken(t *testing.T, definition string) (secret, id stri
 	return made.SecretID, made.AccessorID
 }
 
-// TestConsulToken: a token that may read the service is enough; without one the set that was known stays, and
-// the log says what to do.
+// TestConsulToken: a token that may read the service is enough; without one the last known set is kept, and the log
+// says what to do.
 func TestConsulToken(t *testing.T) {
 	consul := startConsul(t, "deny")
 	address := freePorts(t, 1)[0]
 	apps["clock"](t, address)
-	consul.register(t, address, "v2", 1, told)
+	consul.register(t, address, "v2", 1, ttlCheck)
 	consul.put(t, "/v1/acl/policy", `{"Name": "lb", "Rules": "service \"app\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }"}`)
 	token, id := consul.newToken(t, `{"Policies": [{"Name": "lb"}]}`)
 	lb := startLB(t, t.TempDir(), consulConfig(consul, fmt.Sprintf("    token   = %q\n", token)))
 	lb.awaitPool(t, address)
 	if strings.Contains(lb.out.String(), token) {
-		t.Error("the token stands in the log")
+		t.Error("the token is in the log")
 	}
 
 	if status, body := consul.do(http.MethodDelete, "/v1/acl/token/"+id, ""); status != 200 {
@@ -248,7 +247,7 @@ func TestConsulToken(t *testing.T) {
 	consul.put(t, "/v1/agent/service/register", `{"Name": "app", "ID": "other", "Address": "127.0.0.1", "Port": 9}`) // ends the wait
 	lb.keeps(t, "give a token with service:read", address)
 	if status, _ := get(lb.url + "/api/time"); status != 200 {
-		t.Errorf("with the token gone: %d", status)
+		t.Errorf("without the token: %d", status)
 	}
 	none := startLB(t, t.TempDir(), consulConfig(consul, ""))
 	none.keeps(t, "give one with service:read")
@@ -257,12 +256,12 @@ func TestConsulToken(t *testing.T) {
 	blind.keeps(t, "the token may not see its instances")
 }
 
-// TestConsulRulesTightened: an agent that begins to deny what it allowed empties no pool.
+// TestConsulRulesTightened: an agent that starts to deny access does not empty the pool.
 func TestConsulRulesTightened(t *testing.T) {
 	consul := startConsul(t, "allow")
 	address := freePorts(t, 1)[0]
 	apps["clock"](t, address)
-	consul.register(t, address, "v2", 1, told)
+	consul.register(t, address, "v2", 1, ttlCheck)
 	consul.set(t, address, "pass")
 	lb := startLB(t, t.TempDir(), consulConfig(consul, ""))
 	lb.awaitPool(t, address)
@@ -282,7 +281,7 @@ func TestConsulByDNS(t *testing.T) {
 	addresses := freePorts(t, 2)
 	for _, a := range addresses {
 		apps["clock"](t, a)
-		consul.register(t, a, "v2", 1, told)
+		consul.register(t, a, "v2", 1, ttlCheck)
 	}
 	lb := startLB(t, t.TempDir(), proxyConfig(fmt.Sprintf(`  discover "dns" {
     name     = "app.service.consul"
@@ -301,6 +300,6 @@ func TestConsulByDNS(t *testing.T) {
 	consul.set(t, addresses[1], "fail")
 	lb.keeps(t, "no such record", addresses[1])
 	if status, _ := get(lb.url + "/api/time"); status != 200 {
-		t.Errorf("with no instance in the answer: %d", status)
+		t.Errorf("with no instance in the response: %d", status)
 	}
 }

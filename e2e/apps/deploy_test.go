@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestRollingDeployment: each backend in turn is drained, killed and started anew, and the pool grows and shrinks by
+// TestRollingDeployment: each backend in turn is drained, killed and restarted, and the pool grows and shrinks by
 // its file, without a failed request of any method.
 func TestRollingDeployment(t *testing.T) {
 	addresses := freePorts(t, 4)
@@ -30,7 +30,7 @@ func TestRollingDeployment(t *testing.T) {
 		"  health {\n    path          = \"/healthz\"\n    fast_interval = \"100ms\"\n  }\n"))
 	up := func(n float64) {
 		t.Helper()
-		eventually(t, "as many are usable as should be", func() bool { return lb.metric("lb_backend_up{") == n })
+		eventually(t, "the expected number is usable", func() bool { return lb.metric("lb_backend_up{") == n })
 	}
 	order := func(what, address string) {
 		t.Helper()
@@ -69,7 +69,7 @@ func TestRollingDeployment(t *testing.T) {
 		served()
 		publish(addresses[1:])
 		up(3)
-		served() // by then all that it was given has ended
+		served() // by then all its requests have ended
 		running[addresses[0]].kill()
 		served()
 		running[addresses[0]] = startWorker(t, addresses[0])

@@ -19,7 +19,7 @@ type dnsServer struct {
 	dir     string
 }
 
-// startDNS starts dnsmasq on a port of its own, or again on that of a server that has gone. hosts is in the form of
+// startDNS starts dnsmasq on a port of its own, or again on that of a server that has ended. hosts is in the form of
 // /etc/hosts; each of records is an option.
 func startDNS(t *testing.T, dir, address, hosts string, records ...string) *dnsServer {
 	t.Helper()
@@ -76,7 +76,7 @@ func (b *balancer) awaitPool(t *testing.T, want ...string) {
 	eventually(t, "the pool is "+strings.Join(want, " "), func() bool { return b.pool(t) == strings.Join(want, " ") })
 }
 
-// keeps waits until the log speaks of the trouble, and checks that the pool stays what it is.
+// keeps waits until the log reports the error, and checks that the pool does not change.
 func (b *balancer) keeps(t *testing.T, trouble string, want ...string) {
 	t.Helper()
 	eventually(t, "the log says "+trouble, func() bool { return strings.Contains(b.out.String(), trouble) })
@@ -86,8 +86,8 @@ func (b *balancer) keeps(t *testing.T, trouble string, want ...string) {
 	}
 }
 
-// TestAddressRecords: the pool follows a name's addresses, outlives the death of the name server, and
-// follows it again when it is back; clients notice nothing.
+// TestAddressRecords: the pool has the addresses of a name. It keeps them while the name server is down, and follows it
+// again after its restart; clients notice nothing.
 func TestAddressRecords(t *testing.T) {
 	addresses, dir := freePorts(t, 2), t.TempDir()
 	backends := make([]string, 3)
@@ -119,7 +119,7 @@ func TestAddressRecords(t *testing.T) {
 	}
 }
 
-// TestTimeToLive: records that live longer than the interval are not asked for again before they end.
+// TestTimeToLive: records with a time to live above the interval are not queried again before it ends.
 func TestTimeToLive(t *testing.T) {
 	addresses, dir := freePorts(t, 2), t.TempDir()
 	apps["clock"](t, addresses[0])
@@ -136,7 +136,7 @@ func TestTimeToLive(t *testing.T) {
 	first := time.Now()
 	eventually(t, "a second query", func() bool { return asked() > 1 })
 	if took := time.Since(first); took < 2*time.Second { // the first was a little earlier
-		t.Errorf("asked again after %v, for an answer that lives 3s:\n%s", took, dns.out.String())
+		t.Errorf("asked again after %v, for an answer with a time to live of 3 s:\n%s", took, dns.out.String())
 	}
 }
 
@@ -159,17 +159,17 @@ func TestServiceRecords(t *testing.T) {
   }
 `, dns.address)))
 	lb.awaitPool(t, addresses[:3]...)
-	answers := map[string]int{}
+	responses := map[string]int{}
 	for range 40 {
 		_, body := get(lb.url + "/api/time")
 		for _, a := range addresses[:3] {
 			if strings.Contains(body, a) {
-				answers[a]++
+				responses[a]++
 			}
 		}
 	}
-	if answers[addresses[0]] != 10 || answers[addresses[1]] != 30 {
-		t.Errorf("answers %v, want weights 1 and 3, and none of the backup", answers)
+	if responses[addresses[0]] != 10 || responses[addresses[1]] != 30 {
+		t.Errorf("responses %v, want weights 1 and 3, and none of the backup", responses)
 	}
 
 	load := startLoad(lb.url+"/api/time", 4, 200)
@@ -191,8 +191,8 @@ func TestServiceRecords(t *testing.T) {
 	}
 }
 
-// TestNameServerComesLate: a name server that is not there at the start stops nothing.
-func TestNameServerComesLate(t *testing.T) {
+// TestNameServerStartsLate: lb starts without its name server.
+func TestNameServerStartsLate(t *testing.T) {
 	need(t, "dnsmasq")
 	addresses, dir := freePorts(t, 2), t.TempDir()
 	apps["clock"](t, addresses[0])
@@ -207,5 +207,5 @@ func TestNameServerComesLate(t *testing.T) {
 		t.Errorf("with no backend: %d", status)
 	}
 	startDNS(t, dir, addresses[1], "127.0.0.1 h.test\n", fmt.Sprintf("--srv-host=_http._tcp.app.test,h.test,%s,0,0", port(addresses[0])))
-	eventually(t, "an answer", func() bool { status, _ := get(lb.url + "/api/time"); return status == 200 })
+	eventually(t, "a response", func() bool { status, _ := get(lb.url + "/api/time"); return status == 200 })
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// slowApp answers /slow in two parts, the second one when it is let go; asked counts its requests.
+// slowApp responds to /slow in two parts, the second one when it is released; asked counts its requests.
 type slowApp struct {
 	*httptest.Server
 	asked chan struct{}
@@ -52,27 +52,27 @@ func proxyConfig(pool string) string {
 
 func backend(address string) string { return "  backend \"" + address + "\" {}\n" }
 
-// TestTermination: a request in flight ends well, and then the process, with 0.
+// TestTermination: a request in flight is completed, then the process exits with 0.
 func TestTermination(t *testing.T) {
 	app := newSlowApp(t)
 	lb := startLB(t, t.TempDir(), proxyConfig(backend(app.address())))
-	answer := make(chan string, 1)
+	response := make(chan string, 1)
 	go func() {
 		status, body := get(lb.url + "/slow")
-		answer <- fmt.Sprint(status, " ", body)
+		response <- fmt.Sprint(status, " ", body)
 	}()
 	<-app.asked
 	_ = lb.Process.Signal(syscall.SIGTERM)
-	eventually(t, "nobody is let in any more", func() bool { status, _ := get(lb.url + "/"); return status != 200 })
+	eventually(t, "no new request is accepted", func() bool { status, _ := get(lb.url + "/"); return status != 200 })
 	select {
-	case got := <-answer:
+	case got := <-response:
 		t.Errorf("the request in flight ended too early: %s", got)
 	case <-lb.done:
 		t.Error("lb ended before the request in flight")
 	default:
 	}
 	close(app.letGo)
-	if got := <-answer; got != "200 first-last" {
+	if got := <-response; got != "200 first-last" {
 		t.Errorf("the request in flight: %s", got)
 	}
 	if status := lb.exits(t); status != 0 {
@@ -84,20 +84,20 @@ func TestTermination(t *testing.T) {
 func TestSecondSignal(t *testing.T) {
 	app := newSlowApp(t)
 	lb := startLB(t, t.TempDir(), proxyConfig(backend(app.address()))+"shutdown {\n  grace = \"10m\"\n}\n")
-	gone := make(chan struct{})
-	go func() { get(lb.url + "/slow"); close(gone) }()
+	done := make(chan struct{})
+	go func() { get(lb.url + "/slow"); close(done) }()
 	<-app.asked
 	_ = lb.Process.Signal(syscall.SIGTERM)
 	eventually(t, "it stops", func() bool { return strings.Contains(lb.out.String(), "stopping") })
 	_ = lb.Process.Signal(syscall.SIGTERM)
 	lb.exits(t)
-	<-gone
+	<-done
 	if !strings.Contains(lb.out.String(), "second signal") {
-		t.Error("no word of why it ended at once")
+		t.Error("it does not say why it ended at once")
 	}
 }
 
-// TestUnknownName: a backend whose name does not resolve stops neither the start nor the others.
+// TestUnknownName: a backend whose name does not resolve affects neither the start nor the other backends.
 func TestUnknownName(t *testing.T) {
 	app := newSlowApp(t)
 	for name, pool := range map[string]string{

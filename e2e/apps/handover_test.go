@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// strict is a load of clients that forgive nothing: each speaks on one connection until an answer
-// announces its end, and a request without a whole answer of 200 is a failure, never tried again.
+// strict is a load of clients without retries: each uses one connection until a response announces its end, and a
+// request without a whole response of 200 is a failure.
 type strict struct {
 	address        string
 	served, failed atomic.Int64
@@ -29,7 +29,7 @@ type strict struct {
 	group          sync.WaitGroup
 }
 
-// startStrict runs clients that ask so often, half of them on a new connection each time.
+// startStrict runs clients that send a request at that interval, half of them on a new connection each time.
 func startStrict(address string, clients int, every time.Duration) *strict {
 	s := &strict{address: address, end: make(chan struct{})}
 	for i := range clients {
@@ -87,11 +87,11 @@ func (s *strict) ask(c net.Conn, r *bufio.Reader, keep bool) (again bool, err er
 	}
 	response, err := http.ReadResponse(r, &http.Request{Method: "GET"})
 	if err != nil {
-		return false, fmt.Errorf("no answer: %w", err)
+		return false, fmt.Errorf("no response: %w", err)
 	}
 	defer response.Body.Close()
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return false, fmt.Errorf("half an answer: %w", err)
+		return false, fmt.Errorf("half a response: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
 		return false, fmt.Errorf("status %s", response.Status)
@@ -110,11 +110,11 @@ func (s *strict) stop() (served, failed int64, first string) {
 
 func (b *balancer) pid() int {
 	status, body := get("http://" + b.admin + "/api/v1/status")
-	var answer struct{ PID int }
-	if status != 200 || json.Unmarshal([]byte(body), &answer) != nil {
+	var process struct{ PID int }
+	if status != 200 || json.Unmarshal([]byte(body), &process) != nil {
 		return 0
 	}
-	return answer.PID
+	return process.PID
 }
 
 // TestHandOver: SIGUSR2 puts a new binary in place of the old one, many times under load, and no client notices.
@@ -142,7 +142,7 @@ func TestHandOver(t *testing.T) {
 	})
 	live := filepath.Join(dir, "lb")
 	install(t, binary, live)
-	// The processes share where they write to, which must outlive the first of them.
+	// The processes share the file that they write to, which must remain open after the first one.
 	write(t, dir, "start", "#!/bin/sh\nexec "+live+" \"$@\" >/dev/null 2>&1\n")
 	start := filepath.Join(dir, "start")
 	if err := os.Chmod(start, 0o755); err != nil {
@@ -159,7 +159,7 @@ func TestHandOver(t *testing.T) {
 	if status, out := command(t, "drain", "app/"+clocks[0], "-admin", lb.admin); status != 0 {
 		t.Fatalf("drain: exit %d\n%s", status, out)
 	}
-	administrator := startOrders(lb.admin, clocks[1])
+	administrator := startWeightChanges(lb.admin, clocks[1])
 	load := startStrict(strings.TrimPrefix(lb.url, "http://"), 16, 50*time.Millisecond)
 	const times = 20
 	for i := range times {
@@ -175,18 +175,18 @@ func TestHandOver(t *testing.T) {
 			}
 			return now != 0 && now != before
 		})
-		eventually(t, "the process before ends", func() bool { return !alive(before) })
+		eventually(t, "the previous process ends", func() bool { return !alive(before) })
 		if i == 0 && lb.exits(t) != 0 {
 			t.Error("the first process did not exit with 0")
 		}
 	}
 	weight, sent := administrator.stop(t)
 	if _, out := command(t, "status", "-admin", lb.admin); !strings.Contains(out, " drain (") || !strings.Contains(out, fmt.Sprintf(" %d (configured 1) ", weight)) {
-		t.Errorf("what was ordered of the backends is forgotten; the last weight was %d:\n%s", weight, out)
+		t.Errorf("the settings of the backends are lost; the last weight was %d:\n%s", weight, out)
 	}
-	t.Logf("%d orders", sent)
+	t.Logf("%d weights set", sent)
 	if _, err := os.Stat(filepath.Join(dir, "lb.sock")); err != nil {
-		t.Errorf("the socket file has gone: %v", err)
+		t.Errorf("the socket file has been removed: %v", err)
 	}
 
 	broken := filepath.Join(dir, "broken")
@@ -210,23 +210,23 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("first failure: %s", first)
 	}
 	if got := manager(); !strings.Contains(got, fmt.Sprintf("MAINPID=%d", pid)) || strings.Contains(got, "STOPPING") {
-		t.Errorf("the service manager was told %q", got)
+		t.Errorf("the service manager got %q", got)
 	}
 	_ = syscall.Kill(pid, syscall.SIGTERM)
 	eventually(t, "the last process ends", func() bool { return !alive(pid) })
 }
 
-// orders sets a backend's weight over and over, and looks whether lb is ready.
-type orders struct {
+// weightChanges sets a backend's weight again and again, and checks that lb is ready.
+type weightChanges struct {
 	end    chan struct{}
 	done   chan struct{}
 	weight int // the last that lb accepted
-	sent   int // that it did
+	sent   int // how many it accepted
 	wrong  []string
 }
 
-func startOrders(admin, backend string) *orders {
-	o := &orders{end: make(chan struct{}), done: make(chan struct{})}
+func startWeightChanges(admin, backend string) *weightChanges {
+	o := &weightChanges{end: make(chan struct{}), done: make(chan struct{})}
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	ask := func(method, path, body string) (status int) {
 		request, err := http.NewRequest(method, "http://"+admin+path, strings.NewReader(body))
@@ -252,7 +252,7 @@ func startOrders(admin, backend string) *orders {
 			case http.StatusOK:
 				o.weight = weight
 				o.sent++
-			case http.StatusServiceUnavailable: // the other process is to be asked
+			case http.StatusServiceUnavailable: // the other process must be asked
 			default:
 				o.wrong = append(o.wrong, fmt.Sprintf("weight: %d", status))
 			}
@@ -264,19 +264,19 @@ func startOrders(admin, backend string) *orders {
 	return o
 }
 
-// stop returns the weight that must be in force, and how many were set.
-func (o *orders) stop(t *testing.T) (weight, sent int) {
+// stop returns the weight that must be in force, and how often one was set.
+func (o *weightChanges) stop(t *testing.T) (weight, sent int) {
 	t.Helper()
 	close(o.end)
 	<-o.done
 	if len(o.wrong) > 0 {
-		t.Errorf("the administrator met %q", o.wrong)
+		t.Errorf("administrative requests failed: %q", o.wrong)
 	}
 	return o.weight, o.sent
 }
 
-// serviceManager listens where programs notify it, and returns what it was told.
-func serviceManager(t *testing.T, path string) (told func() string) {
+// serviceManager listens for notifications of programs, and returns what it got.
+func serviceManager(t *testing.T, path string) (received func() string) {
 	t.Helper()
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
@@ -306,7 +306,7 @@ func serviceManager(t *testing.T, path string) (told func() string) {
 	}
 }
 
-// alive reports whether a process runs; one that has ended and waits for its parent does not.
+// alive reports whether a process runs; a zombie does not.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestHang: a backend of three stops answering while its connections stay open. Who waits for it gets 504 after
-// timeouts.response, as it may be at work; once the checks have noticed, nobody else does. How many wait until then
-// is a matter of the algorithm.
+// TestHang: one of three backends stops responding while its connections stay open. Requests that wait for it get 504
+// after timeouts.response, as it may be at work; after the checks have noticed, no more requests do. How many wait until
+// then depends on the algorithm.
 func TestHang(t *testing.T) {
 	const perSecond = 300
 	waited := map[string]int{}
@@ -35,7 +35,7 @@ func TestHang(t *testing.T) {
 		stopped := time.Now()
 		eventually(t, "the one that hangs is not used", up(2))
 		noticed := time.Now()
-		eventually(t, "those that waited have their answers", func() bool {
+		eventually(t, "the waiting requests have their responses", func() bool {
 			return time.Since(noticed) > 2*time.Second && lb.metric(`lb_backend_in_flight{pool="app",backend="`+addresses[2]) == 0
 		})
 		if err := last.Process.Signal(syscall.SIGCONT); err != nil {
@@ -50,14 +50,14 @@ func TestHang(t *testing.T) {
 			}
 			waited[balance]++
 			if !strings.HasPrefix(s.err.Error(), "status 504") || s.start.After(noticed) || s.took < 2*time.Second {
-				t.Errorf("%s: %v, asked %v after the stop, which was noticed after %v, answered after %v",
+				t.Errorf("%s: %v, asked %v after the stop, which was noticed after %v, response after %v",
 					balance, s.err, s.start.Sub(stopped), noticed.Sub(stopped), s.took)
 			}
 		}
-		t.Logf("%s: at %d requests a second %d were answered 504; unused after %v",
+		t.Logf("%s: at %d requests a second %d got 504; unused after %v",
 			balance, perSecond, waited[balance], noticed.Sub(stopped).Round(10*time.Millisecond))
 	}
 	if waited["least_conn"] >= waited["round_robin"] {
-		t.Errorf("least_conn sent as many to a backend that hangs as round_robin: %v", waited)
+		t.Errorf("least_conn sent as many to a hanging backend as round_robin: %v", waited)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// patience bounds every wait; a test that reaches it has failed.
+// patience limits every wait; a test that reaches it fails.
 const patience = 30 * time.Second
 
 var (
@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 	if address := os.Getenv(workerAddress); address != "" {
 		return work(address)
 	}
-	if order := os.Getenv(crowdOrder); order != "" {
+	if order := os.Getenv(crowdVariable); order != "" {
 		return beCrowd(order)
 	}
 	var err error
@@ -55,7 +55,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(scratch)
 	binary = filepath.Join(scratch, "lb")
-	ports.Store(rand.Int32N(portCount)) // two runs at a time seldom meet
+	ports.Store(rand.Int32N(portCount)) // parallel runs rarely use the same ports
 	build := exec.Command("go", "build", "-o", scratch, "./cmd/lb", "./cmd/clock")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
@@ -138,13 +138,13 @@ func (p *process) exits(t *testing.T) int {
 	}
 }
 
-// ports are handed out once each, from below the range that the kernel takes for outgoing
-// connections: one of those could otherwise sit on the port before its program does.
+// ports are used once each. They are below the range for outgoing connections, one of which could otherwise take a port
+// before its program does.
 var ports atomic.Int32
 
 const firstPort, portCount = 20000, 12000
 
-// freePorts returns addresses on the loopback that nobody uses.
+// freePorts returns unused loopback addresses.
 func freePorts(t *testing.T, n int) []string {
 	t.Helper()
 	var addresses []string
@@ -231,7 +231,7 @@ func commandAs(t *testing.T, user *syscall.Credential, args ...string) (status i
 	return 0, string(b)
 }
 
-// get asks once on a new connection; status 0 says that there was no answer.
+// get sends one request on a new connection; status 0 means that there was no response.
 func get(url string) (status int, body string) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	response, err := client.Get(url)
@@ -256,7 +256,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	t.Fatalf("not within %v: %s", patience, what)
 }
 
-// write puts a file into a folder, which is made.
+// write writes a file and creates its directory.
 func write(t *testing.T, dir, name, text string) {
 	t.Helper()
 	path := filepath.Join(dir, name)

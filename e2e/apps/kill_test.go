@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// metric returns the sum of the series that begin so.
+// metric returns the sum of the series with that prefix.
 func (b *balancer) metric(prefix string) (sum float64) {
 	_, text := get("http://" + b.admin + "/metrics")
 	for l := range strings.Lines(text) {
@@ -21,7 +21,7 @@ func (b *balancer) metric(prefix string) (sum float64) {
 	return sum
 }
 
-// workers is a configuration with a pool of such backends.
+// workers returns a configuration with a pool of these backends.
 func workers(addresses []string, backend, pool string) string {
 	text := "listen \"LISTEN\" {}\nadmin {\n  listen = \"ADMIN\"\n}\naccess_log {\n  format = \"off\"\n}\n" +
 		"site \"s\" {\n  route \"/\" {\n    proxy {\n      pool = \"app\"\n    }\n  }\n}\npool \"app\" {\n"
@@ -31,8 +31,8 @@ func workers(addresses []string, backend, pool string) string {
 	return text + pool + "}\n"
 }
 
-// TestKill: a backend of three dies at about a thousand requests a second. No GET fails, no POST but those
-// that were in flight, the dead one is soon left alone, and its return is smooth.
+// TestKill: one of three backends dies at about a thousand requests a second. No GET fails, and no POST other than those
+// in flight; the dead backend soon gets no more requests, and is used again without a failure after its restart.
 func TestKill(t *testing.T) {
 	addresses := freePorts(t, 3)
 	var last *process
@@ -61,11 +61,11 @@ func TestKill(t *testing.T) {
 	eventually(t, "the dead one is not used", up(2))
 	noticed := time.Now()
 	series := `{pool="app",backend="` + victim + `",reason="`
-	more(100) // whatever was on its way has ended
+	more(100) // requests in flight have ended
 	resets, refusals := lb.metric("lb_backend_errors_total"+series+"reset"), lb.metric("lb_backend_errors_total"+series+"connect")
 	more(1500)
 	if now := lb.metric("lb_backend_errors_total" + series); now != resets+refusals {
-		t.Errorf("requests went on going to the dead one: %v failures, then %v", resets+refusals, now)
+		t.Errorf("requests were still sent to the killed one: %v failures, then %v", resets+refusals, now)
 	}
 
 	returning := time.Now()
@@ -96,9 +96,9 @@ func TestKill(t *testing.T) {
 	if posts > postsInFlight {
 		t.Errorf("%d POSTs failed, %d were in flight", posts, postsInFlight)
 	}
-	// Three in a row eject it; all that were on their way to it by then have failed too.
+	// Three failures in a row eject it; all requests in flight to it by then have failed too.
 	if int(resets+refusals) > inFlight+3 {
-		t.Errorf("%v requests met the dead one, with %d in flight", resets+refusals, inFlight)
+		t.Errorf("%v requests were sent to the dead one, with %d in flight", resets+refusals, inFlight)
 	}
 	before, after := between(shots, shots[0].start, killing), between(shots, returned, time.Now())
 	share := 0
@@ -108,7 +108,7 @@ func TestKill(t *testing.T) {
 		}
 	}
 	if share*5 < len(after) || share*2 > len(after) {
-		t.Errorf("it answered %d of %d requests after its return", share, len(after))
+		t.Errorf("it served %d of %d requests after its return", share, len(after))
 	}
 	t.Logf("%d requests, %.0f a second; %d in flight at the death, %d POSTs among them, %d of which failed; the dead one reset %v, refused %v, unused after %v",
 		len(shots), float64(len(shots))/time.Since(shots[0].start).Seconds(), inFlight, postsInFlight, posts, resets, refusals, noticed.Sub(killed).Round(time.Millisecond))

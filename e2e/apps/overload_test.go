@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestOverload: at three times the capacity of the backends the pool still gives about as many good answers as at its
-// best, those in time, and turns the rest away at once. LB_LONG=1 measures for longer.
+// TestOverload: at three times the capacity of the backends, the pool still gives about as many good responses, in time,
+// as at its capacity, and refuses other requests at once. LB_LONG=1 measures for longer.
 func TestOverload(t *testing.T) {
 	const (
 		service  = 40 // milliseconds
@@ -35,40 +35,40 @@ func TestOverload(t *testing.T) {
 	for _, times := range []float64{0.5, 1, 2, 3} {
 		load := newPaced(lb.url)
 		load.add(256, int(times*capacity), true, "GET", "/work?ms="+strconv.Itoa(service))
-		<-time.After(lasts) // what is measured is a rate
+		<-time.After(lasts) // to measure a rate
 		shots := load.stop()
 		from, to := shots[0].start.Add(time.Second), shots[0].start.Add(lasts)
 		var good, refused []shot
-		answered := 0
+		served := 0
 		for _, s := range shots {
 			if s.err == nil {
 				good = append(good, s)
 				if s.end().After(from) && s.end().Before(to) {
-					answered++
+					served++
 				}
 			} else if strings.HasPrefix(s.err.Error(), "status 503") {
 				refused = append(refused, s)
 			} else {
-				t.Errorf("neither an answer nor 503: %v", s.err)
+				t.Errorf("neither a good response nor 503: %v", s.err)
 			}
 		}
-		last = float64(answered) / to.Sub(from).Seconds()
+		last = float64(served) / to.Sub(from).Seconds()
 		peak = max(peak, last)
-		t.Logf("%.1f times the capacity of %d/s: %.0f good answers a second, median %v, p99 %v; %d of %d refused, p99 %v", times, capacity, last,
+		t.Logf("%.1f times the capacity of %d/s: %.0f good responses a second, median %v, p99 %v; %d of %d refused, p99 %v", times, capacity, last,
 			quantile(good, 0.5).Round(time.Millisecond), quantile(good, 0.99).Round(time.Millisecond),
 			len(refused), len(shots), quantile(refused, 0.99).Round(time.Millisecond))
 	}
 	t.Logf("goodput at three times the capacity: %.0f %% of its peak", 100*last/peak)
 	if last < 0.7*peak || peak < 0.5*capacity {
-		t.Errorf("%.0f good answers a second, %.0f at best, with a capacity of %d", last, peak, capacity)
+		t.Errorf("%.0f good responses a second, %.0f at best, with a capacity of %d", last, peak, capacity)
 	}
 	eventually(t, "nothing waits or is in flight", func() bool {
 		return lb.metric("lb_queue_length{")+lb.metric("lb_backend_in_flight{")+lb.metric("lb_requests_in_flight{") == 0
 	})
 }
 
-// TestRetryStorm: when every backend answers 503, retries stay within their budget: a tenth of the requests, or three a second.
-// When every backend is dead, each request that comes before that is known meets each of them once, and no later one any.
+// TestRetryStorm: when every backend responds with 503, retries stay within their budget: a tenth of the requests, or three a second.
+// When every backend is dead, requests try each of them once until that is known, and later ones none.
 func TestRetryStorm(t *testing.T) {
 	const perSecond, clients, lasts = 500, 32, 6 * time.Second
 	for _, how := range []string{"busy", "dead"} {
@@ -83,7 +83,7 @@ func TestRetryStorm(t *testing.T) {
 			lb := startLB(t, t.TempDir(), workers(addresses, "", ""))
 			load := newPaced(lb.url)
 			load.add(clients, perSecond, true, "GET", "/work?status=503")
-			<-time.After(lasts) // what is measured is a rate
+			<-time.After(lasts) // to measure a rate
 			shots := load.stop()
 			attempts := 0
 			for _, a := range addresses {
@@ -99,7 +99,7 @@ func TestRetryStorm(t *testing.T) {
 				}
 			}
 			seconds := time.Since(shots[0].start).Seconds()
-			const atStart = 10 // what a new pool has to begin with
+			const atStart = 10 // the budget of a new pool
 			most := 1.10*float64(len(shots)) + 3*seconds + atStart
 			t.Logf("%d requests, %.0f a second, made %d attempts: %.1f %% more", len(shots), float64(len(shots))/seconds, attempts,
 				100*float64(attempts-len(shots))/float64(len(shots)))
@@ -117,7 +117,7 @@ func TestRetryStorm(t *testing.T) {
 			}
 			for _, s := range shots {
 				if s.err == nil || !strings.HasPrefix(s.err.Error(), "status 503") {
-					t.Fatalf("an answer out of nowhere: %v", s.err)
+					t.Fatalf("an unexpected response: %v", s.err)
 				}
 			}
 		})

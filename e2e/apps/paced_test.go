@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// shot is one request and how it ended.
+// shot is one request and its result.
 type shot struct {
 	method string
 	start  time.Time
 	took   time.Duration
-	worker string // who answered
-	err    error  // nil: a whole answer of 200
+	worker string // that responded
+	err    error  // nil: a whole response of 200
 }
 
 func (s *shot) end() time.Time { return s.start.Add(s.took) }
 
-// paced is a load that goes on at its rate whatever happens, never asks twice, and keeps how each request ended.
+// paced is a load at a constant rate, without retries, which records the result of each request.
 type paced struct {
 	address string
 	served  atomic.Int64
@@ -40,7 +40,7 @@ func newPaced(url string) *paced {
 	return &paced{address: url[len("http://"):], end: make(chan struct{})}
 }
 
-// add starts clients that together ask so often a second, on kept connections or on a new one each time.
+// add starts clients that together send that many requests a second, on kept connections or on a new one each time.
 func (s *paced) add(clients, perSecond int, keep bool, method, target string) {
 	every := time.Second * time.Duration(clients) / time.Duration(perSecond)
 	for i := range clients {
@@ -63,7 +63,7 @@ func (s *paced) add(clients, perSecond int, keep bool, method, target string) {
 				mine = append(mine, c.ask(method, target))
 				s.served.Add(1)
 				if next = next.Add(every); time.Until(next) < -time.Second {
-					next = time.Now() // the machine was busy: no burst to make up for it
+					next = time.Now() // the machine was busy: do not make up for it by a burst
 				}
 				timer.Reset(time.Until(next))
 			}
@@ -71,7 +71,7 @@ func (s *paced) add(clients, perSecond int, keep bool, method, target string) {
 	}
 }
 
-// stop ends the load and returns all of it in the order of its starts.
+// stop ends the load and returns all requests in the order of their starts.
 func (s *paced) stop() []shot {
 	close(s.end)
 	s.group.Wait()
@@ -124,7 +124,7 @@ func (c *pacedClient) ask(method, target string) (s shot) {
 	}
 	response, err := http.ReadResponse(c.reader, &http.Request{Method: method})
 	if err != nil {
-		s.err = fmt.Errorf("no answer: %w", err)
+		s.err = fmt.Errorf("no response: %w", err)
 		return s
 	}
 	defer response.Body.Close()
@@ -138,7 +138,7 @@ func (c *pacedClient) ask(method, target string) (s shot) {
 	return s
 }
 
-// quantile returns how long the slowest but for a share took.
+// quantile returns the time within which that share of the requests ended.
 func quantile(shots []shot, q float64) time.Duration {
 	if len(shots) == 0 {
 		return 0
@@ -151,7 +151,7 @@ func quantile(shots []shot, q float64) time.Duration {
 	return all[min(len(all)-1, int(math.Ceil(q*float64(len(all))))-1)]
 }
 
-// between returns the shots that started in a time.
+// between returns the shots that started between two times.
 func between(shots []shot, from, to time.Time) (some []shot) {
 	for _, s := range shots {
 		if s.start.After(from) && s.start.Before(to) {

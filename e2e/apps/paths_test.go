@@ -11,7 +11,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// What the applications say of a path: INSIDE if one of the ways in which such applications read it leads below /admin/.
+// The applications respond with INSIDE if one of the usual ways to interpret the path leads below /admin/.
 const (
 	insideNode = `
 const path = require('path');
@@ -44,8 +44,8 @@ http { access_log off;
   server { listen ADDRESS; location / { return 200 'x'; } location /admin/ { return 200 'INSIDE'; } } }`
 )
 
-// TestPathsToApplications: no spelling of a path brings a client into the part of an application that lb denies it,
-// though many bring it there without lb.
+// TestPathsToApplications: no spelling of a path reaches the part of an application that lb denies, though many do
+// without lb.
 func TestPathsToApplications(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T, address string) *process{
 		"node": func(t *testing.T, address string) *process {
@@ -92,7 +92,7 @@ pool "app" {
   backend "`+address+`" {}
 }
 `)
-			eventually(t, "the application answers", func() bool { status, _ := get(lb.url + "/ready"); return status == 200 })
+			eventually(t, "the application responds", func() bool { status, _ := get(lb.url + "/ready"); return status == 200 })
 			pieces := []string{"/", "/", "/", ".", "..", "../", "%2e", "%2F", "%5c", `\`, ";", "%3b", "%25", "2e", "2f", "admin", "admin/", "admin/", "%61dmin", "a", "x"}
 			random := rand.New(rand.NewPCG(3, 4))
 			inside, passed := 0, 0

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// reloadPlan is how hard TestReload works.
+// reloadPlan is the extent of TestReload.
 type reloadPlan struct {
 	reloads               int
 	every                 time.Duration
@@ -23,8 +23,8 @@ type reloadPlan struct {
 	perKept               int
 }
 
-// TestReload: the configuration changes again and again under a load that forgives nothing. No request
-// fails, long-lived connections go on, and what lb knows of its backends stays. LB_LONG=1 takes longer.
+// TestReload: the configuration changes again and again under a load without retries. No request fails, long-lived
+// connections stay open, and the states of the backends are kept. LB_LONG=1 takes longer.
 func TestReload(t *testing.T) {
 	plan := reloadPlan{reloads: 42, every: 350 * time.Millisecond, kept: 24, perKept: 600, fresh: 8, perFresh: 100}
 	if os.Getenv("LB_LONG") != "" {
@@ -77,15 +77,15 @@ func TestReload(t *testing.T) {
 type reloads struct {
 	t        *testing.T
 	lb       *balancer
-	workers  []string // the fourth comes and goes
+	workers  []string // the fourth is added and removed
 	down     string
 	refusing string
-	listener string // comes and goes
+	listener string // added and removed
 	counters [2]float64
-	asked    int // answers that get had
+	asked    int // responses that get received
 }
 
-// get asks lb and counts the answer.
+// get sends a request to lb and counts the response.
 func (f *reloads) get(url string) (status int, body string) {
 	if status, body = get(url); status != 0 {
 		f.asked++
@@ -148,7 +148,7 @@ func (f *reloads) text(change int) string {
 	return text
 }
 
-// step makes the next change and looks at what it did.
+// step makes the next change and checks its effect.
 func (f *reloads) step(i int) {
 	f.t.Helper()
 	change := i % changes
@@ -169,16 +169,16 @@ func (f *reloads) step(i int) {
 		f.t.Errorf("reload %d: exit %d\n%s", i, status, out)
 	}
 	if _, body := f.get(f.lb.url + "/new/"); (body == "new") != (change == 3) {
-		f.t.Errorf("change %d: /new/ answers %q", change, body)
+		f.t.Errorf("change %d: /new/ responds with %q", change, body)
 	}
-	// One that goes accepts for some milliseconds more what the kernel has queued for it.
-	eventually(f.t, "the listener that comes and goes is as configured", func() bool {
+	// A removed listener accepts for some milliseconds the connections that the kernel has queued.
+	eventually(f.t, "the changing listener is as configured", func() bool {
 		status, _ := f.get("http://" + f.listener + "/sick")
 		return (status != 0) == (change == 4)
 	})
 }
 
-// state tells what lb knows of the backends that stay, and since when.
+// state returns the states of the backends that are never removed, and since when they have them.
 func (f *reloads) state() string {
 	var pools []struct {
 		Name     string
@@ -213,26 +213,26 @@ func (f *reloads) state() string {
 	return s.String()
 }
 
-// countersGrow: no counter goes back.
+// countersGrow checks that no counter decreases.
 func (f *reloads) countersGrow() {
 	f.t.Helper()
 	now := [2]float64{f.lb.metric("lb_requests_total{"), f.lb.metric(`lb_backend_requests_total{pool="app",backend="` + f.workers[0])}
 	for i := range now {
 		if now[i] < f.counters[i] || now[i] == 0 {
-			f.t.Errorf("a counter went from %v to %v", f.counters[i], now[i])
+			f.t.Errorf("a counter decreased from %v to %v", f.counters[i], now[i])
 		}
 	}
 	f.counters = now
 }
 
-// held is a connection that lasts.
+// held is a long-lived connection.
 type held struct {
 	conn  net.Conn
 	lines atomic.Int64
 	wrong atomic.Pointer[string]
 }
 
-// hold opens a long-lived connection and checks each line that comes.
+// hold opens a long-lived connection and checks each line that it receives.
 func (f *reloads) hold(path string) *held {
 	f.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.lb.url, "http://"))
@@ -269,18 +269,18 @@ func (f *reloads) hold(path string) *held {
 				return
 			}
 			if !upgrade {
-				lines.Scan() // the blank line behind an event
+				lines.Scan() // the blank line after an event
 			}
 			h.lines.Add(1)
 			if upgrade {
-				time.Sleep(10 * time.Millisecond) // the pace of the questions
+				time.Sleep(10 * time.Millisecond) // between two requests
 			}
 		}
 	}()
 	return h
 }
 
-// goesOn: nothing was lost so far, and more comes.
+// goesOn checks that nothing has been lost so far and that more lines arrive.
 func (h *held) goesOn(t *testing.T, what string) {
 	t.Helper()
 	n := h.lines.Load()

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// certify writes name.pem and name.key, which replace those that are there by rename.
+// certify writes name.pem and name.key, and replaces existing ones by rename.
 func certify(t *testing.T, dir, name string, serial int64) *x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -69,7 +69,7 @@ func TestRenewal(t *testing.T) {
 	if got := serial(); got != 1 {
 		t.Errorf("serial %d at the start", got)
 	}
-	// Both are trusted before either is served, as both have one issuer elsewhere.
+	// The client trusts both certificates from the start, as if they had one issuer.
 	staged := t.TempDir()
 	roots.AddCert(certify(t, staged, "clock.test", 2))
 	load := startLoadWith("https://"+secure+"/", 4, 200, func() *http.Transport {
@@ -89,7 +89,7 @@ func TestRenewal(t *testing.T) {
 	if got := serial(); got != 2 {
 		t.Errorf("serial %d after the reload", got)
 	}
-	// A certificate that cannot be read is refused, and the last one stays.
+	// A certificate that cannot be read is refused, and the last one is kept.
 	write(t, dir, "clock.test.pem", "no certificate")
 	if status, out := command(t, "reload", "-admin", lb.admin); status != 1 || !strings.Contains(out, "lb.hcl:") || !strings.Contains(out, "clock.test.pem") {
 		t.Errorf("reload with a broken certificate: exit %d\n%s", status, out)
@@ -104,7 +104,7 @@ func TestRenewal(t *testing.T) {
 	if openssl, err := exec.LookPath("openssl"); err == nil {
 		for version, ok := range map[string]bool{"-tls1_1": false, "-tls1_2": true, "-tls1_3": true} {
 			client := exec.Command(openssl, "s_client", "-connect", secure, "-servername", "clock.test", version, "-cipher", "DEFAULT:@SECLEVEL=0")
-			out, err := client.CombinedOutput() // its input is at its end, so that it leaves after the handshake
+			out, err := client.CombinedOutput() // its input is empty, so it exits after the handshake
 			if (err == nil) != ok {
 				t.Errorf("openssl %s: %v\n%s", version, err, out)
 			}
@@ -123,7 +123,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	big := strings.Replace(proxyConfig(backend(addresses[1])+backend(addresses[2])+pool), `  route "/" {`,
 		"  route \"/images/\" {\n    static {\n      root = \"DIR\"\n    }\n  }\n  route \"/\" {", 1)
 	lb := startLB(t, t.TempDir(), small)
-	eventually(t, "an answer", func() bool { status, _ := get(lb.url + "/api/time"); return status == 200 })
+	eventually(t, "a response", func() bool { status, _ := get(lb.url + "/api/time"); return status == 200 })
 	load := startLoad(lb.url+"/api/time", 8, 300)
 	for i := range 10 {
 		load.until(t, load.served.Load()+60)
@@ -132,8 +132,8 @@ func TestReloadUnderLoad(t *testing.T) {
 			t.Fatalf("reload %d: exit %d\n%s", i, status, out)
 		}
 		_, pools := get("http://" + lb.admin + "/api/v1/pools")
-		if gone := addresses[[]int{0, 2}[i%2]]; strings.Contains(pools, gone) {
-			t.Errorf("reload %d: %s is still in %s", i, gone, pools)
+		if removed := addresses[[]int{0, 2}[i%2]]; strings.Contains(pools, removed) {
+			t.Errorf("reload %d: %s is still in %s", i, removed, pools)
 		}
 	}
 	load.until(t, load.served.Load()+60)

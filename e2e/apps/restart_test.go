@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// restarted are applications whose only replica restarts, each with how many requests a second it gets.
+// restarted are applications whose only replica restarts, each with its requests a second.
 var restarted = map[string]struct {
 	perSecond int
 	start     func(t *testing.T, address string) *process
@@ -24,7 +24,7 @@ var restarted = map[string]struct {
 	"node": {500, func(t *testing.T, address string) *process { return apps["node"](t, address) }},
 }
 
-// outage notes for how long an address refuses connections.
+// outage measures how long an address refuses connections.
 func outage(address string) (stop func() time.Duration) {
 	end, done := make(chan struct{}), make(chan struct{})
 	var first, last time.Time
@@ -50,8 +50,8 @@ func outage(address string) (stop func() time.Duration) {
 	return func() time.Duration { close(end); <-done; return last.Sub(first) }
 }
 
-// TestRestart: the only replica of an application is stopped under load and started again, on defaults, with checks and without.
-// Of the requests none fails, but for POSTs that were in flight when it ended.
+// TestRestart: the only replica of an application is restarted under load, with default settings, with checks and without.
+// No request fails, except for POSTs that were in flight when it ended.
 func TestRestart(t *testing.T) {
 	for name, app := range restarted {
 		for how, pool := range map[string]string{"defaults": "", "checks": "  health {}\n"} {
@@ -66,11 +66,11 @@ func restart(t *testing.T, perSecond int, run func(t *testing.T, address string)
 	lb := startLB(t, t.TempDir(), workers(addresses, "", pool))
 	works := func() bool { status, _ := get(lb.url + "/"); return status == 200 }
 	eventually(t, "a response", works)
-	// Longer than while_down requests need not wait, and how long a start takes is the machine's affair.
+	// Requests need not wait longer than while_down, and how long a start takes depends on the machine.
 	const long = 900 * time.Millisecond
 	for attempt := 1; ; attempt++ {
 		load := newPaced(lb.url)
-		load.add(2*perSecond/3, 2*perSecond/3, true, "GET", "/") // as many clients as requests a second: none holds another up
+		load.add(2*perSecond/3, 2*perSecond/3, true, "GET", "/") // as many clients as requests a second, so that none waits for another
 		load.add(perSecond/3, perSecond/3, true, "POST", "/")
 		eventually(t, "some requests", func() bool { return load.served.Load() > int64(perSecond) })
 		measured := outage(addresses[0])

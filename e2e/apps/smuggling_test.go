@@ -13,7 +13,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// What the witnesses write for each request they read, and for what they take for a broken one.
+// The applications write these lines for each request and each invalid request that they read.
 const (
 	witnessNode = `
 const server = require('http').createServer((q, s) => {
@@ -43,8 +43,8 @@ http { log_format witness 'READ $request_uri $http_x_request_id $status'; access
   server { listen ADDRESS; location / { return 200 'x'; } } }`
 )
 
-// TestSmugglingToApplications sends every known mutation of the framing fields to real servers behind lb: none
-// reads a request that lb has not read and marked before, nor one twice.
+// TestSmugglingToApplications sends every known mutation of the framing fields to real servers behind lb: none reads a
+// request that lb has not read and marked, and none reads one twice.
 func TestSmugglingToApplications(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T, address string) *process{
 		"node": func(t *testing.T, address string) *process {
@@ -85,10 +85,10 @@ pool "app" {
   backend "`+address+`" {}
 }
 `)
-			eventually(t, "the application answers", func() bool { status, _ := get(lb.url + "/ready"); return status == 200 })
+			eventually(t, "the application responds", func() bool { status, _ := get(lb.url + "/ready"); return status == 200 })
 			attacks := lbtest.Attacks()
 			relayed := attackAll(t, strings.TrimPrefix(lb.url, "http://"), attacks)
-			_ = lb.Process.Signal(os.Interrupt) // its connections end, and with them what they carry
+			_ = lb.Process.Signal(os.Interrupt) // its connections end
 			lb.exits(t)
 			witness.kill()
 			judge(t, witness.out.String(), attacks, relayed)
@@ -96,7 +96,7 @@ pool "app" {
 	}
 }
 
-// attackAll sends the attacks and tells which were answered by the application, by their number.
+// attackAll sends the attacks and returns which ones the application responded to, by their number.
 func attackAll(t *testing.T, address string, attacks []lbtest.Attack) []bool {
 	const clients = 16
 	relayed := make([]bool, len(attacks))
@@ -109,7 +109,7 @@ func attackAll(t *testing.T, address string, attacks []lbtest.Attack) []bool {
 				r := c.ReadResponse("POST")
 				relayed[i] = r.Status() == 200
 				if r.Err != nil || r.Status() != 200 && (r.Status() < 400 || r.Status() >= 500) {
-					t.Errorf("%s: answer %d, %v", attacks[i].Name, r.Status(), r.Err)
+					t.Errorf("%s: response %d, %v", attacks[i].Name, r.Status(), r.Err)
 				}
 				c.Close()
 			}
@@ -119,12 +119,12 @@ func attackAll(t *testing.T, address string, attacks []lbtest.Attack) []bool {
 	return relayed
 }
 
-// judge reads a witness's lines.
+// judge checks an application's lines.
 func judge(t *testing.T, lines string, attacks []lbtest.Attack, relayed []bool) {
 	read := make([]int, len(attacks))
 	for line := range strings.Lines(lines) {
 		if strings.Contains(line, "BROKEN") || strings.Contains(line, " code 400,") {
-			t.Errorf("the application was sent what it cannot read: %s", line)
+			t.Errorf("the application received an invalid request: %s", line)
 		}
 		fields := strings.Fields(line)
 		if len(fields) < 3 || fields[0] != "READ" || fields[1] == "/ready" {

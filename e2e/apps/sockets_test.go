@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// TestUnixSockets: from curl to the application without any port.
+// TestUnixSockets: curl, lb and the application are connected by Unix sockets alone.
 func TestUnixSockets(t *testing.T) {
 	curl, dir := need(t, "curl"), t.TempDir()
 	ln, err := net.Listen("unix", dir+"/app.sock")
@@ -40,7 +40,7 @@ func TestUnixSockets(t *testing.T) {
 	if status := lb.exits(t); status != 0 {
 		t.Errorf("exit %d", status)
 	}
-	// The next start must find the address free, whether or not the file is still there.
+	// The next start must succeed whether or not the file still exists.
 	again := startLB(t, dir, "listen \"unix:DIR/front.sock\" {}\n"+proxyConfig(backend("unix:DIR/app.sock")))
 	out, err := exec.Command(curl, "-sS", "--unix-socket", dir+"/front.sock", "http://clock.test/").CombinedOutput()
 	if err != nil || string(out) != "GET / clock.test " {
@@ -54,7 +54,7 @@ func TestUnixSockets(t *testing.T) {
 	}
 }
 
-// TestSocketActivation: lb serves a socket that its parent had bound and that queued a client before.
+// TestSocketActivation: lb serves a socket that its parent has bound and that has already queued a client.
 func TestSocketActivation(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -71,12 +71,12 @@ func TestSocketActivation(t *testing.T) {
 
 	dir := t.TempDir()
 	write(t, dir, "lb.hcl", strings.NewReplacer("LISTEN", address, "ADMIN", freePorts(t, 1)[0], "DIR", dir).Replace(okSite))
-	// LISTEN_PID must be the process's own, which only a shell that becomes it knows before.
+	// LISTEN_PID must be the process's own, which only a shell that replaces itself by lb knows.
 	p := launchWith(t, []string{"LISTEN_FDS=1"}, []*os.File{socket},
 		"/bin/sh", "-c", "LISTEN_PID=$$ exec "+binary+" -config "+dir+"/lb.hcl")
-	ln.Close() // the copy in lb is what serves
+	ln.Close() // lb serves its own copy
 	if body := <-first; body != "fine" {
-		t.Errorf("the client that came before lb got %q", body)
+		t.Errorf("the client that connected before lb started got %q", body)
 	}
 	if status, body := get("http://" + address + "/"); status != 200 || body != "fine" {
 		t.Errorf("%d %s", status, body)
@@ -92,8 +92,8 @@ func TestSocketActivation(t *testing.T) {
 	}
 }
 
-// TestSocketActivationFamilies: the parent's sockets go to the listeners that are for the same versions of IP, and one that
-// serves others is refused.
+// TestSocketActivationFamilies: the parent's sockets are used by listeners for the same versions of IP; one for other
+// versions is refused.
 func TestSocketActivationFamilies(t *testing.T) {
 	dual, err := net.Listen("tcp", "[::]:0")
 	if err != nil {
@@ -144,7 +144,7 @@ func TestSystemdSocketActivate(t *testing.T) {
 	ports, dir := freePorts(t, 2), t.TempDir()
 	write(t, dir, "lb.hcl", strings.NewReplacer("LISTEN", ports[0], "ADMIN", ports[1], "DIR", dir).Replace(okSite))
 	p := launch(t, nil, tool, "-l", ports[0], binary, "-config", dir+"/lb.hcl")
-	eventually(t, "an answer", func() bool { status, body := get("http://" + ports[0] + "/"); return status == 200 && body == "fine" })
+	eventually(t, "a response", func() bool { status, body := get("http://" + ports[0] + "/"); return status == 200 && body == "fine" })
 	_ = p.Process.Signal(syscall.SIGTERM)
 	if status := p.exits(t); status != 0 {
 		t.Errorf("exit %d", status)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestFolderOfFiles: the files of a folder are one configuration, and a reload sees a new one.
-func TestFolderOfFiles(t *testing.T) {
+// TestDirectoryOfFiles: the files of a directory are one configuration, and a reload reads a new file.
+func TestDirectoryOfFiles(t *testing.T) {
 	dir, conf, ports := t.TempDir(), t.TempDir(), freePorts(t, 2)
 	server, site, _ := strings.Cut(strings.NewReplacer("LISTEN", ports[0], "ADMIN", ports[1], "DIR", dir).Replace(okSite), "site ")
 	write(t, conf, "10-server.hcl", server)
@@ -19,7 +19,7 @@ func TestFolderOfFiles(t *testing.T) {
 	write(t, conf, "notes.txt", "no configuration {")
 	launch(t, nil, binary, "-config", conf)
 	url := "http://" + ports[0] + "/"
-	eventually(t, "an answer", func() bool { status, body := get(url); return status == 200 && body == "fine" })
+	eventually(t, "a response", func() bool { status, body := get(url); return status == 200 && body == "fine" })
 	write(t, conf, "30-more.hcl", "site \"more\" {\n  hosts = [\"127.0.0.1\"]\n  route \"/\" {\n    respond {\n      body = \"more\"\n    }\n  }\n}\n")
 	if status, out := command(t, "reload", "-admin", ports[1]); status != 0 {
 		t.Fatalf("reload: exit %d\n%s", status, out)
@@ -35,11 +35,11 @@ func TestFolderOfFiles(t *testing.T) {
 		t.Errorf("after the refused reload: %q", body)
 	}
 	if status, out := command(t, "-config", t.TempDir()); status != 1 || !strings.Contains(out, "no *.hcl file") {
-		t.Errorf("an empty folder: exit %d\n%s", status, out)
+		t.Errorf("an empty directory: exit %d\n%s", status, out)
 	}
 }
 
-// TestUnreadableFile needs another user than root, who may read everything.
+// TestUnreadableFile needs another user than root, which may read everything.
 func TestUnreadableFile(t *testing.T) {
 	const nobody = 65534
 	dir := t.TempDir()
@@ -63,22 +63,22 @@ func TestUnreadableFile(t *testing.T) {
 	}
 }
 
-// TestFolderFromFlags: -static serves a folder under /static/ beside the backends.
-func TestFolderFromFlags(t *testing.T) {
+// TestDirectoryFromFlags: -static serves a directory under /static/ beside the backends.
+func TestDirectoryFromFlags(t *testing.T) {
 	ports, dir := freePorts(t, 2), t.TempDir()
 	write(t, dir, "a/b.txt", "from the folder")
 	apps["clock"](t, ports[0])
 	launch(t, nil, binary, "-listen", ports[1], "-to", ports[0], "-static", dir)
-	eventually(t, "an answer", func() bool { status, _ := get("http://" + ports[1] + "/api/time"); return status == 200 })
+	eventually(t, "a response", func() bool { status, _ := get("http://" + ports[1] + "/api/time"); return status == 200 })
 	if status, body := get("http://" + ports[1] + "/static/a/b.txt"); status != 200 || body != "from the folder" {
 		t.Errorf("%d %s", status, body)
 	}
 	if status, _ := get("http://" + ports[1] + "/static/none"); status != 404 {
-		t.Errorf("a file that is not there: %d", status)
+		t.Errorf("a missing file: %d", status)
 	}
 }
 
-// TestFormatRefusesBroken: what does not parse is not passed off as formatted.
+// TestFormatRefusesBroken: a file that does not parse is not changed.
 func TestFormatRefusesBroken(t *testing.T) {
 	dir := t.TempDir()
 	const broken = "listen \":80\"   {\n"
@@ -101,8 +101,8 @@ func TestTokenStaysSecret(t *testing.T) {
 	}
 }
 
-// TestMaintenanceOfBackends: with one in maint the other answers, and with both none; the token may come
-// from the environment.
+// TestMaintenanceOfBackends: with one backend in maintenance the other one responds, and with both none; the token is
+// read from the environment.
 func TestMaintenanceOfBackends(t *testing.T) {
 	t.Setenv("LB_ADMIN_TOKEN", "secret")
 	addresses := freePorts(t, 2)
@@ -117,7 +117,7 @@ func TestMaintenanceOfBackends(t *testing.T) {
 			t.Fatalf("%s: exit %d\n%s", state, status, out)
 		}
 	}
-	eventually(t, "an answer", func() bool { status, _ := get(lb.url + "/api/time"); return status == 200 })
+	eventually(t, "a response", func() bool { status, _ := get(lb.url + "/api/time"); return status == 200 })
 	load := startLoad(lb.url+"/api/time", 4, 200)
 	load.until(t, 50)
 	for _, state := range []string{"drain", "ready", "maint"} {
@@ -126,7 +126,7 @@ func TestMaintenanceOfBackends(t *testing.T) {
 	}
 	for range 6 {
 		if _, body := get(lb.url + "/api/time"); !strings.Contains(body, addresses[1]) {
-			t.Errorf("a backend in maintenance answered: %s", body)
+			t.Errorf("a backend in maintenance responded: %s", body)
 		}
 	}
 	if served, failed, first := load.stop(); failed > 0 {

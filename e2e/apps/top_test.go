@@ -39,27 +39,27 @@ pool "app" {
 }
 `
 
-// heldBack is a backend that answers when it is told to.
-func heldBack(t *testing.T) (address string, arrived <-chan struct{}, answer chan<- struct{}) {
+// heldBack starts a backend that responds when respond receives.
+func heldBack(t *testing.T) (address string, arrived <-chan struct{}, respond chan<- struct{}) {
 	t.Helper()
-	came, tell := make(chan struct{}, 8), make(chan struct{})
+	requests, release := make(chan struct{}, 8), make(chan struct{})
 	b := lbtest.NewBackend(t, func(c *lbtest.Conn) {
 		for {
 			if head, _ := c.ReadRequest(); head == "" {
 				return
 			}
-			came <- struct{}{}
-			<-tell
+			requests <- struct{}{}
+			<-release
 			c.Send(lbtest.OK("late"))
 		}
 	})
-	return b.Addr, came, tell
+	return b.Addr, requests, release
 }
 
-// TestTop drives lb top as a person does: it shows the pools, counts, follows changes, survives a restart of
-// the balancer, and leaves the terminal as it was.
+// TestTop runs lb top in a terminal: it shows the pools, counts, follows changes, survives a restart of the balancer,
+// and restores the terminal.
 func TestTop(t *testing.T) {
-	one, two := lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("1"))), lbtest.NewBackend(t, lbtest.Answer(lbtest.OK("2")))
+	one, two := lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("1"))), lbtest.NewBackend(t, lbtest.Respond(lbtest.OK("2")))
 	text := strings.NewReplacer("ONE", one.Addr, "TWO", two.Addr, `hosts = ["clock.test"]`, "").Replace(poolSite)
 	lb := startLB(t, t.TempDir(), text)
 	for what, end := range map[string]func(tty *lbtest.Terminal, top *exec.Cmd){
@@ -94,16 +94,16 @@ func TestTop(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if strings.Contains(tty.Output(), "\x1b[32m") == (what == "SIGTERM") {
-			t.Errorf("%s: colours, or none, against NO_COLOR", what)
+			t.Errorf("%s: colours do not follow NO_COLOR", what)
 		}
 		if tty.Mode(t) != before {
 			t.Errorf("%s: the terminal's mode has changed", what)
 		}
-		eventually(t, "the screen is given back", func() bool { return strings.HasSuffix(tty.Output(), "\x1b[?25h\x1b[?1049l") })
+		eventually(t, "the screen is restored", func() bool { return strings.HasSuffix(tty.Output(), "\x1b[?25h\x1b[?1049l") })
 	}
 }
 
-// watch looks at one lb top while things happen.
+// watch checks the output of one lb top during changes.
 func watch(t *testing.T, lb *balancer, tty *lbtest.Terminal, backend, text string) {
 	t.Helper()
 	frame := func() string { return tty.Output()[strings.LastIndex(tty.Output(), "\x1b[?2026h"):] }
@@ -123,17 +123,17 @@ func watch(t *testing.T, lb *balancer, tty *lbtest.Terminal, backend, text strin
 	shows("the drained backend in yellow", "\x1b[33m  drain")
 	shows("what is left of the pool", "1 of 2 usable")
 	lb.kill()
-	shows("that nobody answers", "no response since")
+	shows("that the balancer does not respond", "no response since")
 	lb.process = launch(t, nil, binary, "-config", lb.file)
-	eventually(t, "lb answers again", func() bool {
+	eventually(t, "lb responds again", func() bool {
 		return !strings.Contains(frame(), "no response") && strings.Contains(frame(), "2 of 2 usable")
 	})
-	// Only SIGWINCH tells of a new size, as this is the program's own terminal.
+	// SIGWINCH alone announces the new size, as this is the program's own terminal.
 	tty.Resize(t, 40, 8)
 	eventually(t, "a frame of the new size", func() bool { return strings.Count(frame(), "\r\n") == 7 })
 }
 
-// TestTopInPipe: plain tables, and the exit status of a balancer that is not there.
+// TestTopInPipe: plain tables, and the exit status without a running balancer.
 func TestTopInPipe(t *testing.T) {
 	lb := startLB(t, t.TempDir(), strings.NewReplacer("ONE", "127.0.0.1:1", "TWO", "127.0.0.1:2").Replace(poolSite))
 	status, out := command(t, "top", "-admin", lb.admin, "-n", "2", "-interval", "100ms")
@@ -165,9 +165,9 @@ func TestTopInPipe(t *testing.T) {
 	}
 }
 
-// TestDrainWaits: what is in flight is told and waited for; names that do not exist are answered with those that do.
+// TestDrainWaits: lb drain reports requests in flight and waits for them; for an unknown name it lists the known ones.
 func TestDrainWaits(t *testing.T) {
-	slow, arrived, answer := heldBack(t)
+	slow, arrived, respond := heldBack(t)
 	lb := startLB(t, t.TempDir(), strings.NewReplacer("ONE", slow, "TWO", "127.0.0.1:2").Replace(poolSite))
 	run := func(status int, words string, args ...string) {
 		t.Helper()
@@ -201,9 +201,9 @@ func TestDrainWaits(t *testing.T) {
 	select {
 	case <-waiting.done:
 		t.Fatalf("it did not wait:\n%s", waiting.out.String())
-	case answer <- struct{}{}:
+	case respond <- struct{}{}:
 	case <-time.After(patience):
-		t.Fatal("the backend does not answer")
+		t.Fatal("the backend does not respond")
 	}
 	if status := waiting.exits(t); status != 0 || !strings.Contains(waiting.out.String(), "nothing in flight") {
 		t.Errorf("exit %d\n%s", status, waiting.out.String())

@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-// large is the size of a transfer, far above what lb may take of memory for it.
+// large is the size of a transfer, far more than the memory that lb may use for it.
 const (
 	large    = 200 << 20
 	headroom = 32 << 20
@@ -51,7 +51,7 @@ func memory(t *testing.T, pid int, field string) int64 {
 	return n << 10
 }
 
-// TestLargeTransfers: 200 MiB each way, with and without a known length, arrive whole and never lie in memory.
+// TestLargeTransfers: 200 MiB each way, with and without a known length, arrive whole and are not held in memory.
 func TestLargeTransfers(t *testing.T) {
 	want, _, err := sum(noise())
 	if err != nil {
@@ -113,7 +113,7 @@ func TestLargeTransfers(t *testing.T) {
 	}
 }
 
-// TestLargeFile: a file above max_file comes from disk, whole or from where curl had stopped.
+// TestLargeFile: a file above max_file is sent from disk, whole or from the offset at which curl stopped.
 func TestLargeFile(t *testing.T) {
 	curl, dir := need(t, "curl"), t.TempDir()
 	file, err := os.Create(filepath.Join(dir, "film.bin"))

@@ -20,7 +20,7 @@ import (
 // follower is a client that sends and reads without end.
 type follower struct {
 	name   string
-	echoes func() int // that have come so far
+	echoes func() int // received so far
 	ended  func() int // the close code, 0 while the connection is open
 }
 
@@ -50,7 +50,7 @@ func further(t *testing.T, all []follower) {
 			if code := f.ended(); code != 0 {
 				t.Fatalf("%s: the connection ended with %d", f.name, code)
 			}
-			return f.echoes() > before+1 // one may have been under way
+			return f.echoes() > before+1 // one may have been in flight
 		})
 	}
 }
@@ -65,7 +65,7 @@ func wantEnds(t *testing.T, all []follower, want int) {
 	}
 }
 
-const pause = 50 * time.Millisecond // of a follower, which is not to fill the machine
+const pause = 50 * time.Millisecond // between two messages of a follower
 
 func followGo(t *testing.T, lb *socketFront, base string) follower {
 	t.Helper()
@@ -118,8 +118,8 @@ func followChromium(t *testing.T, lb *socketFront, base string) follower {
 	return follower{echoes: func() int { return evaluate("window.echoes") }, ended: func() int { return evaluate("window.ended") }}
 }
 
-// TestWebSocketsOutliveReload: a reload that leaves the route as it is, and adds another, cuts none; then lb is
-// told to stop, and each client and the server hear that it goes away (1001).
+// TestWebSocketsOutliveReload: a reload that keeps the route and adds another closes none; then lb stops, and each
+// client and the server get the close code for going away (1001).
 func TestWebSocketsOutliveReload(t *testing.T) {
 	server, address := startSockets(t, "python")
 	const grace = "shutdown {\n  grace = \"1s\"\n}\n"
@@ -141,8 +141,8 @@ func TestWebSocketsOutliveReload(t *testing.T) {
 	eventually(t, "the server has all close codes", func() bool { return strings.Count(server.out.String(), "closed 1001") == len(all) })
 }
 
-// TestWebSocketServerDies: what a killed server leaves is an abnormal end (1006) for its clients, and
-// new connections when it is back.
+// TestWebSocketServerDies: if the server is killed, its clients see an abnormal closure (1006), and new connections
+// work after its restart.
 func TestWebSocketServerDies(t *testing.T) {
 	for _, kind := range []string{"python", "node"} {
 		t.Run(kind, func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// TestManyWebSockets: 4,000 at a time, or as many as the descriptors allow, of which each needs two in lb.
-// All echo, and when they are closed nothing of them is left.
+// TestManyWebSockets: 4,000 at a time, or as many as the descriptors allow, of which lb needs two for each. All echo, and
+// their resources are released when they are closed.
 func TestManyWebSockets(t *testing.T) {
 	_, address := startSockets(t, "go")
 	lb := startSocketFront(t, address, "")
@@ -23,16 +23,16 @@ func TestManyWebSockets(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	const reserve = 600 // lb's own, and what runs beside
+	const reserve = 600 // for lb itself and other programs
 	n := int(min(4000, (max(limit.Max, reserve)-reserve)/2))
 	if n < 100 {
 		t.Skipf("%d descriptors are too few", limit.Max)
 	}
-	lb.round(t, 50) // what the first ones need for ever is there then
+	lb.round(t, 50) // allocates what is kept for ever
 	before := lb.footprint(t)
 	lb.round(t, n)
 	t.Logf("%d at a time; before %+v, after %+v", n, before, lb.footprint(t))
-	lb.round(t, n) // memory that was not given back is used again
+	lb.round(t, n) // reuses memory that was not returned to the system
 	eventually(t, "lb's descriptors are closed", func() bool { return lb.footprint(t).descriptors <= before.descriptors })
 	t.Logf("after as many again %+v", lb.footprint(t))
 }
@@ -85,10 +85,10 @@ func (f *socketFront) round(t *testing.T, n int) {
 	f.upgraded(t, "0")
 }
 
-// footprint is what lb holds at a time.
+// footprint is what lb uses at a time.
 type footprint struct {
 	descriptors, goroutines int
-	rssMiB, liveMiB         int // resident; of the heap, what is in use after a collection
+	rssMiB, liveMiB         int // resident; heap in use after a garbage collection
 }
 
 func (f *socketFront) footprint(t *testing.T) footprint {

@@ -16,8 +16,8 @@ import (
 
 const python = "/usr/bin/python3" // Debian's, which sees Debian's modules
 
-// socketServers start a WebSocket server of each kind. All do the same: they echo; on /ping they say so when
-// their ping is answered, on /close they close with 4001, on /refuse they answer 403; and they print how
+// socketServers start a WebSocket server of each kind. All do the same: they echo; on /ping they send a message when
+// their ping gets a pong, on /close they close with 4001, on /refuse they respond with 403; and they print how
 // each connection ended.
 var socketServers = map[string]func(t *testing.T, address string) *process{
 	"python": func(t *testing.T, address string) *process {
@@ -101,7 +101,7 @@ func talk(ctx context.Context, ws *websocket.Conn, path string) error {
 	}
 }
 
-// closeCode is what the other side closed with, 1006 if it did not (RFC 6455 section 7.4.1).
+// closeCode is the other side's close code, 1006 if there is none (RFC 6455 section 7.4.1).
 func closeCode(err error) int {
 	if code := websocket.CloseStatus(err); code >= 0 {
 		return int(code)

@@ -68,7 +68,7 @@ func (f *socketFront) upgraded(t *testing.T, want string) {
 	})
 }
 
-// TestWebSockets: all that three kinds of clients can say to three kinds of servers, plain and over TLS.
+// TestWebSockets: all features of WebSocket between three kinds of clients and three kinds of servers, plain and over TLS.
 func TestWebSockets(t *testing.T) {
 	for kind := range socketServers {
 		t.Run(kind, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestWebSockets(t *testing.T) {
 	}
 }
 
-// converse does everything that a client can do, once.
+// converse tests every feature of a client once.
 func converse(t *testing.T, lb *socketFront, base string) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -121,7 +121,7 @@ func converse(t *testing.T, lb *socketFront, base string) {
 	wantMessage(t, ctx, ws, websocket.MessageText, []byte("in three parts"))
 
 	reads := make(chan error, 1)
-	go func() { // a pong is noticed only by who reads
+	go func() { // pongs are handled only during a read
 		_, last, err := ws.Read(ctx)
 		if err == nil && string(last) != "last" {
 			err = errors.New("read " + string(last))
@@ -129,7 +129,7 @@ func converse(t *testing.T, lb *socketFront, base string) {
 		reads <- err
 	}()
 	if err := ws.Ping(ctx); err != nil {
-		t.Errorf("a ping is not answered: %v", err)
+		t.Errorf("a ping gets no pong: %v", err)
 	}
 	if err := ws.Write(ctx, websocket.MessageText, []byte("last")); err != nil {
 		t.Error(err)
@@ -138,7 +138,7 @@ func converse(t *testing.T, lb *socketFront, base string) {
 		t.Error(err)
 	}
 	if err := ws.Close(4002, "bye"); err != nil {
-		t.Errorf("the close is not answered: %v", err)
+		t.Errorf("the close gets no response: %v", err)
 	}
 	converseServer(t, ctx, lb, base)
 }
@@ -167,7 +167,7 @@ func wantMessage(t *testing.T, ctx context.Context, ws *websocket.Conn, kind web
 	}
 }
 
-// converseServer is the part of a conversation in which the server speaks first.
+// converseServer tests what the server starts: a ping, a close, a refusal.
 func converseServer(t *testing.T, ctx context.Context, lb *socketFront, base string) {
 	t.Helper()
 	ws, _, err := lb.dial(t, base+"/ping")
@@ -210,7 +210,7 @@ func converseChromium(t *testing.T, lb *socketFront, base string) {
 	}
 }
 
-// openPage starts a browser with the functions of client.js in a page from url, whatever that shows: only
+// openPage starts a browser with the functions of client.js in a page from url, whatever that page is: only
 // pages from this machine may connect to it. The browser ends with the test.
 func openPage(t *testing.T, url string) context.Context {
 	t.Helper()

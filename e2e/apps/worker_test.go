@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// workerAddress makes this program a backend, a process of its own that can be killed.
+// workerAddress is an environment variable by which this program runs a backend, which can then be killed.
 const workerAddress = "LB_E2E_WORKER"
 
-// startWorker runs a backend; see work for what it answers.
+// startWorker runs a backend; see work for its responses.
 func startWorker(t *testing.T, address string) *process {
 	t.Helper()
 	self, err := os.Executable()
@@ -34,7 +34,7 @@ func startWorker(t *testing.T, address string) *process {
 //
 //	/work?ms=N&status=S  S (200) after N milliseconds, whatever the method
 //	/events              a line every 50 ms
-//	/upgrade             a protocol that sends back each line
+//	/upgrade             a protocol that echoes each line
 //	/count               how many requests to /work there were
 func work(address string) int {
 	var count atomic.Int64

@@ -13,9 +13,9 @@ import (
 	"lb/internal/lbtest"
 )
 
-// TestBodiesWhereThereAreNone: servers that pass on what a WSGI application returns for HEAD, 204 and 304 send it a moment
-// after the head. It reaches no client, while some ask for such responses and others for their own.
-func TestBodiesWhereThereAreNone(t *testing.T) {
+// TestForbiddenBodies: servers that send the body which a WSGI application returns for HEAD, 204 or 304 do so a moment
+// after the head. It reaches no client, neither of such responses nor of others.
+func TestForbiddenBodies(t *testing.T) {
 	for _, server := range []string{"gunicorn", "waitress", "cheroot"} {
 		t.Run(server, func(t *testing.T) {
 			t.Parallel()
@@ -24,7 +24,7 @@ func TestBodiesWhereThereAreNone(t *testing.T) {
 			host, number, _ := net.SplitHostPort(address)
 			dir := filepath.Join(root, "e2e/apps/testdata/wsgi")
 			launch(t, []string{"PYTHONPATH=" + dir, "PYTHONDONTWRITEBYTECODE=1"}, python, filepath.Join(dir, "bodies.py"), server, host, number)
-			eventually(t, server+" answers", func() bool { status, _ := get("http://" + address + "/"); return status == 200 })
+			eventually(t, server+" responds", func() bool { status, _ := get("http://" + address + "/"); return status == 200 })
 			lb := startLB(t, t.TempDir(), fmt.Sprintf(bodiesConfig, address))
 			var clients sync.WaitGroup
 			for i := range 4 {
@@ -36,7 +36,7 @@ func TestBodiesWhereThereAreNone(t *testing.T) {
 	}
 }
 
-// A backend that sends what is no response must not be ejected for it here: the other clients want theirs.
+// A backend that sends an invalid response must not be ejected here: other clients need it.
 const bodiesConfig = `listen "LISTEN" {}
 admin {
   listen = "ADMIN"

@@ -23,7 +23,7 @@ import (
 	"lb/internal/lbtest"
 )
 
-// patience bounds every wait; a test that reaches it has failed.
+// patience limits every wait; a test that reaches it fails.
 const patience = 30 * time.Second
 
 var (
@@ -53,8 +53,8 @@ func run(m *testing.M) int {
 	return status
 }
 
-// Ports are taken from below the range that the kernel takes for outgoing connections, and from another than the
-// other tests' range: a backend that returns must find its own free.
+// Ports are below the range for outgoing connections, and outside the other tests' range: a restarted backend must find
+// its port free.
 const firstPort, portCount = 11000, 9000
 
 func freePort(t *testing.T) string {
@@ -115,7 +115,7 @@ func startBalancer(t *testing.T, binary string, text func(b *balancer) string) *
 	return b
 }
 
-// configure puts a configuration in place in one step.
+// configure replaces the configuration file atomically.
 func (b *balancer) configure(t *testing.T, text string) {
 	t.Helper()
 	replaceFile(t, filepath.Join(b.dir, "lb.hcl"), text)
@@ -132,8 +132,8 @@ func replaceFile(t *testing.T, path, text string) {
 	}
 }
 
-// ask talks to the admin listener; status 0 says that there was no answer.
-func (b *balancer) ask(method, path, body string) (status int, answer string) {
+// ask sends a request to the admin listener; status 0 means that there was no response.
+func (b *balancer) ask(method, path, body string) (status int, reply string) {
 	request, err := http.NewRequest(method, "http://"+b.admin+path, strings.NewReader(body))
 	if err != nil {
 		return 0, err.Error()
@@ -150,7 +150,7 @@ func (b *balancer) ask(method, path, body string) (status int, answer string) {
 	return response.StatusCode, string(all)
 }
 
-// metrics returns the value of each series whose line begins so, added up.
+// metrics returns the sum of the series for each prefix.
 func (b *balancer) metrics(prefixes ...string) []float64 {
 	_, text := b.ask("GET", "/metrics", "")
 	sums := make([]float64, len(prefixes))
@@ -183,11 +183,11 @@ func (b *balancer) usable() int {
 	return n
 }
 
-// holds is what the process uses that must not grow.
+// holds returns the use of resources that must not grow.
 type holds struct{ goroutines, descriptors, inFlight, waiting int }
 
 func (b *balancer) holds() (h holds) {
-	b.http.CloseIdleConnections() // one is left then: that of the question itself
+	b.http.CloseIdleConnections() // one is left then: that of this request
 	_, text := b.ask("GET", "/debug/pprof/goroutine?debug=1", "")
 	_, _ = fmt.Sscanf(text, "goroutine profile: total %d", &h.goroutines)
 	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", b.Process.Pid))

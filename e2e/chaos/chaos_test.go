@@ -27,17 +27,17 @@ const (
 	pace = 40 * time.Millisecond
 )
 
-// crowd is the clients, and what they saw that was not simply right.
+// crowd is the clients, with every outcome other than a correct response.
 type crowd struct {
-	numbers numbers
-	ledger  *ledger
-	answers atomic.Int64
+	numbers   numbers
+	ledger    *ledger
+	responses atomic.Int64
 
 	mu       sync.Mutex
-	outcomes []outcome // all but whole answers of 200
+	outcomes []outcome // all but whole responses of 200
 }
 
-// ask runs the clients until end is closed and waits for them.
+// ask runs the clients until end is closed, and waits for them.
 func (c *crowd) ask(address string, seed uint64, calm bool, end <-chan struct{}) {
 	var group sync.WaitGroup
 	for i := range clients {
@@ -58,11 +58,11 @@ func (c *crowd) ask(address string, seed uint64, calm bool, end <-chan struct{})
 	group.Wait()
 }
 
-// judgeSoon keeps what the judge has to see, once the log has been written.
+// judgeSoon keeps an outcome for the judgment, which needs the log.
 func (c *crowd) judgeSoon(o outcome) {
 	if o.status == 200 && o.whole {
 		if _, ok := judge(&o, &evidence{arrivals: c.ledger.of(o.id)}); ok {
-			c.answers.Add(1)
+			c.responses.Add(1)
 			if o.idempotent() {
 				c.ledger.forget(o.id)
 			}
@@ -74,8 +74,8 @@ func (c *crowd) judgeSoon(o outcome) {
 	c.mu.Unlock()
 }
 
-// TestChaos: whatever fails behind lb, each failure that a client sees is one that lb's promises allow, no
-// answer is wrong, no POST is carried out twice, and in the end nothing stays behind.
+// TestChaos: for any fault behind lb, each failure that a client sees is allowed by the documentation, no response is
+// wrong, no POST is processed twice, and in the end no resources are leaked.
 func TestChaos(t *testing.T) {
 	if text := os.Getenv("LB_CHAOS"); text != "" {
 		d, err := time.ParseDuration(text)
@@ -91,7 +91,7 @@ func TestChaos(t *testing.T) {
 	t.Logf("-chaos.seed %d -chaos.time %v", seed, *lasts)
 
 	c := &crowd{ledger: &ledger{arrivals: map[uint64][]*arrival{}}}
-	w := &weather{t: t, fixed: 3, end: make(chan struct{})}
+	w := &environment{t: t, fixed: 3, end: make(chan struct{})}
 	for i := range 6 {
 		o, err := startOrigin(fmt.Sprintf("origin-%d", i), freePort(t), i%2 == 1, c.ledger)
 		if err != nil {
@@ -130,14 +130,14 @@ func TestChaos(t *testing.T) {
 	}
 	after := settled(t, w.lb, before)
 	t.Logf("goroutines, descriptors, in flight, waiting: before %v, after %v; memory %d MiB, then %d MiB", before, after, memory, w.lb.memory())
-	t.Logf("%d faults, %d reloads, %d refused reloads, %d scalings, %d orders by the admin API",
-		w.faults.Load(), w.reloads.Load(), w.refusals.Load(), w.scalings.Load(), w.orders.Load())
+	t.Logf("%d faults, %d reloads, %d refused reloads, %d scalings, %d changes by the admin API",
+		w.faults.Load(), w.reloads.Load(), w.refusals.Load(), w.scalings.Load(), w.changes.Load())
 	w.accounts(c)
 	verdicts(t, w, c, &watch)
 }
 
-// calm has the clients ask for a while without faults.
-func calm(c *crowd, w *weather, seed uint64) {
+// calm runs the clients for a while without faults.
+func calm(c *crowd, w *environment, seed uint64) {
 	end := make(chan struct{})
 	ending := time.AfterFunc(2*time.Second, func() { close(end) })
 	defer ending.Stop()
@@ -149,7 +149,7 @@ func settled(t *testing.T, lb *balancer, before holds) (h holds) {
 	t.Helper()
 	var last holds
 	eventually(t, fmt.Sprintf("lb holds no more than %v", before), func() bool {
-		open := lb.metrics("lb_backend_connections{", "lb_connections{") // those kept idle go after their second
+		open := lb.metrics("lb_backend_connections{", "lb_connections{") // idle ones are closed after a second
 		last, h = h, lb.holds()
 		if h.inFlight != 0 || h.waiting != 0 {
 			return false
@@ -166,8 +166,8 @@ func settled(t *testing.T, lb *balancer, before holds) (h holds) {
 	return h
 }
 
-// accounts: lb has counted every request once.
-func (w *weather) accounts(c *crowd) {
+// accounts checks that lb has counted every request once.
+func (w *environment) accounts(c *crowd) {
 	left := 0
 	for i := range c.outcomes {
 		if c.outcomes[i].left() {
@@ -181,8 +181,8 @@ func (w *weather) accounts(c *crowd) {
 	}
 }
 
-// verdicts judges what the clients saw, and prints how often what happened.
-func verdicts(t *testing.T, w *weather, c *crowd, watch *watch) {
+// verdicts judges the outcomes, and prints how often each occurred.
+func verdicts(t *testing.T, w *environment, c *crowd, watch *watch) {
 	logged := readLog(t, w.lb.dir+"/access.log")
 	outages, err := readOutages(w.lb.out.String())
 	if err != nil {
@@ -197,11 +197,11 @@ func verdicts(t *testing.T, w *weather, c *crowd, watch *watch) {
 		return nil
 	}
 	t.Logf("%d outages of the pool", len(outages))
-	count, failed := map[string]int{"answered": int(c.answers.Load())}, 0
+	count, failed := map[string]int{"responded": int(c.responses.Load())}, 0
 	for i := range c.outcomes {
 		o := &c.outcomes[i]
 		e := &evidence{arrivals: c.ledger.of(o.id), logged: logged[fmt.Sprint(o.id)],
-			harmed: harmed, outage: outages.at, usable: watch.usable, exhausted: watch.exhausted, refused: watch.refused}
+			harmed: harmed, outage: outages.at, stalled: watch.stalled, usable: watch.usable, exhausted: watch.exhausted, refused: watch.refused}
 		why, ok := judge(o, e)
 		if ok {
 			count[fmt.Sprintf("%d %s", o.status, why)]++
@@ -215,7 +215,7 @@ func verdicts(t *testing.T, w *weather, c *crowd, watch *watch) {
 	if failed > 20 {
 		t.Errorf("and %d more", failed-20)
 	}
-	for id, all := range c.ledger.arrivals { // whatever its client saw, and however late
+	for id, all := range c.ledger.arrivals { // whatever its client saw
 		if len(all) > 1 && !all[0].idempotent {
 			t.Errorf("POST %d reached backends %d times", id, len(all))
 		}
@@ -226,8 +226,8 @@ func verdicts(t *testing.T, w *weather, c *crowd, watch *watch) {
 	}
 	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(b, a) })
 	t.Logf("%d requests:\n%s", c.numbers.last.Load(), strings.Join(lines, "\n"))
-	if c.answers.Load() < int64(lasts.Seconds())*clients {
-		t.Errorf("only %d answers: the clients were stuck", c.answers.Load())
+	if c.responses.Load() < int64(lasts.Seconds())*clients {
+		t.Errorf("only %d responses: the clients were stuck", c.responses.Load())
 	}
 }
 

@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// request is one request and what its client will do.
+// request is one request and the behaviour of its client.
 type request struct {
 	id      uint64
 	method  string
 	key     bool // with an Idempotency-Key
 	length  int  // of its body
 	chunked bool
-	size    int    // of the answer's body
+	size    int    // of the response's body
 	as      string // how the backend is to frame it
-	status  int    // what the backend is to answer
-	work    int    // milliseconds that the backend takes before it answers
-	slow    bool   // the client takes its time to send and to read
-	leave   bool   // the client leaves before the end
+	status  int    // the backend's response
+	work    int    // milliseconds before the backend responds
+	slow    bool   // the client sends and reads slowly
+	leave   bool   // the client disconnects before the end
 }
 
 // kept is the pool's retry.body: longer request bodies are sent once.
@@ -42,17 +42,17 @@ func (r *request) streamed() bool { return r.chunked || r.length > kept }
 type outcome struct {
 	request
 	start, end time.Time
-	status     int    // 0: there was no head of an answer
-	origin     string // the backend's name; "" in answers of lb's own
-	whole      bool   // the answer ended as its framing says
-	wrong      string // what no fault excuses
+	status     int    // 0: there was no head of a response
+	origin     string // the backend's name; "" in responses of lb's own
+	whole      bool   // the response ended as its framing says
+	wrong      string // an error that no fault explains
 	err        error
 }
 
 // numbers are the requests' ids.
 type numbers struct{ last atomic.Uint64 }
 
-// next makes up a request; calm ones meet no 503 and are not left.
+// next returns a random request; calm ones get no 503, and their client does not disconnect.
 func (n *numbers) next(r *rand.Rand, calm bool) request {
 	q := request{id: n.last.Add(1), method: "GET", status: http.StatusOK}
 	switch i := r.IntN(20); {
@@ -95,7 +95,7 @@ func sizes(r *rand.Rand) int {
 	}
 }
 
-// client asks on one connection until an answer, or the client itself, ends it.
+// client sends requests on one connection until a response, or the client itself, ends it.
 type client struct {
 	address string
 	random  *rand.Rand
@@ -103,7 +103,7 @@ type client struct {
 	reader  *bufio.Reader
 }
 
-// deadline bounds an exchange: far more than all of lb's timeouts together.
+// deadline limits an exchange: far more than all of lb's timeouts together.
 const deadline = 30 * time.Second
 
 func (c *client) close() {
@@ -113,7 +113,7 @@ func (c *client) close() {
 	}
 }
 
-// do carries a request out.
+// do performs a request.
 func (c *client) do(q request) (o outcome) {
 	o = outcome{request: q, start: time.Now()}
 	defer func() { o.end = time.Now() }()
@@ -137,7 +137,7 @@ func (c *client) do(q request) (o outcome) {
 	go func(conn net.Conn) { sent <- send(conn, &q, again) }(c.conn)
 	closing := c.receive(&o)
 	if closing || !again || o.err != nil || o.wrong != "" {
-		c.close() // which ends a request that was answered before it had been sent
+		c.close() // which ends a request whose response came before it was sent
 		<-sent
 		return o
 	}
@@ -190,12 +190,12 @@ func send(conn net.Conn, q *request, again bool) error {
 	return nil
 }
 
-// receive reads the answer and compares it with the only right one. It reports whether the
+// receive reads the response and compares it with the only right one. It reports whether the
 // connection ends with it.
 func (c *client) receive(o *outcome) (closing bool) {
 	response, err := http.ReadResponse(c.reader, &http.Request{Method: o.method})
 	if err != nil {
-		o.err = fmt.Errorf("no answer: %w", err)
+		o.err = fmt.Errorf("no response: %w", err)
 		return true
 	}
 	defer response.Body.Close()
@@ -204,7 +204,7 @@ func (c *client) receive(o *outcome) (closing bool) {
 		o.wrong = fmt.Sprintf("X-Request-Id is %q", id)
 	}
 	if response.ContentLength < 0 && len(response.TransferEncoding) == 0 && o.method != "HEAD" {
-		o.wrong = "the end of the connection alone ends the answer"
+		o.wrong = "the end of the connection alone ends the response"
 	}
 	var source io.Reader = response.Body
 	if o.slow {
@@ -223,11 +223,11 @@ func (c *client) receive(o *outcome) (closing bool) {
 		want = nil
 	}
 	if p := proof(o.id, o.method, body(o.id, "up", o.length)); response.Header.Get("X-Proof") != p {
-		o.wrong = fmt.Sprintf("the answer is to %q instead of %q", response.Header.Get("X-Proof"), p)
+		o.wrong = fmt.Sprintf("the response is to %q instead of %q", response.Header.Get("X-Proof"), p)
 	} else if o.status != o.request.status {
 		o.wrong = fmt.Sprintf("status %d instead of %d", o.status, o.request.status)
 	} else if !bytes.HasPrefix(want, got) {
-		o.wrong = "the answer's body is corrupted"
+		o.wrong = "the response's body is corrupted"
 	} else if o.whole && len(got) < len(want) {
 		o.wrong = fmt.Sprintf("%d of %d bytes look whole", len(got), len(want))
 	}
@@ -242,5 +242,5 @@ func (s slowly) Read(b []byte) (int, error) {
 	return s.Reader.Read(b[:min(len(b), 4<<10)])
 }
 
-// left reports whether the client left before it had an answer.
+// left reports whether the client disconnected before it had a response.
 func (o *outcome) left() bool { return o.leave && o.err != nil }

@@ -17,14 +17,14 @@ import (
 	"time"
 )
 
-// Every request of the torture test carries a token of its own in its target, fields, cookie, body and trailers, and
-// every byte that a backend sends for it carries the same one. A token in the wrong place shows a mix-up.
+// Every request of the torture test has a token of its own in its target, fields, cookie, body and trailers, and
+// all that a backend sends for it has the same one. A token in the wrong place shows a mix-up.
 var tokenPattern = regexp.MustCompile(`tok-[0-9a-f]{16}-`)
 
 // tokenOf returns the token of a request by its number, which says in two digits what the backend will do with it.
 func tokenOf(misdeed int, n uint64) string { return fmt.Sprintf("tok-%02x%014x-", misdeed, n) }
 
-// misdeedOf returns what the backend did with the request of a token.
+// misdeedOf returns the backend's misbehaviour for the request of a token.
 func misdeedOf(token string) string {
 	i, err := strconv.ParseUint(token[4:6], 16, 8)
 	if err != nil || int(i) >= len(misdeeds) {
@@ -38,7 +38,7 @@ func tokenBody(token string, n int) []byte {
 	return bytes.Repeat([]byte(token), n/len(token)+1)[:n]
 }
 
-// misdeeds are what a hostile backend does with a request.
+// misdeeds are the ways in which a hostile backend misbehaves.
 var misdeeds = []string{
 	"length", "length", "length", "chunked", "chunked", "close", "interim", "slow",
 	"late", "late", "late", "excess", "short", "cut-chunks", "garbage", "reset", "silent",
@@ -52,7 +52,7 @@ type hostile struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
-	mixed []string // requests that were not in one piece
+	mixed []string // requests that were mixed with others
 }
 
 func startHostile(address string) (*hostile, error) {
@@ -92,7 +92,7 @@ func (h *hostile) close() {
 	h.group.Wait()
 }
 
-func (h *hostile) complain(format string, args ...any) {
+func (h *hostile) report(format string, args ...any) {
 	h.mu.Lock()
 	h.mixed = append(h.mixed, fmt.Sprintf(format, args...))
 	h.mu.Unlock()
@@ -105,7 +105,7 @@ func (h *hostile) serve(conn net.Conn) {
 		q, err := http.ReadRequest(r)
 		if err != nil {
 			if _, timeout := err.(net.Error); !timeout && err != io.EOF && err != io.ErrUnexpectedEOF {
-				h.complain("not a request: %v", err)
+				h.report("not a request: %v", err)
 			}
 			return
 		}
@@ -126,26 +126,26 @@ func (h *hostile) serve(conn net.Conn) {
 }
 
 // whole reads the rest of a request and checks that every part of it belongs to the same one. It reports false where
-// the request was cut.
+// the request was cut off.
 func (h *hostile) whole(q *http.Request, token string) bool {
 	for name, values := range q.Header {
 		for _, value := range values {
 			for _, found := range tokenPattern.FindAllString(value, -1) {
 				if found != token {
-					h.complain("request of %s has %s in %s", token, found, name)
+					h.report("request of %s has %s in %s", token, found, name)
 				}
 			}
 		}
 	}
 	if q.Header.Get("X-Token") != token {
-		h.complain("request of %s has X-Token %q", token, q.Header.Get("X-Token"))
+		h.report("request of %s has X-Token %q", token, q.Header.Get("X-Token"))
 	}
 	body, err := io.ReadAll(q.Body)
 	if !bytes.Equal(body, tokenBody(token, len(body))) {
-		h.complain("the body of %s is corrupted", token)
+		h.report("the body of %s is corrupted", token)
 	}
 	if trailer := q.Trailer.Get("X-Trailer-Token"); trailer != "" && trailer != token {
-		h.complain("request of %s has the trailer of %s", token, trailer)
+		h.report("request of %s has the trailer of %s", token, trailer)
 	}
 	return err == nil
 }
@@ -158,7 +158,7 @@ type abuse struct {
 	head  bool // the request is HEAD
 }
 
-// write reports whether the connection goes on.
+// write reports whether the connection stays open.
 func (a *abuse) write(format string, args ...any) bool {
 	_, err := fmt.Fprintf(a.conn, format, args...)
 	return err == nil
@@ -176,7 +176,7 @@ func (a *abuse) respond(status string) bool {
 // respondEarly responds before the request's body has been read.
 func (a *abuse) respondEarly() bool { return a.respond("200 OK") }
 
-// do responds as the request asks for and reports whether the connection goes on.
+// do responds as the request asks for and reports whether the connection stays open.
 func (a *abuse) do(what string) bool {
 	body := tokenBody(a.token, a.size)
 	switch what {
@@ -262,10 +262,10 @@ func (a *abuse) slow(body []byte) bool {
 	return true
 }
 
-// mostLate is well below the time for which lb sets a connection aside.
+// mostLate is well below the time for which lb keeps a connection on probation.
 const mostLate = 70 * time.Millisecond
 
-// late sends a response without a body, and some time later the body that no one expects: another response.
+// late sends a response without a body and, some time later, an unexpected body that is another response.
 func (a *abuse) late() bool {
 	size := max(a.size, 1) // a HEAD response that announces an empty body ends there
 	status := "200 OK"
@@ -282,12 +282,12 @@ func (a *abuse) late() bool {
 	began := time.Now()
 	time.Sleep(time.Duration(rand.IntN(50_000)) * time.Microsecond) // the lateness is what is tested
 	if time.Since(began) > mostLate {
-		return false // on a busy machine; what comes as late as that is not promised to be found
+		return false // on a busy machine; lb does not promise to find bytes that arrive this late
 	}
 	return a.write("%s", a.forged())
 }
 
-// forged is a whole response, which is harmful where it is taken for that to another request.
+// forged is a whole response, which must not be taken for that to another request.
 func (a *abuse) forged() string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Token: %s\r\nContent-Length: %d\r\n\r\n%s", a.token, len(a.token), a.token)
 }

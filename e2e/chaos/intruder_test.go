@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// intruder is a client of the torture test: it pipelines, sends in pieces, leaves in the middle, and checks that
-// whatever it gets is its own.
+// intruder is a client of the torture test: it pipelines, sends in pieces, disconnects in the middle, and checks that
+// all it receives is for its own requests.
 type intruder struct {
 	address string
 	secure  bool
@@ -33,13 +33,13 @@ type intruder struct {
 
 // tally is what all intruders saw.
 type tally struct {
-	responses, own, left, cut atomic.Int64 // from backends, from lb itself, disconnected by the client, cut by lb
+	responses, own, left, cut atomic.Int64 // from backends, from lb itself, disconnected by the client, cut off by lb
 
 	mu    sync.Mutex
 	wrong []string
 }
 
-func (t *tally) complain(format string, args ...any) {
+func (t *tally) report(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.wrong) < 50 {
@@ -47,7 +47,7 @@ func (t *tally) complain(format string, args ...any) {
 	}
 }
 
-// sent is a request on its way.
+// sent is a request in flight.
 type sent struct {
 	token  string
 	method string
@@ -75,11 +75,11 @@ func (c *intruder) close() {
 	}
 }
 
-// round sends a few requests in one go and reads what comes.
+// round sends a few requests at once and reads the responses.
 func (c *intruder) round() {
 	if c.conn == nil {
 		if err := c.dial(); err != nil {
-			c.tally.complain("cannot connect: %v", err)
+			c.tally.report("cannot connect: %v", err)
 			return
 		}
 	}
@@ -134,7 +134,7 @@ func (c *intruder) make() (sent, []byte) {
 	return s, b.Bytes()
 }
 
-// send writes in pieces. An intruder that leaves does so by a reset, an end of the connection, or an end of its half.
+// send writes in pieces. An intruder disconnects by a reset, a close, or a half-close.
 func (c *intruder) send(conn net.Conn, text []byte, leaves bool) {
 	r := rand.New(rand.NewPCG(uint64(len(text)), 0))
 	for len(text) > 0 {
@@ -150,7 +150,7 @@ func (c *intruder) send(conn net.Conn, text []byte, leaves bool) {
 	if !leaves {
 		return
 	}
-	time.Sleep(time.Duration(r.IntN(4000)) * time.Microsecond) // the moment of leaving is what is tested
+	time.Sleep(time.Duration(r.IntN(4000)) * time.Microsecond) // the moment of the disconnect is what is tested
 	switch plain, _ := conn.(*net.TCPConn); r.IntN(3) {
 	case 0:
 		if plain != nil {
@@ -166,7 +166,7 @@ func (c *intruder) send(conn net.Conn, text []byte, leaves bool) {
 	}
 }
 
-// receive reads the responses to the requests, in their order, and reports whether the connection goes on.
+// receive reads the responses to the requests, in their order, and reports whether the connection stays open.
 func (c *intruder) receive(all []sent, leaves bool) bool {
 	for _, s := range all {
 		response, err := c.read(&s)
@@ -175,7 +175,7 @@ func (c *intruder) receive(all []sent, leaves bool) bool {
 			case leaves:
 				c.tally.left.Add(1)
 			case err == errUpgraded || strings.Contains(err.Error(), "malformed"):
-				c.tally.complain("%s %s %s: %v", s.method, s.do, s.token, err)
+				c.tally.report("%s %s %s: %v", s.method, s.do, s.token, err)
 			default:
 				c.tally.cut.Add(1)
 			}
@@ -190,7 +190,7 @@ func (c *intruder) receive(all []sent, leaves bool) bool {
 	return true
 }
 
-var errUpgraded = errors.New("an upgrade that was not asked for")
+var errUpgraded = errors.New("an upgrade that was not requested")
 
 // read returns the final response; interim ones before it must be for the same request.
 func (c *intruder) read(s *sent) (*http.Response, error) {
@@ -211,7 +211,7 @@ func (c *intruder) check(s *sent, response *http.Response, body []byte) {
 	foreign := func(where, text string) {
 		for _, found := range tokenPattern.FindAllString(text, -1) {
 			if found != s.token {
-				c.tally.complain("%s %s %s got %s of %s %s", s.method, s.do, s.token, where, misdeedOf(found), found)
+				c.tally.report("%s %s %s got %s of %s %s", s.method, s.do, s.token, where, misdeedOf(found), found)
 			}
 		}
 	}
@@ -225,10 +225,10 @@ func (c *intruder) check(s *sent, response *http.Response, body []byte) {
 	} else {
 		c.tally.responses.Add(1)
 		if !bytes.Equal(body, tokenBody(s.token, len(body))) {
-			c.tally.complain("%s %s %s: the body is corrupted: %.100q", s.method, s.do, s.token, body)
+			c.tally.report("%s %s %s: the body is corrupted: %.100q", s.method, s.do, s.token, body)
 		}
 	}
 	if bytes.IndexByte(body, poisoned) >= 0 {
-		c.tally.complain("%s %s %s: bytes of a freed buffer", s.method, s.do, s.token)
+		c.tally.report("%s %s %s: bytes of a freed buffer", s.method, s.do, s.token)
 	}
 }

@@ -11,25 +11,25 @@ import (
 	"time"
 )
 
-// kind is a way in which a backend, or the network before it, fails.
+// kind is a way in which a backend, or the network to it, fails.
 type kind string
 
 // The kinds of fault. The first two are over at once; the others last.
 const (
-	reset  kind = "reset"  // its connections end, new ones are accepted
-	hiccup kind = "hiccup" // the same, and the listener is away for a moment
-	die    kind = "die"    // its connections end, new ones are refused
-	refuse kind = "refuse" // new connections are refused, the others go on
-	delay  kind = "delay"  // each piece of an answer comes late
-	slice  kind = "slice"  // answers come in small pieces
-	hang   kind = "hang"   // nothing passes in either direction, connections are accepted
-	cut    kind = "cut"    // each connection ends after some bytes of answers
+	reset  kind = "reset"  // its connections are reset, new ones are accepted
+	hiccup kind = "hiccup" // the same, and the listener is closed for a moment
+	die    kind = "die"    // its connections are closed, new ones are refused
+	refuse kind = "refuse" // new connections are refused, the others stay open
+	delay  kind = "delay"  // each piece of a response is delayed
+	slice  kind = "slice"  // responses are sent in small pieces
+	hang   kind = "hang"   // nothing is forwarded in either direction, connections are accepted
+	cut    kind = "cut"    // each connection is closed after some bytes of responses
 )
 
 // fault is one fault in force.
 type fault struct {
 	kind  kind
-	after int           // bytes of answers on a connection, with cut
+	after int           // bytes of responses on a connection, with cut
 	piece int           // bytes, with slice
 	wait  time.Duration // with delay
 	over  chan struct{} // closed at its end
@@ -38,13 +38,13 @@ type fault struct {
 // harm is an entry of a link's journal.
 type harm struct {
 	kind     kind
-	from, to time.Time // to is zero while it lasts
+	from, to time.Time // to is zero until its end
 }
 
 // link is a TCP proxy before one backend, which makes the faults.
 type link struct {
 	address, target string
-	orderly         bool // connections end as those of a process that closes them, else by a reset
+	orderly         bool // connections are closed, else reset
 
 	mu       sync.Mutex
 	listener net.Listener // nil while refusing
@@ -58,7 +58,7 @@ type link struct {
 type pair struct {
 	link            *link
 	client, backend *net.TCPConn
-	answered        int // bytes
+	responded       int // bytes
 	once            sync.Once
 }
 
@@ -67,7 +67,7 @@ func (l *link) listen() error {
 	defer l.mu.Unlock()
 	ln, err := net.Listen("tcp", l.address)
 	if err != nil {
-		return fmt.Errorf("cannot let backend %s return: %w", l.address, err)
+		return fmt.Errorf("cannot restart backend %s: %w", l.address, err)
 	}
 	l.listener = ln
 	l.running.Go(func() { l.accept(ln) })
@@ -99,7 +99,7 @@ func (l *link) accept(ln net.Listener) {
 	}
 }
 
-// set puts a fault in force in place of another; nil heals. Nobody else may call it meanwhile.
+// set replaces the current fault; nil ends it. It must not be called concurrently.
 func (l *link) set(f *fault) error {
 	now := time.Now()
 	l.mu.Lock()
@@ -111,7 +111,7 @@ func (l *link) set(f *fault) error {
 	var ending []*pair
 	wantListener := true
 	if f != nil {
-		if f.kind == refuse { // the system resets the connections that nobody has accepted yet
+		if f.kind == refuse { // the system resets the connections that have not been accepted yet
 			l.journal = append(l.journal, harm{kind: reset, from: now, to: now})
 		}
 		l.journal = append(l.journal, harm{kind: f.kind, from: now})
@@ -166,10 +166,10 @@ func (l *link) current() *fault {
 	return l.fault
 }
 
-// end ends both connections at once, with whatever is on its way.
+// end resets both connections at once, and discards what is in flight.
 func (p *pair) end() { p.finish(p.link.orderly) }
 
-// finish ends both connections; in an orderly way lb gets all that was written before.
+// finish closes both connections; if orderly, lb gets all that was written before.
 func (p *pair) finish(orderly bool) {
 	p.once.Do(func() {
 		if !orderly {
@@ -183,7 +183,7 @@ func (p *pair) finish(orderly bool) {
 	})
 }
 
-// up passes requests on.
+// up forwards requests.
 func (p *pair) up() {
 	buf := make([]byte, 16<<10)
 	for {
@@ -208,7 +208,7 @@ func (p *pair) up() {
 	}
 }
 
-// down passes answers on.
+// down forwards responses.
 func (p *pair) down() {
 	defer p.end()
 	buf := make([]byte, 16<<10)
@@ -226,7 +226,7 @@ func (p *pair) down() {
 					m = min(m, f.piece)
 					wait(time.Millisecond, f.over)
 				case cut:
-					if m = min(m, f.after-p.answered); m <= 0 {
+					if m = min(m, f.after-p.responded); m <= 0 {
 						return
 					}
 				}
@@ -234,11 +234,11 @@ func (p *pair) down() {
 			if _, err := p.client.Write(b[:m]); err != nil {
 				return
 			}
-			p.answered += m
+			p.responded += m
 			b = b[m:]
 		}
 		if err == io.EOF {
-			p.finish(true) // the backend's own end, which may be that of the answer
+			p.finish(true) // the backend's own end, which may be that of the response
 		}
 		if err != nil {
 			return

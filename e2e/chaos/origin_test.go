@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// largest is the most bytes of a body.
+// largest is the maximum size of a body, in bytes.
 const largest = 300 << 10
 
 // noise is what bodies are cut from.
@@ -25,13 +25,13 @@ var noise = func() []byte {
 	return b
 }()
 
-// body returns the n bytes that belong to a request of that number in one direction, and to no other.
+// body returns n bytes that are unique to the request of that number and the direction.
 func body(id uint64, direction string, n int) []byte {
 	at := crc32.ChecksumIEEE(fmt.Append(nil, id, direction)) % uint32(len(noise)-largest)
 	return noise[at : int(at)+n]
 }
 
-// proof is what an answer says about the request that it answers.
+// proof is what a response says about its request.
 func proof(id uint64, method string, b []byte) string {
 	return fmt.Sprintf("%d %s %d %08x", id, method, len(b), crc32.ChecksumIEEE(b))
 }
@@ -39,12 +39,12 @@ func proof(id uint64, method string, b []byte) string {
 // arrival is a request at a backend.
 type arrival struct {
 	backend    *origin
-	idempotent bool // the request may be carried out twice
+	idempotent bool // the request may be processed twice
 	whole      bool // its body was read to the end
-	begun      bool // the answer was
+	begun      bool // the response was
 }
 
-// ledger knows which requests reached which backends.
+// ledger records which requests reached which backends.
 type ledger struct {
 	mu       sync.Mutex
 	arrivals map[uint64][]*arrival
@@ -64,7 +64,7 @@ func (l *ledger) note(flag *bool) {
 	l.mu.Unlock()
 }
 
-// of returns a copy of what is known of a request.
+// of returns a copy of a request's arrivals.
 func (l *ledger) of(id uint64) (all []arrival) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,7 +81,7 @@ func (l *ledger) forget(id uint64) {
 	l.mu.Unlock()
 }
 
-// origin is a backend. What it answers proves which request it read.
+// origin is a backend. Its responses prove which requests it read.
 type origin struct {
 	name   string
 	link   *link
@@ -108,7 +108,7 @@ func (o *origin) close() {
 	<-o.ended
 }
 
-// ServeHTTP answers /?size=N&as=FRAMING&status=S&work=MS, and /healthz.
+// ServeHTTP serves /?size=N&as=FRAMING&status=S&work=MS, and /healthz.
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/healthz" {
 		_, _ = io.WriteString(w, "ok")
@@ -122,7 +122,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := o.ledger.add(id, o, r.Method != http.MethodPost || r.Header.Get("Idempotency-Key") != "")
 	read, err := io.ReadAll(r.Body)
 	if err != nil {
-		panic(http.ErrAbortHandler) // the client left
+		panic(http.ErrAbortHandler) // the client disconnected
 	}
 	o.ledger.note(&a.whole)
 	query := r.URL.Query()
@@ -135,7 +135,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Origin", o.name)
 	framing := query.Get("as")
 	if framing == "close" && o.link.orderly {
-		framing = "chunked" // nobody can tell that such an answer was cut in an orderly way
+		framing = "chunked" // otherwise an orderly close could not be distinguished from the end of the body
 	}
 	switch framing {
 	case "length":

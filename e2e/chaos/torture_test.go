@@ -29,7 +29,7 @@ var torture = flag.Duration("torture.time", 20*time.Second, "how long the tortur
 // poisoned is the byte that freed buffers are overwritten with.
 const poisoned = poison.Byte
 
-// TestTorture: between backends that break every rule and clients that leave in the middle, no byte of one exchange
+// TestTorture: with backends that break the rules of HTTP and clients that disconnect in the middle, no byte of one exchange
 // reaches another, nothing is leaked, and the race detector finds nothing. lb is built with the race detector, and
 // with freed buffers overwritten.
 func TestTorture(t *testing.T) {
@@ -77,7 +77,7 @@ func TestTorture(t *testing.T) {
 		h.mu.Unlock()
 	}
 	if tally.responses.Load() < 100 || tally.own.Load() == 0 {
-		t.Error("hardly anything was asked")
+		t.Error("too few requests were sent")
 	}
 	if out := lb.out.String(); strings.Contains(out, "DATA RACE") || strings.Contains(out, "panic") {
 		t.Errorf("lb said:\n%s", out)
@@ -111,7 +111,7 @@ func attack(lb *balancer, secure string, tokens *atomic.Uint64, tally *tally, la
 	return settled(t, lb, before)
 }
 
-// tortureText is the configuration: every way that a response can take.
+// tortureText is the configuration: all ways in which lb handles responses.
 func tortureText(t *testing.T, b *balancer, secure string, backends []string) string {
 	cert, key := selfSigned(t, b.dir)
 	if err := os.WriteFile(filepath.Join(b.dir, "index.html"), []byte("<p>a file</p>"), 0o644); err != nil {

@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// The settings that decide what a client may see; the least of them, as reloads change some.
+// The settings that limit what a client may see; the lowest values, as reloads change some.
 const (
 	attempts      = 2               // retry.attempts
 	shortestReply = 1 * time.Second // timeouts.response
 	shortestIdle  = 1 * time.Second // timeouts.idle
-	// slack is how much later than the fault its effect may be noticed, and how far apart samples are.
+	// slack is the largest delay between a fault and its effect, and the interval of the samples.
 	slack = 300 * time.Millisecond
 )
 
-// line is what the access log says about a request that lb answered itself.
+// line is the access log's line of a request that lb responded to itself.
 type line struct {
 	ID      string `json:"request_id"`
 	Backend string `json:"backend"`
@@ -27,21 +27,21 @@ type line struct {
 	Error   string `json:"error"`
 }
 
-// evidence is what is known about a request from elsewhere than its client.
+// evidence is what is known about a request from other sources than its client.
 type evidence struct {
 	arrivals []arrival
 	logged   *line // nil: nothing
 	// harmed returns the faults of a backend, by its address or name, between two moments.
 	harmed func(backend string, from, to time.Time) []kind
 	// usable is the least number of usable backends, exhausted and refused whether the pool's retry budget
-	// was spent and its queue turned requests away, between two moments.
+	// was exhausted and its queue refused requests, between two moments.
 	usable             func(from, to time.Time) int
 	exhausted, refused func(from, to time.Time) bool
-	// outage reports whether there was none at some time between them.
-	outage func(from, to time.Time) bool
+	// outage reports whether there was none at some time between them, and stalled whether the backends, which are in this process, stood still.
+	outage, stalled func(from, to time.Time) bool
 }
 
-// judge tells which promise allows an outcome; ok is false if none does.
+// judge names the rule that allows an outcome; ok is false if none does.
 func judge(o *outcome, e *evidence) (why string, ok bool) {
 	switch {
 	case o.wrong != "":
@@ -55,7 +55,7 @@ func judge(o *outcome, e *evidence) (why string, ok bool) {
 	case !o.whole:
 		return judgeCut(o, e)
 	case o.origin != "":
-		return judgeAnswer(o, e)
+		return judgeResponse(o, e)
 	case e.logged == nil || e.logged.Status != o.status:
 		return fmt.Sprintf("status %d is not in the access log", o.status), false
 	case o.status == 502:
@@ -68,20 +68,20 @@ func judge(o *outcome, e *evidence) (why string, ok bool) {
 	return fmt.Sprintf("status %d", o.status), false
 }
 
-// judgeAnswer: a whole answer of a backend that read the whole request.
-func judgeAnswer(o *outcome, e *evidence) (string, bool) {
+// judgeResponse allows a whole response of a backend that read the whole request.
+func judgeResponse(o *outcome, e *evidence) (string, bool) {
 	for _, a := range e.arrivals {
 		if a.backend.name == o.origin && a.whole && a.begun {
 			if o.status == 200 {
-				return "answered", true
+				return "responded", true
 			}
 			return "the backend's own 503", true
 		}
 	}
-	return "an answer that no backend gave", false
+	return "a response that no backend gave", false
 }
 
-// judgeCut: an answer may end early only where the backend did, or stopped for longer than the idle timeout.
+// judgeCut allows a response to end early only if the backend's did, or stalled for longer than the idle timeout.
 func judgeCut(o *outcome, e *evidence) (string, bool) {
 	if o.origin == "" {
 		return fmt.Sprintf("lb's own %d is not whole: %v", o.status, o.err), false
@@ -105,7 +105,7 @@ func judgeBadGateway(o *outcome, e *evidence) (string, bool) {
 	faults := e.harmed(e.logged.Backend, o.start.Add(-slack), o.end)
 	spent, none := noMoreTries(o, e)
 	if strings.Contains(e.logged.Error, "could not be reached") {
-		// Nothing was sent, so that any request must be tried elsewhere.
+		// Nothing was sent, so any request must be retried on another backend.
 		if !ends(faults) && !slices.Contains(faults, refuse) {
 			return fmt.Sprintf("%s had only %v", e.logged.Backend, faults), false
 		}
@@ -128,7 +128,7 @@ func judgeBadGateway(o *outcome, e *evidence) (string, bool) {
 	return "died; " + spent, none
 }
 
-// noMoreTries tells why a request was not tried once more.
+// noMoreTries returns the reason why a request was not retried.
 func noMoreTries(o *outcome, e *evidence) (string, bool) {
 	from, to := o.start.Add(-slack), o.end.Add(slack)
 	switch {
@@ -157,6 +157,8 @@ func judgeUnavailable(o *outcome, e *evidence) (string, bool) {
 func judgeTimeout(o *outcome, e *evidence) (string, bool) {
 	faults := e.harmed(e.logged.Backend, o.start.Add(-slack), o.end)
 	switch {
+	case e.stalled(o.start, o.end):
+		return "its backend got no processor for half of the timeout or longer", true
 	case !slices.Contains(faults, hang):
 		return fmt.Sprintf("%s had only %v", e.logged.Backend, faults), false
 	case o.end.Sub(o.start) < shortestReply:

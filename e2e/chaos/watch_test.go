@@ -4,26 +4,39 @@ package chaos
 
 import (
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 )
 
-// sample is what lb said of its pool at one moment.
+// sample is the state of the pool at one moment.
 type sample struct {
 	at                 time.Time
 	usable             int
 	exhausted, refused float64 // counters
 }
 
-// watch samples the pool until end is closed.
+// watch samples the pool until end is closed, and notices when this process, whose backends then do not respond, gets no processor.
 type watch struct {
 	mu      sync.Mutex
 	samples []sample
+	stalls  []period
 }
 
-const sampleEvery = 50 * time.Millisecond
+type period struct{ from, to time.Time }
+
+func (p period) overlaps(from, to time.Time) bool { return p.from.Before(to) && p.to.After(from) }
+
+const (
+	sampleEvery = 50 * time.Millisecond
+	stallTick   = 20 * time.Millisecond
+	longStall   = 500 * time.Millisecond // half of the shortest timeout
+)
 
 func (w *watch) run(b *balancer, end <-chan struct{}) {
+	var ticking sync.WaitGroup
+	ticking.Go(func() { w.watchStalls(end) })
+	defer ticking.Wait()
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
@@ -44,7 +57,31 @@ func (w *watch) run(b *balancer, end <-chan struct{}) {
 	}
 }
 
-// between returns the samples of a time and one on either side of it.
+func (w *watch) watchStalls(end <-chan struct{}) {
+	tick := time.NewTicker(stallTick)
+	defer tick.Stop()
+	for last := time.Now(); ; last = time.Now() {
+		select {
+		case <-end:
+			return
+		case <-tick.C:
+		}
+		if now := time.Now(); now.Sub(last) >= longStall {
+			w.mu.Lock()
+			w.stalls = append(w.stalls, period{last, now})
+			w.mu.Unlock()
+		}
+	}
+}
+
+// stalled reports whether this process stood still for longStall between two times.
+func (w *watch) stalled(from, to time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.stalls, func(p period) bool { return p.overlaps(from, to) })
+}
+
+// between returns the samples between two times, and one on either side.
 func (w *watch) between(from, to time.Time) []sample {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -70,11 +107,11 @@ func (w *watch) usable(from, to time.Time) int {
 	return least
 }
 
-// outages are the times in which the pool had no usable backend, as lb says in its log. They may be shorter than what
-// lies between two samples.
-type outages []struct{ from, to time.Time }
+// outages are the times in which the pool had no usable backend, by lb's log. They may be shorter than the interval of
+// the samples.
+type outages []period
 
-// logSlack is how much later than its effect a change may stand in the log.
+// logSlack is how much later than its effect a change may be logged.
 const logSlack = 20 * time.Millisecond
 
 var poolChange = regexp.MustCompile(`(?m)^(\S+) .* pool changed: pool=app from=(\S+) to=(\S+) `)
@@ -89,13 +126,13 @@ func readOutages(log string) (o outages, err error) {
 			o[len(o)-1].to = at
 		}
 		if m[3] == "none" {
-			o = append(o, struct{ from, to time.Time }{at, time.Now()})
+			o = append(o, period{at, time.Now()})
 		}
 	}
 	return o, nil
 }
 
-// at reports whether there was an outage within a time.
+// at reports whether there was an outage between two times.
 func (o outages) at(from, to time.Time) bool {
 	for _, out := range o {
 		if out.from.Add(-logSlack).Before(to) && out.to.Add(logSlack).After(from) {

@@ -16,7 +16,7 @@ import (
 
 // TestScale builds the two images from the shipped Dockerfile, starts the
 // shipped stack and goes from one replica to five and back to two while clients
-// ask without a break: none may notice.
+// send requests without a pause: none may fail.
 func TestScale(t *testing.T) {
 	s := newStack(t)
 	port, adminPort := freePort(t), freePort(t)
@@ -52,7 +52,7 @@ func TestScale(t *testing.T) {
 	s.run("up", "-d", "--no-build", "--scale", "app=1")
 	url := "http://127.0.0.1:" + port
 	awaitReplicas(t, s, url, 1)
-	checkAnswers(t, url, "http://127.0.0.1:"+adminPort, token)
+	checkResponses(t, url, "http://127.0.0.1:"+adminPort, token)
 
 	traffic := startLoad(url + "/api/time")
 	ended := false
@@ -78,7 +78,7 @@ func TestScale(t *testing.T) {
 }
 
 // awaitReplicas polls until the engine runs n replicas and a batch of requests
-// is answered by exactly n.
+// gets responses of exactly n.
 func awaitReplicas(t *testing.T, s *stack, url string, n int) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
@@ -96,13 +96,13 @@ func awaitReplicas(t *testing.T, s *stack, url string, n int) {
 		if err == nil && len(names) == n && s.replicas("app") == n {
 			return
 		}
-		last = fmt.Sprintf("answered by %d, error %v", len(names), err)
+		last = fmt.Sprintf("responses of %d, error %v", len(names), err)
 	}
 	t.Fatalf("never served by %d replicas: %s", n, last)
 }
 
-// checkAnswers asks for what the stack promises beside the time.
-func checkAnswers(t *testing.T, url, admin, token string) {
+// checkResponses checks the other pages of the stack.
+func checkResponses(t *testing.T, url, admin, token string) {
 	t.Helper()
 	for _, tt := range []struct {
 		name, url, token string
@@ -135,7 +135,7 @@ func checkAnswers(t *testing.T, url, admin, token string) {
 			t.Errorf("%s: %s, want %d and %q (%v):\n%.500s", tt.name, resp.Status, tt.status, tt.contains, err, body)
 		}
 		if fromCache := tt.name == "picture from the cache"; fromCache && resp.Header.Get("X-Replica") != "" {
-			t.Errorf("%s: a replica answered", tt.name)
+			t.Errorf("%s: a replica responded", tt.name)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// commandTimeout bounds one command; the longest is the first build.
+// commandTimeout limits one command; the longest is the first build.
 const commandTimeout = 15 * time.Minute
 
 // stack is the project of docker-compose.yml under a name, images and ports of
@@ -33,7 +33,7 @@ func newStack(t *testing.T) *stack {
 		t.Skip("LB_E2E_DOCKER=0: the compose stack was not tested")
 	}
 	if out, err := try(10*time.Second, "docker", "version", "--format", "{{.Server.Version}}"); err != nil {
-		t.Skipf("no Docker engine answers, the compose stack was not tested: %v %s", err, out)
+		t.Skipf("no Docker engine responds, the compose stack was not tested: %v %s", err, out)
 	}
 	s := &stack{t: t, project: fmt.Sprintf("lb-e2e-%d", os.Getpid())}
 	for _, command := range [][]string{{"docker", "compose"}, {"docker-compose"}} {

@@ -120,7 +120,7 @@ func (a *archive) dir(name string) {
 	}
 }
 
-// tree adds a folder, or a file, but for test data.
+// tree adds a directory, or a file, but for test data.
 func (a *archive) tree(from, to string) {
 	if a.err != nil {
 		return
@@ -164,9 +164,9 @@ func (a *archive) program(name, to string) {
 	}
 }
 
-// downloadModules fills a module cache in folder with exactly the project's
+// downloadModules fills a module cache in directory with exactly the project's
 // modules, from this machine's own cache where that has them.
-func downloadModules(folder string) error {
+func downloadModules(directory string) error {
 	env, err := exec.Command("go", "env", "GOMODCACHE", "GOPROXY").Output()
 	if err != nil {
 		return fmt.Errorf("cannot ask for GOMODCACHE: %w", err)
@@ -174,8 +174,8 @@ func downloadModules(folder string) error {
 	settings := strings.Fields(string(env))
 	own := "file://" + filepath.ToSlash(filepath.Join(settings[0], "cache", "download"))
 	out, err := tryEnv(5*time.Minute, []string{
-		"GOMODCACHE=" + folder, "GOPROXY=" + own + "," + settings[1],
-		"GOFLAGS=-modcacherw", // so that the folder can be removed
+		"GOMODCACHE=" + directory, "GOPROXY=" + own + "," + settings[1],
+		"GOFLAGS=-modcacherw", // so that the directory can be removed
 	}, "go", "mod", "download")
 	if err != nil {
 		return fmt.Errorf("cannot download the modules: %w\n%s", err, out)

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// load asks for the time again and again, on kept and on fresh connections,
-// until it is stopped. Every request must be answered by a clock.
+// load requests the time again and again, on kept and on new connections,
+// until it is stopped. Every response must be a clock's.
 type load struct {
 	url      string
 	requests atomic.Int64
@@ -68,14 +68,14 @@ func (l *load) fail(err error) {
 	}
 }
 
-// end stops the clients after their last answer and returns what went wrong.
+// end stops the clients after their last response and returns the failures.
 func (l *load) end() []string {
 	l.stop()
 	l.wait.Wait()
 	return l.failures
 }
 
-// ask returns the name of the replica that answers.
+// ask returns the name of the replica that responds.
 func ask(client *http.Client, url string) (string, error) {
 	resp, err := client.Get(url)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// patience bounds every wait; a test that reaches it has failed.
+// patience limits every wait; a test that reaches it fails.
 const patience = time.Minute
 
 // balancer is a running lb.
@@ -101,7 +101,7 @@ func freeAddress(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// ask returns the name of the container that answers.
+// ask returns the name of the container that responds.
 func (b *balancer) ask(client *http.Client) (string, error) {
 	response, err := client.Get(b.url)
 	if err != nil {
@@ -119,7 +119,7 @@ func (b *balancer) ask(client *http.Client) (string, error) {
 	return reading.Replica, nil
 }
 
-// await waits until a batch of requests is answered by exactly these containers, named in order.
+// await waits until exactly these containers, in order of their names, respond to a batch of requests.
 func (b *balancer) await(names ...string) {
 	b.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
@@ -141,10 +141,10 @@ func (b *balancer) await(names ...string) {
 		}
 		last = strings.Join(got, ", ")
 	}
-	b.t.Fatalf("not within %v: answers of %s; last: %s", patience, strings.Join(names, ", "), last)
+	b.t.Fatalf("not within %v: responses of %s; last: %s", patience, strings.Join(names, ", "), last)
 }
 
-// load asks without a break until it is stopped.
+// load sends requests until it is stopped.
 type load struct {
 	stop     chan struct{}
 	wait     sync.WaitGroup
@@ -180,7 +180,7 @@ func (b *balancer) load() *load {
 	return l
 }
 
-// end stops the clients after their last answer; none may have met an error.
+// end stops the clients after their last response; none may have failed.
 func (l *load) end(t *testing.T) {
 	t.Helper()
 	select {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestContainersComeAndGo: containers with the label are served as they start, and no more when they stop,
-// and no client notices. The second network has no meaning to lb.
-func TestContainersComeAndGo(t *testing.T) {
+// TestContainersStartAndStop: containers with the label get requests after they start and none after they stop, without
+// a failed request. The second network is ignored.
+func TestContainersStartAndStop(t *testing.T) {
 	l := newLab(t)
 	image := l.build("plain", "")
 	l.start(image, "a")
@@ -37,8 +37,7 @@ func TestContainersComeAndGo(t *testing.T) {
 	lb.await("a", "b", "c")
 }
 
-// TestHealthOfContainers: one with a health check of its own joins when that passes, and never if it
-// does not.
+// TestHealthOfContainers: a container with a health check joins when it passes, and never if it fails.
 func TestHealthOfContainers(t *testing.T) {
 	l := newLab(t)
 	const check = "HEALTHCHECK --interval=1s --timeout=1s --retries=1 CMD [\"/clock\", \"-healthcheck\", \"http://127.0.0.1:PORT/healthz\"]\n"

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// commandTimeout bounds one command.
+// commandTimeout limits one command.
 const commandTimeout = 5 * time.Minute
 
 // lab is an image and a network of the test's own on the machine's engine.
@@ -25,14 +25,14 @@ type lab struct {
 	built []string
 }
 
-// newLab skips the test where no engine can be used. All that the lab makes goes with the test.
+// newLab skips the test where no engine can be used. The test's end removes all that the lab has made.
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	if os.Getenv("LB_E2E_DOCKER") == "0" {
 		t.Skip("LB_E2E_DOCKER=0: discovery by Docker was not tested")
 	}
 	if out, err := try("docker", "version", "--format", "{{.Server.Version}}"); err != nil {
-		t.Skipf("no Docker engine answers, discovery by it was not tested: %v %s", err, out)
+		t.Skipf("no Docker engine responds, discovery by it was not tested: %v %s", err, out)
 	}
 	l := &lab{t: t, name: fmt.Sprintf("lb-e2e-docker-%d", os.Getpid())}
 	l.label = "lb.pool=" + l.name

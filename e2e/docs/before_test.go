@@ -2,7 +2,7 @@
 
 package docs
 
-// before is what a page takes for granted: what the reader has when it begins.
+// before is what a page assumes: what the reader has when it begins.
 var before = map[string]string{
 	// The reader has configured lb, has a certificate, and later a newer binary.
 	"docs/deployment.md": `

@@ -23,11 +23,11 @@ const root = "../.."
 // notRun begins the first line of a block that is left out, with the reason, for the reader to see too.
 const notRun = "# Not run by the tests: "
 
-// patience bounds a page; one that reaches it has failed.
+// patience limits a page; one that reaches it fails.
 const patience = 10 * time.Minute
 
 // languages are what a fenced block may be: commands are run here, configurations read in e2e/units.
-var languages = []string{"sh", "hcl", "hcl fragment", "console", "text", "yaml", "promql", "mermaid"}
+var languages = []string{"sh", "hcl", "hcl fragment", "console", "text", "yaml", "promql", "mermaid", "go"}
 
 // block is one fenced block of a page.
 type block struct {
@@ -82,9 +82,9 @@ func fenced(t *testing.T, name, text string) (blocks []block) {
 	return blocks
 }
 
-// TestBlocksSayWhatTheyAre: every block of every page has a language, and commands no prompt, so that they
-// can be pasted.
-func TestBlocksSayWhatTheyAre(t *testing.T) {
+// TestBlocksHaveLanguages: every block of every page has a language, and commands have no prompt, so that they can be
+// pasted.
+func TestBlocksHaveLanguages(t *testing.T) {
 	prompt := regexp.MustCompile(`(?m)^\s*[$%] `)
 	for name, blocks := range pages(t) {
 		for _, b := range blocks {
@@ -98,8 +98,8 @@ func TestBlocksSayWhatTheyAre(t *testing.T) {
 	}
 }
 
-// TestPages pastes the commands of each page, one block after the other. In a block of the console the lines
-// behind a $ are pasted; what is shown below them is not compared.
+// TestPages runs the commands of each page, one block after the other. Of a console block, only the lines after a $
+// are run; the output below them is not compared.
 func TestPages(t *testing.T) {
 	for name, blocks := range pages(t) {
 		var script strings.Builder
@@ -133,7 +133,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// typed returns what a block of the console has behind its prompts.
+// typed returns the commands of a console block.
 func typed(text string) string {
 	var commands strings.Builder
 	for line := range strings.Lines(text) {
@@ -144,8 +144,8 @@ func typed(text string) string {
 	return commands.String()
 }
 
-// interrupted replaces a command of which the page says that Ctrl-C ends it: it is started, interrupted once its
-// admin listener is there, and must end.
+// interrupted replaces a command that the page ends by Ctrl-C: it is started, interrupted once its admin listener
+// accepts connections, and must end.
 func interrupted(text string) string {
 	return regexp.MustCompile(`(?m)^(.*\S)\s+# .*Ctrl-C ends.*$`).ReplaceAllString(text, `
 set -m
@@ -156,7 +156,7 @@ kill -INT %+
 wait || true`)
 }
 
-// paste runs a script on a machine of its own.
+// paste runs a script in namespaces of its own.
 func paste(t *testing.T, script string) {
 	t.Helper()
 	dir := t.TempDir()

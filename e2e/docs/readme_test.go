@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestReadmeSaysWhatIsInstalled: README names every package that make test may install.
-func TestReadmeSaysWhatIsInstalled(t *testing.T) {
+// TestReadmeNamesPackages: README names every package that make test may install.
+func TestReadmeNamesPackages(t *testing.T) {
 	script, err := os.ReadFile(root + "/scripts/test.sh")
 	if err != nil {
 		t.Fatal(err)

@@ -78,8 +78,8 @@ func checkConfiguration(t *testing.T, name, text string) *config.Config {
 	return cfg
 }
 
-// TestLinksLead looks for the target of every relative link in the documentation, and for the heading that it names.
-func TestLinksLead(t *testing.T) {
+// TestLinks checks that every relative link in the documentation has a target, and that heading.
+func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]+))?\)`)
 	texts := pages(t)
 	followed := 0

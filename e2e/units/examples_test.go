@@ -43,9 +43,9 @@ func TestExamples(t *testing.T) {
 			defer func() { _ = cmd.Process.Kill() }()
 
 			url := "http://127.0.0.1:" + port
-			awaitAnswer(t, url+"/healthz", exited)
+			awaitResponse(t, url+"/healthz", exited)
 			if status, body := get(t, url+"/"); status != 200 || !strings.Contains(body, `<img src="/images/clock.svg"`) || !strings.Contains(body, "clock-7") {
-				t.Errorf("/ answers %d %s", status, body)
+				t.Errorf("/ responds with %d %s", status, body)
 			}
 			status, body := get(t, url+"/api/time")
 			var reading struct {
@@ -54,7 +54,7 @@ func TestExamples(t *testing.T) {
 				Replica string
 			}
 			if err := json.Unmarshal([]byte(body), &reading); err != nil || status != 200 {
-				t.Fatalf("/api/time answers %d %s: %v", status, body, err)
+				t.Fatalf("/api/time responds with %d %s: %v", status, body, err)
 			}
 			if reading.Replica != "clock-7" || reading.Unix == 0 || reading.Time.Unix() != reading.Unix {
 				t.Errorf("reading %+v", reading)
@@ -62,7 +62,7 @@ func TestExamples(t *testing.T) {
 			// A name that every JavaScript object has is a page like any other.
 			for _, path := range []string{"/nothing", "/constructor"} {
 				if status, _ := get(t, url+path); status != 404 {
-					t.Errorf("%s answers %d, want 404", path, status)
+					t.Errorf("%s responds with %d, want 404", path, status)
 				}
 			}
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -89,7 +89,7 @@ func python(t *testing.T) string {
 	return ""
 }
 
-func awaitAnswer(t *testing.T, url string, exited <-chan error) {
+func awaitResponse(t *testing.T, url string, exited <-chan error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -108,9 +108,9 @@ func awaitAnswer(t *testing.T, url string, exited <-chan error) {
 		}
 		select {
 		case exit := <-exited:
-			t.Fatalf("ended before it answered: %v", exit)
+			t.Fatalf("ended before it responded: %v", exit)
 		case <-ctx.Done():
-			t.Fatalf("%s never answered 200: %v", url, err)
+			t.Fatalf("%s never responded with 200: %v", url, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

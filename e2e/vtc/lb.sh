@@ -1,8 +1,7 @@
 #!/bin/sh
 # Runs lb for a script of varnishtest: "sh lb.sh LB LISTEN BACKEND…", where LB is the program and LISTEN its
-# address. What a script wants besides a plain proxy it says in the environment: $top, $site,
-# $route and $pool stand in the configuration where their names say; $bind holds
-# what the listen block does.
+# address. Scripts extend the configuration by environment variables: $top, $site, $route and $pool are
+# inserted into the file and its blocks of those names, $bind into the listen block.
 set -eu
 lb=$1 listen=$2
 shift 2

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// patience bounds one script, which takes a second at most; varnishtest itself gives up before.
-const patience = 30 * time.Second
+// scriptTimeout is for one script, which takes a second at most; varnishtest itself times out before.
+const scriptTimeout = 30 * time.Second
 
-// TestScripts plays each script in scripts/.
+// TestScripts runs each script in scripts/.
 func TestScripts(t *testing.T) {
 	varnishtest, err := exec.LookPath("varnishtest")
 	if err != nil {
@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// build makes lb once for all scripts.
+// build builds lb once for all scripts.
 func build(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "lb")
@@ -52,10 +52,10 @@ func build(t *testing.T) string {
 	return binary
 }
 
-// play runs varnishtest on a script. It tells what happened only if something failed.
+// play runs varnishtest on a script and reports its output only if it failed.
 func play(t *testing.T, varnishtest string, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), scriptTimeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, varnishtest, args...)
 	command.WaitDelay = time.Second
@@ -65,13 +65,13 @@ func play(t *testing.T, varnishtest string, args ...string) {
 	}
 }
 
-// freePorts returns addresses on the loopback from below the range that the kernel takes for outgoing
-// connections, one of which could otherwise sit on a port before lb does.
+// freePorts returns loopback addresses below the range of ports for outgoing connections, one of which could otherwise
+// take a port before lb does.
 func freePorts(t *testing.T, n int) []string {
 	t.Helper()
 	const first, count = 12000, 6000
 	var addresses []string
-	start := int(time.Now().UnixNano() % count) // two runs at a time seldom meet
+	start := int(time.Now().UnixNano() % count) // parallel runs rarely use the same ports
 	for i := 0; len(addresses) < n && i < count; i++ {
 		address := fmt.Sprintf("127.0.0.1:%d", first+(start+i)%count)
 		if ln, err := net.Listen("tcp", address); err == nil {

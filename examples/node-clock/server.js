@@ -16,7 +16,7 @@ function home() {
 <title>clock</title>
 <img src="/images/clock.svg" alt="a clock" width="200" height="200">
 <h1>${now}</h1>
-<p>answered by ${name}</p>
+<p>served by ${name}</p>
 `;
 }
 

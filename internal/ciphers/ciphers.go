@@ -8,7 +8,7 @@ import (
 )
 
 // Suites returns the suites for TLS 1.2: those with forward secrecy and authenticated encryption (RFC 9325 section
-// 4.2). Go's defaults have CBC too, whose padding was attacked time and again. TLS 1.3 has no others, and is not asked.
+// 4.2). Go's defaults have CBC too, whose padding has been attacked repeatedly. TLS 1.3 has no such suites, and ignores the list.
 func Suites() []uint16 {
 	var ids []uint16
 	for _, s := range tls.CipherSuites() {

@@ -53,6 +53,7 @@ type (
 	Backend     = pool.BackendStatus
 	Question    = admin.Question
 	Explanation = admin.Explanation
+	Purge       = admin.Purge
 )
 
 // ResponseError is a response of the admin API that is no success.
@@ -147,6 +148,13 @@ func (c *Client) Reload(ctx context.Context) (diagnostics string, err error) {
 		return refused.Diagnostics, err
 	}
 	return done.Diagnostics, err
+}
+
+// Purge removes stored responses and returns how many.
+func (c *Client) Purge(ctx context.Context, p Purge) (removed int, err error) {
+	var done admin.Purged
+	err = c.do(ctx, http.MethodPost, "/api/v1/purge", p, &done)
+	return done.Removed, err
 }
 
 // Pool returns one pool.

@@ -26,7 +26,7 @@ func TestClient(t *testing.T) {
 		},
 	})}
 	ctx := t.Context()
-	t.Setenv("http_proxy", "http://127.0.0.1:1") // not for us
+	t.Setenv("http_proxy", "http://127.0.0.1:1") // must not be used
 
 	if s, err := client.Status(ctx); err != nil || s.Version != "v9" {
 		t.Errorf("status: %+v %v", s, err)
@@ -89,7 +89,7 @@ func TestClientUnreachable(t *testing.T) {
 	}
 }
 
-// TestClientNamesItsSources: errors say where address and token were taken from, and never the token.
+// TestClientNamesItsSources: errors say where address and token came from, and never contain the token.
 func TestClientNamesItsSources(t *testing.T) {
 	const wrong = "a secret of the client"
 	addr := serve(t, admin.Options{Token: testToken})
@@ -120,7 +120,7 @@ func TestReachable(t *testing.T) {
 	}
 }
 
-// The port may belong to something else.
+// The port may belong to another program.
 func TestClientOfAnotherServer(t *testing.T) {
 	for _, c := range []struct {
 		status int

@@ -80,6 +80,9 @@ func explainArrival(e *admin.Explanation, row func(name, format string, args ...
 		text := l.Address + " (http)"
 		if l.TLS {
 			text = l.Address + " (https)"
+			if l.HTTP3 {
+				text = l.Address + " (https, with HTTP/3)"
+			}
 		}
 		if l.RedirectHTTPS {
 			text += ", redirects to https"
@@ -94,6 +97,9 @@ func explainArrival(e *admin.Explanation, row func(name, format string, args ...
 		scheme, _, _ := strings.Cut(e.URL, ":")
 		row(name, "none speaks %s", scheme)
 	}
+	if len(e.Listeners) > 0 {
+		explainSecurity(&e.Listeners[0], row)
+	}
 	if e.Client != "" {
 		row("client", "%s", e.Client)
 	}
@@ -105,6 +111,47 @@ func explainArrival(e *admin.Explanation, row func(name, format string, args ...
 	} else if e.Host != "" {
 		row("site", "none")
 	}
+}
+
+// explainSecurity writes which protocols and certificates clients get from a listener.
+func explainSecurity(l *admin.ExplainedListener, row func(name, format string, args ...any)) {
+	if l.TLS || len(l.Protocols) > 1 {
+		row("protocols", "%s", strings.Join(l.Protocols, ", "))
+	}
+	if !l.TLS {
+		return
+	}
+	name := "certificate"
+	for i := range l.Certificates {
+		row(name, "%s", explainedCertificate(&l.Certificates[i]))
+		name = ""
+	}
+	if l.CertificateWhy != "" {
+		row(name, "%s", l.CertificateWhy)
+	}
+}
+
+// explainedCertificate says what a certificate is for, where it is from and how long it is valid.
+func explainedCertificate(c *admin.Certificate) string {
+	text := c.Subject
+	if names := strings.Join(c.Names, ", "); names != c.Subject {
+		text += " (for " + names + ")"
+	}
+	if c.ACME {
+		text += ", by ACME"
+	} else {
+		text += ", from " + c.File
+	}
+	if c.State != "" {
+		text += ": " + strings.ReplaceAll(c.State, "_", " ")
+	}
+	if !c.NotAfter.IsZero() {
+		text += ", until " + c.NotAfter.UTC().Format("2006-01-02 15:04 UTC")
+	}
+	if c.Error != "" {
+		text += "; " + c.Error
+	}
+	return text
 }
 
 // explainRoute writes which route was chosen, which others were considered, and what it requires.
@@ -141,7 +188,13 @@ func explainPool(w io.Writer, p *admin.ExplainedPool, now time.Time) error {
 		share = fmt.Sprintf(", %.3g %% of the requests", p.Share*100)
 	}
 	row("pool", p.Name+": "+p.Balance+share+"; "+p.Why)
+	if p.Protocol != "" {
+		row("protocol", p.Protocol)
+	}
 	row("target", p.Target+" with Host: "+p.Host)
+	if p.Connection != "" {
+		row("connection", p.Connection)
+	}
 	row("retries", p.Retry)
 	if p.Sticky != "" {
 		row("sticky", p.Sticky)

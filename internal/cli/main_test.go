@@ -29,7 +29,7 @@ func serve(t *testing.T, o admin.Options) string {
 	return ln.Addr().String()
 }
 
-// serveOn returns what ends it before the test does.
+// serveOn returns a function that stops the API before the test ends.
 func serveOn(t *testing.T, o admin.Options, ln net.Listener) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -46,7 +46,7 @@ func serveOn(t *testing.T, o admin.Options, ln net.Listener) (stop func()) {
 	return stop
 }
 
-// twoPools are app with two backends, and one whose name and backend need escaping.
+// twoPools is a pool app with two backends, and one whose name and backend need escaping.
 func twoPools() (func() []*pool.Pool, *telemetry.Registry) {
 	registry := telemetry.NewRegistry()
 	pools := []*pool.Pool{

@@ -42,7 +42,7 @@ func (c *Client) WriteIdle(ctx context.Context, out io.Writer, m Member, limit t
 	return err
 }
 
-// WriteReload has the configuration read again, and writes how that went; the diagnostics go to warnings.
+// WriteReload reloads the configuration and writes the result, with the diagnostics to warnings.
 func (c *Client) WriteReload(ctx context.Context, out, warnings io.Writer) error {
 	diagnostics, err := c.Reload(ctx)
 	if diagnostics = strings.TrimSpace(diagnostics); diagnostics != "" {

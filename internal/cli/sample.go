@@ -54,8 +54,8 @@ func ratesSince(old, s *Sample) rates {
 	return r
 }
 
-// of returns the increase of a count per second; NaN if it is not known. A count that went down belongs to another
-// backend of the same name, which left and came back.
+// of returns the increase of a count per second; NaN if it is not known. A count that decreased belongs to another
+// backend of the same name, which was removed and added again.
 func (r rates) of(old, now uint64) float64 {
 	if r.seconds <= 0 || now < old {
 		return math.NaN()

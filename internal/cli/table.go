@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"lb/admin"
 	"lb/pool"
 )
 
@@ -37,6 +39,47 @@ func writeTable(w io.Writer, pools []pool.PoolStatus, now time.Time) error {
 	return t.Flush()
 }
 
+// WriteStatus writes the pools as WriteTable does, and to warnings a line for each certificate that needs attention.
+func (c *Client) WriteStatus(ctx context.Context, out, warnings io.Writer) error {
+	pools, err := c.Pools(ctx)
+	if err != nil {
+		return err
+	}
+	if err := WriteTable(out, pools); err != nil {
+		return err
+	}
+	status, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	writeCertificates(warnings, status.Certificates)
+	return nil
+}
+
+func writeCertificates(w io.Writer, certificates []admin.Certificate) {
+	for _, c := range certificates {
+		if c.State == "valid" {
+			continue
+		}
+		fmt.Fprintf(w, "lb: warning: the certificate of %s %s", plain(c.Subject), certificateText(c.State))
+		if !c.NotAfter.IsZero() {
+			fmt.Fprintf(w, "; it ends on %s", c.NotAfter.UTC().Format("2006-01-02 15:04 UTC"))
+		}
+		if c.Error != "" {
+			fmt.Fprintf(w, ": %s", plain(c.Error))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// certificateText is what is said of a certificate in a state.
+func certificateText(state string) string {
+	if state == "failed" {
+		return "was not obtained or renewed"
+	}
+	return "is " + strings.ReplaceAll(plain(state), "_", " ")
+}
+
 // stateText is the state with its reason, the most important part of the table.
 func stateText(b pool.BackendStatus, now time.Time) string {
 	text := plain(b.State)
@@ -50,7 +93,7 @@ func stateText(b pool.BackendStatus, now time.Time) string {
 		text += ", backup"
 	}
 	c := b.Cause
-	if c == nil { // or the balancer is of a version that does not tell
+	if c == nil { // or the balancer is of a version that does not report it
 		c = b.LastChange
 	}
 	if c != nil && !(b.Usable && b.Passive == "ok") {

@@ -126,7 +126,7 @@ func (t *terminal) readKeys() {
 		n, err := t.in.Read(buf)
 		keys := decoder.decode(buf[:n])
 		if err != nil {
-			keys = append(keys, keyQuit) // the terminal is gone
+			keys = append(keys, keyQuit) // the terminal has been closed
 		}
 		for _, k := range keys {
 			select {

@@ -19,7 +19,7 @@ func shown(t *testing.T, ctx context.Context, top *Top, tty *lbtest.Terminal) <-
 	return ended
 }
 
-// TestTopShow: whatever ends it, the terminal is afterwards as it was before.
+// TestTopShow: the terminal is restored however lb top ends.
 func TestTopShow(t *testing.T) {
 	client := fleet(t)
 	for what, end := range map[string]func(tty *lbtest.Terminal, cancel func()){
@@ -87,7 +87,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// TestTopShowRestoresAfterPanic: what a panic says must be readable.
+// TestTopShowRestoresAfterPanic: the message of a panic must be readable.
 func TestTopShowRestoresAfterPanic(t *testing.T) {
 	tty := lbtest.NewTerminal(t, 80, 24)
 	before := tty.Mode(t)
@@ -116,7 +116,7 @@ func TestTopShowRestoresAfterPanic(t *testing.T) {
 	lbtest.Eventually(t, "the screen is given back", func() bool { return strings.HasSuffix(tty.Output(), giveScreen) })
 }
 
-// TestTopShowWithoutServer: an error message does not take over the screen.
+// TestTopShowWithoutServer: an error message does not switch to the full screen.
 func TestTopShowWithoutServer(t *testing.T) {
 	tty := lbtest.NewTerminal(t, 80, 24)
 	top := &Top{Client: &Client{Addr: "127.0.0.1:1"}, Interval: time.Second}

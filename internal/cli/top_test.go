@@ -100,7 +100,7 @@ none [2J       0 of 0 usable                            0      0      0         
 	}
 }
 
-// TestFrame: whatever the size, a frame fills the terminal and never goes over it, and every row can be scrolled to.
+// TestFrame: a frame fills a terminal of any size and never exceeds it, and every row can be scrolled to.
 func TestFrame(t *testing.T) {
 	old, now := twoSamples()
 	for i := range 50 {
@@ -145,15 +145,15 @@ func TestFrame(t *testing.T) {
 	}
 	v.take(round{err: errors.New("connection refused")})
 	if !shows("no response since") || !shows("connection refused") || !shows("a:1") {
-		t.Errorf("without an answer:\n%s", strings.Join(v.frame(80, 12), "\n"))
+		t.Errorf("without a response:\n%s", strings.Join(v.frame(80, 12), "\n"))
 	}
 	v.take(round{sample: now})
 	if shows("no response") {
-		t.Error("it answers again")
+		t.Error("it responds again")
 	}
 }
 
-// TestKeys: keys are found however the terminal's bytes are cut.
+// TestKeys: keys are recognized however the terminal's bytes are split.
 func TestKeys(t *testing.T) {
 	const input = "j\x1b[A\x1bOB\x1b[5~\x1b[6~\x1b[1~\x1b[F\x1b[1;5Cx\x1bk\x1b\x1b[Hq\x03"
 	want := []key{keyDown, keyUp, keyDown, keyPageUp, keyPageDown, keyHome, keyEnd, keyUp, keyHome, keyQuit, keyQuit}
@@ -169,7 +169,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// fleet is a server whose backend counts upwards.
+// fleet is a server whose backend's counters grow.
 func fleet(t *testing.T) *Client {
 	t.Helper()
 	pools, _ := twoPools()
@@ -193,7 +193,7 @@ func TestTopPrint(t *testing.T) {
 	}
 	broken := errors.New("broken pipe")
 	if err := top.Print(t.Context(), writerFunc(func([]byte) (int, error) { return 0, broken })); !errors.Is(err, broken) {
-		t.Errorf("nobody reads: %v", err)
+		t.Errorf("a pipe without a reader: %v", err)
 	}
 }
 
@@ -201,7 +201,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// TestTopLostConnection: a balancer that goes away and comes back is shown as such; one that was never there is an error.
+// TestTopLostConnection: a balancer that stops and starts again is shown as such. One that never ran is an error.
 func TestTopLostConnection(t *testing.T) {
 	pools, _ := twoPools()
 	options := admin.Options{Pools: pools, Status: func() admin.Status { return admin.Status{} }}
@@ -214,7 +214,7 @@ func TestTopLostConnection(t *testing.T) {
 	var tables, lost atomic.Int32
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	back := make(chan func(), 1) // what stops it again
+	back := make(chan func(), 1) // the function that stops it again
 	top := Top{Client: &Client{Addr: address}, Interval: 10 * time.Millisecond}
 	err = top.Print(ctx, writerFunc(func(p []byte) (int, error) {
 		switch text := string(p); {
@@ -239,6 +239,6 @@ func TestTopLostConnection(t *testing.T) {
 	(<-back)()
 	var unreachable *UnreachableError
 	if err := top.Print(t.Context(), &strings.Builder{}); !errors.As(err, &unreachable) {
-		t.Errorf("nobody there: %v", err)
+		t.Errorf("no balancer: %v", err)
 	}
 }

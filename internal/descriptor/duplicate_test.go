@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestFile: another file of the same content, which stays when the first is closed.
+// TestFile: a second file for the same open file, which stays open when the first is closed.
 func TestFile(t *testing.T) {
 	f, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // Duplicate returns another descriptor of the same, which no program that is started gets by itself.
 func Duplicate(fd uintptr) (int, error) { return unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }
 
-// File returns another descriptor of what is open as a file of its own. Not that of a method File: to hand that to a
+// File returns a duplicate of a descriptor as a file of its own. The result of a method File must not be used: to pass that to a
 // process makes a socket a blocking one, in which the first would hang.
 func File(of syscall.Conn, name string) (*os.File, error) {
 	raw, err := of.SyscallConn()

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// FuzzSRV: whatever a name server sends, there are records, with a time to live within the bounds.
+// FuzzSRV: records from any packet have a time to live within the bounds.
 func FuzzSRV(f *testing.F) {
 	name := dnsmessage.MustNewName("app.test.")
 	question := dnsmessage.Question{Name: name, Type: dnsmessage.TypeSRV, Class: dnsmessage.ClassINET}
@@ -47,7 +47,7 @@ func FuzzSRV(f *testing.F) {
 	})
 }
 
-// FuzzHosts: whatever a hosts file contains, only addresses are returned.
+// FuzzHosts: only addresses are returned from any hosts file.
 func FuzzHosts(f *testing.F) {
 	f.Add("127.0.0.1 localhost app # here\n::1 APP.\nfe80::1%eth0 app", "app")
 	f.Fuzz(func(t *testing.T, text, name string) {

@@ -14,7 +14,7 @@ import (
 )
 
 // udpSize is the largest answer by UDP that is accepted (EDNS, RFC 6891): it fits into a packet on every path. A
-// larger one comes by TCP.
+// larger one is sent by TCP.
 const udpSize = 1232
 
 // exchange asks one server, by UDP and, if the answer does not fit, by TCP; see Exchange.
@@ -64,7 +64,7 @@ func ask(ctx context.Context, network, server string, run func(net.Conn) (*dnsme
 	return m, err
 }
 
-// askUDP takes the first packet that answers the query. Others, which anyone could have sent, do not end the wait.
+// askUDP takes the first packet that answers the query. Others, which may be forged, do not end the wait.
 func askUDP(conn net.Conn, query []byte, id uint16, question dnsmessage.Question) (*dnsmessage.Message, error) {
 	if _, err := conn.Write(query); err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// inFakeTime has a resolver ask s without a network.
+// inFakeTime makes a resolver query s without a network.
 func inFakeTime(r *Resolver, s *lbtest.DNS) {
 	r.Hosts = ""
 	r.Exchange = func(ctx context.Context, _ string, q dnsmessage.Question, c *Config) (*dnsmessage.Message, error) {
@@ -44,7 +44,7 @@ func lookupText(r *Resolver, name string) (string, error) {
 	return strings.Join(words, " "), err
 }
 
-// TestLookupSearches: the names are tried in order, and both families come from the same one.
+// TestLookupSearches: the names are tried in order, and both families are from the same one.
 func TestLookupSearches(t *testing.T) {
 	conf := Config{Servers: []string{"s:53"}, Search: []string{"a.test", "b.test"}, Ndots: 1}
 	found := map[string][]netip.Addr{
@@ -56,7 +56,7 @@ func TestLookupSearches(t *testing.T) {
 		name, want, err string
 		asked           string // for A, in order
 	}{
-		{"app", "127.0.0.1", "", "app.a.test."}, // and not the IPv6 address of app.b.test
+		{"app", "127.0.0.1", "", "app.a.test."}, // without the IPv6 address of app.b.test
 		{"late", "127.0.0.3", "", "late.a.test. late.b.test."},
 		{"dotted.test", "127.0.0.4", "", "dotted.test."},
 		{"top", "127.0.0.7", "", "top.a.test. top.b.test. top."},
@@ -93,8 +93,8 @@ func TestLookupSearches(t *testing.T) {
 	}
 }
 
-// TestLookupStaysWithTheName: if the name was found, a later failure does not lead to another search domain; its
-// absence does.
+// TestLookupStaysWithTheName: after a name was found, a later failure does not lead to another search domain, but its removal
+// does.
 func TestLookupStaysWithTheName(t *testing.T) {
 	s := lbtest.NewDNS()
 	s.Targets = map[string][]netip.Addr{"app.a.test.": lbtest.Addresses("127.0.0.1"), "app.b.test.": lbtest.Addresses("127.0.0.2")}
@@ -117,7 +117,7 @@ func TestLookupStaysWithTheName(t *testing.T) {
 	}
 }
 
-// TestLookupAsksTheServersInTurn: servers are asked once each, until one of them knows; the rest of a lookup begins
+// TestLookupAsksTheServersInTurn: servers are queried once each, until one of them responds; the rest of a lookup begins
 // with the one that answered, and leaves time for it.
 func TestLookupAsksTheServersInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -33,7 +33,7 @@ func DialTLS(t testing.TB, address string, conf *tls.Config) *Conn {
 	return newConn(nc)
 }
 
-// Get sends one request on a new connection that ends after it, and returns the answer.
+// Get sends one request on a new connection that ends after it, and returns the response.
 func Get(t testing.TB, address, path string, lines ...string) Response {
 	t.Helper()
 	c := Dial(t, address)
@@ -61,8 +61,8 @@ func Eventually(t testing.TB, what string, cond func() bool) {
 	t.Fatalf("not within %v: %s", patience, what)
 }
 
-// Answer returns a script that gives every request the same answer.
-func Answer(response string) func(*Conn) {
+// Respond returns a script that responds to every request with the same response.
+func Respond(response string) func(*Conn) {
 	return func(c *Conn) {
 		for {
 			if head, _ := c.ReadRequest(); head == "" {
@@ -73,7 +73,7 @@ func Answer(response string) func(*Conn) {
 	}
 }
 
-// OK makes an answer 200 with that body.
+// OK makes a 200 response with that body.
 func OK(body string) string {
 	return "HTTP/1.1 200 OK\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 }

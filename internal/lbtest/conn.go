@@ -35,7 +35,7 @@ func (c *Conn) SendPieces(s string, n int) {
 	}
 }
 
-// Expect reads exactly want, and fails the test if something else comes, or less. In a script it
+// Expect reads exactly want, and fails the test on other bytes or an early end. In a script it
 // must be followed by a return if it says false.
 func (c *Conn) Expect(t testing.TB, want string) bool {
 	t.Helper()
@@ -48,7 +48,7 @@ func (c *Conn) Expect(t testing.TB, want string) bool {
 	return true
 }
 
-// Wait waits for a signal of the test; false means that it did not come and the test has failed.
+// Wait waits for a signal of the test; false means that it timed out and the test has failed.
 func Wait[T any](t testing.TB, what string, signal <-chan T) (value T, ok bool) {
 	t.Helper()
 	select {
@@ -63,7 +63,7 @@ func Wait[T any](t testing.TB, what string, signal <-chan T) (value T, ok bool) 
 // Reset ends the connection with a reset.
 func (c *Conn) Reset() { reset(c.Conn) }
 
-// CloseWrite says that nothing more comes.
+// CloseWrite closes the writing side.
 func (c *Conn) CloseWrite() {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -104,11 +104,11 @@ func (c *Conn) ReadRequest() (head, body string) {
 // ReadBody returns the body of the request with that head, without chunk framing.
 func (c *Conn) ReadBody(head string) (string, error) { return c.readBody(head, false) }
 
-// Response is an answer as it came.
+// Response is a response as it was received.
 type Response struct {
 	Head string // the exact bytes, blank line included
 	Body string // without chunk framing
-	Err  error  // io.ErrUnexpectedEOF or a reset: the answer was cut
+	Err  error  // io.ErrUnexpectedEOF or a reset: the response was cut
 }
 
 // Status is the number in the status line; 0 if there is none.
@@ -135,7 +135,7 @@ func Fields(head, name string) []string {
 	return values
 }
 
-// ReadResponse reads one answer to a request with that method, interim ones not skipped.
+// ReadResponse reads one response to a request with that method, without skipping interim ones.
 func (c *Conn) ReadResponse(method string) Response {
 	r := Response{Head: c.ReadHead()}
 	if r.Head == "" {
@@ -203,7 +203,7 @@ func (c *Conn) readChunks() (string, error) {
 	}
 }
 
-// Ended waits for the peer to end the connection. It returns what came before, and whether the end was
+// Ended waits for the peer to end the connection. It returns the bytes before it, and whether the end was
 // an orderly one.
 func (c *Conn) Ended() (rest string, orderly bool) {
 	b, err := io.ReadAll(c.br)

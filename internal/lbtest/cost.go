@@ -14,7 +14,7 @@ import (
 type CPU uint8
 
 const (
-	// OfThread is for code that runs in the goroutine of the test alone: nothing else of the process counts.
+	// OfThread is for code that runs in the goroutine of the test alone: the rest of the process is not counted.
 	OfThread CPU = iota
 	// OfProcess is for what goroutines do for one another, the garbage collector included.
 	OfProcess
@@ -23,13 +23,13 @@ const (
 const (
 	// mostCost is how many times as much CPU time an input may cost as a harmless one of its size.
 	mostCost = 20
-	// costRounds is how often an input must be found to cost too much before that is believed.
+	// costRounds is how many measurements must find an input too expensive.
 	costRounds = 5
 )
 
 // CheckCost fails the test if suspect takes more than 20 times the CPU time of harmless, which does the same with harmless
-// input of the same size, and more than some milliseconds on top of it. Nothing else of the machine counts. What else the
-// process does, and what the system books late, could make one measurement wrong; so each of several rounds must find the same,
+// input of the same size, and more than some milliseconds on top of it. Other processes do not count. Other work of this
+// process, and delays of the system's accounting, could falsify one measurement; so several rounds must find the same,
 // with the least that suspect has ever taken and the median of harmless.
 func CheckCost(t testing.TB, of CPU, suspect, harmless func()) {
 	t.Helper()
@@ -84,7 +84,7 @@ func measureCost(of CPU, repeat int, f func()) time.Duration {
 	return (cpuTime(of) - begin) / time.Duration(repeat)
 }
 
-// Stretch makes an input of about size bytes from a short pattern: what stands between « and » is repeated. If it begins with a
+// Stretch makes an input of about size bytes from a short pattern: the part between « and » is repeated. If it begins with a
 // number and *, as in «16*a,», it is repeated so often; all others get an equal share of the size that is left.
 func Stretch(pattern []byte, size int) []byte {
 	type part struct {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestStretch: parts of a pattern are repeated, so often as they say or as the size allows.
+// TestStretch: parts of a pattern are repeated, as often as they say or as the size allows.
 func TestStretch(t *testing.T) {
 	for _, tc := range []struct {
 		pattern string
@@ -32,7 +32,7 @@ func TestStretch(t *testing.T) {
 	}
 }
 
-// verdict is a testing.TB that notes whether the test has failed.
+// verdict is a testing.TB that records whether the test has failed.
 type verdict struct {
 	testing.TB
 	text string
@@ -44,7 +44,7 @@ func (v *verdict) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// judge returns what CheckCost says.
+// judge returns the result of CheckCost.
 func judge(t *testing.T, of CPU, suspect, harmless func()) string {
 	v := &verdict{TB: t}
 	done := make(chan struct{})
@@ -56,7 +56,7 @@ func judge(t *testing.T, of CPU, suspect, harmless func()) string {
 	return v.text
 }
 
-// TestCheckCost: what is linear passes, however large, and what is not fails, even if another goroutine does it.
+// TestCheckCost: linear costs pass, however large. Other costs fail, even if another goroutine causes them.
 func TestCheckCost(t *testing.T) {
 	if !measuresCPU {
 		t.Skip("CPU time is measured on Linux alone")
@@ -73,7 +73,7 @@ func TestCheckCost(t *testing.T) {
 			found += bytes.Count(input[i:], []byte("b"))
 		}
 	}
-	elsewhere := func() {
+	inGoroutine := func() {
 		var other sync.WaitGroup
 		other.Go(quadratic)
 		other.Wait()
@@ -88,8 +88,8 @@ func TestCheckCost(t *testing.T) {
 		{"linear", OfProcess, linear, false},
 		{"quadratic", OfThread, quadratic, true},
 		{"quadratic", OfProcess, quadratic, true},
-		{"quadratic elsewhere", OfThread, elsewhere, false},
-		{"quadratic elsewhere", OfProcess, elsewhere, true},
+		{"quadratic in another goroutine", OfThread, inGoroutine, false},
+		{"quadratic in another goroutine", OfProcess, inGoroutine, true},
 	} {
 		if text := judge(t, tc.of, tc.suspect, linear); strings.Contains(text, "of CPU time") != tc.fails {
 			t.Errorf("%s, CPU %d: %q", tc.name, tc.of, text)

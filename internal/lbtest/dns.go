@@ -41,7 +41,7 @@ type DNS struct {
 	OverTCP   int
 }
 
-// NewDNS returns a server without a network, to be asked by Exchange, whose answers hold for no time.
+// NewDNS returns a server without a network, to be queried by Exchange, whose answers have a time to live of 0.
 func NewDNS() *DNS { return &DNS{Asked: make(map[dnsmessage.Type][]time.Time)} }
 
 // StartDNS starts a server on the loopback.
@@ -258,7 +258,7 @@ func Addresses(texts ...string) []netip.Addr {
 	return out
 }
 
-// When returns the moments at which the server was asked, from start on.
+// When returns the times of the queries, relative to start.
 func (s *DNS) When(kind dnsmessage.Type, start time.Time) []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,7 +19,7 @@ type Message struct {
 }
 
 var (
-	// ErrGrammar says that the bytes are no message, whatever may follow them.
+	// ErrGrammar means that the bytes do not begin a valid message.
 	ErrGrammar = errors.New("not in RFC 9112's grammar")
 	// ErrCut says that the bytes are the beginning of a message.
 	ErrCut = errors.New("the message goes on")
@@ -152,7 +152,7 @@ func parseChunks(b string) (body, rest string, err error) {
 	}
 }
 
-// parseFields reads field lines and the blank line behind them.
+// parseFields reads field lines and the blank line after them.
 func parseFields(b string) (fields [][2]string, rest string, err error) {
 	for {
 		var line string

@@ -1,5 +1,5 @@
 // Package lbtest has scripted clients and backends on real sockets for tests of all packages: the
-// bytes that go over the wire are the test's own, and those that come are shown as they came.
+// the test writes the bytes that are sent, and sees the received ones unchanged.
 package lbtest
 
 import (
@@ -117,8 +117,8 @@ func (b *Backend) forget(nc net.Conn) {
 	delete(b.open, nc)
 }
 
-// Rest waits until the scripts of all connections have ended; new ones may still come.
-func (b *Backend) Rest(t testing.TB) {
+// WaitIdle waits until the scripts of all connections have ended; new ones may still be opened.
+func (b *Backend) WaitIdle(t testing.TB) {
 	t.Helper()
 	Eventually(t, "the backend's connections have ended", func() bool {
 		b.mu.Lock()

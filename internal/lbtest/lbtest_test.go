@@ -32,7 +32,7 @@ func TestBackendReadsExactBytes(t *testing.T) {
 		} {
 			c.Send(want.head + want.body)
 			if r := c.ReadResponse("GET"); r.Status() != 200 || r.Body != "hello" || r.Err != nil {
-				t.Errorf("answer %+v", r)
+				t.Errorf("response %+v", r)
 			}
 			if r, _ := Wait(t, "a request", got); r != want {
 				t.Errorf("the backend read %+v, want %+v", r, want)
@@ -44,7 +44,7 @@ func TestBackendReadsExactBytes(t *testing.T) {
 			t.Errorf("half a request was read as %+v", r)
 		}
 		if rest, orderly := c.Ended(); rest != "" || !orderly {
-			t.Errorf("the connection went on with %q, orderly %v", rest, orderly)
+			t.Errorf("the connection continued with %q, orderly %v", rest, orderly)
 		}
 		if n := b.Conns.Load(); n != 1 {
 			t.Errorf("%d connections were counted", n)
@@ -53,20 +53,20 @@ func TestBackendReadsExactBytes(t *testing.T) {
 }
 
 func TestResponsesThatAreCut(t *testing.T) {
-	for _, answer := range []string{
+	for _, response := range []string{
 		"", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
 	} {
-		b := NewBackend(t, func(c *Conn) { c.ReadRequest(); c.Send(answer) })
+		b := NewBackend(t, func(c *Conn) { c.ReadRequest(); c.Send(response) })
 		c := Dial(t, b.Addr)
 		c.Send("GET / HTTP/1.1\r\n\r\n")
 		if r := c.ReadResponse("GET"); r.Err == nil {
-			t.Errorf("%q was read as whole: %+v", answer, r)
+			t.Errorf("%q was read as whole: %+v", response, r)
 		}
 	}
 }
 
-func TestResetAndKillAreNoOrderlyEnd(t *testing.T) {
+func TestResetAndKillAreAbrupt(t *testing.T) {
 	b := NewBackend(t, func(c *Conn) { c.ReadHead(); c.Reset() })
 	c := Dial(t, b.Addr)
 	c.Send("GET / HTTP/1.1\r\n\r\n")

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Terminal is a terminal as a person sits before it: a program has its other end.
+// Terminal is the user's side of a terminal; a program has the other one.
 type Terminal struct {
 	File *os.File // the program's end
 
@@ -64,7 +64,7 @@ func (p *Terminal) read() {
 	}
 }
 
-// Resize gives the terminal another size; whoever has it as its own gets SIGWINCH.
+// Resize changes the terminal's size; the processes that it controls get SIGWINCH.
 func (p *Terminal) Resize(t testing.TB, width, height int) {
 	t.Helper()
 	size := &unix.Winsize{Col: uint16(width), Row: uint16(height)}

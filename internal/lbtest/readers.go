@@ -12,7 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Request is what a reader makes of a request: what decides where it goes and where it ends.
+// Request is a request as a reader understands it: what determines its routing and its end.
 type Request struct {
 	Method, Target, Host string
 	Chunked              bool
@@ -20,7 +20,7 @@ type Request struct {
 }
 
 // Reader is one way to read a stream of requests. Its error is the first request's that it refuses
-// or finds cut; what it returns then is what came before that.
+// or finds cut off; it then returns those before it.
 type Reader struct {
 	Name string
 	Read func(stream []byte) ([]Request, error)
@@ -80,11 +80,11 @@ func readByFasthttp(stream []byte) (all []Request, err error) {
 }
 
 // Stricter reports whether a reader's error is one of those with which it refuses what is sound
-// by RFC 9112. That does no harm: who reads nothing reads nothing differently.
+// by RFC 9112. That is harmless: a rejected request cannot be interpreted differently.
 func Stricter(err error) bool {
 	var target *url.Error
 	if errors.As(err, &target) {
-		return true // net/http wants whole escapes in a path, and a host without exotic bytes
+		return true // net/http requires valid escapes in a path, and a host without unusual bytes
 	}
 	for _, class := range []string{
 		"forbidden trailer", "bad trailer key", // names that only they keep out of a Trailer field
@@ -96,14 +96,14 @@ func Stricter(err error) bool {
 	return false
 }
 
-// Reply is what a reader makes of a final response.
+// Reply is a final response as a reader understands it.
 type Reply struct {
 	Status int
 	Body   string
 }
 
 // ReplyReader is one way to read a stream of responses that ends with the connection. methods are those of the
-// requests that they answer; interim responses are left out.
+// requests to which they respond; interim responses are left out.
 type ReplyReader struct {
 	Name string
 	Read func(stream []byte, methods []string) ([]Reply, error)
@@ -114,8 +114,8 @@ func ReplyReaders() []ReplyReader {
 	return []ReplyReader{{"the grammar", repliesByGrammar}, {"net/http", repliesByNetHTTP}, {"fasthttp", repliesByFasthttp}}
 }
 
-// ErrSurplus says that a stream goes on behind the last answer that was asked for.
-var ErrSurplus = errors.New("there are more answers than requests")
+// ErrSurplus says that a stream continues after the response to the last request.
+var ErrSurplus = errors.New("there are more responses than requests")
 
 func repliesByGrammar(stream []byte, methods []string) (all []Reply, err error) {
 	rest := string(stream)
@@ -145,21 +145,21 @@ func repliesByNetHTTP(stream []byte, methods []string) (all []Reply, err error) 
 		if len(methods) == 0 {
 			return all, ErrSurplus
 		}
-		answer, err := http.ReadResponse(r, &http.Request{Method: methods[0]})
+		response, err := http.ReadResponse(r, &http.Request{Method: methods[0]})
 		if err != nil {
 			return all, err
 		}
-		if answer.StatusCode < 200 && answer.StatusCode != 101 {
+		if response.StatusCode < 200 && response.StatusCode != 101 {
 			continue
 		}
-		if answer.StatusCode == 101 {
+		if response.StatusCode == 101 {
 			return append(all, Reply{101, ""}), nil
 		}
-		body, err := io.ReadAll(answer.Body)
+		body, err := io.ReadAll(response.Body)
 		if err != nil {
 			return all, err
 		}
-		all, methods = append(all, Reply{answer.StatusCode, string(body)}), methods[1:]
+		all, methods = append(all, Reply{response.StatusCode, string(body)}), methods[1:]
 	}
 }
 
@@ -171,22 +171,22 @@ func repliesByFasthttp(stream []byte, methods []string) (all []Reply, err error)
 		if len(methods) == 0 {
 			return all, ErrSurplus
 		}
-		var answer fasthttp.Response
-		answer.SkipBody = methods[0] == "HEAD"
+		var response fasthttp.Response
+		response.SkipBody = methods[0] == "HEAD"
 		start, _ := r.Peek(len("HTTP/1.1 100"))
 		onlyContinue := string(start) == "HTTP/1.1 100" // it is read over together with what follows it
-		if err := answer.Read(r); err == io.EOF && onlyContinue {
+		if err := response.Read(r); err == io.EOF && onlyContinue {
 			return all, nil
 		} else if err != nil {
 			return all, err
 		}
-		status := answer.StatusCode()
+		status := response.StatusCode()
 		if status < 200 && status != 101 {
 			continue
 		}
 		if status == 101 {
 			return append(all, Reply{101, ""}), nil
 		}
-		all, methods = append(all, Reply{status, string(answer.Body())}), methods[1:]
+		all, methods = append(all, Reply{status, string(response.Body())}), methods[1:]
 	}
 }

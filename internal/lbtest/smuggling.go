@@ -17,7 +17,7 @@ type Attack struct {
 	// ByLength and ByChunks are the body, if the proper field of the head or the mutated one says so;
 	// empty for what neither can say.
 	ByLength, ByChunks string
-	// Closes says that the request asks for its connection to be closed: whatever comes behind it
+	// Closes means that the request has Connection: close: whatever follows it
 	// is not to be read as a request by anybody.
 	Closes bool
 }

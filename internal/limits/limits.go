@@ -1,5 +1,5 @@
 // Package limits holds the defaults and bounds that several packages share or that pages for users state, so that each
-// stands in one place. What is the business of one package alone stays there.
+// is in one place. Those of one package are in that package.
 package limits
 
 import "time"
@@ -30,6 +30,9 @@ const (
 	ProbeRise         = 2
 	ProbeFall         = 3
 )
+
+// RegexpPath is how many bytes the path of a request may have on a site with regular expressions: a match takes a time proportional to it.
+const RegexpPath = 4 << 10
 
 // ProbeBody is how many bytes of a probe's response body are searched.
 const ProbeBody = 64 << 10

@@ -1,5 +1,5 @@
-// Package poison finds uses of buffers after they were given back to their pool: built with the tag
-// "poison", every such buffer is overwritten, so that who still reads it reads nonsense and a
+// Package poison finds uses of buffers after they were returned to their pool: built with the tag
+// "poison", every such buffer is overwritten, so that code which still reads it reads garbage and a
 // test of what arrives fails. Without the tag nothing happens.
 package poison
 

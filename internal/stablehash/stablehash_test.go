@@ -2,7 +2,7 @@ package stablehash
 
 import "testing"
 
-// Other balancers, and other versions of this one, must come to the same.
+// Other instances and other versions of lb must have the same results.
 func TestSameEverywhere(t *testing.T) {
 	for text, want := range map[string]uint64{"": 0xf52a15e9a9b5e89b, "ann": 0x8096e52ad559ed80} {
 		if got := New().AddString(text).Sum(); got != want {

@@ -18,10 +18,17 @@ type Offer struct {
 	Command   []string            // the program, by its absolute path, and its arguments
 	Listeners map[string]*os.File // by the address as configured
 	Admin     map[string]*os.File // none, or one
+	Packets   map[string]Packets  // by the address as configured
 	Secret    []byte              // short: a pipe holds at least a page
 	// Overrides writes what was set for the backends at run time. It is called when the new process asks for that, which
 	// it does when it is about to serve.
 	Overrides func(w io.Writer) error
+}
+
+// Packets is a UDP socket that is handed over, with a link to the process that has connections on it, and the tags of those.
+type Packets struct {
+	UDP, Link *os.File
+	Tags      []byte
 }
 
 // Close closes the files of the offer.
@@ -32,9 +39,13 @@ func (o *Offer) Close() {
 	for _, f := range o.Admin {
 		f.Close()
 	}
+	for _, p := range o.Packets {
+		p.UDP.Close()
+		p.Link.Close()
+	}
 }
 
-// Start starts the program and returns the id of its process once that serves. On an error the new process is gone; the
+// Start starts the program and returns the id of its process once that serves. On an error the new process has ended; the
 // end of ctx is one.
 func (o *Offer) Start(ctx context.Context) (pid int, err error) {
 	cmd := exec.Command(o.Command[0], o.Command[1:]...)
@@ -51,6 +62,12 @@ func (o *Offer) Start(ctx context.Context) (pid int, err error) {
 		return numbers
 	}
 	given := descriptors{Listeners: giveAll(o.Listeners), Admin: giveAll(o.Admin)}
+	for address, p := range o.Packets {
+		if given.Packets == nil {
+			given.Packets = map[string]packetDescriptors{}
+		}
+		given.Packets[address] = packetDescriptors{UDP: give(p.UDP), Link: give(p.Link), Tags: p.Tags}
+	}
 	ready, readyWriter, err := os.Pipe()
 	if err != nil {
 		return 0, err
@@ -101,7 +118,7 @@ func filledPipe(content []byte) (*os.File, error) {
 	return r, nil
 }
 
-// ending tells how a process ended.
+// ending describes how a process ended.
 func ending(waited error) string {
 	if waited == nil {
 		return "exit status 0"

@@ -80,6 +80,19 @@ func (t *Taken) Listeners(wanted []Wanted, inherited map[string]net.Listener) er
 	return nil
 }
 
+// Packets returns the files of the UDP socket for address if one is handed over. It does so once.
+func (t *Taken) Packets(address string) (p Packets, ok bool) {
+	if t == nil {
+		return p, false
+	}
+	fds, ok := t.descriptors.Packets[address]
+	if !ok {
+		return p, false
+	}
+	delete(t.descriptors.Packets, address)
+	return Packets{UDP: os.NewFile(uintptr(fds.UDP), "udp"), Link: os.NewFile(uintptr(fds.Link), "link"), Tags: fds.Tags}, true
+}
+
 // Admin returns the admin listener for address if it is handed over; else nil. It does so once: the
 // descriptor's number means something else afterwards.
 func (t *Taken) Admin(address string) (net.Listener, error) {
@@ -94,7 +107,7 @@ func (t *Taken) Admin(address string) (net.Listener, error) {
 	return fromDescriptor(fd)
 }
 
-// CloseRest closes an admin listener that was not asked for: its clients would hang.
+// CloseRest closes what was not asked for: clients of an admin listener would hang.
 func (t *Taken) CloseRest() {
 	if t == nil {
 		return
@@ -103,6 +116,11 @@ func (t *Taken) CloseRest() {
 		_ = unix.Close(fd)
 	}
 	t.descriptors.Admin = nil
+	for _, p := range t.descriptors.Packets {
+		_ = unix.Close(p.UDP)
+		_ = unix.Close(p.Link)
+	}
+	t.descriptors.Packets = nil
 }
 
 func fromDescriptor(fd int) (net.Listener, error) {
@@ -128,7 +146,7 @@ func (t *Taken) Overrides(read func(io.Reader) error) error {
 	return read(r)
 }
 
-// Done tells the process before that this one serves.
+// Done notifies the previous process that this one serves.
 func (t *Taken) Done() {
 	if t == nil {
 		return

@@ -206,7 +206,7 @@ func TestMatching(t *testing.T) {
 		if tcp, ok := ln.Addr().(*net.TCPAddr); ok {
 			wanted = strings.ReplaceAll(wanted, "PORT", fmt.Sprint(tcp.Port))
 		}
-		got, err := matching(ln, []Wanted{{Address: "unix:/elsewhere"}, {Address: wanted}}, func(net.Listener, Wanted) error { return c.check })
+		got, err := matching(ln, []Wanted{{Address: "unix:/other"}, {Address: wanted}}, func(net.Listener, Wanted) error { return c.check })
 		ln.Close()
 		if c.ok && (got != wanted || err != nil) || !c.ok && (err == nil || !strings.Contains(err.Error(), c.failure)) {
 			t.Errorf("%s for %s: %q, %v", c.bound, c.wanted, got, err)

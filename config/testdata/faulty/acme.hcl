@@ -1,7 +1,18 @@
 listen ":443" {
   tls {
     acme {
-      domains = ["clock.example.com"]
+      storage = "."
+      domains = []
+      email   = "ops"
+    }
+  }
+}
+listen ":8443" {
+  tls {
+    acme {
+      storage = "."
+      domains    = ["*.example.com", "192.0.2.1", "not a name"]
+      challenges = ["http-01", "dns-02"]
     }
   }
 }

@@ -13,3 +13,15 @@ site "app" {
 pool "app" {
   backend "127.0.0.1:5000" {}
 }
+pool "plain" {
+  backend "127.0.0.1:5000" {}
+  health {
+    tls = false
+  }
+}
+pool "secure" {
+  backend "127.0.0.1:5000" {}
+  health {
+    tls = true
+  }
+}

@@ -5,7 +5,6 @@ listen ":444" {
   tls {
     certificate {}
     min_version = "1.1"
-    http2 = true
   }
 }
 site "app" {

@@ -1,4 +1,4 @@
-// Command static1k answers every HTTP request with the same kibibyte: what loops cost without anything built on them.
+// Command static1k responds to every HTTP request with the same 1 KiB. It is for measuring loops alone.
 //
 //	go run ./netloop/internal/static1k -listen 127.0.0.1:8080 -loops 2
 package main
@@ -43,7 +43,7 @@ func (c *client) Ready(e netloop.Events) {
 			c.timer.Reset(idle)
 			return
 		}
-		if err != nil || !bytes.HasSuffix(b[:n], end) { // a head in pieces: not here
+		if err != nil || !bytes.HasSuffix(b[:n], end) { // heads in pieces are not supported
 			c.end()
 			return
 		}

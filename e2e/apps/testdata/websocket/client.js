@@ -14,9 +14,9 @@ async function converse(base) {
     if (got !== want) wrong.push(`${what}: ${String(got).slice(0, 80)}, want ${String(want).slice(0, 80)}`);
   };
   const echo = async (ws, message) => {
-    const answer = event(ws, 'message');
+    const reply = event(ws, 'message');
     ws.send(message);
-    return (await answer).data;
+    return (await reply).data;
   };
 
   const ws = await open('/', ['other', 'chat']);

@@ -1,5 +1,0 @@
-//go:build !unix
-
-package main
-
-func foreign(string) bool { return false }

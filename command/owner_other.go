@@ -1,0 +1,5 @@
+//go:build !unix
+
+package command
+
+func foreign(string) bool { return false }

@@ -1,0 +1,5 @@
+//go:build portable || !linux
+
+package http1
+
+const portable = true
