@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -16,15 +17,46 @@ type Conn struct {
 	net.Conn
 	N  int // of the backend's connections, from 1
 	br *bufio.Reader
+	// timed says that the test has set a deadline, which then stands. Otherwise each wait has patience.
+	timed atomic.Bool
 }
 
 func newConn(nc net.Conn) *Conn {
-	_ = nc.SetDeadline(time.Now().Add(patience))
-	return &Conn{Conn: nc, br: bufio.NewReaderSize(nc, 64<<10)}
+	c := &Conn{Conn: nc, br: bufio.NewReaderSize(nc, 64<<10)}
+	c.renew()
+	return c
+}
+
+// renew gives the next wait its time. A busy connection thus lives as long as its test.
+func (c *Conn) renew() {
+	if !c.timed.Load() {
+		_ = c.Conn.SetDeadline(time.Now().Add(patience))
+	}
+}
+
+// SetDeadline is for a wait that ends sooner, or that has no end.
+func (c *Conn) SetDeadline(d time.Time) error {
+	c.timed.Store(true)
+	return c.Conn.SetDeadline(d)
+}
+
+// SetReadDeadline is SetDeadline for reads.
+func (c *Conn) SetReadDeadline(d time.Time) error {
+	c.timed.Store(true)
+	return c.Conn.SetReadDeadline(d)
+}
+
+// SetWriteDeadline is SetDeadline for writes.
+func (c *Conn) SetWriteDeadline(d time.Time) error {
+	c.timed.Store(true)
+	return c.Conn.SetWriteDeadline(d)
 }
 
 // Send writes s; an error shows at the next read.
-func (c *Conn) Send(s string) { _, _ = io.WriteString(c.Conn, s) }
+func (c *Conn) Send(s string) {
+	c.renew()
+	_, _ = io.WriteString(c.Conn, s)
+}
 
 // SendPieces writes s in pieces of n bytes, each in a write of its own.
 func (c *Conn) SendPieces(s string, n int) {
@@ -71,10 +103,14 @@ func (c *Conn) CloseWrite() {
 }
 
 // Read reads what was buffered first.
-func (c *Conn) Read(p []byte) (int, error) { return c.br.Read(p) }
+func (c *Conn) Read(p []byte) (int, error) {
+	c.renew()
+	return c.br.Read(p)
+}
 
 // ReadHead returns the bytes up to and with the next blank line; "" if the peer ended the connection.
 func (c *Conn) ReadHead() string {
+	c.renew()
 	var head strings.Builder
 	for {
 		line, err := c.br.ReadString('\n')

@@ -1,5 +1,5 @@
 // Package lbtest has scripted clients and backends on real sockets for tests of all packages: the
-// the test writes the bytes that are sent, and sees the received ones unchanged.
+// test writes the bytes that are sent, and sees the received ones unchanged.
 package lbtest
 
 import (
