@@ -38,6 +38,9 @@ func (x *Exchange) respondEncoded(piece []byte, last bool) (flushed bool) {
 // send sends the next piece of a backend's response, as Client.Send does, encoded if the response is. Everything sent before must have been
 // flushed.
 func (x *Exchange) send(piece []byte, last bool, trailers []message.Field) (flushed bool) {
+	if last {
+		x.giveBack()
+	}
 	if x.encoder == nil {
 		return x.client.Send(piece, last, trailers)
 	}

@@ -60,5 +60,5 @@ func (x *Exchange) encodeWhole() {
 	n.End()
 	x.caching.encoding = nil
 	x.response.SetLength(int64(len(body)))
-	x.finish(x.client.Respond(&x.response, body, true, true))
+	x.respondWhole(body, true)
 }

@@ -50,7 +50,7 @@ type Exchange struct {
 	explained *Explained // set by State.Explain: there is no client
 
 	search   searchStep        // for the route
-	reserved []filter.Hold     // by filters, until the end
+	reserved []filter.Hold     // by filters, until the response has been sent
 	user     string            // authenticated by a filter; "": none
 	claims   map[string][]byte // of the token that a filter has accepted; nil: none
 	findings []message.Field   // by filters, for the backend
@@ -356,7 +356,6 @@ func (x *Exchange) reset() {
 	clear(x.response.Fields)
 	clear(x.Extra)
 	clear(x.tried)
-	clear(x.reserved)
 	clear(x.findings)
 	x.response.Reset(0)
 	*x = Exchange{

@@ -139,11 +139,14 @@ func (x *Exchange) grant(g *filter.Grant) {
 	x.findings = append(x.findings, g.Fields...)
 }
 
-// giveBack releases what filters have reserved for the exchange.
+// giveBack releases what filters have reserved for the exchange, if that was not done yet. It is called before the last piece of a
+// response is sent: a client that has the whole response may send its next request at once, on another connection.
 func (x *Exchange) giveBack() {
 	for _, h := range x.reserved {
 		h.By.Release(h.Key)
 	}
+	clear(x.reserved)
+	x.reserved = x.reserved[:0]
 }
 
 // refuse responds to a request that does not reach the action of a route.

@@ -183,7 +183,7 @@ func (x *Exchange) respondHandled(c *requestContext, r *fasthttp.Response, stabl
 	if x.Head() || !mayHaveBody(x.status) {
 		body = nil
 	}
-	x.finish(x.client.Respond(&x.response, body, stable, true))
+	x.respondWhole(body, stable)
 }
 
 // handledHead makes the head of a handler's response. length is that of its body; -1: unknown.

@@ -151,6 +151,9 @@ func (h *handling) pass() {
 		x.handledHead(h.context, h.result(), h.length)
 		x.blocked = !x.client.Respond(&x.response, nil, false, false)
 	} else {
+		if h.last {
+			x.giveBack()
+		}
 		x.blocked = !x.client.Send(h.piece, h.last, nil)
 	}
 	h.passes = false

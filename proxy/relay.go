@@ -26,6 +26,9 @@ func (x *Exchange) startRelay() {
 		last = false
 	}
 	x.relayHead()
+	if last {
+		x.giveBack()
+	}
 	if x.encoder != nil {
 		x.blocked = !x.respondEncoded(piece, last)
 	} else {

@@ -80,7 +80,13 @@ func (x *Exchange) respond(body []byte) {
 	if x.Head() {
 		body = nil
 	}
-	x.finish(x.client.Respond(&x.response, body, true, true))
+	x.respondWhole(body, true)
+}
+
+// respondWhole sends the head in x.response and the whole body, and ends the exchange. stable is that of Client.Respond.
+func (x *Exchange) respondWhole(body []byte, stable bool) {
+	x.giveBack()
+	x.finish(x.client.Respond(&x.response, body, stable, true))
 }
 
 // finish ends the exchange when everything has been sent.
