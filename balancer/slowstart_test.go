@@ -77,7 +77,7 @@ func TestSlowStartShares(t *testing.T) {
 						held = append(held, b)
 						if len(held) == inFlight {
 							i := random.IntN(inFlight)
-							held[i].Observe(time.Millisecond)
+							held[i].Observe(0, time.Millisecond)
 							held[i].Release()
 							held[i] = held[inFlight-1]
 							held = held[:inFlight-1]

@@ -236,11 +236,11 @@ func (b *Backend) Report(o Outcome) {
 // ewmaShare is the weight of the newest time in the moving average, which is then mostly of the last 16.
 const ewmaShare = 1.0 / 16
 
-// Observe adds the time to a response head to lb_backend_duration_seconds and to the backend's mean for the status.
-// Pickers use the times given to Settle.
-func (b *Backend) Observe(d time.Duration) {
+// Observe adds the time to a response head to lb_backend_duration_seconds and to the backend's mean for the status, on the event loop with
+// that index, or 0. Pickers use the times given to Settle.
+func (b *Backend) Observe(loop int, d time.Duration) {
 	if b.Metrics.Duration != nil {
-		b.Metrics.Duration.Observe(d)
+		b.Metrics.Duration.ObserveOn(loop, d)
 	}
 	for {
 		old := b.ewma.Load()

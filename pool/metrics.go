@@ -7,7 +7,7 @@ type Metrics struct {
 	Requests *telemetry.CodeCounters // lb_backend_requests_total
 	Duration *telemetry.Histogram    // lb_backend_duration_seconds; Backend.Observe adds to it
 	Opened   *telemetry.Counter      // lb_backend_connections_total{result="opened"}
-	Reused   *telemetry.Counter
+	Reused   *telemetry.LoopCounter
 	Failed   *telemetry.Counter
 
 	ChecksPassed *telemetry.Counter // lb_health_checks_total, counted by Backend.RecordCheck
@@ -91,10 +91,10 @@ func (p *Pool) registerBackend(b *Backend) {
 		return append([]string{"pool", p.name, "backend", b.address}, more...)
 	}
 	m := &b.Metrics
-	m.Requests = s.CodeCounters("lb_backend_requests_total", labels()...)
-	m.Duration = s.Histogram("lb_backend_duration_seconds", labels()...)
+	m.Requests = s.LoopCodeCounters("lb_backend_requests_total", labels()...)
+	m.Duration = s.LoopHistogram("lb_backend_duration_seconds", labels()...)
 	m.Opened = s.Counter("lb_backend_connections_total", labels("result", "opened")...)
-	m.Reused = s.Counter("lb_backend_connections_total", labels("result", "reused")...)
+	m.Reused = s.LoopCounter("lb_backend_connections_total", labels("result", "reused")...)
 	m.Failed = s.Counter("lb_backend_connections_total", labels("result", "failed")...)
 	m.ChecksPassed = s.Counter("lb_health_checks_total", labels("result", "pass")...)
 	m.ChecksFailed = s.Counter("lb_health_checks_total", labels("result", "fail")...)

@@ -78,7 +78,7 @@ func TestCounters(t *testing.T) {
 	a.RecordCheck(Check{Error: "connection refused"})
 	a.Metrics.Requests.Inc(204)
 	a.Metrics.Opened.Inc()
-	a.Observe(time.Second)
+	a.Observe(0, time.Second)
 	expect(t, "counters", lines(exposition(t, r), "lb_backend_errors_total", "lb_health_checks_total",
 		"lb_backend_requests_total", "lb_backend_connections_total", "lb_backend_connections",
 		"lb_backend_duration_seconds_count"), []string{

@@ -55,7 +55,7 @@ func TestRequestPathDoesNotAllocate(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() {
 			b, _ := p.Pick(ctx, 0, nil)
 			b.Report(Timeout)
-			b.Observe(1e6)
+			b.Observe(0, 1e6)
 			b.Report(Success)
 			b.Release()
 			b, _ = p.Pick(ctx, 0, tried)
@@ -88,18 +88,18 @@ func TestCountersStandAlone(t *testing.T) {
 
 func TestMovingAverage(t *testing.T) {
 	b := NewBackend(Member{Address: "a"})
-	b.Observe(8e6)
+	b.Observe(0, 8e6)
 	if got := b.Status().EWMAMillis; got != 8 {
 		t.Errorf("after the first: %v ms", got)
 	}
 	for range 16 {
-		b.Observe(24e6)
+		b.Observe(0, 24e6)
 	}
 	if got := b.Status().EWMAMillis; got < 16 || got > 20 {
 		t.Errorf("after sixteen of 24 ms: %v ms", got)
 	}
 	for range 200 {
-		b.Observe(24e6)
+		b.Observe(0, 24e6)
 	}
 	if got := b.Status().EWMAMillis; got < 23.9 || got > 24 {
 		t.Errorf("in the end: %v ms", got)

@@ -143,13 +143,16 @@ func (x *Exchange) Moved() {
 	}
 }
 
+// Loop returns the index of the exchange's loop, for metrics.
+func (x *Exchange) Loop() int { return x.worker.Loop.Index() }
+
 // enter counts the exchange for a site from now on.
 func (x *Exchange) enter(site *Site) {
 	if x.site != nil {
-		x.site.Metrics.InFlight.Add(-1)
+		x.site.Metrics.InFlight.Add(x.Loop(), -1)
 	}
 	x.site = site
-	site.Metrics.InFlight.Add(1)
+	site.Metrics.InFlight.Add(x.Loop(), 1)
 }
 
 // identify determines the client's address and the request ID. The peer is not valid on a unix socket.
@@ -287,13 +290,14 @@ func (x *Exchange) end() {
 
 // account counts and logs the exchange.
 func (x *Exchange) account(m *SiteMetrics, duration time.Duration) {
-	m.InFlight.Add(-1)
-	m.Requests.Inc(x.status)
-	m.Duration.Observe(duration)
+	loop := x.Loop()
+	m.InFlight.Add(loop, -1)
+	m.Requests.IncOn(loop, x.status)
+	m.Duration.ObserveOn(loop, duration)
 	if n := x.client.BodyBytes(); n > 0 {
-		m.BytesIn.AddInt64(n)
+		m.BytesIn.Add(loop, n)
 	}
-	m.BytesOut.AddInt64(x.client.Sent())
+	m.BytesOut.Add(loop, x.client.Sent())
 	if x.isCall && x.forward != nil {
 		x.forward.Pool.Metrics().GRPC.Inc(x.grpc)
 	}

@@ -197,7 +197,7 @@ func TestSlowReader(t *testing.T) {
 			b := start(t, options{forward: func(f *Forward) { f.Buffer = Buffering{Response: buffer, Dir: t.TempDir()} }}, back.Addr)
 			c := lbtest.Dial(t, b.address)
 			c.Send(get("/"))
-			lbtest.Eventually(t, "the request is in flight", func() bool { return b.site.Metrics.InFlight.Load() == 1 })
+			lbtest.Eventually(t, "the request is in flight", func() bool { return b.site.Metrics.InFlight.Get() == 1 })
 			want(t, c, "GET", 200, large)
 		}
 	}

@@ -173,7 +173,7 @@ func (f *ForwardAuth) askBackend(ctx context.Context, b *pool.Backend, header ht
 		b.Report(pool.Protocol)
 		return nil, errors.New(response.Status)
 	}
-	b.Observe(time.Since(began))
+	b.Observe(0, time.Since(began))
 	b.Metrics.Requests.Inc(response.StatusCode)
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAuthBody+1))
 	if err != nil {

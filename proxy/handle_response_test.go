@@ -261,7 +261,7 @@ func TestHandleDisconnect(t *testing.T) {
 					b.stop()
 				}
 				lbtest.Wait(t, "the end", ended)
-				lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.InFlight.Load() == 0 })
+				lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.InFlight.Get() == 0 })
 			})
 		}
 	}
@@ -287,7 +287,7 @@ func TestHandleSlowReader(t *testing.T) {
 	c := lbtest.Dial(t, b.address)
 	c.Send(get("/x"))
 	lbtest.Wait(t, "the end", ended)
-	lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.InFlight.Load() == 0 })
+	lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.InFlight.Get() == 0 })
 }
 
 // TestHandleFails: panics, hijacking, and timeouts.
@@ -397,7 +397,7 @@ func TestEventsOfHandler(t *testing.T) {
 			}
 			close(release)
 			if ev == eventDisconnected {
-				lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.InFlight.Load() == 0 })
+				lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.InFlight.Get() == 0 })
 				return
 			}
 			c.Send("world")

@@ -55,7 +55,7 @@ func (h *Handler) Refused(client netip.Addr, status int, reason string, id []byt
 	state := h.state.Load()
 	m := &state.NoSite.Metrics
 	m.Requests.Inc(status)
-	m.BytesOut.AddInt64(sent)
+	m.BytesOut.Add(0, sent)
 	state.AccessLog.Write(&telemetry.Entry{
 		Time: time.Now(), Client: client, Status: status, Error: reason, RequestID: id, BytesOut: sent,
 	})

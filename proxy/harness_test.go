@@ -123,7 +123,7 @@ func start(t testing.TB, o options, backends ...string) *balancer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		lbtest.Eventually(t, "no request is in flight", func() bool { return b.site.Metrics.InFlight.Load() == 0 })
+		lbtest.Eventually(t, "no request is in flight", func() bool { return b.site.Metrics.InFlight.Get() == 0 })
 		for _, backend := range b.pool.Backends() {
 			if n := backend.InFlight(); n != 0 {
 				t.Errorf("%d requests are in flight at %s", n, backend.Address())

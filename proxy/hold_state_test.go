@@ -68,6 +68,6 @@ func TestUnused(t *testing.T) {
 	third.Close()
 	lbtest.Wait(t, "the end of the context", a.ended)
 	a.results <- nil
-	lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.InFlight.Load() == 0 })
+	lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.InFlight.Get() == 0 })
 	inUse("all have ended", false)
 }

@@ -76,7 +76,7 @@ func FuzzHTTP2Backend(f *testing.F) {
 		if err != nil && len(response) == 0 || len(response) > 0 && !bytes.HasPrefix(response, []byte("HTTP/1.1 ")) {
 			t.Fatalf("%v %q", err, response)
 		}
-		lbtest.Eventually(t, "the exchange has ended", func() bool { return lb.site.Metrics.InFlight.Load() == 0 })
+		lbtest.Eventually(t, "the exchange has ended", func() bool { return lb.site.Metrics.InFlight.Get() == 0 })
 		if n := lb.panics.Load(); n != 0 {
 			t.Fatalf("%d panics", n)
 		}

@@ -72,7 +72,7 @@ func TestPanic(t *testing.T) {
 		for _, backend := range b.pool.Backends() {
 			active += int(backend.InFlight())
 		}
-		return active == 0 && b.site.Metrics.InFlight.Load() == 0
+		return active == 0 && b.site.Metrics.InFlight.Get() == 0
 	})
 	other := lbtest.Dial(t, b.address)
 	other.Send(get("/"))

@@ -167,11 +167,11 @@ func TestDisconnectDuringQuestion(t *testing.T) {
 				b.stop()
 			}
 			lbtest.Wait(t, "the end of the context", a.ended)
-			if n := b.site.Metrics.InFlight.Load(); n != 1 {
+			if n := b.site.Metrics.InFlight.Get(); n != 1 {
 				t.Errorf("%d in flight before the question has returned", n)
 			}
 			a.results <- nil
-			lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.Requests.Total() == 1 && b.site.Metrics.InFlight.Load() == 0 })
+			lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.Requests.Total() == 1 && b.site.Metrics.InFlight.Get() == 0 })
 			if n := b.site.Metrics.Requests.Count(statusClientDisconnected); n != 1 {
 				t.Errorf("%d were counted as disconnected", n)
 			}
@@ -264,7 +264,7 @@ func TestEventsInBackground(t *testing.T) {
 				}
 				if disconnected || ev == eventDisconnected {
 					a.results <- nil
-					lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.InFlight.Load() == 0 })
+					lbtest.Eventually(t, "the request ends", func() bool { return b.site.Metrics.InFlight.Get() == 0 })
 					return
 				}
 				c.Send("world")

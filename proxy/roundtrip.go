@@ -241,14 +241,14 @@ func (x *Exchange) responded() {
 	f, b := x.forward, x.backend
 	status := x.conn.Head().Status
 	x.upstream = time.Since(x.began)
-	b.Observe(x.upstream)
+	b.Observe(x.Loop(), x.upstream)
 	took := x.upstream
 	failure := isFailure(status)
 	if failure {
 		took = 0
 	}
 	x.settle(took)
-	b.Metrics.Requests.Inc(status)
+	b.Metrics.Requests.IncOn(x.Loop(), status)
 	unavailable := f.Retry.Unavailable && x.turnedDown()
 	again := unavailable || failure && f.Retry.onStatus(status) && x.idempotent()
 	if again && !x.informed && x.retries() < f.Retry.Attempts && x.body.repeatable(true) {

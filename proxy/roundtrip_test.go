@@ -154,7 +154,7 @@ func TestDisconnectSettlesOnce(t *testing.T) {
 	}
 	c.Reset()
 	backend := b.pool.Backends()[0]
-	lbtest.Eventually(t, "the exchange has ended", func() bool { return backend.InFlight() == 0 && b.site.Metrics.InFlight.Load() == 0 })
+	lbtest.Eventually(t, "the exchange has ended", func() bool { return backend.InFlight() == 0 && b.site.Metrics.InFlight.Get() == 0 })
 	if l := backend.Latency(backend.Now()); !l.Idle {
 		t.Errorf("%+v", l)
 	}

@@ -54,23 +54,23 @@ type Action interface {
 type SiteMetrics struct {
 	Requests *telemetry.CodeCounters
 	Duration *telemetry.Histogram
-	BytesIn  *telemetry.Counter
-	BytesOut *telemetry.Counter
-	InFlight *atomic.Int64
+	BytesIn  *telemetry.LoopCounter
+	BytesOut *telemetry.LoopCounter
+	InFlight *telemetry.LoopCounter
 	Upgraded *atomic.Int64 // upgraded connections, such as WebSockets; in flight too
 }
 
 // NewSiteMetrics creates the series of a site.
 func NewSiteMetrics(s *telemetry.Scope, site string) SiteMetrics {
 	m := SiteMetrics{
-		Requests: s.CodeCounters("lb_requests_total", "site", site),
-		Duration: s.Histogram("lb_request_duration_seconds", "site", site),
-		BytesIn:  s.Counter("lb_request_bytes_total", "site", site),
-		BytesOut: s.Counter("lb_response_bytes_total", "site", site),
-		InFlight: new(atomic.Int64),
+		Requests: s.LoopCodeCounters("lb_requests_total", "site", site),
+		Duration: s.LoopHistogram("lb_request_duration_seconds", "site", site),
+		BytesIn:  s.LoopCounter("lb_request_bytes_total", "site", site),
+		BytesOut: s.LoopCounter("lb_response_bytes_total", "site", site),
+		InFlight: telemetry.NewLoopCounter(),
 		Upgraded: new(atomic.Int64),
 	}
-	s.Gauge("lb_requests_in_flight", func() float64 { return float64(m.InFlight.Load()) }, "site", site)
+	s.Gauge("lb_requests_in_flight", func() float64 { return float64(m.InFlight.Get()) }, "site", site)
 	s.Gauge("lb_upgraded_connections", func() float64 { return float64(m.Upgraded.Load()) }, "site", site)
 	return m
 }

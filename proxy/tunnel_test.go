@@ -35,7 +35,7 @@ func upgraded(t *testing.T, protocol string, idle time.Duration, backend func(*l
 func (b *balancer) wantEnd() {
 	b.t.Helper()
 	lbtest.Eventually(b.t, "the tunnel ends", func() bool {
-		return b.site.Metrics.Upgraded.Load() == 0 && b.site.Metrics.InFlight.Load() == 0
+		return b.site.Metrics.Upgraded.Load() == 0 && b.site.Metrics.InFlight.Get() == 0
 	})
 }
 

@@ -150,14 +150,14 @@ func (s *Server) status() admin.Status {
 		st.Totals.Requests += site.Requests
 		st.Totals.Errors += site.Errors
 		st.Totals.InFlight += site.InFlight
-		st.Totals.BytesIn += run.metrics.BytesIn.Get()
-		st.Totals.BytesOut += run.metrics.BytesOut.Get()
+		st.Totals.BytesIn += uint64(run.metrics.BytesIn.Get())
+		st.Totals.BytesOut += uint64(run.metrics.BytesOut.Get())
 	}
 	return st
 }
 
 func siteStatus(name string, hosts []string, run *siteRun) admin.Site {
-	site := admin.Site{Name: name, Hosts: hosts, Requests: run.metrics.Requests.Total(), InFlight: run.metrics.InFlight.Load()}
+	site := admin.Site{Name: name, Hosts: hosts, Requests: run.metrics.Requests.Total(), InFlight: run.metrics.InFlight.Get()}
 	for status := 500; status < 600; status++ {
 		site.Errors += run.metrics.Requests.Count(status)
 	}

@@ -34,6 +34,7 @@ func (f *files) Serve(x *proxy.Exchange) {
 		IfMatch: x.Lookup(message.IfMatch), IfNoneMatch: x.Lookup(message.IfNoneMatch),
 		IfModifiedSince: x.Lookup(message.IfModifiedSince), IfUnmodifiedSince: x.Lookup(message.IfUnmodifiedSince),
 		Range: x.Lookup(message.Range), IfRange: x.Lookup(message.IfRange), PartType: f.contentType,
+		Loop: x.Loop(),
 	}
 	if f.compress {
 		r.AcceptEncoding = message.List(x.Request.Fields, message.AcceptEncoding)

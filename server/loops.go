@@ -18,12 +18,12 @@ func (s *Server) startLoops() error {
 		// Otherwise a loop would wait until a goroutine that computes is preempted, which takes 10 ms.
 		runtime.GOMAXPROCS(2)
 	}
-	delays := s.registry.NewScope().Histogram("lb_loop_delay_seconds")
+	delays := s.registry.NewScope().LoopHistogram("lb_loop_delay_seconds")
 	var ctx context.Context
 	ctx, s.stopLoops = context.WithCancel(context.Background())
 	s.loops = netloop.New(netloop.Options{
 		Loops:    loops,
-		Delay:    func(_ int, delay time.Duration) { delays.Observe(delay) },
+		Delay:    delays.ObserveOn,
 		Panicked: func(v any, stack []byte) { s.front.Panicked(v, stack) },
 		Poison:   poison.Fill,
 	})

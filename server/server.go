@@ -75,7 +75,7 @@ type Server struct {
 	workers        []*proxy.Worker     // by the index of their loop
 	backendWorkers []*transport.Worker // likewise; nil where nothing is served
 	rejections     proxy.Rejections
-	protocols      [protocols]*telemetry.Counter // of lb_http_requests_total
+	protocols      [protocols]*telemetry.LoopCounter // of lb_http_requests_total
 
 	background context.Context // of every goroutine; ends when all traffic has
 	stopAll    context.CancelFunc
@@ -144,7 +144,7 @@ func (s *Server) Start() error {
 	s.rejections = proxy.NewRejections(s.scope)
 	s.handler = proxy.NewHandler(s.rejections, bodyStatus)
 	for i, protocol := range [...]string{onHTTP10: "http/1.0", onHTTP11: "http/1.1", onHTTP2: "h2", onHTTP3: "h3"} {
-		s.protocols[i] = s.scope.Counter("lb_http_requests_total", "protocol", protocol)
+		s.protocols[i] = s.scope.LoopCounter("lb_http_requests_total", "protocol", protocol)
 	}
 	s.handler.Panicked = func(v any, stack []byte) { s.front.Panicked(v, stack) }
 	s.cache = staticcache.New(staticcache.Options{
@@ -241,19 +241,21 @@ const (
 // serve begins the exchange of a request.
 func (s *Server) serve(stream *http1.Stream) {
 	c := stream.Conn()
+	loop := c.Worker().Loop.Index()
 	if stream.Request().Interim {
-		s.protocols[onHTTP11].Inc()
+		s.protocols[onHTTP11].Add(loop, 1)
 	} else {
-		s.protocols[onHTTP10].Inc()
+		s.protocols[onHTTP10].Add(loop, 1)
 	}
-	s.handler.Serve(s.workers[c.Worker().Loop.Index()], stream, s.inbound(&c.Info), func(x *proxy.Exchange) { stream.Exchange = x })
+	s.handler.Serve(s.workers[loop], stream, s.inbound(&c.Info), func(x *proxy.Exchange) { stream.Exchange = x })
 }
 
 // serveHTTP2 is serve for HTTP/2.
 func (s *Server) serveHTTP2(stream *http2.Stream) {
 	c := stream.Conn()
-	s.protocols[onHTTP2].Inc()
-	s.handler.Serve(s.workers[c.Worker().Loop.Index()], stream, s.inbound(c.Info.(*http1.Info)), func(x *proxy.Exchange) { stream.Exchange = x })
+	loop := c.Worker().Loop.Index()
+	s.protocols[onHTTP2].Add(loop, 1)
+	s.handler.Serve(s.workers[loop], stream, s.inbound(c.Info.(*http1.Info)), func(x *proxy.Exchange) { stream.Exchange = x })
 }
 
 // inbound describes the connection on which a request was received.

@@ -4,7 +4,8 @@ import "lb/telemetry"
 
 // counters are looked up once; the request path only adds to them.
 type counters struct {
-	hit, miss, stream, notModified, evictions *telemetry.Counter
+	hit, notModified        *telemetry.LoopCounter
+	miss, stream, evictions *telemetry.Counter
 }
 
 func newCounters(s *telemetry.Scope) counters {
@@ -14,14 +15,17 @@ func newCounters(s *telemetry.Scope) counters {
 		}
 		return s.Counter(name, labels...)
 	}
-	requests := func(result string) *telemetry.Counter {
-		return counter("lb_static_requests_total", "result", result)
+	loopCounter := func(result string) *telemetry.LoopCounter {
+		if s == nil {
+			return telemetry.NewLoopCounter()
+		}
+		return s.LoopCounter("lb_static_requests_total", "result", result)
 	}
 	return counters{
-		hit:         requests("hit"),
-		miss:        requests("miss"),
-		stream:      requests("stream"),
-		notModified: requests("not_modified"),
+		hit:         loopCounter("hit"),
+		notModified: loopCounter("not_modified"),
+		miss:        counter("lb_static_requests_total", "result", "miss"),
+		stream:      counter("lb_static_requests_total", "result", "stream"),
 		evictions:   counter("lb_static_evictions_total"),
 	}
 }

@@ -30,6 +30,7 @@ type Request struct {
 	Accept                             []byte // for the form of a listing
 
 	PartType string // Content-Type of each of several ranges; "": the file's
+	Loop     int    // the index of the event loop, for counters; 0 if there is none
 }
 
 // Clone returns a copy that shares no bytes with r.
@@ -39,7 +40,7 @@ func (r *Request) Clone() *Request {
 		IfMatch: bytes.Clone(r.IfMatch), IfNoneMatch: bytes.Clone(r.IfNoneMatch),
 		IfModifiedSince: bytes.Clone(r.IfModifiedSince), IfUnmodifiedSince: bytes.Clone(r.IfUnmodifiedSince),
 		Range: bytes.Clone(r.Range), IfRange: bytes.Clone(r.IfRange), AcceptEncoding: bytes.Clone(r.AcceptEncoding), Accept: bytes.Clone(r.Accept),
-		PartType: r.PartType,
+		PartType: r.PartType, Loop: r.Loop,
 	}
 }
 

@@ -19,10 +19,10 @@ func (d *Dir) respondCached(w ResponseWriter, r *Request, file *entry, hit bool)
 	v := r.evaluate(&e.representation)
 	switch {
 	case v == verdictNotModified:
-		d.cache.counts.notModified.Inc()
+		d.cache.counts.notModified.Add(r.Loop, 1)
 		return w.Respond(http.StatusNotModified, e.short, nil)
 	case hit:
-		d.cache.counts.hit.Inc()
+		d.cache.counts.hit.Add(r.Loop, 1)
 	default:
 		d.cache.counts.miss.Inc()
 	}
@@ -43,7 +43,7 @@ func (d *Dir) respondFile(w ResponseWriter, r *Request, rep *representation, f *
 	defer d.cache.scratches.Put(s)
 	v := r.evaluate(rep)
 	if v == verdictNotModified {
-		d.cache.counts.notModified.Inc()
+		d.cache.counts.notModified.Add(r.Loop, 1)
 		s.b = rep.appendValidators(s.b[:0], true)
 		return w.Respond(http.StatusNotModified, s.fields(), nil)
 	}

@@ -10,25 +10,29 @@ type CodeCounters struct {
 	scope  *Scope
 	name   string
 	labels []string
+	shards int // of each counter
 
 	// A page has a hundred statuses, since most classes never occur; page 0 holds those of gRPC.
 	pages [10]atomic.Pointer[codePage]
 }
 
-type codePage [100]atomic.Pointer[Counter]
+type codePage [100]atomic.Pointer[LoopCounter]
 
 // Inc counts one response with that status. A status outside 0–999 counts as 0.
-func (c *CodeCounters) Inc(status int) {
+func (c *CodeCounters) Inc(status int) { c.IncOn(0, status) }
+
+// IncOn is Inc on the loop with that index.
+func (c *CodeCounters) IncOn(loop, status int) {
 	if status < 0 || status > 999 {
 		status = 0
 	}
 	if page := c.pages[status/100].Load(); page != nil {
 		if counter := page[status%100].Load(); counter != nil {
-			counter.Inc()
+			counter.Add(loop, 1)
 			return
 		}
 	}
-	c.add(status).Inc()
+	c.add(status).Add(loop, 1)
 }
 
 // Count returns how often that status was seen.
@@ -38,7 +42,7 @@ func (c *CodeCounters) Count(status int) uint64 {
 	}
 	if page := c.pages[status/100].Load(); page != nil {
 		if counter := page[status%100].Load(); counter != nil {
-			return counter.Get()
+			return uint64(counter.Get())
 		}
 	}
 	return 0
@@ -54,7 +58,7 @@ func (c *CodeCounters) Total() uint64 {
 		}
 		for j := range page {
 			if counter := page[j].Load(); counter != nil {
-				n += counter.Get()
+				n += uint64(counter.Get())
 			}
 		}
 	}
@@ -63,10 +67,10 @@ func (c *CodeCounters) Total() uint64 {
 
 // add makes the series of a status on its first use. If two requests call it at once, the scope gives both the same
 // counter, and the first page stays.
-func (c *CodeCounters) add(status int) *Counter {
+func (c *CodeCounters) add(status int) *LoopCounter {
 	labels := make([]string, 0, len(c.labels)+2)
 	labels = append(append(labels, c.labels...), "code", strconv.Itoa(status))
-	counter := c.scope.Counter(c.name, labels...)
+	counter := c.scope.loopCounter(c.shards, c.name, labels)
 	slot := &c.pages[status/100]
 	slot.CompareAndSwap(nil, new(codePage))
 	slot.Load()[status%100].Store(counter)

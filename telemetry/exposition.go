@@ -51,17 +51,24 @@ func (r *Registry) gather() []sample {
 	scopes := slices.Clone(r.scopes)
 	counters := make(map[series]*Counter, len(r.counters))
 	for id, x := range r.counters {
-		counters[id] = &x.value
+		counters[id] = x.value
+	}
+	loops := make(map[series]*LoopCounter, len(r.loops))
+	for id, x := range r.loops {
+		loops[id] = x.value
 	}
 	histograms := make(map[series]*Histogram, len(r.histograms))
 	for id, x := range r.histograms {
-		histograms[id] = &x.value
+		histograms[id] = x.value
 	}
 	r.mu.Unlock()
 
-	all := make([]sample, 0, len(counters)+len(histograms))
+	all := make([]sample, 0, len(counters)+len(loops)+len(histograms))
 	for id, c := range counters {
 		all = append(all, sample{id, id.String() + " " + strconv.FormatUint(c.Get(), 10) + "\n"})
+	}
+	for id, c := range loops {
+		all = append(all, sample{id, id.String() + " " + strconv.FormatInt(c.Get(), 10) + "\n"})
 	}
 	for id, h := range histograms {
 		all = append(all, sample{id, string(h.appendText(nil, id))})

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -71,12 +72,43 @@ func TestConcurrentCounting(t *testing.T) {
 	}
 }
 
+// TestLoopsAreSummed: what several loops have counted is one series, and a scope that holds it too sees the same.
+func TestLoopsAreSummed(t *testing.T) {
+	r := NewRegistry()
+	s, later := r.NewScope(), r.NewScope()
+	h := s.LoopHistogram("lb_request_duration_seconds", "site", "a")
+	c := s.LoopCodeCounters("lb_requests_total", "site", "a")
+	n := s.LoopCounter("lb_response_bytes_total", "site", "a")
+	const loops = 100 // more than there are processors
+	for loop := range loops {
+		h.ObserveOn(loop, time.Millisecond)
+		c.IncOn(loop, 200)
+		n.Add(loop, 10)
+	}
+	n.Add(3, -1)
+	if again := later.LoopCounter("lb_response_bytes_total", "site", "a"); again.Get() != 10*loops-1 {
+		t.Errorf("the later scope has %d bytes", again.Get())
+	}
+	s.Close()
+	text := scrape(t, r)
+	if want := `lb_response_bytes_total{site="a"} 999` + "\n"; !strings.Contains(text, want) {
+		t.Errorf("no %s in\n%s", want, ours(text))
+	}
+	later.Close()
+	if text := ours(scrape(t, r)); strings.Contains(text, `site="a"`) {
+		t.Errorf("still shown:\n%s", text)
+	}
+	if h.Count() != loops || h.Sum() != loops*time.Millisecond || c.Count(200) != loops || c.Total() != loops {
+		t.Errorf("%d observed, %v, %d counted, %d of them 200", h.Count(), h.Sum(), c.Total(), c.Count(200))
+	}
+}
+
 func TestCountingAllocatesNothing(t *testing.T) {
 	s := NewRegistry().NewScope()
-	h := s.Histogram("lb_queue_wait_seconds")
-	c := s.CodeCounters("lb_requests_total")
+	h := s.LoopHistogram("lb_queue_wait_seconds")
+	c := s.LoopCodeCounters("lb_requests_total")
 	c.Inc(200)
-	if n := testing.AllocsPerRun(1000, func() { h.Observe(time.Second); c.Inc(200) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { h.ObserveOn(1, time.Second); c.IncOn(1, 200) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -88,6 +120,18 @@ func BenchmarkHistogramObserve(b *testing.B) {
 		d := 3 * time.Millisecond
 		for p.Next() {
 			h.Observe(d)
+		}
+	})
+}
+
+func BenchmarkHistogramObserveOnLoops(b *testing.B) {
+	h := NewRegistry().NewScope().LoopHistogram("lb_queue_wait_seconds")
+	var loops atomic.Int64
+	b.ReportAllocs()
+	b.RunParallel(func(p *testing.PB) {
+		loop, d := int(loops.Add(1)), 3*time.Millisecond
+		for p.Next() {
+			h.ObserveOn(loop, d)
 		}
 	})
 }

@@ -22,27 +22,29 @@ type Registry struct {
 	mu         sync.Mutex
 	scopes     []*Scope // oldest first
 	counters   shared[Counter]
+	loops      shared[LoopCounter]
 	histograms shared[Histogram]
 }
 
 // shared are values that are removed when the last scope that holds them is closed.
 type shared[T any] map[series]*struct {
-	value   T
+	value   *T
 	holders int
 }
 
 // hold returns the value of a series, creating it if necessary, for one more holder.
-func (m shared[T]) hold(id series) *T {
+func (m shared[T]) hold(id series, create func() *T) *T {
 	x := m[id]
 	if x == nil {
 		x = new(struct {
-			value   T
+			value   *T
 			holders int
 		})
+		x.value = create()
 		m[id] = x
 	}
 	x.holders++
-	return &x.value
+	return x.value
 }
 
 func (m shared[T]) release(id series) {
@@ -53,7 +55,7 @@ func (m shared[T]) release(id series) {
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	return &Registry{counters: shared[Counter]{}, histograms: shared[Histogram]{}}
+	return &Registry{counters: shared[Counter]{}, loops: shared[LoopCounter]{}, histograms: shared[Histogram]{}}
 }
 
 // NewScope returns a group of series with a common lifetime, such as those of one backend.
@@ -62,6 +64,7 @@ func (r *Registry) NewScope() *Scope {
 		registry:   r,
 		gauges:     metrics.NewSet(),
 		counters:   make(map[series]*Counter),
+		loops:      make(map[series]*LoopCounter),
 		histograms: make(map[series]*Histogram),
 		codes:      make(map[series]*CodeCounters),
 	}
@@ -90,6 +93,7 @@ type Scope struct {
 
 	// The rest is guarded by the registry's lock.
 	counters   map[series]*Counter
+	loops      map[series]*LoopCounter
 	histograms map[series]*Histogram
 	codes      map[series]*CodeCounters
 	closed     bool
@@ -98,26 +102,44 @@ type Scope struct {
 // Counter returns the counter with that name; labels are name, value, name, value …. It returns the same counter for
 // the same name and labels.
 func (s *Scope) Counter(name string, labels ...string) *Counter {
-	return held(s, s.counters, s.registry.counters, newSeries(name, labels))
+	return held(s, s.counters, s.registry.counters, newSeries(name, labels), func() *Counter { return new(Counter) })
+}
+
+// LoopCounter is Counter for what event loops count with each request.
+func (s *Scope) LoopCounter(name string, labels ...string) *LoopCounter {
+	return s.loopCounter(loopShards(), name, labels)
+}
+
+func (s *Scope) loopCounter(shards int, name string, labels []string) *LoopCounter {
+	return held(s, s.loops, s.registry.loops, newSeries(name, labels), func() *LoopCounter { return newLoopCounter(shards) })
 }
 
 // Histogram returns a histogram of durations in seconds with cumulative le buckets. It returns the same histogram for
 // the same name and labels.
 func (s *Scope) Histogram(name string, labels ...string) *Histogram {
-	return held(s, s.histograms, s.registry.histograms, newSeries(name, labels))
+	return s.histogram(1, name, labels)
+}
+
+// LoopHistogram is Histogram for what event loops observe with each request.
+func (s *Scope) LoopHistogram(name string, labels ...string) *Histogram {
+	return s.histogram(loopShards(), name, labels)
+}
+
+func (s *Scope) histogram(shards int, name string, labels []string) *Histogram {
+	return held(s, s.histograms, s.registry.histograms, newSeries(name, labels), func() *Histogram { return newHistogram(shards) })
 }
 
 // held returns the scope's own value, or the one that other scopes hold already, or a new one. After Close it returns
 // one that is not shown: a request may have a new status on a backend that left.
-func held[T any](s *Scope, own map[series]*T, all shared[T], id series) *T {
+func held[T any](s *Scope, own map[series]*T, all shared[T], id series, create func() *T) *T {
 	s.registry.mu.Lock()
 	defer s.registry.mu.Unlock()
 	x := own[id]
 	if x == nil {
 		if s.closed {
-			return new(T)
+			return create()
 		}
-		x = all.hold(id)
+		x = all.hold(id, create)
 		own[id] = x
 	}
 	return x
@@ -136,12 +158,21 @@ func (s *Scope) Gauge(name string, value func() float64, labels ...string) {
 // CodeCounters returns counters by status in the label "code". It returns the same counters for the same name
 // and labels.
 func (s *Scope) CodeCounters(name string, labels ...string) *CodeCounters {
+	return s.codeCounters(1, name, labels)
+}
+
+// LoopCodeCounters is CodeCounters for what event loops count with each request.
+func (s *Scope) LoopCodeCounters(name string, labels ...string) *CodeCounters {
+	return s.codeCounters(loopShards(), name, labels)
+}
+
+func (s *Scope) codeCounters(shards int, name string, labels []string) *CodeCounters {
 	id := newSeries(name, labels)
 	s.registry.mu.Lock()
 	defer s.registry.mu.Unlock()
 	c := s.codes[id]
 	if c == nil {
-		c = &CodeCounters{scope: s, name: name, labels: slices.Clone(labels)}
+		c = &CodeCounters{scope: s, name: name, labels: slices.Clone(labels), shards: shards}
 		s.codes[id] = c
 	}
 	return c
@@ -161,6 +192,9 @@ func (s *Scope) Close() {
 	r.scopes = slices.Delete(r.scopes, i, i+1)
 	for id := range s.counters {
 		r.counters.release(id)
+	}
+	for id := range s.loops {
+		r.loops.release(id)
 	}
 	for id := range s.histograms {
 		r.histograms.release(id)

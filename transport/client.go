@@ -87,7 +87,7 @@ func (c *Client) Get(l *netloop.Loop, user User, fresh bool) (conn *Conn, ready 
 		}
 		c.active.Add(1)
 		conn.begin(user, true)
-		count(c.opt.Reused)
+		countReused(c.opt.Reused, l)
 		return conn, true
 	}
 	c.active.Add(1)
@@ -247,6 +247,12 @@ const staleMemory = time.Minute
 func count(counter *telemetry.Counter) {
 	if counter != nil {
 		counter.Inc()
+	}
+}
+
+func countReused(counter *telemetry.LoopCounter, l *netloop.Loop) {
+	if counter != nil {
+		counter.Add(l.Index(), 1)
 	}
 }
 

@@ -32,7 +32,8 @@ type Options struct {
 	ProxyProtocol proxyprotocol.Version
 
 	// Counters of connections by result; nil: not counted.
-	Opened, Reused, Failed *telemetry.Counter
+	Opened, Failed *telemetry.Counter
+	Reused         *telemetry.LoopCounter
 	// ConnectTime records how long successful dials took. May be nil.
 	ConnectTime *telemetry.Histogram
 }

@@ -26,7 +26,7 @@ type Stream struct {
 // attach has the stream use a connection that has room.
 func (s *Stream) attach(h *shared) {
 	if h.uses > 0 {
-		count(s.client.opt.Reused)
+		countReused(s.client.opt.Reused, s.worker.Loop)
 		s.reused = h.Streams() == 0
 	}
 	h.busy()
