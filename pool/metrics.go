@@ -91,7 +91,7 @@ func (p *Pool) registerBackend(b *Backend) {
 		return append([]string{"pool", p.name, "backend", b.address}, more...)
 	}
 	m := &b.Metrics
-	m.Requests = s.LoopCodeCounters("lb_backend_requests_total", labels()...)
+	m.Requests = s.CodeCounters("lb_backend_requests_total", labels()...)
 	m.Duration = s.LoopHistogram("lb_backend_duration_seconds", labels()...)
 	m.Opened = s.Counter("lb_backend_connections_total", labels("result", "opened")...)
 	m.Reused = s.LoopCounter("lb_backend_connections_total", labels("result", "reused")...)

@@ -299,7 +299,7 @@ func (x *Exchange) account(m *SiteMetrics, duration time.Duration) {
 	}
 	m.BytesOut.Add(loop, x.client.Sent())
 	if x.isCall && x.forward != nil {
-		x.forward.Pool.Metrics().GRPC.Inc(x.grpc)
+		x.forward.Pool.Metrics().GRPC.IncOn(loop, x.grpc)
 	}
 	if x.state.AccessLog != nil {
 		x.log(duration)

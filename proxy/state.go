@@ -63,7 +63,7 @@ type SiteMetrics struct {
 // NewSiteMetrics creates the series of a site.
 func NewSiteMetrics(s *telemetry.Scope, site string) SiteMetrics {
 	m := SiteMetrics{
-		Requests: s.LoopCodeCounters("lb_requests_total", "site", site),
+		Requests: s.CodeCounters("lb_requests_total", "site", site),
 		Duration: s.LoopHistogram("lb_request_duration_seconds", "site", site),
 		BytesIn:  s.LoopCounter("lb_request_bytes_total", "site", site),
 		BytesOut: s.LoopCounter("lb_response_bytes_total", "site", site),

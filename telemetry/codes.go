@@ -10,7 +10,6 @@ type CodeCounters struct {
 	scope  *Scope
 	name   string
 	labels []string
-	shards int // of each counter
 
 	// A page has a hundred statuses, since most classes never occur; page 0 holds those of gRPC.
 	pages [10]atomic.Pointer[codePage]
@@ -70,7 +69,7 @@ func (c *CodeCounters) Total() uint64 {
 func (c *CodeCounters) add(status int) *LoopCounter {
 	labels := make([]string, 0, len(c.labels)+2)
 	labels = append(append(labels, c.labels...), "code", strconv.Itoa(status))
-	counter := c.scope.loopCounter(c.shards, c.name, labels)
+	counter := c.scope.LoopCounter(c.name, labels...)
 	slot := &c.pages[status/100]
 	slot.CompareAndSwap(nil, new(codePage))
 	slot.Load()[status%100].Store(counter)

@@ -49,18 +49,7 @@ func (r *Registry) WritePrometheus(w io.Writer) error {
 func (r *Registry) gather() []sample {
 	r.mu.Lock()
 	scopes := slices.Clone(r.scopes)
-	counters := make(map[series]*Counter, len(r.counters))
-	for id, x := range r.counters {
-		counters[id] = x.value
-	}
-	loops := make(map[series]*LoopCounter, len(r.loops))
-	for id, x := range r.loops {
-		loops[id] = x.value
-	}
-	histograms := make(map[series]*Histogram, len(r.histograms))
-	for id, x := range r.histograms {
-		histograms[id] = x.value
-	}
+	counters, loops, histograms := r.counters.values(), r.loops.values(), r.histograms.values()
 	r.mu.Unlock()
 
 	all := make([]sample, 0, len(counters)+len(loops)+len(histograms))

@@ -77,7 +77,7 @@ func TestLoopsAreSummed(t *testing.T) {
 	r := NewRegistry()
 	s, later := r.NewScope(), r.NewScope()
 	h := s.LoopHistogram("lb_request_duration_seconds", "site", "a")
-	c := s.LoopCodeCounters("lb_requests_total", "site", "a")
+	c := s.CodeCounters("lb_requests_total", "site", "a")
 	n := s.LoopCounter("lb_response_bytes_total", "site", "a")
 	const loops = 100 // more than there are processors
 	for loop := range loops {
@@ -106,7 +106,7 @@ func TestLoopsAreSummed(t *testing.T) {
 func TestCountingAllocatesNothing(t *testing.T) {
 	s := NewRegistry().NewScope()
 	h := s.LoopHistogram("lb_queue_wait_seconds")
-	c := s.LoopCodeCounters("lb_requests_total")
+	c := s.CodeCounters("lb_requests_total")
 	c.Inc(200)
 	if n := testing.AllocsPerRun(1000, func() { h.ObserveOn(1, time.Second); c.IncOn(1, 200) }); n != 0 {
 		t.Errorf("%v allocations", n)

@@ -18,11 +18,7 @@ type countShard struct {
 }
 
 // NewLoopCounter returns a counter that no registry shows.
-func NewLoopCounter() *LoopCounter { return newLoopCounter(loopShards()) }
-
-func newLoopCounter(shards int) *LoopCounter {
-	return &LoopCounter{make([]countShard, shards)}
-}
+func NewLoopCounter() *LoopCounter { return &LoopCounter{make([]countShard, loopShards())} }
 
 // maxShards bounds the memory, since every backend has such counters. With more loops, some share a shard.
 const maxShards = 16

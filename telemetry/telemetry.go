@@ -47,6 +47,15 @@ func (m shared[T]) hold(id series, create func() *T) *T {
 	return x.value
 }
 
+// values returns the values by series.
+func (m shared[T]) values() map[series]*T {
+	all := make(map[series]*T, len(m))
+	for id, x := range m {
+		all[id] = x.value
+	}
+	return all
+}
+
 func (m shared[T]) release(id series) {
 	if m[id].holders--; m[id].holders == 0 {
 		delete(m, id)
@@ -107,11 +116,7 @@ func (s *Scope) Counter(name string, labels ...string) *Counter {
 
 // LoopCounter is Counter for what event loops count with each request.
 func (s *Scope) LoopCounter(name string, labels ...string) *LoopCounter {
-	return s.loopCounter(loopShards(), name, labels)
-}
-
-func (s *Scope) loopCounter(shards int, name string, labels []string) *LoopCounter {
-	return held(s, s.loops, s.registry.loops, newSeries(name, labels), func() *LoopCounter { return newLoopCounter(shards) })
+	return held(s, s.loops, s.registry.loops, newSeries(name, labels), NewLoopCounter)
 }
 
 // Histogram returns a histogram of durations in seconds with cumulative le buckets. It returns the same histogram for
@@ -155,24 +160,15 @@ func (s *Scope) Gauge(name string, value func() float64, labels ...string) {
 	s.gauges.NewGauge(id, value)
 }
 
-// CodeCounters returns counters by status in the label "code". It returns the same counters for the same name
-// and labels.
+// CodeCounters returns counters by status in the label "code", a LoopCounter for each status. It returns the same counters for the same
+// name and labels.
 func (s *Scope) CodeCounters(name string, labels ...string) *CodeCounters {
-	return s.codeCounters(1, name, labels)
-}
-
-// LoopCodeCounters is CodeCounters for what event loops count with each request.
-func (s *Scope) LoopCodeCounters(name string, labels ...string) *CodeCounters {
-	return s.codeCounters(loopShards(), name, labels)
-}
-
-func (s *Scope) codeCounters(shards int, name string, labels []string) *CodeCounters {
 	id := newSeries(name, labels)
 	s.registry.mu.Lock()
 	defer s.registry.mu.Unlock()
 	c := s.codes[id]
 	if c == nil {
-		c = &CodeCounters{scope: s, name: name, labels: slices.Clone(labels), shards: shards}
+		c = &CodeCounters{scope: s, name: name, labels: slices.Clone(labels)}
 		s.codes[id] = c
 	}
 	return c
