@@ -43,7 +43,7 @@ type options struct {
 func WithoutFileChecks() Option { return func(o *options) { o.withoutFiles = true } }
 
 // ShowMisspelt makes diagnostics show the value of an unknown attribute whose name is close to a known one's, but not
-// to a secret's. It is for people who check a file of their own; logs and responses are read by others.
+// that of a secret. Use it only for output to the user who checks the file: logs and responses of the API have other readers.
 func ShowMisspelt() Option { return func(o *options) { o.showMisspelt = true } }
 
 // Load reads a file, or a directory whose *.hcl files are read in name order as

@@ -71,7 +71,7 @@ func TestMistakes(t *testing.T) {
 			if d.Pos.Line == 0 || d.Source == "" || d.Detail == "" {
 				t.Errorf("%s: no place, no line or no remedy: %+v", m.title, d)
 			}
-			if theirs.MatchString(d.Summary + d.Detail) {
+			if hclTerms.MatchString(d.Summary + d.Detail) {
 				t.Errorf("%s: in the words of the HCL library: %s. %s", m.title, d.Summary, d.Detail)
 			}
 		}
@@ -83,8 +83,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// theirs are terms in the library's messages that people who do not know HCL do not understand.
-var theirs = regexp.MustCompile(`argument definition|block definition|[Ii]nvalid |single-line|template|heredoc|interpolation|a text\b|folder`)
+// hclTerms matches terms in the messages of the HCL library that users do not know.
+var hclTerms = regexp.MustCompile(`argument definition|block definition|[Ii]nvalid |single-line|template|heredoc|interpolation|a text\b|folder`)
 
 // TestRemediesAreRight: a line with a mistake is valid once it is replaced by the recommended one.
 func TestRemediesAreRight(t *testing.T) {

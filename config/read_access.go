@@ -11,8 +11,8 @@ import (
 	"lb/internal/networks"
 )
 
-// readAmbiguousPaths rejects "allow" together with anything that restricts who may use the route, which a path that a backend reads
-// differently could bypass.
+// readAmbiguousPaths rejects "allow" in a route with access control, which a path that the backend interprets differently could
+// bypass.
 func readAmbiguousPaths(b *block, t *Route) {
 	b.text("ambiguous_paths", &t.AmbiguousPaths, oneOf("reject", "allow"))
 	bypassed := ""
