@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -15,22 +16,16 @@ func soon() (context.Context, context.CancelFunc) {
 }
 
 func statusCommand(args []string, s streams) int {
-	flags := newFlags("status")
-	target := clientFlags(flags)
-	if _, status, ok := parse(flags, args, 0, s); !ok {
-		return status
-	}
-	client, err := target.client(s)
-	if err != nil {
-		return result(err, s)
-	}
-	ctx, cancel := soon()
-	defer cancel()
-	return result(client.WriteStatus(ctx, s.out, s.err), s)
+	return writeCommand("status", (*cli.Client).WriteStatus, args, s)
 }
 
 func reloadCommand(args []string, s streams) int {
-	flags := newFlags("reload")
+	return writeCommand("reload", (*cli.Client).WriteReload, args, s)
+}
+
+// writeCommand runs a command without arguments that writes what the admin API responds.
+func writeCommand(name string, write func(c *cli.Client, ctx context.Context, out, warnings io.Writer) error, args []string, s streams) int {
+	flags := newFlags(name)
 	target := clientFlags(flags)
 	if _, status, ok := parse(flags, args, 0, s); !ok {
 		return status
@@ -41,7 +36,7 @@ func reloadCommand(args []string, s streams) int {
 	}
 	ctx, cancel := soon()
 	defer cancel()
-	return result(client.WriteReload(ctx, s.out, s.err), s)
+	return result(write(client, ctx, s.out, s.err), s)
 }
 
 // result prints an error, if there is one, and returns the exit status: a request that the
