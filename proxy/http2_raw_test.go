@@ -143,10 +143,9 @@ func TestHTTP2BadBackend(t *testing.T) {
 		"the end":              func(b *rawBackend, id uint32) { _ = b.conn.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			first := true
+			var served atomic.Bool // connections have goroutines of their own
 			address, _ := startRaw(t, func(b *rawBackend, id uint32) {
-				if first {
-					first = false
+				if !served.Swap(true) {
 					serve(b, id)
 					return
 				}
